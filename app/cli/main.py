@@ -1,0 +1,20 @@
+"""The ``coinwatch`` command: one file per sub-command, joined here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from coinwatch.errors import CoinwatchError
+
+app = typer.Typer(name="coinwatch", no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """Run the command line. Our own errors become one clear line and exit code 1."""
+    try:
+        app()
+    except CoinwatchError as error:
+        print(f"coinwatch: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)

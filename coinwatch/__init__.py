@@ -1,0 +1,1 @@
+"""The vocabulary of Coinwatch: records, settings, logging and errors. No I/O."""

@@ -1,0 +1,71 @@
+"""The errors of Coinwatch.
+
+CoinwatchError
+├── SettingsError        a setting is missing or wrong; names the variable
+├── UnknownSymbol        a spelling that resolves to no pair; carries near matches
+├── SourceError          an exchange or provider, by name
+│   ├── Retryable        try again, after ``retry_after_s`` when it said so
+│   ├── BadMessage       a frame or body that cannot be read; carries its start
+│   └── Fatal            trying again cannot help (unknown market, refused request)
+└── WarehouseError       Postgres could not be reached, started or upgraded
+
+Messages say what happened, to what, and what to do about it.
+"""
+
+RAW_SHOWN = 200
+
+
+class CoinwatchError(Exception):
+    """Base of every error Coinwatch raises on purpose."""
+
+
+class SettingsError(CoinwatchError):
+    """A setting is missing or wrong. The message names the environment variable."""
+
+
+class UnknownSymbol(CoinwatchError):
+    """A typed symbol or market that cannot be resolved.
+
+    ``near`` holds spellings the person may have meant, best first.
+    """
+
+    def __init__(self, text: str, reason: str, near: tuple[str, ...] = ()) -> None:
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        super().__init__(f"{text[:60]!r}: {reason}{hint}")
+        self.text = text
+        self.near = near
+
+
+class SourceError(CoinwatchError):
+    """An exchange or provider did not give what was asked. ``source`` is its name."""
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(f"{source}: {message}")
+        self.source = source
+
+
+class Retryable(SourceError):
+    """A passing failure (timeout, 429, 5xx, closed socket).
+
+    ``retry_after_s`` is the wait the source asked for, None when it did not say.
+    """
+
+    def __init__(self, source: str, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(source, message)
+        self.retry_after_s = retry_after_s
+
+
+class BadMessage(SourceError):
+    """A frame or body that is not what the source documents. ``raw`` is its first bytes."""
+
+    def __init__(self, source: str, message: str, raw: bytes | str = b"") -> None:
+        super().__init__(source, message)
+        self.raw = raw[:RAW_SHOWN]
+
+
+class Fatal(SourceError):
+    """The source refused in a way that asking again cannot change."""
+
+
+class WarehouseError(CoinwatchError):
+    """Postgres could not be started, reached, upgraded or trusted with the data."""

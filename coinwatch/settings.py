@@ -1,0 +1,156 @@
+"""Every setting of Coinwatch: ``COINWATCH_…`` in the environment or in a ``.env`` file."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from coinwatch.errors import CoinwatchError, SettingsError
+from coinwatch.logs import LogFormat
+from coinwatch.records import Market
+from coinwatch.symbols import parse_market
+
+DEFAULT_MARKETS = tuple(
+    Market.canonical(market)
+    for market in (
+        *("binance:BTC-USDT", "coinbase:BTC-USDT", "kraken:BTC-USDT"),
+        *("binance:ETH-USDT", "coinbase:ETH-USDT", "kraken:ETH-USDT"),
+        *("binance:SOL-USDT", "coinbase:SOL-USDT", "kraken:SOL-USDT"),
+        *("binance:XRP-USDT", "coinbase:XRP-USDT", "kraken:XRP-USDT"),
+        *("coinbase:BTC-USD", "kraken:BTC-USD", "coinbase:ETH-USD", "kraken:ETH-USD"),
+        *("binance:BTC-USDC", "kraken:BTC-USDC", "coinbase:BTC-EUR", "kraken:BTC-EUR"),
+    )
+)
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+WsUrl = Annotated[str, Field(pattern=r"^wss?://[^\s/]+(/\S*)?$")]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+
+
+def _markets(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(dict.fromkeys(parse_market(part) for part in value.split(",") if part.strip()))
+    except CoinwatchError as error:
+        raise ValueError(str(error)) from None
+
+
+Markets = Annotated[tuple[Market, ...], NoDecode, BeforeValidator(_markets)]
+
+
+class Settings(BaseSettings):
+    """Built once at each program's entry point and passed on; nothing else reads the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="COINWATCH_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        validate_default=True,
+    )
+
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL 15 or newer, as postgresql://user:password@host:port/name. "
+        "Unset: an embedded PostgreSQL runs in the data folder.",
+    )
+    data_dir: Path = Field(
+        Path(".coinwatch"), description="Folder for the embedded server, spools and run logs."
+    )
+    host: str = Field("127.0.0.1", description="Address every service listens on.")
+    ingest_port: Port = Field(9101, description="Ingest daemon: /metrics and /healthz.")
+    alerts_port: Port = Field(9090, description="Alert endpoint: /ws, /healthz and /metrics.")
+    dashboard_port: Port = Field(8501, description="Dashboard.")
+    dagster_port: Port = Field(3000, description="Dagster webserver.")
+    simulator_ws_port: Port = Field(9200, description="Simulator: websocket stand-ins.")
+    simulator_rest_port: Port = Field(9201, description="Simulator: REST stand-ins.")
+    simulator_trades_per_s: float = Field(
+        20.0, gt=0, le=20_000, description="Simulator: trades a second over all its markets."
+    )
+    markets: Markets = Field(
+        DEFAULT_MARKETS,
+        min_length=1,
+        description="Markets to stream and collect, comma separated, any usual spelling.",
+    )
+    history_start: date = Field(
+        date(2024, 1, 1), description="No candle older than this day is ever asked for."
+    )
+    history_days: int = Field(
+        1, ge=0, le=3_650, description="Days before today that are collected without being asked."
+    )
+    rate_limit_scale: float = Field(
+        1.0, gt=0, le=1_000, description="Multiplies every request limit; above 1 only for the simulator."
+    )
+    log_format: LogFormat = Field(
+        "auto", description="console, json, or auto: console on a terminal, json otherwise."
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
+
+    binance_ws_url: WsUrl = Field("wss://data-stream.binance.vision", description="Binance streams.")
+    binance_rest_url: HttpUrl = Field("https://data-api.binance.vision", description="Binance REST.")
+    coinbase_ws_url: WsUrl = Field(
+        "wss://ws-feed.exchange.coinbase.com", description="Coinbase Exchange feed."
+    )
+    coinbase_rest_url: HttpUrl = Field(
+        "https://api.exchange.coinbase.com", description="Coinbase Exchange REST."
+    )
+    kraken_ws_url: WsUrl = Field("wss://ws.kraken.com/v2", description="Kraken websocket v2.")
+    kraken_rest_url: HttpUrl = Field("https://api.kraken.com", description="Kraken REST.")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _is_absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("markets")
+    @classmethod
+    def _are_on_known_exchanges(cls, value: tuple[Market, ...]) -> tuple[Market, ...]:
+        for market in value:
+            if market.exchange not in cls.exchanges():
+                known = ", ".join(cls.exchanges())
+                raise ValueError(f"{market}: unknown exchange; there are {known}")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value():
+            return None
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @classmethod
+    def exchanges(cls) -> tuple[str, ...]:
+        """Every exchange that has an address here."""
+        return tuple(name.removesuffix("_ws_url") for name in cls.model_fields if name.endswith("_ws_url"))
+
+    def ws_url(self, exchange: str) -> str:
+        """The websocket root of ``exchange``, without a trailing slash."""
+        return self._root(exchange, "ws")
+
+    def rest_url(self, exchange: str) -> str:
+        """The REST root of ``exchange``, without a trailing slash."""
+        return self._root(exchange, "rest")
+
+    def _root(self, exchange: str, kind: str) -> str:
+        url: str = getattr(self, f"{exchange}_{kind}_url")
+        return url.rstrip("/")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises SettingsError naming each wrong variable, never its secret."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [
+            f"COINWATCH_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("; ".join(lines)) from None

@@ -1,0 +1,1 @@
+"""Postgres: tables, migrations, the embedded server, bulk writes, named reads, notifications."""

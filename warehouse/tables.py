@@ -1,0 +1,220 @@
+"""The tables, as SQLAlchemy sees them. The migrations must build exactly these (a test compares)."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+_NOW = text("now()")
+_TIMESTAMP = DateTime(timezone=True)
+
+markets = Table(
+    "markets",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("exchange", Text, nullable=False),
+    Column("symbol", Text, nullable=False, comment="canonical, BTC-USDT"),
+    Column("base", Text, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("native", Text, nullable=False, comment="the exchange's own spelling"),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("listed_at", _TIMESTAMP),
+    Column("delisted_at", _TIMESTAMP),
+    Column("price_step", Double),
+    Column("amount_step", Double),
+    Column("updated_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    UniqueConstraint("exchange", "symbol"),
+    CheckConstraint("status in ('active', 'delisted')", name="status"),
+    CheckConstraint("symbol = base || '-' || quote", name="symbol"),
+)
+
+# Widest first, so that a row carries no padding. Partitions are one UTC day each and made by
+# warehouse.partitions; there is no DEFAULT partition.
+ticks = Table(
+    "ticks",
+    metadata,
+    Column("trade_id", BigInteger, nullable=False),
+    Column("ts", _TIMESTAMP, nullable=False),
+    Column("price", Double, nullable=False),
+    Column("amount", Double, nullable=False),
+    Column(
+        "tx",
+        BigInteger,
+        nullable=False,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+        comment="the transaction that stored the row",
+    ),
+    Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
+    Column("day", Date, nullable=False, comment="UTC date of ts"),
+    Column("taker_buys", Boolean, nullable=False),
+    PrimaryKeyConstraint("market_id", "trade_id", "day"),
+    postgresql_partition_by="RANGE (day)",
+)
+Index(None, ticks.c.market_id, ticks.c.ts)
+
+# Partitions are one UTC month each, made like those of ticks.
+candles = Table(
+    "candles",
+    metadata,
+    Column("open_ts", _TIMESTAMP, nullable=False),
+    Column("open", Double, nullable=False),
+    Column("high", Double, nullable=False),
+    Column("low", Double, nullable=False),
+    Column("close", Double, nullable=False),
+    Column("volume", Double, nullable=False),
+    Column("quote_volume", Double),
+    Column("updated_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
+    Column("trades", Integer),
+    Column("revision", SmallInteger, nullable=False, server_default="0"),
+    Column("interval", Text, nullable=False),
+    Column("source", Text, nullable=False, server_default="exchange"),
+    PrimaryKeyConstraint("market_id", "interval", "open_ts"),
+    CheckConstraint("source in ('exchange', 'ticks', 'rollup')", name="source"),
+    CheckConstraint("low <= least(open, close) and high >= greatest(open, close)", name="shape"),
+    postgresql_partition_by="RANGE (open_ts)",
+)
+
+candle_coverage = Table(
+    "candle_coverage",
+    metadata,
+    Column("market_id", Integer, ForeignKey("markets.id"), primary_key=True),
+    Column("interval", Text, primary_key=True),
+    Column(
+        "covered",
+        TSTZMULTIRANGE,
+        nullable=False,
+        server_default="{}",
+        comment="spans verified against the exchange, empty minutes included",
+    ),
+    Column(
+        "unavailable",
+        TSTZMULTIRANGE,
+        nullable=False,
+        server_default="{}",
+        comment="spans the exchange no longer serves",
+    ),
+)
+
+alert_rules = Table(
+    "alert_rules",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("client", Text, comment="the named owner, who can come back for missed alerts"),
+    Column("connection", Text, comment="the connection of an unnamed owner; the rule ends with it"),
+    Column("exchange", Text, comment="null: any exchange of the pair"),
+    Column("base", Text, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("typed", Text, nullable=False, comment="the symbol as its owner wrote it"),
+    Column("condition", JSONB, nullable=False),
+    Column("note", Text),
+    Column("armed", Boolean, nullable=False, server_default=text("true")),
+    Column("state_no", Integer, nullable=False, server_default="0", comment="grows with each claim"),
+    Column("created_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("fired_at", _TIMESTAMP),
+    CheckConstraint("(client is null) <> (connection is null)", name="owner"),
+)
+Index("alert_rules_armed_idx", alert_rules.c.id, postgresql_where=alert_rules.c.armed)
+
+alert_events = Table(
+    "alert_events",
+    metadata,
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False, comment="in commit order"),
+    Column("rule_id", BigInteger, nullable=False),
+    Column("client", Text),
+    Column("connection", Text),
+    Column("symbol", Text, nullable=False),
+    Column("exchange", Text, nullable=False),
+    Column("trade_id", BigInteger, nullable=False),
+    Column("price", Double, nullable=False),
+    Column("ts", _TIMESTAMP, nullable=False, comment="the trade's time"),
+    Column("message", Text, nullable=False),
+    Column("created_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+)
+Index(None, alert_events.c.client, alert_events.c.event_id)
+
+alert_counter = Table(
+    "alert_counter",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default=text("true")),
+    Column("last_event_id", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("only", name="single_row"),
+    comment="one row, updated inside each claim, so that event numbers follow commit order",
+)
+
+subscribers = Table(
+    "subscribers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("first_seen_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("last_seen_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+)
+
+stream_health = Table(
+    "stream_health",
+    metadata,
+    Column("market_id", Integer, ForeignKey("markets.id"), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("last_price", Double),
+    Column("last_trade_ts", _TIMESTAMP, comment="the exchange's clock"),
+    Column("last_received_at", _TIMESTAMP, comment="our clock"),
+    Column("lag_ms", Double, comment="from the exchange's clock to our commit, last batch"),
+    Column("trades", BigInteger, nullable=False, server_default="0", comment="stored by this daemon"),
+    Column("duplicates", BigInteger, nullable=False, server_default="0"),
+    Column("reconnects", Integer, nullable=False, server_default="0"),
+    Column("last_error", Text),
+    Column("last_error_at", _TIMESTAMP),
+    Column("updated_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    CheckConstraint("state in ('connecting', 'live', 'down', 'stopped')", name="state"),
+)
+
+service_heartbeats = Table(
+    "service_heartbeats",
+    metadata,
+    Column("service", Text, primary_key=True),
+    Column("instance", Text, primary_key=True, comment="host and process"),
+    Column("started_at", _TIMESTAMP, nullable=False),
+    Column("beat_at", _TIMESTAMP, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+)
+
+api_budgets = Table(
+    "api_budgets",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("scope", Text, primary_key=True),
+    Column("tokens", Double, nullable=False),
+    Column("refilled_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("blocked_until", _TIMESTAMP),
+    Column("month", Date, nullable=False, server_default=text("date_trunc('month', now())::date")),
+    Column("calls_this_month", Integer, nullable=False, server_default="0"),
+)
