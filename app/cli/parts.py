@@ -1,0 +1,135 @@
+"""The parts of the stack: which programs they are, where they are found, how to tell they are well."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from app.cli.supervisor import Part
+from coinwatch.errors import CoinwatchError
+from coinwatch.settings import Settings
+from warehouse.connect import conninfo, database_url
+
+PROJECT = Path(__file__).resolve().parents[2]
+"""Where ``dagster.yaml`` and ``workspace.yaml`` are: the folder Dagster takes as its home."""
+
+HEALTH_TIMEOUT_S = 2.0
+DEMO_RATE_LIMIT_SCALE = 20.0
+"""The simulator is ours to ask as fast as we like."""
+
+
+def demo_environment(settings: Settings) -> dict[str, str]:
+    """What turns the stack into the demo: the same code with other addresses and its own data folder."""
+    host = settings.host
+    addresses = {
+        f"COINWATCH_{exchange.upper()}_{kind}_URL": f"{scheme}://{host}:{port}/{exchange}"
+        for exchange in settings.exchanges()
+        for kind, scheme, port in (
+            ("WS", "ws", settings.simulator_ws_port),
+            ("REST", "http", settings.simulator_rest_port),
+        )
+    }
+    return {
+        **addresses,
+        "COINWATCH_DATABASE_URL": "",
+        "COINWATCH_DATA_DIR": str(settings.data_dir / "demo"),
+        "COINWATCH_RATE_LIMIT_SCALE": str(DEMO_RATE_LIMIT_SCALE),
+    }
+
+
+def ports(settings: Settings, *, demo: bool) -> Mapping[str, int]:
+    """The ports the stack listens on, by the setting that moves each."""
+    names = ["ingest_port", "alerts_port", "dashboard_port", "dagster_port"]
+    if demo:
+        names += ["simulator_ws_port", "simulator_rest_port"]
+    return {f"COINWATCH_{name.upper()}": getattr(settings, name) for name in names}
+
+
+def waves(settings: Settings, *, demo: bool) -> list[list[Part]]:
+    """Every part, in the order they start: the simulator first, where there is one."""
+    here = f"http://{settings.host}"
+    bin_dir = Path(sys.executable).parent
+    coinwatch = str(bin_dir / "coinwatch")
+    workspace = ("-w", str(PROJECT / "workspace.yaml"))
+    simulator = Part(
+        name="simulator",
+        command=(coinwatch, "simulate"),
+        healthy=_answers(f"{here}:{settings.simulator_rest_port}/binance/api/v3/ping"),
+    )
+    services = [
+        Part(
+            name="ingest",
+            command=(coinwatch, "ingest"),
+            healthy=_answers(f"{here}:{settings.ingest_port}/healthz"),
+            url=f"{here}:{settings.ingest_port}/metrics",
+        ),
+        Part(
+            name="alerts",
+            command=(coinwatch, "alerts"),
+            healthy=_answers(f"{here}:{settings.alerts_port}/healthz"),
+            url=f"ws://{settings.host}:{settings.alerts_port}/ws",
+        ),
+        Part(
+            name="dashboard",
+            command=(
+                *(sys.executable, "-m", "streamlit", "run", str(PROJECT / "app/dashboard/main.py")),
+                *("--server.address", settings.host, "--server.port", str(settings.dashboard_port)),
+            ),
+            healthy=_answers(f"{here}:{settings.dashboard_port}/_stcore/health"),
+            url=f"{here}:{settings.dashboard_port}",
+        ),
+        Part(
+            name="dagster",
+            command=(
+                *(str(bin_dir / "dagster-webserver"), *workspace),
+                *("-h", settings.host, "-p", str(settings.dagster_port)),
+                *("--dagster-log-level", "warning", "--code-server-log-level", "warning"),
+            ),
+            healthy=_answers(f"{here}:{settings.dagster_port}/server_info"),
+            url=f"{here}:{settings.dagster_port}",
+        ),
+        Part(
+            name="scheduler",
+            command=(
+                *(str(bin_dir / "dagster-daemon"), "run", *workspace),
+                *("--log-level", "warning", "--code-server-log-level", "warning"),
+            ),
+            healthy=_dagster_daemon_beats(settings),
+        ),
+    ]
+    return [[simulator], services] if demo else [services]
+
+
+def _answers(url: str) -> Callable[[], Awaitable[bool]]:
+    async def healthy() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=HEALTH_TIMEOUT_S, trust_env=False) as client:
+                return (await client.get(url)).is_success
+        except httpx.HTTPError:
+            return False
+
+    return healthy
+
+
+def _dagster_daemon_beats(settings: Settings) -> Callable[[], Awaitable[bool]]:
+    """Dagster's daemon has no port; its heartbeats in its own database tell."""
+
+    async def healthy() -> bool:
+        try:
+            info = conninfo(database_url(settings, "dagster"))
+            async with await psycopg.AsyncConnection.connect(info, connect_timeout=2) as connection:
+                row = await (await connection.execute(_BEATS)).fetchone()
+        except (psycopg.Error, CoinwatchError):
+            return False
+        return bool(row and row[0])
+
+    return healthy
+
+
+_BEATS = (
+    "select count(*) > 0 from daemon_heartbeats where timestamp > now() at time zone 'utc' - interval '1 min'"
+)
