@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import BinaryIO
 
 import msgspec
 import psutil
@@ -87,17 +88,22 @@ class Supervisor:
             delay_s = min(delay_s * 2, RESTART_CAP_S)
 
     async def _run_once(self, part: Part, stopping: asyncio.Event) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *part.command,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            limit=LINE_LIMIT,
-        )
+        # A pipe of our own: asyncio's would keep wait() from returning while a child of the dead
+        # part still holds the other end.
+        read_end, write_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *part.command,
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            os.close(write_end)
         self.sessions[part.name] = process.pid
-        relay = asyncio.create_task(self._relay(part.name, process))
+        relay = asyncio.create_task(self._relay(part.name, os.fdopen(read_end, "rb", 0)))
         try:
             ended = asyncio.create_task(process.wait())
             told = asyncio.create_task(stopping.wait())
@@ -120,17 +126,23 @@ class Supervisor:
             self._say(part.name, f"still running {STOP_GRACE_S:.0f} s after being asked to stop: killed")
             process.kill()
 
-    async def _relay(self, name: str, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None  # noqa: S101  # asked for with PIPE
-        while True:
-            try:
-                line = await process.stdout.readline()
-            except ValueError:  # longer than LINE_LIMIT: asyncio has dropped it
-                continue
-            if not line:
-                return
-            if text := line.decode(errors="replace").rstrip():
-                self._say(name, text)
+    async def _relay(self, name: str, pipe: BinaryIO) -> None:
+        lines = asyncio.StreamReader(LINE_LIMIT)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(lines), pipe
+        )
+        try:
+            while True:
+                try:
+                    line = await lines.readline()
+                except ValueError:  # longer than LINE_LIMIT: asyncio has dropped it
+                    continue
+                if not line:
+                    return
+                if text := line.decode(errors="replace").rstrip():
+                    self._say(name, text)
+        finally:
+            transport.close()
 
 
 def describe_exit(code: int) -> str:
