@@ -1,0 +1,161 @@
+"""Where the pages get their rows: one pool and one reader for all viewers of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import TypeVar
+
+import streamlit as st
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from app.dashboard.reader import Reader, Reading
+from coinwatch.errors import CoinwatchError
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Market, Symbol
+from coinwatch.settings import Settings, load_settings
+from coinwatch.times import DAY_US, MINUTE_US, now_us
+from coinwatch.windows import Window
+from warehouse import reads
+from warehouse.connect import database_url, engine
+
+T = TypeVar("T")
+
+STATEMENT_TIMEOUT_S = 5.0
+LIVE_S = 0.9
+"""Pages rerun every second; a little less, so that each rerun finds news."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What moves slowly: the last day and the usual rate of every watched market."""
+
+    day: tuple[reads.DayStats, ...]
+    rates: tuple[reads.TradeRate, ...]
+    streams: tuple[reads.StreamState, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """Candles of a window and the spans of it that we know nothing of."""
+
+    candles: tuple[Candle, ...]
+    gaps: tuple[Window, ...]
+
+
+class Source:
+    """Named questions to one warehouse. Answers never raise: see ``Reading.problem``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._connecting = Lock()
+        self._reader = Reader(describe_failure)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        url = database_url(self.settings)
+        return engine(url, application_name="coinwatch dashboard", statement_timeout_s=STATEMENT_TIMEOUT_S)
+
+    def connect(self) -> Connection:
+        """A pooled connection. Raises what SQLAlchemy or ``warehouse.connect`` raise."""
+        with self._connecting:
+            pool = self._engine
+        return pool.connect()
+
+    def markets(self) -> Reading[tuple[reads.WatchedMarket, ...]]:
+        """Every market that is configured or streams."""
+        return self._read(("markets",), lambda conn: reads.watched_markets(conn, self.settings.markets), 5)
+
+    def latest(self, market_ids: Sequence[int]) -> Reading[tuple[reads.LastTrade, ...]]:
+        """The last trade of each market within a day."""
+        return self._read(
+            ("latest", *market_ids), lambda conn: reads.latest_trades(conn, market_ids, now_us() - DAY_US)
+        )
+
+    def statistics(self, market_ids: Sequence[int]) -> Reading[Statistics]:
+        """Day statistics, usual rates and stream states."""
+
+        def ask(conn: Connection) -> Statistics:
+            at_us = now_us()
+            return Statistics(
+                reads.day_stats(conn, market_ids, at_us),
+                reads.trade_rates(conn, market_ids, at_us),
+                reads.stream_states(conn),
+            )
+
+        return self._read(("statistics", *market_ids), ask, 5)
+
+    def sparklines(self, market_ids: Sequence[int]) -> Reading[dict[Symbol, tuple[tuple[int, float], ...]]]:
+        """A day of prices per symbol, in coarse steps."""
+        return self._read(
+            ("sparklines", *market_ids), lambda conn: reads.sparklines(conn, market_ids, now_us()), 30
+        )
+
+    def history(self, watched: reads.WatchedMarket, interval: Interval, length_us: int) -> Reading[History]:
+        """The last ``length_us`` of candles, at most half a minute old; ``tail`` has what is newer."""
+
+        def ask(conn: Connection) -> History:
+            at_us = now_us()
+            window = Window(interval.floor(at_us - length_us), at_us + interval.us)
+            return History(
+                reads.candles(conn, watched, interval, window, at_us),
+                reads.candle_gaps(conn, watched.market_id, Window(window.start_us, at_us), at_us),
+            )
+
+        return self._read(("history", watched, interval, length_us), ask, 30)
+
+    def tail(self, watched: reads.WatchedMarket, interval: Interval) -> Reading[tuple[Candle, ...]]:
+        """The last few candles up to the last trade, enough to complete a ``history`` half a minute old."""
+
+        def ask(conn: Connection) -> tuple[Candle, ...]:
+            at_us = now_us()
+            start_us = min(interval.floor(at_us), interval.floor(at_us - 2 * MINUTE_US))
+            return reads.candles(conn, watched, interval, Window(start_us, at_us + interval.us), at_us)
+
+        return self._read(("tail", watched, interval), ask)
+
+    def _read(
+        self, question: tuple[object, ...], ask: Callable[[Connection], T], fresh_s: float = LIVE_S
+    ) -> Reading[T]:
+        def run() -> T:
+            with self.connect() as conn:
+                return ask(conn)
+
+        return self._reader.read(question, run, fresh_s=fresh_s)
+
+    def ask(self, question: tuple[object, ...], ask: Callable[[Connection], T]) -> Reading[T]:
+        """A live question that another module of ours knows how to ask."""
+        return self._read(question, ask)
+
+    def close(self) -> None:
+        """Give up the threads and the pool."""
+        self._reader.close()
+        if "_engine" in self.__dict__:
+            self._engine.dispose()
+
+
+def describe_failure(error: Exception) -> str:
+    """What a failed read says on the page: one line, no secrets, no SQL."""
+    if isinstance(error, CoinwatchError):
+        return str(error)
+    if isinstance(error, OperationalError):
+        first = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "connection lost"
+        return f"the database does not answer: {first[:200]}"
+    if isinstance(error, SQLAlchemyError):
+        return f"the database refused a read ({type(error).__name__}); is it upgraded? (coinwatch db upgrade)"
+    return f"a read failed ({type(error).__name__})"
+
+
+def source() -> Source:
+    """The source of these settings. Raises SettingsError when they are wrong."""
+    settings = load_settings()
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    return _source(url, str(settings.data_dir), settings.markets, settings)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, on_release=Source.close)
+def _source(url: str, data_dir: str, markets: tuple[Market, ...], _settings: Settings) -> Source:
+    return Source(_settings)

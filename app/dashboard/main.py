@@ -1,0 +1,52 @@
+"""The dashboard: ``streamlit run app/dashboard/main.py``."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+from app.dashboard import data, markup, page, page_alerts, page_chart, page_overview, style
+from coinwatch.errors import SettingsError
+
+ICON = Path(__file__).with_name("icon.png")
+"""A file of our own: Streamlit would fetch a named icon from another host."""
+
+
+@st.cache_resource(show_spinner=False)
+def _start() -> None:
+    """Once a process: Streamlit collects all garbage after every rerun; what is frozen costs it nothing."""
+    gc.collect()
+    gc.freeze()
+
+
+def main() -> None:
+    """Draw the page the viewer chose."""
+    st.set_page_config(page_title="Coinwatch", page_icon=ICON, layout="wide")
+    st.html(style.CSS)
+    _start()
+    try:
+        source = data.source()
+    except SettingsError as error:
+        st.html(markup.wrap(markup.empty("A setting is wrong", str(error), "Correct it and start again.")))
+        return
+    pages = [
+        _page(page_overview.show, source, "Overview", ":material/grid_view:", default=True),
+        _page(page_chart.show, source, "Chart", ":material/candlestick_chart:"),
+        _page(page_alerts.show, source, "Alerts", ":material/notifications:"),
+    ]
+    st.navigation(pages, position="top").run()
+
+
+def _page(
+    show: Callable[[data.Source], None], source: data.Source, title: str, icon: str, *, default: bool = False
+) -> Page:
+    draw = partial(page.guarded(show), source)
+    return st.Page(draw, title=title, icon=icon, url_path=title.lower(), default=default)
+
+
+main()

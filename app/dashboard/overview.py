@@ -1,0 +1,272 @@
+"""What the Overview shows, built from rows. Pure: no Streamlit, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
+
+from app.dashboard import formats
+from coinwatch.records import Symbol
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from warehouse.reads import DayStats, LastTrade, StreamState, TradeRate, WatchedMarket
+
+ENOUGH_EXCHANGES = 3
+"""An average of fewer is called degraded."""
+
+LEAST_PATIENCE_US = 30 * SECOND_US
+MOST_PATIENCE_US = 15 * MINUTE_US
+USUAL_GAPS = 10
+"""A market is stale after this many of its usual gaps between trades, within the two bounds above."""
+
+WHOLE_DAY_US = DAY_US - 30 * MINUTE_US
+"""History at least this long counts as the whole 24 hours."""
+
+
+class CardState(StrEnum):
+    OK = "ok"
+    DEGRADED = "degraded"
+    STALE = "stale"
+    EMPTY = "empty"
+
+
+class Trend(StrEnum):
+    UP = "up"
+    DOWN = "down"
+    FLAT = "flat"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a viewer saw last of a symbol."""
+
+    price: float
+    trend: Trend
+
+
+@dataclass(frozen=True)
+class Constituent:
+    """One exchange of a card."""
+
+    exchange: str
+    price: float | None
+    age_us: int | None
+    used: bool
+    reason: str
+    """Why it is left out, in words; empty when used."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A symbol: its price is the median of each fresh exchange's last trade."""
+
+    symbol: Symbol
+    state: CardState
+    message: str
+    """Why the state is not ok; empty when it is."""
+    price: float | None = None
+    trend: Trend = Trend.FLAT
+    moved: bool = False
+    """Whether the price differs from the one this viewer saw last."""
+    as_of_us: int | None = None
+    """The newest trade in the price."""
+    change: float | None = None
+    span_us: int = DAY_US
+    """What change, high, low and volume cover: 24 hours, or what there is so far."""
+    high: float | None = None
+    low: float | None = None
+    quote_volume: float | None = None
+    constituents: tuple[Constituent, ...] = ()
+    sparkline: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        return tuple(one.exchange for one in self.constituents if one.used)
+
+
+@dataclass(frozen=True)
+class Overview:
+    cards: tuple[Card, ...]
+    markets: int
+    live_markets: int
+    trades_per_s: float
+    newest_us: int | None
+    """The newest trade of any market; None when there is none within a day."""
+
+
+def patience_us(rate: TradeRate | None) -> int:
+    """How long a market may be silent and still count as live, by its own usual rate."""
+    if rate is None or rate.trades < 2:
+        return LEAST_PATIENCE_US
+    usual_us = rate.span_us // (rate.trades - 1)
+    return max(LEAST_PATIENCE_US, min(USUAL_GAPS * usual_us, MOST_PATIENCE_US))
+
+
+def build(
+    markets: Sequence[WatchedMarket],
+    latest: Iterable[LastTrade],
+    *,
+    day: Iterable[DayStats] = (),
+    rates: Iterable[TradeRate] = (),
+    streams: Iterable[StreamState] = (),
+    sparklines: Mapping[Symbol, tuple[tuple[int, float], ...]] | None = None,
+    shown: Mapping[Symbol, Shown] | None = None,
+    wanted: Collection[Symbol] = (),
+    now_us: int,
+) -> Overview:
+    """One card per symbol, the widest traded first; ``wanted`` limits them, none means all."""
+    last_of = {trade.market_id: trade for trade in latest}
+    day_of = {stats.market_id: stats for stats in day}
+    rate_of = {rate.market_id: rate for rate in rates}
+    stream_of = {stream.market_id: stream for stream in streams}
+    by_symbol: dict[Symbol, list[WatchedMarket]] = {}
+    for watched in markets:
+        by_symbol.setdefault(watched.market.symbol, []).append(watched)
+
+    cards = []
+    live_markets = 0
+    for symbol, members in by_symbol.items():
+        constituents = tuple(
+            _constituent(
+                watched,
+                last_of.get(watched.market_id),
+                rate_of.get(watched.market_id),
+                stream_of.get(watched.market_id),
+                now_us,
+            )
+            for watched in members
+        )
+        live_markets += sum(one.used for one in constituents)
+        if not wanted or symbol in wanted:
+            cards.append(
+                _card(
+                    symbol,
+                    constituents,
+                    [last_of.get(watched.market_id) for watched in members],
+                    [day_of.get(watched.market_id) for watched in members],
+                    (sparklines or {}).get(symbol, ()),
+                    (shown or {}).get(symbol),
+                    now_us,
+                )
+            )
+    cards.sort(key=lambda card: (-len(card.constituents), -(card.quote_volume or 0), card.symbol))
+    return Overview(
+        cards=tuple(cards),
+        markets=len(markets),
+        live_markets=live_markets,
+        trades_per_s=sum(_per_second(rate, last_of.get(id_), now_us) for id_, rate in rate_of.items()),
+        newest_us=max((trade.ts_us for trade in last_of.values()), default=None),
+    )
+
+
+def direction(price: float, shown: Shown | None) -> tuple[Trend, bool]:
+    """The way a price went since it last changed for this viewer, and whether it changed just now."""
+    if shown is None:
+        return Trend.FLAT, False
+    if price == shown.price:
+        return shown.trend, False
+    return (Trend.UP if price > shown.price else Trend.DOWN), True
+
+
+def remember(overview: Overview, shown: Mapping[Symbol, Shown]) -> dict[Symbol, Shown]:
+    """What the viewer has seen after this overview."""
+    seen = dict(shown)
+    for card in overview.cards:
+        if card.price is not None:
+            seen[card.symbol] = Shown(card.price, card.trend)
+    return seen
+
+
+def _constituent(
+    watched: WatchedMarket,
+    last: LastTrade | None,
+    rate: TradeRate | None,
+    stream: StreamState | None,
+    now_us: int,
+) -> Constituent:
+    exchange = watched.market.exchange
+    trouble = ""
+    if stream is not None and stream.state != "live":
+        trouble = f", stream {stream.state}" + (f" ({stream.last_error[:120]})" if stream.last_error else "")
+    if last is None:
+        return Constituent(exchange, None, None, False, f"no trade in 24 h{trouble}")
+    age_us = max(0, now_us - last.ts_us)
+    if age_us > patience_us(rate):
+        return Constituent(
+            exchange, last.price, age_us, False, f"silent for {formats.duration(age_us)}{trouble}"
+        )
+    return Constituent(exchange, last.price, age_us, True, "")
+
+
+def _card(
+    symbol: Symbol,
+    constituents: tuple[Constituent, ...],
+    latest: Sequence[LastTrade | None],
+    day: Sequence[DayStats | None],
+    sparkline: tuple[tuple[int, float], ...],
+    shown: Shown | None,
+    now_us: int,
+) -> Card:
+    used = [i for i, one in enumerate(constituents) if one.used]
+    # With no fresh exchange the last known price is shown, marked stale, from whoever traded last.
+    basis = used or _newest(latest)
+    if not basis:
+        return Card(symbol, CardState.EMPTY, "no trade in the last 24 h", constituents=constituents)
+    trades = [trade for i in basis if (trade := latest[i]) is not None]
+    price = median(trade.price for trade in trades)
+    stats = [one for i in basis if (one := day[i]) is not None]
+    change = None
+    high = low = volume = None
+    span_us = 0
+    if stats:
+        first_us = max(one.first_us for one in stats)
+        span_us = now_us - first_us
+        change = price / median(one.open for one in stats) - 1
+        # A price read a moment after the statistics may lie outside them.
+        high = max(price, median(one.high for one in stats))
+        low = min(price, median(one.low for one in stats))
+        volume = sum(one.quote_volume for one in day if one is not None)
+    trend, moved = direction(price, shown)
+    state, message = _state(constituents, len(used))
+    return Card(
+        symbol=symbol,
+        state=state,
+        message=message,
+        price=price,
+        trend=trend,
+        moved=moved,
+        as_of_us=max(trade.ts_us for trade in trades),
+        change=change,
+        span_us=DAY_US if span_us >= WHOLE_DAY_US else span_us,
+        high=high,
+        low=low,
+        quote_volume=volume,
+        constituents=constituents,
+        sparkline=sparkline,
+    )
+
+
+def _newest(latest: Sequence[LastTrade | None]) -> list[int]:
+    traded = [i for i, trade in enumerate(latest) if trade is not None]
+    return [max(traded, key=lambda i: trade.ts_us if (trade := latest[i]) else 0)] if traded else []
+
+
+def _state(constituents: tuple[Constituent, ...], used: int) -> tuple[CardState, str]:
+    if not used:
+        return CardState.STALE, "no exchange is live; last known price"
+    if used >= ENOUGH_EXCHANGES:
+        return CardState.OK, ""
+    left_out = [f"{one.exchange} {one.reason}" for one in constituents if not one.used]
+    if left_out:
+        return CardState.DEGRADED, f"{used} of {len(constituents)} exchanges: {'; '.join(left_out)}"
+    only = formats.names([one.exchange for one in constituents])
+    return CardState.DEGRADED, f"only {only}: a sound average needs {ENOUGH_EXCHANGES} exchanges"
+
+
+def _per_second(rate: TradeRate, last: LastTrade | None, now_us: int) -> float:
+    """Trades a second now: a market that fell silent counts its silence."""
+    if rate.trades < 2 or last is None:
+        return 0.0
+    silence_us = max(0, now_us - last.ts_us)
+    return (rate.trades - 1) * SECOND_US / max(rate.span_us + silence_us, SECOND_US)

@@ -1,0 +1,68 @@
+"""Coinwatch's look: one palette for both themes, and the style sheet of what we draw ourselves.
+
+Streamlit sets ``color-scheme`` on the app, so ``light-dark()`` follows the viewer's theme at once.
+The widgets' own colours are in ``.streamlit/config.toml`` and match these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of one theme, for what CSS cannot reach: the canvas of the chart."""
+
+    text: str
+    muted: str
+    line: str
+    surface: str
+    up: str
+    down: str
+    accent: str
+    hatch: str
+    overlays: tuple[str, ...]
+
+
+LIGHT = Palette(
+    text="#17212e",
+    muted="#576374",
+    line="#e3e8ee",
+    surface="#ffffff",
+    up="#0a7867",
+    down="#c02f45",
+    accent="#2456c7",
+    hatch="#a85b00",
+    overlays=("#2456c7", "#a85b00", "#7a3fc0", "#0077a3", "#8a6d00"),
+)
+DARK = Palette(
+    text="#e5eaf1",
+    muted="#9aa7b8",
+    line="#232d3b",
+    surface="#18202b",
+    up="#3fd0b4",
+    down="#ff8090",
+    accent="#7da6ff",
+    hatch="#f0b057",
+    overlays=("#7da6ff", "#f0b057", "#c79bff", "#5cc8f2", "#e0cf6b"),
+)
+
+
+def palette(theme: Literal["light", "dark"] | str | None) -> Palette:
+    """The palette of a theme by Streamlit's name for it; light when it is not known."""
+    return DARK if theme == "dark" else LIGHT
+
+
+def _style_sheet() -> str:
+    names = ("text", "muted", "line", "surface", "up", "down", "accent", "hatch")
+    colours = "".join(
+        f"--cw-{name}: light-dark({getattr(LIGHT, name)}, {getattr(DARK, name)});" for name in names
+    )
+    rules = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    return f"<style>.stApp {{{colours}}}\n{rules}</style>"
+
+
+CSS = _style_sheet()
+"""The whole style sheet, for ``st.html``."""

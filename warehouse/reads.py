@@ -1,0 +1,313 @@
+"""What pages read: named, set-based, bounded. Each takes a SQLAlchemy connection and plain values.
+
+A price series is the stored 1m candles, completed after the last stored one from ``ticks``, so that
+charts and statistics are never older than the last trade. Nothing here looks further back into ticks
+than ``TAIL_US``: without stored candles a page shows that much, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+
+import msgspec
+from sqlalchemy import Connection, TextClause, text
+
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Market, Symbol
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, from_datetime, to_datetime, utc_day
+from coinwatch.windows import Window
+
+TAIL_US = 6 * 3_600 * SECOND_US
+"""How far back candles are made from ticks where none is stored."""
+
+RATE_TRADES = 200
+"""A market's usual rate is taken from this many latest trades of the last hour."""
+
+MOST_CANDLES = 4_000
+
+
+class WatchedMarket(msgspec.Struct, frozen=True):
+    """A market that Coinwatch streams or is told to."""
+
+    market_id: int
+    market: Market
+
+
+class LastTrade(msgspec.Struct, frozen=True):
+    market_id: int
+    ts_us: int
+    price: float
+
+
+class DayStats(msgspec.Struct, frozen=True):
+    """One market over the window that was asked for, as far as it is stored."""
+
+    market_id: int
+    first_us: int
+    """When the first minute with a trade opened: later than the window's start where history is short."""
+    open: float
+    high: float
+    low: float
+    volume: float
+    """In the base asset."""
+    quote_volume: float
+    """In the quote asset; from closes where the exchange does not say."""
+
+
+class TradeRate(msgspec.Struct, frozen=True):
+    """How often a market trades, from its latest trades."""
+
+    market_id: int
+    trades: int
+    span_us: int
+    """From the first to the last of them."""
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    market_id: int
+    state: str
+    last_error: str | None
+    updated_us: int
+
+
+# The minutes of several markets: stored candles, then the tail from ticks.
+# Parameters: ids, since, tail_from, tail_day.
+_MINUTES = """
+with asked as (select unnest(cast(:ids as int[])) as id),
+stored_end as (
+    select id, greatest(cast(:tail_from as timestamptz), (
+        select open_ts + interval '1 minute' from candles
+        where market_id = id and interval = '1m' and open_ts >= :since order by open_ts desc limit 1
+    )) as ts
+    from asked
+),
+minutes as (
+    select market_id, open_ts, open, high, low, close, volume,
+        coalesce(quote_volume, volume * close) as quote_volume
+    from candles
+    where market_id = any(cast(:ids as int[])) and interval = '1m' and open_ts >= :since
+    union all
+    select t.*
+    from stored_end
+    cross join lateral (
+        select market_id, date_bin('1 minute', ts, 'epoch'), (array_agg(price order by ts, trade_id))[1],
+            max(price), min(price), (array_agg(price order by ts desc, trade_id desc))[1], sum(amount),
+            sum(price * amount)
+        from ticks
+        where market_id = stored_end.id and day >= :tail_day and ts >= stored_end.ts
+        group by 1, 2
+    ) t
+)
+"""
+
+
+def _of_minutes(query: str) -> TextClause:
+    """``query`` over the relation ``minutes``."""
+    return text(_MINUTES + query)
+
+
+_WATCHED_MARKETS = text("""
+select id, exchange, base, quote from markets
+where id in (select market_id from stream_health)
+    or (exchange, symbol) in (select * from unnest(cast(:exchanges as text[]), cast(:symbols as text[])))
+order by symbol, exchange limit 2000""")
+
+_LATEST_TRADES = text("""
+select id, t.ts, t.price
+from unnest(cast(:ids as int[])) as id
+cross join lateral (
+    select ts, price from ticks
+    where market_id = id and day >= :day and ts >= :since order by ts desc, trade_id desc limit 1
+) t""")
+
+_TRADE_RATES = text("""
+select id, t.trades, t.span
+from unnest(cast(:ids as int[])) as id
+cross join lateral (
+    select count(*) as trades, coalesce(max(ts) - min(ts), interval '0') as span
+    from (
+        select ts from ticks
+        where market_id = id and day >= :day and ts >= :since order by ts desc limit :most
+    ) latest
+) t""")
+
+_DAY_STATS = _of_minutes("""
+select market_id, min(open_ts) as first, (array_agg(open order by open_ts))[1] as open,
+    max(high) as high, min(low) as low, sum(volume) as volume, sum(quote_volume) as quote_volume
+from minutes group by market_id""")
+
+_SPARKLINES = _of_minutes("""
+select base, quote, ts, percentile_cont(0.5) within group (order by price) as price
+from (
+    select market_id, date_bin(make_interval(secs => :step_s), open_ts, :since) as ts, avg(close) as price
+    from minutes group by 1, 2
+) steps
+join markets on markets.id = market_id
+group by base, quote, ts order by base, quote, ts""")
+
+_CANDLES = _of_minutes("""
+select date_bin(make_interval(secs => :length_s), open_ts, 'epoch') as ts,
+    (array_agg(open order by open_ts))[1] as open, max(high) as high, min(low) as low,
+    (array_agg(close order by open_ts desc))[1] as close,
+    sum(volume) as volume, sum(quote_volume) as quote_volume
+from minutes where open_ts < :until group by 1 order by 1""")
+
+_CANDLE_GAPS = text("""
+with known as (
+    select coalesce((
+        select covered from candle_coverage where market_id = :id and interval = '1m'
+    ), '{}') as covered
+),
+streamed as (
+    select date_bin('1 minute', (
+        select ts from ticks
+        where market_id = :id and day >= :tail_day
+            and ts >= greatest(cast(:tail_from as timestamptz), upper(covered))
+        order by ts limit 1
+    ), 'epoch') as since
+    from known
+)
+select lower(gap) as since, upper(gap) as until
+from known, streamed, unnest(
+    tstzmultirange(tstzrange(:since, :until)) - covered
+    - case when since is null then '{}'::tstzmultirange else tstzmultirange(tstzrange(since, null)) end
+) as gap
+order by 1 limit 1000""")
+
+_STREAM_STATES = text("""
+select market_id, state, last_error, updated_at from stream_health limit 2000""")
+
+
+def watched_markets(conn: Connection, configured: Collection[Market]) -> tuple[WatchedMarket, ...]:
+    """The ``configured`` markets that the warehouse knows and all that stream, by symbol and exchange."""
+    rows = conn.execute(
+        _WATCHED_MARKETS,
+        {
+            "exchanges": [market.exchange for market in configured],
+            "symbols": [str(market.symbol) for market in configured],
+        },
+    )
+    return tuple(WatchedMarket(row.id, Market(row.exchange, Symbol(row.base, row.quote))) for row in rows)
+
+
+def latest_trades(conn: Connection, market_ids: Sequence[int], since_us: int) -> tuple[LastTrade, ...]:
+    """The last trade of each market by the exchange's clock; none where there was none since ``since_us``."""
+    rows = conn.execute(
+        _LATEST_TRADES, {"ids": list(market_ids), "since": to_datetime(since_us), "day": utc_day(since_us)}
+    )
+    return tuple(LastTrade(row.id, from_datetime(row.ts), row.price) for row in rows)
+
+
+def trade_rates(conn: Connection, market_ids: Sequence[int], now_us: int) -> tuple[TradeRate, ...]:
+    """How often each market traded lately: its last ``RATE_TRADES`` trades of the last hour."""
+    since_us = now_us - 3_600 * SECOND_US
+    rows = conn.execute(
+        _TRADE_RATES,
+        {
+            "ids": list(market_ids),
+            "since": to_datetime(since_us),
+            "day": utc_day(since_us),
+            "most": RATE_TRADES,
+        },
+    )
+    return tuple(TradeRate(row.id, row.trades, row.span // timedelta(microseconds=1)) for row in rows)
+
+
+def day_stats(conn: Connection, market_ids: Sequence[int], now_us: int) -> tuple[DayStats, ...]:
+    """First price, high, low and volume of each market over the last 24 hours, as far as stored."""
+    rows = conn.execute(_DAY_STATS, _minutes_parameters(market_ids, now_us - DAY_US, now_us))
+    return tuple(
+        DayStats(
+            market_id=row.market_id,
+            first_us=from_datetime(row.first),
+            open=row.open,
+            high=row.high,
+            low=row.low,
+            volume=row.volume,
+            quote_volume=row.quote_volume,
+        )
+        for row in rows
+    )
+
+
+def sparklines(
+    conn: Connection, market_ids: Sequence[int], now_us: int, points: int = 72
+) -> dict[Symbol, tuple[tuple[int, float], ...]]:
+    """Per symbol the last 24 hours as about ``points`` pairs (start of the step in microseconds, price).
+
+    A price is the median over the markets of their mean close within the step.
+    """
+    parameters = _minutes_parameters(market_ids, now_us - DAY_US, now_us)
+    rows = conn.execute(_SPARKLINES, parameters | {"step_s": DAY_US / points / SECOND_US})
+    lines: dict[Symbol, list[tuple[int, float]]] = {}
+    for row in rows:
+        lines.setdefault(Symbol(row.base, row.quote), []).append((from_datetime(row.ts), row.price))
+    return {symbol: tuple(line) for symbol, line in lines.items()}
+
+
+def candles(
+    conn: Connection, watched: WatchedMarket, interval: Interval, window: Window, now_us: int
+) -> tuple[Candle, ...]:
+    """Candles of ``interval`` that open within ``window``, oldest first, the last one as far as it has come.
+
+    Buckets without a trade have no candle. Raises ValueError when the window could hold more than
+    ``MOST_CANDLES``.
+    """
+    if window.length_us > MOST_CANDLES * interval.us:
+        raise ValueError(f"{window} holds more than {MOST_CANDLES} candles of {interval}")
+    parameters = _minutes_parameters([watched.market_id], interval.ceil(window.start_us), now_us)
+    rows = conn.execute(
+        _CANDLES, parameters | {"until": to_datetime(window.end_us), "length_s": interval.seconds}
+    )
+    return tuple(
+        Candle(
+            market=watched.market,
+            interval=interval,
+            open_ts_us=from_datetime(row.ts),
+            open=row.open,
+            high=row.high,
+            low=row.low,
+            close=row.close,
+            volume=row.volume,
+            quote_volume=row.quote_volume,
+        )
+        for row in rows
+    )
+
+
+def candle_gaps(conn: Connection, market_id: int, window: Window, now_us: int) -> tuple[Window, ...]:
+    """The parts of ``window`` of which we do not know what traded.
+
+    Known is what was verified against the exchange, and everything from the first tick after that.
+    """
+    rows = conn.execute(
+        _CANDLE_GAPS,
+        {
+            "id": market_id,
+            "since": to_datetime(window.start_us),
+            "until": to_datetime(window.end_us),
+            "tail_from": to_datetime(now_us - TAIL_US),
+            "tail_day": utc_day(now_us - TAIL_US),
+        },
+    )
+    return tuple(Window(from_datetime(row.since), from_datetime(row.until)) for row in rows)
+
+
+def stream_states(conn: Connection) -> tuple[StreamState, ...]:
+    """What the ingest daemons say of each market's stream."""
+    return tuple(
+        StreamState(row.market_id, row.state, row.last_error, from_datetime(row.updated_at))
+        for row in conn.execute(_STREAM_STATES)
+    )
+
+
+def _minutes_parameters(market_ids: Sequence[int], since_us: int, now_us: int) -> dict[str, object]:
+    since_us = -(-since_us // MINUTE_US) * MINUTE_US
+    tail_us = max(since_us, now_us - TAIL_US)
+    return {
+        "ids": list(market_ids),
+        "since": to_datetime(since_us),
+        "tail_from": to_datetime(tail_us),
+        "tail_day": utc_day(tail_us),
+    }
