@@ -1,0 +1,59 @@
+"""What the daemon counts, for Prometheus. Counted per read or per commit, never per trade."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+_COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """The counters of one daemon, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.received = self._counter("trades_received", "Trades decoded from sockets.", "exchange")
+        self.committed = self._counter("trades_committed", "Trades stored.", "exchange")
+        self.duplicates = self._counter("trades_duplicate", "Trades dropped: stored before.")
+        self.refused = self._counter("trades_refused", "Trades that could not be stored; each is logged.")
+        self.skipped = self._counter("frames_skipped", "Frames that carry no trade.", "exchange", "kind")
+        self.bad_frames = self._counter("frames_bad", "Frames that could not be read.", "exchange")
+        self.rejected = self._counter("markets_rejected", "Markets an exchange refused.", "exchange")
+        self.reconnects = self._counter("reconnects", "Connections that ended.", "exchange")
+        self.connections = Gauge(
+            "coinwatch_ingest_connections", "Open sockets.", ["exchange"], registry=self.registry
+        )
+        self.queue_depth = Gauge(
+            "coinwatch_ingest_queue_depth", "Trades that wait for a commit.", registry=self.registry
+        )
+        self.commit_seconds = Histogram(
+            "coinwatch_ingest_commit_seconds",
+            "How long a commit took.",
+            buckets=_COMMIT_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.lag_seconds = Histogram(
+            "coinwatch_ingest_lag_seconds",
+            "From the exchange's clock to our commit, for the newest trade of each market in a commit.",
+            ["exchange"],
+            buckets=_LAG_BUCKETS_S,
+            registry=self.registry,
+        )
+
+    def text(self) -> bytes:
+        """All of it in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"coinwatch_ingest_{name}", meaning, labels, registry=self.registry)

@@ -1,0 +1,82 @@
+"""Every second: the state of each market and a heartbeat, written to the warehouse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from datetime import UTC, date, datetime
+
+import psycopg
+import sqlalchemy
+
+from coinwatch.errors import WarehouseError
+from coinwatch.times import now_us, utc_day
+from ingest_daemon.board import Board
+from ingest_daemon.metrics import Metrics
+from ingest_daemon.outage import Outage
+from ingest_daemon.queue import TradeQueue
+from warehouse.connect import connect
+from warehouse.health import beat, write_streams
+from warehouse.ticks import ensure_days_ahead
+
+SERVICE = "ingest"
+EVERY_S = 1.0
+TIMEOUT_S = 10.0
+"""An answer that takes longer counts as none."""
+
+
+class Reporter:
+    def __init__(
+        self, url: sqlalchemy.URL, queue: TradeQueue, board: Board, metrics: Metrics, outage: Outage
+    ) -> None:
+        self._url = url
+        self._queue = queue
+        self._board = board
+        self._metrics = metrics
+        self._outage = outage
+        self._instance = f"{socket.gethostname()}:{os.getpid()}"
+        self._started_at = datetime.now(UTC)
+        self._days_made_on: date | None = None
+        self._connection: psycopg.AsyncConnection | None = None
+
+    async def run(self) -> None:
+        """Report until cancelled. An outage of Postgres is waited out."""
+        while True:
+            await self.report()
+            await asyncio.sleep(EVERY_S)
+
+    async def report(self) -> None:
+        """Report once."""
+        self._metrics.queue_depth.set(len(self._queue))
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._write()
+        except (psycopg.Error, WarehouseError, OSError, TimeoutError) as error:
+            self._outage.began("report", error)
+            await self._disconnect()
+        else:
+            self._outage.ended("report")
+
+    async def close(self) -> None:
+        """Say that the daemon has stopped, if Postgres is there to hear it."""
+        self._board.stopped()
+        await self.report()
+        await self._disconnect()
+
+    async def _write(self) -> None:
+        if self._connection is None:
+            self._connection = await connect(self._url, application_name="coinwatch ingest health")
+        if self._days_made_on != (today := utc_day(now_us())):
+            await ensure_days_ahead(self._connection)
+            self._days_made_on = today
+        await write_streams(self._connection, self._board.health)
+        detail = {"queue": len(self._queue), "markets": self._board.states()}
+        await beat(self._connection, SERVICE, self._instance, self._started_at, detail)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                await connection.close()

@@ -1,0 +1,137 @@
+"""Postgres as the bus: what a commit of ticks announces, and how to listen.
+
+A notice says which markets moved and by what; the rows themselves are read from ``ticks``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+
+import msgspec
+import psycopg
+import sqlalchemy
+import structlog
+from psycopg import AsyncConnection, Notify, sql
+
+from coinwatch.errors import WarehouseError
+from warehouse.connect import connect
+
+TICKS = "ticks"
+"""The channel on which every commit of live ticks is announced."""
+
+NOTICE_BYTES = 7_900
+"""Every payload is shorter: Postgres refuses one of 8,000 bytes, and with it the whole commit."""
+
+RETRY_S = 0.5
+CHECK_S = 10.0
+"""A connection that told nothing for so long is asked whether it still lives."""
+
+log = structlog.get_logger(__name__)
+
+
+class MarketMove(msgspec.Struct, frozen=True, array_like=True):
+    """What one commit stored for one market. Rows that were stored before are not in it."""
+
+    market_id: int
+    first_id: int
+    """The smallest trade id."""
+    last_id: int
+    """The greatest trade id."""
+    open: float
+    """The price of the first trade by (ts, trade id)."""
+    high: float
+    low: float
+    last: float
+    """The price of the last trade by (ts, trade id)."""
+    volume: float
+    """In the base asset."""
+    count: int
+    last_ts_us: int
+
+
+class TicksNotice(msgspec.Struct, frozen=True):
+    """One message on ``ticks``. A commit that moves many markets sends several."""
+
+    tx: int
+    """The transaction that stored the rows: ``ticks.tx``."""
+    moves: list[MarketMove]
+
+
+_decoder = msgspec.json.Decoder(TicksNotice)
+
+
+def encode_notices(tx: int, moves: Iterable[MarketMove]) -> list[str]:
+    """The payloads that announce ``moves``, each of less than NOTICE_BYTES. No moves, no payload."""
+    return [f'{{"tx":{tx},"moves":[{",".join(part)}]}}' for part in _parts(tx, moves)]
+
+
+def _parts(tx: int, moves: Iterable[MarketMove]) -> Iterator[list[str]]:
+    empty = len(f'{{"tx":{tx},"moves":[]}}')
+    part: list[str] = []
+    size = empty
+    for move in moves:
+        text = msgspec.json.encode(move).decode()
+        if part and size + len(text) + 1 >= NOTICE_BYTES:
+            yield part
+            part, size = [], empty
+        part.append(text)
+        size += len(text) + 1
+    if part:
+        yield part
+
+
+def decode_notice(payload: str) -> TicksNotice:
+    """Read a payload of the channel ``ticks``. Raises WarehouseError when it is none of ours."""
+    try:
+        return _decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        raise WarehouseError(f"not a notice of ticks ({error}): {payload[:200]!r}") from None
+
+
+async def listen(
+    url: sqlalchemy.URL,
+    channels: Sequence[str],
+    *,
+    application_name: str,
+    on_connect: Callable[[AsyncConnection], Awaitable[None]] | None = None,
+) -> AsyncGenerator[Notify, None]:
+    """Yield what is announced on ``channels``, for ever, connecting again when the connection ends.
+
+    On every connection first LISTEN, then ``on_connect`` (read there what was missed), then what was
+    announced since LISTEN: so nothing falls in between, though it may come twice. Errors of the
+    database inside ``on_connect`` start over; all others are raised. Close it with ``aclosing``.
+    """
+    away = False
+    while True:
+        try:
+            async with await connect(url, application_name=application_name) as connection:
+                for channel in channels:
+                    await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+                if on_connect:
+                    await on_connect(connection)
+                if away:
+                    log.info("listening again", channels=list(channels))
+                    away = False
+                async with aclosing(_notifies(connection)) as notifies:
+                    async for notify in notifies:
+                        yield notify
+        except (psycopg.OperationalError, WarehouseError, TimeoutError) as error:
+            if not away:
+                log.warning(
+                    "not listening: Postgres is away; trying again",
+                    channels=list(channels),
+                    reason=str(error),
+                )
+                away = True
+            await asyncio.sleep(RETRY_S)
+
+
+async def _notifies(connection: AsyncConnection) -> AsyncGenerator[Notify, None]:
+    while True:
+        async with aclosing(connection.notifies(timeout=CHECK_S)) as notifies:
+            async for notify in notifies:
+                yield notify
+        async with asyncio.timeout(CHECK_S):
+            await connection.execute("select 1")

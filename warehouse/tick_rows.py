@@ -1,0 +1,158 @@
+"""Trades as columns: sorted, encoded for binary COPY, summed up per market. Pure.
+
+A batch is turned into numpy arrays once; everything after that costs little per trade.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from typing import Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from coinwatch.records import Market, Trade
+from coinwatch.times import DAY_US, utc_day
+from warehouse.notifications import MarketMove
+
+COPY_COLUMNS = ("trade_id", "ts", "price", "amount", "market_id", "day", "taker_buys")
+"""What copy_data encodes, in this order. ``tx`` is filled by its default."""
+
+_POSTGRES_EPOCH_US = 946_684_800_000_000
+"""2000-01-01, from which Postgres counts microseconds and days."""
+
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_FORMATS = {
+    "trade_id": ">i8",
+    "ts": ">i8",
+    "price": ">f8",
+    "amount": ">f8",
+    "market_id": ">i4",
+    "day": ">i4",
+    "taker_buys": ">u1",
+}
+_ROW = np.dtype(
+    [
+        ("fields", ">i2"),
+        *(
+            field
+            for name in COPY_COLUMNS
+            for field in ((f"{name}_bytes", ">i4"), (name, np.dtype(_FORMATS[name])))
+        ),
+    ]
+)
+_EMPTY_ROW = np.zeros((), _ROW)
+_EMPTY_ROW["fields"] = len(COPY_COLUMNS)
+for _name in COPY_COLUMNS:
+    _EMPTY_ROW[f"{_name}_bytes"] = _ROW[_name].itemsize
+
+
+class TickRows(msgspec.Struct, frozen=True):
+    """A batch of trades, one array a column, ordered by (market_id, trade_id)."""
+
+    market_id: NDArray[np.int32]
+    trade_id: NDArray[np.int64]
+    ts_us: NDArray[np.int64]
+    price: NDArray[np.float64]
+    amount: NDArray[np.float64]
+    taker_buys: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, trades: Sequence[Trade], market_ids: Mapping[Market, int]) -> Self:
+        """Sort ``trades`` by their key; of equal keys the one that came first stays first.
+
+        Two writers that store the same trades in one order wait for each other; in two orders they
+        deadlock. Raises KeyError for a market that has no id.
+        """
+        market_id = np.array([market_ids[trade.market] for trade in trades], np.int32)
+        trade_id = np.array([trade.trade_id for trade in trades], np.int64)
+        order = np.lexsort((trade_id, market_id))
+        return cls(
+            market_id[order],
+            trade_id[order],
+            np.array([trade.ts_us for trade in trades], np.int64)[order],
+            np.array([trade.price for trade in trades], np.float64)[order],
+            np.array([trade.amount for trade in trades], np.float64)[order],
+            np.array([trade.taker_buys for trade in trades], np.bool_)[order],
+        )
+
+    def __len__(self) -> int:
+        return len(self.trade_id)
+
+    def where(self, keep: NDArray[np.bool_]) -> TickRows:
+        """The rows for which ``keep`` is true."""
+        return self if keep.all() else self._take(keep)
+
+    def halves(self) -> tuple[TickRows, TickRows]:
+        """The first and the second half of the rows."""
+        middle = len(self) // 2
+        return self._take(slice(None, middle)), self._take(slice(middle, None))
+
+    def first_of_each(self) -> NDArray[np.bool_]:
+        """True for each row whose key is not that of the row before it."""
+        first = np.ones(len(self), np.bool_)
+        first[1:] = (np.diff(self.trade_id) != 0) | (np.diff(self.market_id) != 0)
+        return first
+
+    def by_market(self) -> Iterator[tuple[int, slice]]:
+        """Each market id with where its rows are."""
+        starts = np.flatnonzero(np.diff(self.market_id, prepend=-1)).tolist()
+        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
+            yield int(self.market_id[start]), slice(start, end)
+
+    def counts(self) -> Counter[int]:
+        """How many rows each market id has."""
+        return Counter({market_id: where.stop - where.start for market_id, where in self.by_market()})
+
+    def days(self) -> dict[int, date]:
+        """The UTC days of the rows, by days since the epoch."""
+        return {day: utc_day(day * DAY_US) for day in np.unique(self.ts_us // DAY_US).tolist()}
+
+    def copy_data(self) -> bytes:
+        """What COPY … FROM STDIN (FORMAT BINARY) takes for COPY_COLUMNS."""
+        since_2000_us = self.ts_us - _POSTGRES_EPOCH_US
+        rows = np.full(len(self), _EMPTY_ROW)
+        rows["trade_id"] = self.trade_id
+        rows["ts"] = since_2000_us
+        rows["price"] = self.price
+        rows["amount"] = self.amount
+        rows["market_id"] = self.market_id
+        rows["day"] = since_2000_us // DAY_US
+        rows["taker_buys"] = self.taker_buys
+        return _HEADER + rows.tobytes() + _TRAILER
+
+    def moves(self) -> list[MarketMove]:
+        """What the rows did to each market."""
+        return [self._move(market_id, where) for market_id, where in self.by_market()]
+
+    def _move(self, market_id: int, where: slice) -> MarketMove:
+        price, ts_us = self.price[where], self.ts_us[where]
+        # Rows are ordered by id, so the first of the earliest and the last of the latest are meant.
+        first = int(ts_us.argmin())
+        last = len(ts_us) - 1 - int(ts_us[::-1].argmax())
+        return MarketMove(
+            market_id=market_id,
+            first_id=int(self.trade_id[where.start]),
+            last_id=int(self.trade_id[where.stop - 1]),
+            open=float(price[first]),
+            high=float(price.max()),
+            low=float(price.min()),
+            last=float(price[last]),
+            volume=float(self.amount[where].sum()),
+            count=len(price),
+            last_ts_us=int(ts_us[last]),
+        )
+
+    def _take(self, which: NDArray[np.bool_] | slice) -> TickRows:
+        return TickRows(
+            self.market_id[which],
+            self.trade_id[which],
+            self.ts_us[which],
+            self.price[which],
+            self.amount[which],
+            self.taker_buys[which],
+        )
