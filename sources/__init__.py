@@ -1,0 +1,1 @@
+"""The outside world: exchanges and providers, read into the vocabulary of ``coinwatch``."""

@@ -1,0 +1,10 @@
+"""The exchanges Coinwatch knows, by name: a module here for each."""
+
+from __future__ import annotations
+
+from sources.exchanges.base import Exchange
+from sources.exchanges.binance import Binance
+from sources.exchanges.coinbase import Coinbase
+from sources.exchanges.kraken import Kraken
+
+EXCHANGES: dict[str, Exchange] = {exchange.name: exchange for exchange in (Binance(), Coinbase(), Kraken())}

@@ -1,0 +1,225 @@
+"""Coinbase Exchange: the ``matches`` and ``heartbeat`` feed, REST products. All public, no key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import ClassVar, Literal
+
+import msgspec
+
+from coinwatch.errors import Fatal
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Instrument, Market, Trade
+from coinwatch.times import SECOND_US, to_datetime
+from coinwatch.windows import Window
+from sources.exchanges import base
+from sources.exchanges.base import Decoded, Decoder, Exchange, RateLimit, Rejected, RestRequest, Skipped
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.wire import UNREADABLE, bad_frame, is_trade, iso_us, read
+
+
+class _Match(msgspec.Struct, gc=False):
+    type: Literal["match", "last_match"]
+    trade_id: int
+    side: Literal["buy", "sell"]
+    size: float
+    price: float
+    product_id: str
+    time: str
+
+
+class _Other(msgspec.Struct):
+    type: str
+    message: str = ""
+    reason: str = ""
+
+
+class _CandleRow(msgspec.Struct, array_like=True, gc=False):
+    time: int
+    low: float
+    high: float
+    open: float
+    close: float
+    volume: float
+
+
+class _RestTrade(msgspec.Struct, gc=False):
+    trade_id: int
+    side: Literal["buy", "sell"]
+    size: float
+    price: float
+    time: str
+
+
+class _Product(msgspec.Struct):
+    id: str
+    base_currency: str
+    quote_currency: str
+    status: str
+    quote_increment: float | None = None
+    base_increment: float | None = None
+
+
+_KINDS = {
+    "subscriptions": base.ACK,
+    "heartbeat": base.HEARTBEAT,
+    "status": base.STATUS,
+    "ticker": base.TICKER,
+    "snapshot": base.BOOK,
+    "l2update": base.BOOK,
+    **dict.fromkeys(("received", "open", "done", "change", "activate"), Skipped("order")),
+}
+
+# Prices and sizes are JSON strings: strict=False reads them into floats in the same pass.
+_read_match = msgspec.json.Decoder(_Match, strict=False).decode
+_read_other = msgspec.json.Decoder(_Other).decode
+_read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
+_read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
+_read_products = msgspec.json.Decoder(list[_Product], strict=False).decode
+_encode = msgspec.json.encode
+
+
+class Coinbase(Exchange):
+    name: ClassVar[str] = "coinbase"
+    rest_limit: ClassVar[RateLimit] = RateLimit(15, 10)
+    markets_per_socket: ClassVar[int] = 50
+    max_silence_s: ClassVar[float] = 10  # a heartbeat a second for each product
+    intervals: ClassVar[frozenset[Interval]] = frozenset(Interval) - {Interval.H4}
+    candles_per_request: ClassVar[int] = 300
+    trades_per_request: ClassVar[int] = 1_000
+
+    def native(self, market: Market) -> str:
+        """``BTC-USDT``"""
+        return str(market.symbol)
+
+    def stream_url(self, root: str) -> str:
+        return root
+
+    def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
+        """``{"type":"subscribe","product_ids":["BTC-USD"],"channels":["matches","heartbeat"]}``
+
+        A frame for each market, because one wrong product makes Coinbase refuse its whole frame.
+        """
+        return [self._frame("subscribe", market) for market in markets]
+
+    def unsubscribe(self, markets: Sequence[Market]) -> list[bytes]:
+        return [self._frame("unsubscribe", market) for market in markets]
+
+    def _frame(self, command: str, market: Market) -> bytes:
+        return _encode(
+            {
+                "type": command,
+                "product_ids": [self.native(market)],
+                "channels": ["matches", "heartbeat"],
+            }
+        )
+
+    def decoder(self, markets: Collection[Market]) -> Decoder:
+        """Reads ``match``, and ``last_match``, the old but true trade that opens a subscription::
+
+            {"type":"match","trade_id":881614,"maker_order_id":"…","taker_order_id":"…",
+             "side":"sell","size":"0.07","price":"14.7776","product_id":"BAND-GBP",
+             "sequence":333938803,"time":"2021-04-17T16:43:37.027441Z"}
+
+        ``side`` is the maker's: the taker was on the other one.
+        """
+        by_native = self.by_native(markets)
+        market_of = by_native.get
+
+        def decode(frame: bytes | memoryview) -> Decoded:
+            try:
+                match = _read_match(frame)
+                ts_us = iso_us(match.time)
+            except UNREADABLE:
+                return _decode_other(frame, by_native)
+            if not is_trade(match.trade_id, ts_us, match.price, match.size):
+                raise bad_frame("coinbase", "match with impossible numbers", frame)
+            market = market_of(match.product_id)
+            if market is None:
+                return base.OTHER_MARKET
+            return [Trade(market, match.trade_id, ts_us, match.price, match.size, match.side == "sell")]
+
+        return decode
+
+    def candles_request(self, market: Market, interval: Interval, window: Window) -> RestRequest:
+        self.check_interval(interval)
+        return RestRequest(
+            f"/products/{self.rest_native(market)}/candles",
+            {
+                "granularity": str(interval.seconds),
+                "start": _iso(window.start_us),
+                "end": _iso(window.end_us - interval.us),  # Coinbase includes it
+            },
+        )
+
+    def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
+        """Newest first, time low high open close volume:
+        ``[[1517443740,10106,10120.21,10106.01,10120.21,2.85107455]]``
+        """
+        sent = read(self.name, f"{market} candles", _read_candles, body)
+        rows = (
+            CandleRow(row.time * SECOND_US, row.open, row.high, row.low, row.close, row.volume)
+            for row in sent
+        )
+        return candles(market, interval, rows, body)
+
+    def trades_request(
+        self, market: Market, *, from_id: int | None = None, since_us: int | None = None
+    ) -> RestRequest:
+        if since_us is not None:
+            raise Fatal(self.name, "serves trades by id, not by time")
+        params = {"limit": str(self.trades_per_request)}
+        if from_id is not None:
+            # ``after`` means older than: the page ends just below it.
+            params["after"] = str(from_id + self.trades_per_request)
+        return RestRequest(f"/products/{self.rest_native(market)}/trades", params)
+
+    def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
+        """Newest first, ``side`` is the maker's: ``[{"time":"2014-11-07T22:19:28.578544Z",
+        "trade_id":74,"price":"10.00000000","size":"0.01000000","side":"buy"}]``
+        """
+        sent = read(self.name, f"{market} trades", _read_trades, body)
+        rows = (
+            TradeRow(row.trade_id, iso_us(row.time), row.price, row.size, row.side == "sell")
+            for row in reversed(sent)
+        )
+        return trades(market, rows, body)
+
+    def instruments_request(self) -> RestRequest:
+        return RestRequest("/products")
+
+    def decode_instruments(self, body: bytes) -> list[Instrument]:
+        """``[{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","quote_increment":"0.01",
+        "base_increment":"0.00000001","status":"online"}]``
+        """
+        return instruments(
+            instrument(
+                self.name,
+                product.base_currency,
+                product.quote_currency,
+                product.id,
+                active=product.status == "online",
+                price_step=product.quote_increment,
+                amount_step=product.base_increment,
+            )
+            for product in read(self.name, "products", _read_products, body)
+        )
+
+
+def _iso(ts_us: int) -> str:
+    """``2021-04-17T16:43:00Z``"""
+    return to_datetime(ts_us).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skipped | Rejected:
+    """Any frame but a sound match."""
+    try:
+        other = _read_other(frame)
+        if other.type in ("match", "last_match"):
+            iso_us(_read_match(frame).time)  # says what is wrong with it
+    except UNREADABLE as error:
+        raise bad_frame("coinbase", str(error), frame) from error
+    if other.type == "error":
+        native = next((native for native in by_native if native in other.reason), None)
+        return Rejected(native, other.reason or other.message)
+    return _KINDS.get(other.type, base.OTHER)
