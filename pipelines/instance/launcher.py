@@ -1,0 +1,39 @@
+"""Runs whose process died are noticed.
+
+Dagster's default launcher has no health check: a run killed with its code server stays "started"
+for ever, and with it every schedule that waits for it to end.
+"""
+
+from __future__ import annotations
+
+from dagster import DagsterRun, DefaultRunLauncher
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import deserialize_value
+
+_ANSWER_WITHIN_S = 10
+
+
+class WatchedRunLauncher(DefaultRunLauncher):
+    """The default launcher, able to say whether a run's process is still there."""
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Ask the code server that started the run, whose socket is never used again by another."""
+        server = self._get_grpc_client_for_termination(run.run_id)
+        if server is None:
+            return CheckRunHealthResult(WorkerStatus.UNKNOWN, "the run does not say where it was started")
+        try:
+            answer = deserialize_value(
+                server.can_cancel_execution(CanCancelExecutionRequest(run.run_id), timeout=_ANSWER_WITHIN_S),
+                CanCancelExecutionResult,
+            )
+        except DagsterUserCodeUnreachableError:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the code server that started it is gone")
+        if not answer.can_cancel:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its code server no longer runs it")
+        return CheckRunHealthResult(WorkerStatus.RUNNING)

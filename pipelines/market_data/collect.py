@@ -1,0 +1,162 @@
+"""Collection as plain async functions: what is missing, fetched and stored. Knows nothing of Dagster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection
+
+from coinwatch.errors import BadMessage, SourceError
+from coinwatch.intervals import Interval
+from coinwatch.records import Market
+from coinwatch.windows import Window, subtract
+from sources.candles import fetch_candles
+from sources.exchanges import EXCHANGES
+from sources.http import HttpSource
+from warehouse.candles import Stored, missing, store
+from warehouse.markets import ensure_markets, upsert_instruments
+
+MARKETS_AT_ONCE = 4
+"""Markets of one exchange fetched side by side: enough to hide the wait for answers. How often the
+exchange is asked is the budget's business."""
+
+Log = Callable[[str], None]
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A span the exchange answered for, now stored."""
+
+    window: Window
+    candles: int
+    stored: Stored
+
+
+class MarketFill(msgspec.Struct):
+    """What one market lacked, and what became of it."""
+
+    market: Market
+    asked: list[Window]
+    pieces: list[Piece] = []
+    errors: list[str] = []
+
+    @property
+    def still_missing(self) -> list[Window]:
+        return subtract(self.asked, [piece.window for piece in self.pieces])
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """What a collection of candles did, market by market."""
+
+    interval: Interval
+    window: Window
+    markets: list[MarketFill]
+    requests: int
+
+
+async def collect_candles(
+    conn: AsyncConnection[Any],
+    clients: Mapping[str, HttpSource],
+    markets: Sequence[Market],
+    interval: Interval,
+    window: Window,
+    log: Log = lambda line: None,
+) -> Fill:
+    """Make ``window`` complete for ``markets``: fetch what is missing, store each piece as it arrives.
+
+    ``clients`` are the REST clients by exchange. A market that fails keeps what it got and the
+    others go on; its errors are in the answer. What Postgres refuses is raised.
+    """
+    natives = {market: EXCHANGES[market.exchange].native(market) for market in markets}
+    ids = await ensure_markets(conn, natives)
+    holes = await missing(conn, ids.values(), interval, window)
+    fills = [MarketFill(market, holes.get(ids[market], [])) for market in sorted(markets)]
+    sent_before = _sent(clients)
+    writing = asyncio.Lock()  # transactions on one connection take turns
+
+    async def fill(this: MarketFill, slot: asyncio.Semaphore) -> None:
+        async with slot:
+            await _fill_market(conn, clients[this.market.exchange], this, ids[this.market], interval, writing)
+        log(outcome(this))
+
+    async with asyncio.TaskGroup() as tasks:
+        for _, of_exchange in groupby(fills, key=lambda one: one.market.exchange):
+            slot = asyncio.Semaphore(MARKETS_AT_ONCE)
+            for one in of_exchange:
+                if one.asked:
+                    tasks.create_task(fill(one, slot), name=f"candles of {one.market}")
+    return Fill(interval, window, fills, _sent(clients) - sent_before)
+
+
+async def _fill_market(
+    conn: AsyncConnection[Any],
+    client: HttpSource,
+    this: MarketFill,
+    market_id: int,
+    interval: Interval,
+    writing: asyncio.Lock,
+) -> None:
+    exchange = EXCHANGES[this.market.exchange]
+    for hole in reversed(this.asked):  # the newest candles are those that people look at
+        try:
+            async with aclosing(fetch_candles(exchange, client, this.market, interval, hole)) as pieces:
+                async for fetched in pieces:
+                    async with writing:
+                        stored = await store(conn, market_id, interval, fetched.candles, [fetched.window])
+                    this.pieces.append(Piece(fetched.window, len(fetched.candles), stored))
+        except BadMessage as error:  # this span is bad; another may be good
+            this.errors.append(str(error))
+        except SourceError as error:
+            this.errors.append(str(error))
+            return
+
+
+def _sent(clients: Mapping[str, HttpSource]) -> int:
+    return sum(client.requests for client in clients.values())
+
+
+def outcome(this: MarketFill) -> str:
+    """One line on a market, for the run's log."""
+    inserted = sum(piece.stored.inserted for piece in this.pieces)
+    line = f"{this.market}: {len(this.asked)} ranges missing, {inserted} candles stored"
+    if this.errors:
+        line += f"; {len(this.still_missing)} ranges remain: {this.errors[-1]}"
+    return line
+
+
+class InstrumentLists(msgspec.Struct, frozen=True):
+    """What asking exchanges for their markets gave."""
+
+    counts: dict[str, tuple[int, int, int]]
+    """By exchange: markets listed, new ones, changed ones."""
+    errors: dict[str, str]
+
+
+async def collect_instruments(
+    conn: AsyncConnection[Any], clients: Mapping[str, HttpSource]
+) -> InstrumentLists:
+    """Ask every exchange for its markets and store them. One that fails does not stop the others."""
+    counts: dict[str, tuple[int, int, int]] = {}
+    errors: dict[str, str] = {}
+    writing = asyncio.Lock()
+
+    async def ask(name: str, client: HttpSource) -> None:
+        exchange = EXCHANGES[name]
+        try:
+            answer = await client.get(exchange.instruments_request())
+            instruments = exchange.decode_instruments(answer.body)
+        except SourceError as error:
+            errors[name] = str(error)
+            return
+        async with writing:
+            new, changed = await upsert_instruments(conn, instruments)
+        counts[name] = (len(instruments), new, changed)
+
+    async with asyncio.TaskGroup() as tasks:
+        for name, client in clients.items():
+            tasks.create_task(ask(name, client), name=f"markets of {name}")
+    return InstrumentLists(dict(sorted(counts.items())), dict(sorted(errors.items())))

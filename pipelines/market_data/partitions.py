@@ -1,0 +1,60 @@
+"""Days: the partitions of everything kept by day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+
+from coinwatch.intervals import Interval
+from coinwatch.settings import load_settings
+from coinwatch.times import SECOND_US, day_start_us, utc_day
+from coinwatch.windows import Window
+
+CLOSING_GRACE_US = 30 * SECOND_US
+"""How long after its end a candle is asked for: exchanges publish the last one late, and a minute
+taken for empty too early would be a gap that nobody sees."""
+
+DAYS = dg.DailyPartitionsDefinition(
+    start_date=load_settings().history_start.isoformat(),
+    end_offset=1,  # today has a partition while it lasts
+)
+
+
+def days_of(partition_keys: Sequence[str]) -> list[date]:
+    """The days that partition keys stand for, in order."""
+    return sorted(date.fromisoformat(key) for key in partition_keys)
+
+
+def closed_until_us(now_us: int, interval: Interval = Interval.M1) -> int:
+    """The end of the newest candle that is safely over at ``now_us``."""
+    return interval.floor(now_us - CLOSING_GRACE_US)
+
+
+def closed_window(first: date, last: date, now_us: int) -> Window | None:
+    """From the start of ``first`` to the end of ``last`` or the newest closed candle; None when empty."""
+    start_us = day_start_us(first)
+    end_us = min(day_start_us(last + timedelta(days=1)), closed_until_us(now_us))
+    return Window(start_us, end_us) if start_us < end_us else None
+
+
+def recent_days(now_us: int, history_days: int, history_start: date) -> tuple[date, date]:
+    """The first and last day kept complete without being asked: today and ``history_days`` before."""
+    today = utc_day(now_us)
+    return min(today, max(history_start, today - timedelta(days=history_days))), today
+
+
+def run_for_days(first: date, last: date, job_name: str | None = None) -> dg.RunRequest:
+    """One run over all days from ``first`` to ``last``."""
+    return dg.RunRequest(
+        job_name=job_name,
+        tags={
+            ASSET_PARTITION_RANGE_START_TAG: first.isoformat(),
+            ASSET_PARTITION_RANGE_END_TAG: last.isoformat(),
+        },
+    )

@@ -1,0 +1,109 @@
+"""What an operator reads on a run: counts, spans, and the reason when nothing was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import dagster as dg
+
+from coinwatch.times import to_datetime
+from coinwatch.windows import Window
+from pipelines.market_data.collect import Fill, InstrumentLists, MarketFill
+
+SPANS_SHOWN = 3
+
+Metadata = Mapping[str, dg.MetadataValue]
+
+
+def spell(window: Window) -> str:
+    """``2026-03-01 00:00 to 12:00``, or with both days; UTC, to the minute."""
+    start, end = to_datetime(window.start_us), to_datetime(window.end_us)
+    same_day = start.date() == end.date()
+    return f"{start:%Y-%m-%d %H:%M} to {end:{'%H:%M' if same_day else '%Y-%m-%d %H:%M'}}"
+
+
+def spell_all(windows: Sequence[Window]) -> str:
+    """The first few spans, and how many more."""
+    shown = ", ".join(spell(window) for window in windows[:SPANS_SHOWN])
+    more = len(windows) - SPANS_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def fill_metadata(fill: Fill) -> Metadata:
+    """Metadata of a materialisation of candles."""
+    pieces = [piece for market in fill.markets for piece in market.pieces]
+    asked = [window for market in fill.markets for window in market.asked]
+    answered = sum(_slots([piece.window for piece in pieces], fill))
+    metadata: dict[str, dg.MetadataValue] = {
+        "window_utc": dg.MetadataValue.text(spell(fill.window)),
+        "markets": dg.MetadataValue.int(len(fill.markets)),
+        "markets_failed": dg.MetadataValue.int(sum(bool(market.still_missing) for market in fill.markets)),
+        "ranges_asked": dg.MetadataValue.int(len(asked)),
+        "candles_asked": dg.MetadataValue.int(sum(_slots(asked, fill))),
+        "found_empty": dg.MetadataValue.int(answered - sum(piece.candles for piece in pieces)),
+        "rows_inserted": dg.MetadataValue.int(sum(piece.stored.inserted for piece in pieces)),
+        "rows_revised": dg.MetadataValue.int(sum(piece.stored.revised for piece in pieces)),
+        "rows_withdrawn": dg.MetadataValue.int(sum(piece.stored.withdrawn for piece in pieces)),
+        "requests": dg.MetadataValue.int(fill.requests),
+    }
+    if asked:
+        metadata["by_market"] = dg.MetadataValue.md(_by_market(fill))
+    else:
+        metadata["reason"] = dg.MetadataValue.text("Nothing to do: every market is covered over the window.")
+    return metadata
+
+
+def _slots(windows: Iterable[Window], fill: Fill) -> list[int]:
+    return [window.length_us // fill.interval.us for window in windows]
+
+
+def _by_market(fill: Fill) -> str:
+    lines = [
+        "| market | candles asked | inserted | revised | empty | remains |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for market in fill.markets:
+        pieces = market.pieces
+        empty = sum(_slots([piece.window for piece in pieces], fill)) - sum(p.candles for p in pieces)
+        cells = (
+            str(market.market),
+            str(sum(_slots(market.asked, fill))),
+            str(sum(piece.stored.inserted for piece in pieces)),
+            str(sum(piece.stored.revised for piece in pieces)),
+            str(empty),
+            spell_all(market.still_missing),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def failure(fill: Fill) -> str | None:
+    """What is still missing: which market, which span, what the exchange said. None when nothing."""
+    lines = [_lack(market) for market in fill.markets if market.still_missing]
+    if not lines:
+        return None
+    return "\n".join([f"{len(lines)} of {len(fill.markets)} markets are not complete:", *lines])
+
+
+def _lack(market: MarketFill) -> str:
+    said = "; ".join(dict.fromkeys(market.errors)) or "the exchange answered for less than was asked"
+    return f"{market.market}, {spell_all(market.still_missing)}: {said}"
+
+
+def lists_metadata(lists: InstrumentLists) -> Metadata:
+    """Metadata of a materialisation of the exchanges' instrument lists."""
+    lines = ["| exchange | listed | new | changed | error |", "|---|---:|---:|---:|---|"]
+    lines += [f"| {name} | {n} | {new} | {changed} | |" for name, (n, new, changed) in lists.counts.items()]
+    lines += [f"| {name} | | | | {_cell(error)} |" for name, error in lists.errors.items()]
+    return {
+        "exchanges": dg.MetadataValue.int(len(lists.counts) + len(lists.errors)),
+        "exchanges_failed": dg.MetadataValue.int(len(lists.errors)),
+        "markets_listed": dg.MetadataValue.int(sum(n for n, _, _ in lists.counts.values())),
+        "rows_inserted": dg.MetadataValue.int(sum(new for _, new, _ in lists.counts.values())),
+        "rows_changed": dg.MetadataValue.int(sum(changed for _, _, changed in lists.counts.values())),
+        "by_exchange": dg.MetadataValue.md("\n".join(lines)),
+    }
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
