@@ -167,7 +167,7 @@ alert_counter = Table(
     metadata,
     Column("only", Boolean, primary_key=True, server_default=text("true")),
     Column("last_event_id", BigInteger, nullable=False, server_default="0"),
-    CheckConstraint("only", name="single_row"),
+    CheckConstraint('"only"', name="single_row"),
     comment="one row, updated inside each claim, so that event numbers follow commit order",
 )
 

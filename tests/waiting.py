@@ -1,0 +1,63 @@
+"""Waiting for a condition instead of for a time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_POLL_S = 0.02
+
+
+async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 10) -> T:
+    """Call ``check`` until its answer is truthy, and return that.
+
+    Errors it raises count as not yet. AssertionError with the last answer or error after ``timeout_s``.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        last: object
+        try:
+            async with asyncio.timeout_at(_loop_time(deadline)):
+                answer = check()
+                value: T = await answer if inspect.isawaitable(answer) else answer
+            if value:
+                return value
+            last = value
+        except Exception as error:  # whatever it raises, it may pass
+            last = error
+        _give_up(deadline, timeout_s, last)
+        await asyncio.sleep(_POLL_S)
+
+
+def eventually_sync(check: Callable[[], T], timeout_s: float = 10) -> T:
+    """``eventually`` for tests without a loop."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        last: object
+        try:
+            value = check()
+            if value:
+                return value
+            last = value
+        except Exception as error:  # whatever it raises, it may pass
+            last = error
+        _give_up(deadline, timeout_s, last)
+        time.sleep(_POLL_S)
+
+
+def _give_up(deadline: float, timeout_s: float, last: object) -> None:
+    if time.monotonic() < deadline:
+        return
+    message = f"not within {timeout_s:g} s; last: {last!r}"
+    if isinstance(last, Exception):
+        raise AssertionError(message) from last
+    raise AssertionError(message)
+
+
+def _loop_time(deadline: float) -> float:
+    return asyncio.get_running_loop().time() + max(0.0, deadline - time.monotonic())

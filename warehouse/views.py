@@ -1,0 +1,81 @@
+"""The stable read surface: views that keep their meaning while the tables below them change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+
+@dataclass(frozen=True)
+class View:
+    """A public view. Columns are only ever added, at the end."""
+
+    name: str
+    meaning: str
+    columns: Mapping[str, str]
+    """What each column means, in order."""
+    query: str
+
+
+_MARKET = {
+    "exchange": "binance, coinbase, kraken, …",
+    "symbol": "canonical pair, BTC-USDT",
+    "base": "the asset that is traded",
+    "quote": "the asset that prices are in",
+}
+
+VIEWS = (
+    View(
+        "v_ticks",
+        "Every trade, once",
+        {
+            **_MARKET,
+            "ts": "the exchange's clock, to the microsecond",
+            "price": "in the quote asset",
+            "amount": "in the base asset",
+            "side": "what the taker did: buy or sell",
+            "trade_id": "the exchange's own id, unique within the market",
+        },
+        """
+        SELECT m.exchange, m.symbol, m.base, m.quote, t.ts, t.price, t.amount,
+               CASE WHEN t.taker_buys THEN 'buy' ELSE 'sell' END AS side,
+               t.trade_id::text AS trade_id
+        FROM ticks t JOIN markets m ON m.id = t.market_id
+        """,
+    ),
+    View(
+        "v_candles",
+        "Open, high, low, close and volume by interval; no row where nothing traded",
+        {
+            **_MARKET,
+            "interval": "1m, 5m, 15m, 1h, 4h, 1d",
+            "open_ts": "start of the interval",
+            "open": "first price",
+            "high": "highest price",
+            "low": "lowest price",
+            "close": "last price",
+            "volume": "in the base asset",
+        },
+        """
+        SELECT m.exchange, m.symbol, m.base, m.quote, c."interval", c.open_ts,
+               c.open, c.high, c.low, c.close, c.volume
+        FROM candles c JOIN markets m ON m.id = c.market_id
+        """,
+    ),
+)
+
+
+def create(connection: Connection) -> None:
+    """Make every view what it says here, with its comments."""
+    for view in VIEWS:
+        columns = ", ".join(f'"{name}"' for name in view.columns)
+        connection.execute(text(f"CREATE OR REPLACE VIEW {view.name} ({columns}) AS {view.query}"))
+        connection.execute(text(f"COMMENT ON VIEW {view.name} IS {_literal(view.meaning)}"))
+        for name, meaning in view.columns.items():
+            connection.execute(text(f'COMMENT ON COLUMN {view.name}."{name}" IS {_literal(meaning)}'))
+
+
+def _literal(words: str) -> str:
+    return "'" + words.replace("'", "''") + "'"
