@@ -1,0 +1,248 @@
+"""Alert rules and events: who watches for what, and what was told. Claims are in ``alert_claims``.
+
+Each write announces the rule's id on ``alert_rules`` in its own transaction, so that every endpoint
+knows it in the order of commits. The forms for pages take a ``sqlalchemy.Connection`` and leave the
+commit to their caller; those for the endpoint are async and take a connection in autocommit mode.
+"""
+# ruff: noqa: S608  # the statements are put together from constants of this file alone
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from coinwatch.alerts import Alert, Condition, Direction, NewRule, Rule
+from coinwatch.records import Symbol
+from coinwatch.times import from_datetime
+
+ALERT_RULES = "alert_rules"
+"""The channel that tells of a rule made, changed or removed: its id."""
+
+ALERTS = "alerts"
+"""The channel that tells of new events: the first and last event id, with a comma between."""
+
+EVENTS_AT_ONCE = 1_000
+RULES_AT_ONCE = 10_000
+
+_RULE_COLUMNS = """
+    id, client, connection, exchange, base, quote, typed, condition, note, armed, state_no,
+    created_at, fired_at
+"""
+_EVENT_COLUMNS = "event_id, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message"
+
+_CREATE = f"""
+with made as (
+    insert into alert_rules (client, connection, exchange, base, quote, typed, condition, note)
+    values (%(client)s, %(connection)s, %(exchange)s, %(base)s, %(quote)s, %(typed)s, %(condition)s, %(note)s)
+    returning {_RULE_COLUMNS}
+)
+select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from made
+"""
+
+_DELETE = f"""
+with gone as (
+    delete from alert_rules
+    where id = %(rule_id)s
+      and client is not distinct from %(client)s::text
+      and connection is not distinct from %(connection)s::text
+    returning id
+)
+select pg_notify('{ALERT_RULES}', id::text) from gone
+"""
+
+_DELETE_OF_CONNECTION = f"""
+with gone as (delete from alert_rules where connection = %s returning id)
+select count(pg_notify('{ALERT_RULES}', id::text)) from gone
+"""
+
+_ARMED_OF_OWNER = f"""
+select {_RULE_COLUMNS} from alert_rules
+where armed
+  and client is not distinct from %(client)s::text
+  and connection is not distinct from %(connection)s::text
+order by id
+limit {RULES_AT_ONCE}
+"""
+
+_ALL_OF_CLIENT = f"""
+select {_RULE_COLUMNS} from alert_rules where client = %(client)s order by id desc limit {RULES_AT_ONCE}
+"""
+
+_ARMED = f"select {_RULE_COLUMNS} from alert_rules where armed"
+_BY_ID = f"select {_RULE_COLUMNS} from alert_rules where id = any(%s)"
+
+_LAST_EVENT = "select coalesce(max(last_event_id), 0) from alert_counter"
+
+_EVENTS_AFTER = f"""
+select {_EVENT_COLUMNS} from alert_events where event_id > %s order by event_id limit {EVENTS_AT_ONCE}
+"""
+
+_EVENTS_OF_CLIENT = f"""
+select {_EVENT_COLUMNS} from alert_events
+where client = %s and event_id > %s and event_id <= %s
+order by event_id
+limit {EVENTS_AT_ONCE}
+"""
+
+_RECENT_EVENTS = f"""
+select {_EVENT_COLUMNS} from alert_events
+where %(client)s::text is null or client = %(client)s
+order by event_id desc
+limit %(limit)s
+"""
+
+_SEEN = """
+insert into subscribers (name) values (%s) on conflict (name) do update set last_seen_at = now()
+"""
+
+
+def create_rule(conn: sqlalchemy.Connection, rule: NewRule) -> Rule:
+    """Store ``rule``, armed. It fires on the first trade committed after it that meets its condition."""
+    return _read_rule(conn.exec_driver_sql(_CREATE, _values(rule)).one())
+
+
+def delete_rule(conn: sqlalchemy.Connection, rule_id: int, *, client: str) -> bool:
+    """Remove a rule of ``client``, fired or not. False when it has no such rule."""
+    owner = {"rule_id": rule_id, "client": client, "connection": None}
+    return conn.exec_driver_sql(_DELETE, owner).first() is not None
+
+
+def list_rules(conn: sqlalchemy.Connection, *, client: str) -> list[Rule]:
+    """Every rule of ``client``, fired ones too, newest first; at most RULES_AT_ONCE."""
+    return [_read_rule(row) for row in conn.exec_driver_sql(_ALL_OF_CLIENT, {"client": client})]
+
+
+def recent_events(conn: sqlalchemy.Connection, *, client: str | None = None, limit: int = 100) -> list[Alert]:
+    """The last ``limit`` events of ``client`` (None: of everybody), newest first."""
+    rows = conn.exec_driver_sql(_RECENT_EVENTS, {"client": client, "limit": limit})
+    return [_read_event(row) for row in rows]
+
+
+async def add_rule(conn: AsyncConnection, rule: NewRule) -> Rule:
+    """``create_rule`` for the endpoint."""
+    row = await (await conn.execute(_CREATE, _values(rule))).fetchone()
+    assert row is not None  # noqa: S101  # one row, always
+    return _read_rule(row)
+
+
+async def remove_rule(
+    conn: AsyncConnection, rule_id: int, *, client: str | None, connection: str | None
+) -> bool:
+    """Remove a rule of this owner, fired or not. False when it has no such rule."""
+    owner = {"rule_id": rule_id, "client": client, "connection": connection}
+    return await (await conn.execute(_DELETE, owner)).fetchone() is not None
+
+
+async def remove_rules_of_connection(conn: AsyncConnection, connection: str) -> int:
+    """Remove every rule of a connection that has ended; returns how many there were."""
+    row = await (await conn.execute(_DELETE_OF_CONNECTION, (connection,))).fetchone()
+    return row[0] if row else 0
+
+
+async def armed_rules_of(conn: AsyncConnection, *, client: str | None, connection: str | None) -> list[Rule]:
+    """The armed rules of this owner, oldest first; at most RULES_AT_ONCE."""
+    cursor = await conn.execute(_ARMED_OF_OWNER, {"client": client, "connection": connection})
+    return [_read_rule(row) for row in await cursor.fetchall()]
+
+
+async def armed_rules(conn: AsyncConnection) -> list[Rule]:
+    """Every armed rule there is."""
+    return [_read_rule(row) async for row in await conn.execute(_ARMED)]
+
+
+async def rules_by_id(conn: AsyncConnection, ids: Collection[int]) -> dict[int, Rule]:
+    """The rules with these ids, as they are now; those that are gone are left out."""
+    rows = await (await conn.execute(_BY_ID, (list(ids),))).fetchall()
+    return {rule.id: rule for rule in map(_read_rule, rows)}
+
+
+async def last_event_id(conn: AsyncConnection) -> int:
+    """The number of the newest event, 0 before the first."""
+    row = await (await conn.execute(_LAST_EVENT)).fetchone()
+    return row[0] if row else 0
+
+
+async def events_after(conn: AsyncConnection, event_id: int) -> list[Alert]:
+    """The next EVENTS_AT_ONCE events of everybody above ``event_id``, in order, none left out."""
+    return _read_events(await (await conn.execute(_EVENTS_AFTER, (event_id,))).fetchall())
+
+
+async def events_of_client(conn: AsyncConnection, client: str, after: int, through: int) -> list[Alert]:
+    """The next EVENTS_AT_ONCE events of ``client`` above ``after`` up to and with ``through``, in order."""
+    cursor = await conn.execute(_EVENTS_OF_CLIENT, (client, after, through))
+    return _read_events(await cursor.fetchall())
+
+
+async def subscriber_seen(conn: AsyncConnection, client: str) -> None:
+    """Note that this named client has connected."""
+    await conn.execute(_SEEN, (client,))
+
+
+def _values(rule: NewRule) -> dict[str, Any]:
+    condition: dict[str, Any] = {"type": rule.condition.type.value, "price": rule.condition.price}
+    if rule.message is not None:
+        condition["message"] = rule.message
+    return {
+        "client": rule.client,
+        "connection": rule.connection,
+        "exchange": rule.exchange,
+        "base": rule.symbol.base,
+        "quote": rule.symbol.quote,
+        "typed": rule.typed,
+        "condition": Jsonb(condition),
+        "note": rule.note,
+    }
+
+
+def _read_rule(row: Iterable[Any]) -> Rule:
+    """A rule from the columns ``_RULE_COLUMNS`` names."""
+    rule_id, client, connection, exchange, base, quote, typed, condition, note, *state = row
+    armed, state_no, created_at, fired_at = state[:4]
+    return Rule(
+        id=rule_id,
+        client=client,
+        connection=connection,
+        exchange=exchange,
+        symbol=Symbol(base, quote),
+        typed=typed,
+        condition=_read_condition(condition),
+        note=note,
+        message=condition.get("message"),
+        armed=armed,
+        state_no=state_no,
+        created_at_us=from_datetime(created_at),
+        fired_at_us=_read_moment(fired_at),
+    )
+
+
+def _read_condition(stored: Mapping[str, Any]) -> Condition:
+    return Condition(Direction(stored["type"]), float(stored["price"]))
+
+
+def _read_moment(moment: datetime | None) -> int | None:
+    return None if moment is None else from_datetime(moment)
+
+
+def _read_events(rows: Iterable[Iterable[Any]]) -> list[Alert]:
+    return [_read_event(row) for row in rows]
+
+
+def _read_event(row: Iterable[Any]) -> Alert:
+    event_id, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message = row
+    return Alert(
+        event_id=event_id,
+        rule_id=rule_id,
+        client=client,
+        connection=connection,
+        symbol=symbol,
+        exchange=exchange,
+        trade_id=trade_id,
+        price=price,
+        ts_us=from_datetime(ts),
+        message=message,
+    )
