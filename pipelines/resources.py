@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from typing import Any
 
 import dagster as dg
 from psycopg import AsyncConnection
+from sqlalchemy import URL
 
 from coinwatch.settings import Settings, load_settings
 from sources.exchanges import EXCHANGES
 from sources.http import HttpSource
 from warehouse.budgets import WarehouseBudget
 from warehouse.connect import connect, database_url
+from warehouse.migrate import upgrade
 
 APPLICATION = "coinwatch-pipelines"
+
+
+@cache
+def _bring_up_to_date(url: URL) -> None:
+    """Once a process: Dagster may be all of Coinwatch that runs here."""
+    upgrade(url)
 
 
 class Coinwatch(dg.ConfigurableResource[None]):
@@ -27,8 +36,10 @@ class Coinwatch(dg.ConfigurableResource[None]):
 
     @asynccontextmanager
     async def warehouse(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection of its own, autocommit. Raises WarehouseError."""
-        async with await connect(database_url(self.settings()), application_name=APPLICATION) as conn:
+        """A connection of its own, autocommit, to tables that are up to date. Raises WarehouseError."""
+        url = database_url(self.settings())
+        _bring_up_to_date(url)
+        async with await connect(url, application_name=APPLICATION) as conn:
             yield conn
 
     @asynccontextmanager
