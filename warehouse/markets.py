@@ -67,7 +67,8 @@ SELECT exchange, base || '-' || quote, base, quote, native
 FROM unnest(%(exchanges)s::text[], %(bases)s::text[], %(quotes)s::text[], %(natives)s::text[])
      AS wanted (exchange, base, quote, native)
 WHERE NOT EXISTS (
-    SELECT FROM markets m WHERE m.exchange = wanted.exchange AND m.symbol = base || '-' || quote
+    SELECT FROM markets m
+    WHERE m.exchange = wanted.exchange AND m.symbol = wanted.base || '-' || wanted.quote
 )
 ORDER BY exchange, base, quote
 ON CONFLICT (exchange, symbol) DO NOTHING
