@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Self
 
 import msgspec
@@ -101,7 +102,7 @@ class TickRows(msgspec.Struct, frozen=True):
     def by_market(self) -> Iterator[tuple[int, slice]]:
         """Each market id with where its rows are."""
         starts = np.flatnonzero(np.diff(self.market_id, prepend=-1)).tolist()
-        for start, end in zip(starts, [*starts[1:], len(self)], strict=True):
+        for start, end in pairwise([*starts, len(self)]):
             yield int(self.market_id[start]), slice(start, end)
 
     def counts(self) -> Counter[int]:
