@@ -6,9 +6,14 @@ import sys
 
 import typer
 
+from app.cli.ingest import ingest
+from app.cli.status import status
+from app.cli.up import up
 from coinwatch.errors import CoinwatchError
 
-app = typer.Typer(name="coinwatch", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(name="coinwatch", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+for command in (up, ingest, status):
+    app.command()(command)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -11,8 +12,9 @@ import psycopg
 
 from app.cli.supervisor import Part
 from coinwatch.errors import CoinwatchError
-from coinwatch.settings import Settings
-from warehouse.connect import conninfo, database_url
+from coinwatch.settings import Settings, load_settings
+from warehouse.connect import database_url
+from warehouse.dagster import DAGSTER_DATABASE, daemon_beats
 
 PROJECT = Path(__file__).resolve().parents[2]
 """Where ``dagster.yaml`` and ``workspace.yaml`` are: the folder Dagster takes as its home."""
@@ -39,6 +41,12 @@ def demo_environment(settings: Settings) -> dict[str, str]:
         "COINWATCH_DATA_DIR": str(settings.data_dir / "demo"),
         "COINWATCH_RATE_LIMIT_SCALE": str(DEMO_RATE_LIMIT_SCALE),
     }
+
+
+def demo_settings(settings: Settings) -> Settings:
+    """The settings of the demo, for commands that look at it from another terminal."""
+    changes = demo_environment(settings).items()
+    return load_settings(**{name.removeprefix("COINWATCH_").lower(): value for name, value in changes})
 
 
 def ports(settings: Settings, *, demo: bool) -> Mapping[str, int]:
@@ -120,16 +128,9 @@ def _dagster_daemon_beats(settings: Settings) -> Callable[[], Awaitable[bool]]:
 
     async def healthy() -> bool:
         try:
-            info = conninfo(database_url(settings, "dagster"))
-            async with await psycopg.AsyncConnection.connect(info, connect_timeout=2) as connection:
-                row = await (await connection.execute(_BEATS)).fetchone()
+            url = await asyncio.to_thread(database_url, settings, DAGSTER_DATABASE)
+            return await daemon_beats(url)
         except (psycopg.Error, CoinwatchError):
             return False
-        return bool(row and row[0])
 
     return healthy
-
-
-_BEATS = (
-    "select count(*) > 0 from daemon_heartbeats where timestamp > now() at time zone 'utc' - interval '1 min'"
-)

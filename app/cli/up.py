@@ -19,6 +19,7 @@ from app.cli.supervisor import Part, Say, Supervisor
 from coinwatch.errors import CoinwatchError, SettingsError
 from coinwatch.settings import Settings, load_settings
 from warehouse.connect import database_url, embedded
+from warehouse.dagster import DAGSTER_DATABASE
 from warehouse.migrate import upgrade
 from warehouse.server import EmbeddedPostgres
 
@@ -72,7 +73,7 @@ async def _run(settings: Settings, *, demo: bool) -> None:
     say("postgres", "starting" if server else "using COINWATCH_DATABASE_URL")
     try:
         url = await asyncio.to_thread(database_url, settings)
-        await asyncio.to_thread(database_url, settings, "dagster")
+        await asyncio.to_thread(database_url, settings, DAGSTER_DATABASE)
         revisions = await asyncio.to_thread(upgrade, url)
         say("postgres", f"ready, {len(revisions)} migrations applied" if revisions else "ready")
         stack = waves(settings, demo=demo)

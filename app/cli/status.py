@@ -1,0 +1,118 @@
+"""``coinwatch status``: what is running, how far behind, what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import URL
+
+from app.cli.parts import demo_settings
+from app.dashboard.formats import duration, price
+from coinwatch.intervals import Interval
+from coinwatch.records import Market
+from coinwatch.settings import Settings, load_settings
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us
+from coinwatch.windows import Window
+from warehouse.candles import missing
+from warehouse.connect import connect, database_url, embedded, engine
+from warehouse.health import ServiceRow, StreamRow, read_services, read_streams
+from warehouse.markets import markets_by_id
+
+FRESH_S = 10.0
+"""A service or stream that has not written for longer is not running."""
+COLLECTED_AFTER_US = 10 * MINUTE_US
+"""Candles younger than this may still be on their way."""
+
+
+def status(
+    demo: Annotated[bool, typer.Option("--demo", help="Of the demo rather than the live data.")] = False,
+) -> None:
+    """Show what is running, each stream's lag and last error, and candles missing from the last 24 hours.
+
+    Exit code 0 when all is well, 1 when nothing runs, a stream is not live or candles are missing.
+    """
+    settings = demo_settings(load_settings()) if demo else load_settings()
+    console = Console(highlight=False)
+    server = embedded(settings)
+    if server and not server.is_running():
+        console.print(
+            f"Coinwatch is not running: no PostgreSQL in {settings.data_dir}. Start it: coinwatch up"
+        )
+        raise typer.Exit(1)
+    url = database_url(settings)
+    with engine(url, application_name="coinwatch status").connect() as connection:
+        services, streams = read_services(connection), read_streams(connection)
+    gaps = asyncio.run(_gaps(url, settings))
+    well = _show_services(console, services) and _show_streams(console, streams)
+    well = _show_gaps(console, gaps) and well
+    raise typer.Exit(0 if well else 1)
+
+
+def _show_services(console: Console, services: list[ServiceRow]) -> bool:
+    running = [service for service in services if service.age_s < FRESH_S]
+    if not running:
+        console.print("[yellow]No service is running.[/] Start them: coinwatch up")
+        return False
+    table = Table("service", "process", "running since (UTC)", "last sign of life", title="Services")
+    for service in running:
+        started = service.started_at.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(
+            service.service, service.instance, started, f"{duration(round(service.age_s * SECOND_US))} ago"
+        )
+    console.print(table)
+    return True
+
+
+def _show_streams(console: Console, streams: list[StreamRow]) -> bool:
+    table = Table("market", "state", title="Streams")
+    for column in ("last price", "lag", "stored", "twice", "reconnects"):
+        table.add_column(column, justify="right")
+    table.add_column("last error", overflow="fold")
+    well = True
+    for stream in streams:
+        written = stream.age_s < FRESH_S
+        live = written and stream.state == "live"
+        well = well and (live or stream.state == "stopped")
+        table.add_row(
+            str(stream.market),
+            f"[green]{stream.state}[/]"
+            if live
+            else f"[yellow]{stream.state if written else 'not running'}[/]",
+            price(stream.last_price),
+            "" if stream.lag_ms is None else f"{stream.lag_ms:.0f} ms",
+            f"{stream.trades:,}",
+            f"{stream.duplicates:,}",
+            str(stream.reconnects),
+            stream.last_error or "",
+        )
+    console.print(table)
+    return well
+
+
+def _show_gaps(console: Console, gaps: dict[Market, int]) -> bool:
+    if not gaps:
+        console.print("Candles: none of the last 24 hours is missing.")
+        return True
+    console.print(
+        f"[yellow]Candles: {sum(gaps.values()):,} minutes of the last 24 hours are not collected:[/]"
+    )
+    for market, minutes in sorted(gaps.items()):
+        console.print(f"  {market}: {minutes:,} min")
+    return False
+
+
+async def _gaps(url: URL, settings: Settings) -> dict[Market, int]:
+    """Minutes of the last 24 hours without verified candles, by configured market."""
+    end_us = Interval.M1.floor(now_us() - COLLECTED_AFTER_US)
+    async with await connect(url, application_name="coinwatch status") as connection:
+        markets = await markets_by_id(connection)
+        wanted = [market_id for market_id, market in markets.items() if market in settings.markets]
+        holes = await missing(connection, wanted, Interval.M1, Window(end_us - DAY_US, end_us))
+    return {
+        markets[market_id]: sum(window.length_us for window in windows) // MINUTE_US
+        for market_id, windows in holes.items()
+    }
