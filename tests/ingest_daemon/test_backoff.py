@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,9 @@ def test_a_healthy_spell_starts_over() -> None:
 
 
 @given(st.lists(st.floats(0, 120), min_size=1, max_size=50), st.randoms(use_true_random=False))
-def test_every_wait_is_jittered_within_its_half_and_never_over_the_cap(held, random) -> None:
+def test_every_wait_is_jittered_within_its_half_and_never_over_the_cap(
+    held: list[float], random: Random
+) -> None:
     waits = backoff(first_s=0.25, cap_s=30, chance=random.random)
     next(waits)
     for held_s in held:

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 
 from coinwatch.errors import WarehouseError
 from tests.waiting import eventually
-from warehouse.connect import conninfo, connect
+from warehouse.connect import connect, conninfo
 from warehouse.notifications import (
     NOTICE_BYTES,
     MarketMove,

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import date
+from datetime import date, timedelta
 
 import psycopg
 import pytest
@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from psycopg import AsyncConnection
 
 from coinwatch.records import Market, Trade
-from coinwatch.times import DAY_US, day_start_us, now_us
-from tests.waiting import eventually
+from coinwatch.times import DAY_US, day_start_us, now_us, utc_day
 from warehouse import ticks
 from warehouse.connect import connect
 from warehouse.markets import ensure_markets
@@ -226,13 +225,13 @@ async def test_days_ahead_are_made(warehouse: Warehouse) -> None:
     conn = await warehouse.connect()
     await ensure_days_ahead(conn)
 
-    async def partitions() -> int:
-        row = await (
-            await conn.execute("select count(*) from pg_inherits where inhparent = 'ticks'::regclass")
-        ).fetchone()
-        return row[0] if row else 0
+    today = utc_day(now_us())
+    cursor = await conn.execute("select count(*) from pg_class where relname = any(%s)", [_names(today)])
+    assert await cursor.fetchone() == (2,)
 
-    assert await eventually(partitions) >= 2
+
+def _names(today: date) -> list[str]:
+    return [f"ticks_{day:%Y_%m_%d}" for day in (today, today + timedelta(days=1))]
 
 
 def test_recent_ids_are_an_exact_window(monkeypatch: pytest.MonkeyPatch) -> None:
