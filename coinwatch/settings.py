@@ -149,8 +149,8 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        lines = [
-            f"COINWATCH_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        ]
+        lines = []
+        for fault in error.errors(include_input=False, include_url=False):
+            variable = "_".join(("coinwatch", *map(str, fault["loc"]))).upper()
+            lines.append(f"{variable}: {fault['msg'].removeprefix('Value error, ')}")
         raise SettingsError("; ".join(lines)) from None

@@ -11,7 +11,14 @@ from app.cli.status import status
 from app.cli.up import up
 from coinwatch.errors import CoinwatchError
 
-app = typer.Typer(name="coinwatch", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    name="coinwatch",
+    help="Self-hosted crypto market data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 for command in (up, ingest, status):
     app.command()(command)
 

@@ -36,7 +36,7 @@ def status(
     Exit code 0 when all is well, 1 when nothing runs, a stream is not live or candles are missing.
     """
     settings = demo_settings(load_settings()) if demo else load_settings()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     server = embedded(settings)
     if server and not server.is_running():
         console.print(
