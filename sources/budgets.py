@@ -1,0 +1,93 @@
+"""Asking no more often than an exchange allows: the contract, and the limit of one process.
+
+``warehouse.budgets.WarehouseBudget`` keeps the limit all processes share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from coinwatch.errors import Retryable
+from sources.exchanges.base import RateLimit
+
+LONGEST_BLOCK_S = 60.0
+"""``acquire`` sits out a block up to this long; of a longer one it tells its caller."""
+
+
+class Budget(Protocol):
+    """Token buckets by host (the address of an API) and scope (what it meters)."""
+
+    async def acquire(
+        self, host: str, scope: str, limit: RateLimit, cost: float, reserve: float = 0.0
+    ) -> None:
+        """Wait until ``cost`` can be spent, and spend it.
+
+        ``reserve`` is the share of the bucket left to others: backfills leave the last third to
+        recovery. Raises Retryable when the host has blocked us for more than LONGEST_BLOCK_S.
+        """
+
+    async def block(self, host: str, scope: str, seconds: float) -> None:
+        """Let nobody ask for ``seconds``, because the host said so."""
+
+
+class Bucket:
+    """One bucket, full at first. All times are seconds of one clock, passed in."""
+
+    def __init__(self, limit: RateLimit, now_s: float) -> None:
+        self._tokens = limit.capacity
+        self._refilled_s = now_s
+
+    def spend(self, limit: RateLimit, cost: float, reserve: float, now_s: float) -> float:
+        """Spend ``cost`` and return 0, or spend nothing and return after how many seconds to ask again."""
+        elapsed_s = max(0.0, now_s - self._refilled_s)
+        self._tokens = min(limit.capacity, self._tokens + elapsed_s * limit.per_second)
+        self._refilled_s = max(self._refilled_s, now_s)
+        missing = cost + kept_back(limit, cost, reserve) - self._tokens
+        if missing > 1e-9:  # waiting for less than this would never end
+            return missing / limit.per_second
+        self._tokens -= cost
+        return 0.0
+
+
+def kept_back(limit: RateLimit, cost: float, reserve: float) -> float:
+    """How much a spender with ``reserve`` must leave in the bucket; never so much that it starves.
+
+    Raises ValueError for a cost that no full bucket can pay.
+    """
+    if cost > limit.capacity:
+        raise ValueError(f"a request of cost {cost} can never fit a bucket of {limit.capacity}")
+    return min(reserve * limit.capacity, limit.capacity - cost)
+
+
+class LocalBudget:
+    """The limit of this process alone.
+
+    Where other processes ask the same hosts and Postgres is away, pass a third of the limit.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._buckets: dict[tuple[str, str], Bucket] = {}
+        self._blocked: dict[tuple[str, str], float] = {}
+
+    async def acquire(
+        self, host: str, scope: str, limit: RateLimit, cost: float, reserve: float = 0.0
+    ) -> None:
+        while True:
+            now_s = self._clock()
+            wait_s = self._blocked.get((host, scope), now_s) - now_s
+            if wait_s > LONGEST_BLOCK_S:
+                raise Retryable(host, f"has blocked us for another {wait_s:.0f} s", retry_after_s=wait_s)
+            if wait_s <= 0:
+                bucket = self._buckets.setdefault((host, scope), Bucket(limit, now_s))
+                wait_s = bucket.spend(limit, cost, reserve, now_s)
+                if wait_s <= 0:
+                    return
+            await asyncio.sleep(wait_s)
+
+    async def block(self, host: str, scope: str, seconds: float) -> None:
+        until_s = self._clock() + seconds
+        self._blocked[host, scope] = max(until_s, self._blocked.get((host, scope), until_s))
