@@ -6,25 +6,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import streamlit as st
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app.dashboard.reader import Reader, Reading
+from coinwatch.alerts import Alert, NewRule, Rule
 from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Symbol
 from coinwatch.settings import Settings, load_settings
 from coinwatch.times import DAY_US, MINUTE_US, now_us
 from coinwatch.windows import Window
-from warehouse import reads
+from warehouse import alerts, reads
 from warehouse.connect import database_url, engine
 
 T = TypeVar("T")
 
 STATEMENT_TIMEOUT_S = 5.0
+MOST_EVENTS = 50
 LIVE_S = 0.9
 """Pages rerun every second; a little less, so that each rerun finds news."""
 
@@ -44,6 +46,13 @@ class History:
 
     candles: tuple[Candle, ...]
     gaps: tuple[Window, ...]
+
+
+class Alerts(NamedTuple):
+    """The rules of one client and its last events, both newest first."""
+
+    rules: tuple[Rule, ...]
+    events: tuple[Alert, ...]
 
 
 class Source:
@@ -117,6 +126,29 @@ class Source:
 
         return self._read(("tail", watched, interval), ask)
 
+    def alerts(self, client: str) -> Reading[Alerts]:
+        """The rules of ``client``, newest first, and what has fired lately."""
+        return self._read(
+            ("alerts", client),
+            lambda conn: Alerts(
+                tuple(alerts.list_rules(conn, client=client)),
+                tuple(alerts.recent_events(conn, client=client, limit=MOST_EVENTS)),
+            ),
+        )
+
+    def create_rule(self, rule: NewRule) -> Rule:
+        """Store a rule. Raises what SQLAlchemy or ``warehouse.connect`` raise."""
+        with self.connect() as conn, conn.begin():
+            made = alerts.create_rule(conn, rule)
+        self._reader.expire(("alerts", rule.client))
+        return made
+
+    def delete_rule(self, rule_id: int, *, client: str) -> None:
+        """Remove a rule of ``client``; one that is gone already is fine. Raises like ``create_rule``."""
+        with self.connect() as conn, conn.begin():
+            alerts.delete_rule(conn, rule_id, client=client)
+        self._reader.expire(("alerts", client))
+
     def _read(
         self, question: tuple[object, ...], ask: Callable[[Connection], T], fresh_s: float = LIVE_S
     ) -> Reading[T]:
@@ -125,10 +157,6 @@ class Source:
                 return ask(conn)
 
         return self._reader.read(question, run, fresh_s=fresh_s)
-
-    def ask(self, question: tuple[object, ...], ask: Callable[[Connection], T]) -> Reading[T]:
-        """A live question that another module of ours knows how to ask."""
-        return self._read(question, ask)
 
     def close(self) -> None:
         """Give up the threads and the pool."""

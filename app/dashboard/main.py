@@ -39,7 +39,9 @@ def main() -> None:
         _page(page_chart.show, source, "Chart", ":material/candlestick_chart:"),
         _page(page_alerts.show, source, "Alerts", ":material/notifications:"),
     ]
-    st.navigation(pages, position="top").run()
+    chosen = st.navigation(pages, position="top")
+    st.set_page_config(page_title=f"{chosen.title} · Coinwatch")
+    chosen.run()
 
 
 def _page(

@@ -11,7 +11,6 @@ import structlog
 
 from app.dashboard import markup
 from app.dashboard.data import Source
-from app.dashboard.query import Choice
 from app.dashboard.reader import Reading
 from coinwatch.records import Symbol
 from coinwatch.times import now_us
@@ -52,13 +51,6 @@ def live(draw: Callable[P, None]) -> Callable[P, None]:
     """A guarded part of a page that runs by itself every second."""
     fragment: Callable[P, None] = st.fragment(guarded(draw), run_every=TICK_S)
     return fragment
-
-
-def url_choice(key: str, choice: Choice[str], raw: str | None) -> None:
-    """Tell a widget bound to the URL parameter ``key`` what a hand-edited value comes to."""
-    notice(choice.note)
-    if raw and raw != choice.value:
-        st.session_state[key] = choice.value
 
 
 def notice(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import streamlit as st
@@ -11,6 +12,7 @@ from streamlit_echarts import st_echarts
 from app.dashboard import chart, echarts, markup, overview, page, query
 from app.dashboard.data import Source
 from app.dashboard.style import palette
+from app.dashboard.url import PageUrl
 from coinwatch.intervals import Interval
 from coinwatch.times import now_us
 from warehouse.reads import DayStats, LastTrade, TradeRate, WatchedMarket
@@ -26,69 +28,89 @@ _SUGGESTED = [
 _SHOWN = "chart_shown"
 
 
+@dataclass(frozen=True)
+class _Chosen:
+    watched: WatchedMarket
+    range_name: str
+    interval: Interval
+    overlays: tuple[chart.Overlay, ...]
+
+
 def show(source: Source) -> None:
     """Draw the page."""
     markets = page.markets(source)
-    heading = st.container()
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        watched = _choose_market(markets)
-        range_name = _choose("range", "Range", tuple(chart.RANGES), DEFAULT_RANGE, "How far back, to now.")
-        chosen = _choose(
-            "interval", "Candle", _INTERVALS, chart.AUTO, "Length of a candle; auto picks one that fits."
-        )
-        overlays = _choose_overlays()
-    market = watched.market
+    heading, notices = st.container(), st.container()
+    chosen, notes = _choose(markets)
+    with notices:
+        page.notice(" ".join(note for note in notes if note))
+    market = chosen.watched.market
     st.set_page_config(page_title=f"{market.symbol} on {market.exchange} · Chart · Coinwatch")
-    interval, word = chart.fitting(chosen, chart.RANGES[range_name])
-    page.notice(word)
     with heading:
-        _quote(source, watched)
-    _candles(source, watched, interval, range_name, overlays)
+        _quote(source, chosen.watched)
+    _candles(source, chosen)
 
 
-def _choose_market(markets: Sequence[WatchedMarket]) -> WatchedMarket:
-    known = page.symbols_of(markets)
-    raw = st.query_params.get("symbol")
-    choice = query.symbol(raw, known)
-    page.url_choice("symbol", query.Choice(str(choice.value), choice.note), raw)
-    symbol = st.selectbox("Symbol", [str(one) for one in known], key="symbol", bind="query-params", width=150)
-    members = [watched for watched in markets if str(watched.market.symbol) == symbol]
-    exchanges = [watched.market.exchange for watched in members]
-    raw = st.query_params.get("exchange")
-    page.url_choice("exchange", query.one_of("exchange", raw, exchanges, exchanges[0]), raw)
-    exchange = st.selectbox("Exchange", exchanges, key="exchange", bind="query-params", width=130)
-    return next(watched for watched in members if watched.market.exchange == exchange)
-
-
-def _choose(key: str, title: str, options: Sequence[str], default: str, help_text: str) -> str:
-    raw = st.query_params.get(key)
-    page.url_choice(key, query.one_of(title.lower(), raw, options, default), raw)
-    chosen = st.segmented_control(
-        title, options, default=default, key=key, help=help_text, bind="query-params", required=True
+def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
+    """The controls, what they say, and words about what had to be changed."""
+    url = PageUrl("chart")
+    notes: list[str] = []
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        known = page.symbols_of(markets)
+        asked = query.symbol(url.one("symbol"), known)
+        _take(url, "symbol", query.Choice(str(asked.value), asked.note), notes)
+        symbol = st.selectbox("Symbol", [str(one) for one in known], key="symbol", width=140)
+        members = {
+            watched.market.exchange: watched for watched in markets if str(watched.market.symbol) == symbol
+        }
+        exchanges = list(members)
+        _take(url, "exchange", query.one_of("exchange", url.one("exchange"), exchanges, exchanges[0]), notes)
+        if st.session_state["exchange"] not in exchanges:
+            st.session_state["exchange"] = exchanges[0]
+        exchange = st.selectbox("Exchange", exchanges, key="exchange", width=120)
+        ranges = tuple(chart.RANGES)
+        _take(url, "range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes)
+        range_name = st.segmented_control(
+            "Range", ranges, key="range", required=True, help="How far back from now."
+        )
+        _take(url, "interval", query.one_of("candle", url.one("interval"), _INTERVALS, chart.AUTO), notes)
+        length = st.segmented_control(
+            "Candle", _INTERVALS, key="interval", required=True, help="Its length; auto picks one that fits."
+        )
+        overlays = query.overlays(url.all("overlays"))
+        if url.fresh("overlays"):
+            notes.append(overlays.note)
+            st.session_state["overlays"] = [str(overlay) for overlay in overlays.value]
+        typed = query.overlays(
+            st.multiselect(
+                "Overlays",
+                dict.fromkeys([*_SUGGESTED, *st.session_state["overlays"]]),
+                key="overlays",
+                accept_new_options=True,
+                max_selections=query.MOST_OVERLAYS,
+                placeholder="SMA 20, EMA 50 …",
+                width=280,
+                help="Moving averages of closes, simple (SMA) or exponential (EMA), over so many candles. "
+                "Other lengths can be typed.",
+            )
+        )
+    range_name, length = range_name or DEFAULT_RANGE, length or chart.AUTO
+    interval, word = chart.fitting(length, chart.RANGES[range_name])
+    url.write(
+        {
+            "symbol": [symbol],
+            "exchange": [exchange],
+            "range": [range_name],
+            "interval": [length],
+            "overlays": [str(overlay) for overlay in typed.value],
+        }
     )
-    return chosen or default
+    return _Chosen(members[exchange], range_name, interval, typed.value), [*notes, typed.note, word]
 
 
-def _choose_overlays() -> tuple[chart.Overlay, ...]:
-    asked = query.overlays(st.query_params.get_all("overlays"))
-    if asked.note:
-        page.notice(asked.note)
-        st.session_state["overlays"] = [str(overlay) for overlay in asked.value]
-    chosen = st.multiselect(
-        "Overlays",
-        _SUGGESTED,
-        key="overlays",
-        bind="query-params",
-        accept_new_options=True,
-        max_selections=query.MOST_OVERLAYS,
-        placeholder="SMA 20, EMA 50 …",
-        width=300,
-        help="Moving averages of closes: simple (SMA) or exponential (EMA), over so many candles. "
-        "Other lengths can be typed.",
-    )
-    typed = query.overlays(chosen)
-    page.notice(typed.note)
-    return typed.value
+def _take(url: PageUrl, key: str, asked: query.Choice[str], notes: list[str]) -> None:
+    if url.fresh(key):
+        st.session_state[key] = asked.value
+        notes.append(asked.note)
 
 
 def _of(watched: WatchedMarket, rows: Iterable[Row] | None) -> Row | None:
@@ -115,15 +137,11 @@ def _quote(source: Source, watched: WatchedMarket) -> None:
 
 
 @page.live
-def _candles(
-    source: Source,
-    watched: WatchedMarket,
-    interval: Interval,
-    range_name: str,
-    overlays: tuple[chart.Overlay, ...],
-) -> None:
+def _candles(source: Source, chosen: _Chosen) -> None:
+    watched, interval, overlays = chosen.watched, chosen.interval, chosen.overlays
+    range_us = chart.RANGES[chosen.range_name]
     warm_up = max((overlay.warm_up for overlay in overlays), default=0)
-    history = source.history(watched, interval, chart.RANGES[range_name] + warm_up * interval.us)
+    history = source.history(watched, interval, range_us + warm_up * interval.us)
     tail = source.tail(watched, interval)
     page.trouble([tail, history])
     if history.value is None:
@@ -133,7 +151,7 @@ def _candles(
         chart.splice(history.value.candles, tail.value or ()),
         history.value.gaps,
         interval=interval,
-        range_us=chart.RANGES[range_name],
+        range_us=range_us,
         overlays=overlays,
         now_us=now_us(),
     )
@@ -152,6 +170,6 @@ def _candles(
         echarts.options(view, palette(st.context.theme.type)),
         height=HEIGHT,
         replace_merge=["series"],
-        key=f"candles {watched.market} {interval} {range_name}",
+        key=f"candles {watched.market} {interval} {chosen.range_name}",
     )
     st.html(markup.wrap(markup.chart_notes(view)))

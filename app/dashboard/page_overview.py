@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.dashboard import markup, overview, page, query
 from app.dashboard.data import Source
+from app.dashboard.url import PageUrl
 from coinwatch.records import Symbol
 from coinwatch.times import now_us
 
@@ -16,9 +17,10 @@ def show(source: Source) -> None:
     """Draw the page."""
     st.title("Overview", anchor=False)
     known = page.symbols_of(page.markets(source))
-    asked = query.symbols(st.query_params.get_all("symbols"), known)
-    page.notice(asked.note)
-    if asked.value and "symbols" not in st.session_state:
+    url = PageUrl("overview")
+    asked = query.symbols(url.all("symbols"), known)
+    if url.fresh("symbols"):
+        page.notice(asked.note)
         st.session_state["symbols"] = [str(symbol) for symbol in asked.value]
     chosen = st.multiselect(
         "Symbols",
@@ -26,10 +28,9 @@ def show(source: Source) -> None:
         key="symbols",
         placeholder="All symbols",
         label_visibility="collapsed",
-        bind="query-params",
         width=420,
-        help="Which symbols to show. The choice is kept in the address of this page.",
     )
+    url.write({"symbols": chosen})
     _cards(source, tuple(Symbol.canonical(text) for text in chosen), len(known))
 
 

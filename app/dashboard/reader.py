@@ -90,6 +90,12 @@ class Reader:
         with entry.lock:
             return Reading(cast("T | None", entry.value), entry.read_us, entry.problem)
 
+    def expire(self, question: Hashable) -> None:
+        """Ask again the next time: the answer was just changed by us."""
+        entry = self._entry(question)
+        with entry.lock:
+            entry.tried_us = 0
+
     def close(self) -> None:
         """Stop taking questions; those in flight end by their own time limit."""
         self._pool.shutdown(wait=False, cancel_futures=True)
