@@ -8,7 +8,6 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -39,25 +38,19 @@ def upgrade(url: URL) -> list[str]:
         pool.dispose()
 
 
-def scripts() -> ScriptDirectory:
-    """The revisions of this release."""
-    return ScriptDirectory.from_config(_config())
-
-
-def current(connection: Connection) -> str | None:
-    """The revision the database is at, None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+def knows(revision: str) -> bool:
+    """Whether this release has ``revision``."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
 
 
 def _upgrade(connection: Connection) -> list[str]:
-    before = current(connection)
-    try:
-        pending = [script.revision for script in scripts().iterate_revisions("head", before or "base")]
-    except CommandError:
+    before = MigrationContext.configure(connection).get_current_revision()
+    if before and not knows(before):
         raise WarehouseError(
             f"the database is at revision {before}, which this release does not know: "
             "a newer Coinwatch has upgraded it; use that one"
-        ) from None
+        )
+    pending = [script.revision for script in _scripts().iterate_revisions("head", before or "base")]
     if not pending:
         return []
     config = _config()
@@ -65,6 +58,10 @@ def _upgrade(connection: Connection) -> list[str]:
     command.upgrade(config, "head")
     views.create(connection)
     return pending[::-1]
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:

@@ -99,13 +99,16 @@ class EmbeddedPostgres:
         except OSError as error:
             raise WarehouseError(f"Postgres cannot be started in {self.folder}: {error}") from error
 
-    def stop(self) -> None:
-        """Shut the server down, ending all connections; what is committed is safe. No-op when not running."""
+    def stop(self) -> bool:
+        """Shut the server down, ending all connections; what is committed is safe.
+
+        Returns whether it was running. Raises WarehouseError.
+        """
         if not self._data.exists():
-            return
+            return False
         try:
             with self._locked(None):
-                self._stop()
+                return self._stop()
         except OSError as error:
             raise WarehouseError(f"Postgres in {self.folder} cannot be stopped: {error}") from error
 
@@ -306,17 +309,17 @@ class EmbeddedPostgres:
     def _log_size(self) -> int:
         return self._log.stat().st_size if self._log.exists() else 0
 
-    def _stop(self) -> None:
+    def _stop(self) -> bool:
         found = self._postmaster()
         if found is None:
-            return
+            return False
         # Fast shutdown; where that hangs, the immediate one, from which the next start recovers.
         for number in (signal.SIGINT, signal.SIGQUIT):
             with contextlib.suppress(psutil.NoSuchProcess):
                 found.process.send_signal(number)
             if self._wait_gone(found, STOP_S):
                 self._remove_socket_folder(found.socket_folder)
-                return
+                return True
         raise WarehouseError(
             f"Postgres in {self.folder} (pid {found.process.pid}) does not stop; see {self._log}"
         )
