@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from app.cli.db import db
 from app.cli.ingest import ingest
 from app.cli.status import status
 from app.cli.up import up
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 for command in (up, ingest, status):
     app.command()(command)
+app.add_typer(db)
 
 
 def main() -> None:
