@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from psycopg import AsyncConnection
@@ -13,18 +13,45 @@ from sqlalchemy import URL
 
 from coinwatch.settings import Settings, load_settings
 from sources.exchanges import EXCHANGES
-from sources.http import HttpSource
+from sources.exchanges.base import RateLimit
+from sources.http import Budget, HttpSource, exchange_http
 from warehouse.budgets import WarehouseBudget
 from warehouse.connect import connect, database_url
 from warehouse.migrate import upgrade
 
 APPLICATION = "coinwatch-pipelines"
+LEFT_TO_RECOVERY = 1 / 3
+"""The share of each limit that collecting leaves to the daemon, whose gaps cannot wait."""
 
 
 @cache
 def _bring_up_to_date(url: URL) -> None:
     """Once a process: Dagster may be all of Coinwatch that runs here."""
     upgrade(url)
+
+
+class CountedBudget:
+    """A budget that counts the requests it let through."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.requests = 0
+        self._budget = budget
+
+    async def acquire(
+        self, host: str, scope: str, limit: RateLimit, cost: float, reserve: float = 0.0
+    ) -> None:
+        await self._budget.acquire(host, scope, limit, cost, reserve)
+        self.requests += 1
+
+    async def block(self, host: str, scope: str, seconds: float) -> None:
+        await self._budget.block(host, scope, seconds)
+
+
+class Clients(NamedTuple):
+    """REST clients by exchange, and what they spend from."""
+
+    by_exchange: Mapping[str, HttpSource]
+    budget: CountedBudget
 
 
 class Coinwatch(dg.ConfigurableResource[None]):
@@ -43,19 +70,21 @@ class Coinwatch(dg.ConfigurableResource[None]):
             yield conn
 
     @asynccontextmanager
-    async def exchanges(self, names: Iterable[str]) -> AsyncIterator[Mapping[str, HttpSource]]:
+    async def exchanges(self, names: Iterable[str]) -> AsyncIterator[Clients]:
         """REST clients by exchange, spending from the budgets that all processes share."""
         settings = self.settings()
         async with AsyncExitStack() as stack:
-            budget = WarehouseBudget(await stack.enter_async_context(self.warehouse()))
-            yield {
+            budget = CountedBudget(WarehouseBudget(await stack.enter_async_context(self.warehouse())))
+            by_exchange = {
                 name: await stack.enter_async_context(
-                    HttpSource(
-                        name,
+                    exchange_http(
+                        EXCHANGES[name],
                         settings.rest_url(name),
                         budget,
-                        EXCHANGES[name].rest_limit.scaled(settings.rate_limit_scale),
+                        scale=settings.rate_limit_scale,
+                        reserve=LEFT_TO_RECOVERY,
                     )
                 )
                 for name in sorted(set(names))
             }
+            yield Clients(by_exchange, budget)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dagster import DagsterRun, DefaultRunLauncher
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
 from dagster._serdes import deserialize_value
 
@@ -24,16 +25,14 @@ class WatchedRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Ask the code server that started the run, whose socket is never used again by another."""
-        server = self._get_grpc_client_for_termination(run.run_id)
+        server: DagsterGrpcClient | None = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]
         if server is None:
             return CheckRunHealthResult(WorkerStatus.UNKNOWN, "the run does not say where it was started")
+        request = CanCancelExecutionRequest(run_id=run.run_id)
         try:
-            answer = deserialize_value(
-                server.can_cancel_execution(CanCancelExecutionRequest(run.run_id), timeout=_ANSWER_WITHIN_S),
-                CanCancelExecutionResult,
-            )
+            answer = server.can_cancel_execution(request, timeout=_ANSWER_WITHIN_S)
         except DagsterUserCodeUnreachableError:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "the code server that started it is gone")
-        if not answer.can_cancel:
+        if not deserialize_value(answer, CanCancelExecutionResult).can_cancel:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its code server no longer runs it")
         return CheckRunHealthResult(WorkerStatus.RUNNING)

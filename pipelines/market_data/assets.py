@@ -71,7 +71,7 @@ def markets(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> dg.Mater
 async def _collect_instruments(coinwatch: Coinwatch) -> InstrumentLists:
     names = {market.exchange for market in coinwatch.settings().markets}
     async with coinwatch.warehouse() as conn, coinwatch.exchanges(names) as clients:
-        return await collect_instruments(conn, clients)
+        return await collect_instruments(conn, clients.by_exchange)
 
 
 @dg.asset(
@@ -102,9 +102,9 @@ def candles_1m(
         yield dg.MaterializeResult(metadata={"reason": "No minute of the day is over yet."})
         yield asyncio.run(recent_coverage(coinwatch))
         return
-    fill = asyncio.run(_collect_candles(coinwatch, window, context))
+    fill, requests = asyncio.run(_collect_candles(coinwatch, window, context))
     yield asyncio.run(recent_coverage(coinwatch))
-    metadata = fill_metadata(fill)
+    metadata = fill_metadata(fill, requests)
     if problem := failure(fill):
         for day in _complete(days, fill):
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=day, metadata=metadata))
@@ -112,11 +112,16 @@ def candles_1m(
     yield dg.MaterializeResult(metadata=metadata)
 
 
-async def _collect_candles(coinwatch: Coinwatch, window: Window, context: dg.AssetExecutionContext) -> Fill:
-    markets_wanted = coinwatch.settings().markets
-    exchanges = {market.exchange for market in markets_wanted}
+async def _collect_candles(
+    coinwatch: Coinwatch, window: Window, context: dg.AssetExecutionContext
+) -> tuple[Fill, int]:
+    wanted = coinwatch.settings().markets
+    exchanges = {market.exchange for market in wanted}
     async with coinwatch.warehouse() as conn, coinwatch.exchanges(exchanges) as clients:
-        return await collect_candles(conn, clients, markets_wanted, Interval.M1, window, log=context.log.info)
+        fill = await collect_candles(
+            conn, clients.by_exchange, wanted, Interval.M1, window, log=context.log.info
+        )
+    return fill, clients.budget.requests
 
 
 def _complete(days: list[date], fill: Fill) -> Iterator[str]:

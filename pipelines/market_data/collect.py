@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
 from itertools import groupby
 from typing import Any
 
@@ -55,7 +54,6 @@ class Fill(msgspec.Struct, frozen=True):
     interval: Interval
     window: Window
     markets: list[MarketFill]
-    requests: int
 
 
 async def collect_candles(
@@ -71,25 +69,42 @@ async def collect_candles(
     ``clients`` are the REST clients by exchange. A market that fails keeps what it got and the
     others go on; its errors are in the answer. What Postgres refuses is raised.
     """
-    natives = {market: EXCHANGES[market.exchange].native(market) for market in markets}
-    ids = await ensure_markets(conn, natives)
+    ids = await ensure_markets(
+        conn, {market: EXCHANGES[market.exchange].native(market) for market in markets}
+    )
     holes = await missing(conn, ids.values(), interval, window)
     fills = [MarketFill(market, holes.get(ids[market], [])) for market in sorted(markets)]
-    sent_before = _sent(clients)
     writing = asyncio.Lock()  # transactions on one connection take turns
 
-    async def fill(this: MarketFill, slot: asyncio.Semaphore) -> None:
-        async with slot:
-            await _fill_market(conn, clients[this.market.exchange], this, ids[this.market], interval, writing)
+    async def fill(this: MarketFill, turns: _Turns) -> None:
+        async with turns.slots:
+            if turns.in_vain >= MARKETS_AT_ONCE:
+                this.errors.append(f"not asked: {this.market.exchange} failed {turns.in_vain} times in a row")
+            else:
+                client = clients[this.market.exchange]
+                await _fill_market(conn, client, this, ids[this.market], interval, writing)
+                turns.in_vain = 0 if this.pieces else turns.in_vain + 1
         log(outcome(this))
 
-    async with asyncio.TaskGroup() as tasks:
-        for _, of_exchange in groupby(fills, key=lambda one: one.market.exchange):
-            slot = asyncio.Semaphore(MARKETS_AT_ONCE)
-            for one in of_exchange:
-                if one.asked:
-                    tasks.create_task(fill(one, slot), name=f"candles of {one.market}")
-    return Fill(interval, window, fills, _sent(clients) - sent_before)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _, of_exchange in groupby(fills, key=lambda one: one.market.exchange):
+                turns = _Turns()
+                for one in of_exchange:
+                    if one.asked:
+                        tasks.create_task(fill(one, turns), name=f"candles of {one.market}")
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from group
+    return Fill(interval, window, fills)
+
+
+class _Turns:
+    """Whose turn it is at one exchange."""
+
+    def __init__(self) -> None:
+        self.slots = asyncio.Semaphore(MARKETS_AT_ONCE)
+        self.in_vain = 0
+        """Markets in a row that got nothing: an exchange that is down need not be waited for by all."""
 
 
 async def _fill_market(
@@ -103,20 +118,15 @@ async def _fill_market(
     exchange = EXCHANGES[this.market.exchange]
     for hole in reversed(this.asked):  # the newest candles are those that people look at
         try:
-            async with aclosing(fetch_candles(exchange, client, this.market, interval, hole)) as pieces:
-                async for fetched in pieces:
-                    async with writing:
-                        stored = await store(conn, market_id, interval, fetched.candles, [fetched.window])
-                    this.pieces.append(Piece(fetched.window, len(fetched.candles), stored))
+            async for fetched in fetch_candles(exchange, client, this.market, interval, hole):
+                async with writing:
+                    stored = await store(conn, market_id, interval, fetched.candles, [fetched.window])
+                this.pieces.append(Piece(fetched.window, len(fetched.candles), stored))
         except BadMessage as error:  # this span is bad; another may be good
             this.errors.append(str(error))
         except SourceError as error:
             this.errors.append(str(error))
             return
-
-
-def _sent(clients: Mapping[str, HttpSource]) -> int:
-    return sum(client.requests for client in clients.values())
 
 
 def outcome(this: MarketFill) -> str:

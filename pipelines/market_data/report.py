@@ -8,7 +8,7 @@ import dagster as dg
 
 from coinwatch.times import to_datetime
 from coinwatch.windows import Window
-from pipelines.market_data.collect import Fill, InstrumentLists, MarketFill
+from pipelines.market_data.collect import Fill, InstrumentLists
 
 SPANS_SHOWN = 3
 
@@ -29,22 +29,22 @@ def spell_all(windows: Sequence[Window]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def fill_metadata(fill: Fill) -> Metadata:
-    """Metadata of a materialisation of candles."""
+def fill_metadata(fill: Fill, requests: int) -> Metadata:
+    """Metadata of a materialisation of candles, which took ``requests``."""
     pieces = [piece for market in fill.markets for piece in market.pieces]
     asked = [window for market in fill.markets for window in market.asked]
     answered = sum(_slots([piece.window for piece in pieces], fill))
     metadata: dict[str, dg.MetadataValue] = {
         "window_utc": dg.MetadataValue.text(spell(fill.window)),
         "markets": dg.MetadataValue.int(len(fill.markets)),
-        "markets_failed": dg.MetadataValue.int(sum(bool(market.still_missing) for market in fill.markets)),
+        "markets_failed": dg.MetadataValue.int(sum(bool(market.errors) for market in fill.markets)),
         "ranges_asked": dg.MetadataValue.int(len(asked)),
         "candles_asked": dg.MetadataValue.int(sum(_slots(asked, fill))),
         "found_empty": dg.MetadataValue.int(answered - sum(piece.candles for piece in pieces)),
         "rows_inserted": dg.MetadataValue.int(sum(piece.stored.inserted for piece in pieces)),
         "rows_revised": dg.MetadataValue.int(sum(piece.stored.revised for piece in pieces)),
         "rows_withdrawn": dg.MetadataValue.int(sum(piece.stored.withdrawn for piece in pieces)),
-        "requests": dg.MetadataValue.int(fill.requests),
+        "requests": dg.MetadataValue.int(requests),
     }
     if asked:
         metadata["by_market"] = dg.MetadataValue.md(_by_market(fill))
@@ -78,16 +78,15 @@ def _by_market(fill: Fill) -> str:
 
 
 def failure(fill: Fill) -> str | None:
-    """What is still missing: which market, which span, what the exchange said. None when nothing."""
-    lines = [_lack(market) for market in fill.markets if market.still_missing]
+    """What could not be had: which market, which span, what its exchange said. None when all could."""
+    lines = [
+        f"{market.market}, {spell_all(market.still_missing)}: {'; '.join(dict.fromkeys(market.errors))}"
+        for market in fill.markets
+        if market.errors
+    ]
     if not lines:
         return None
     return "\n".join([f"{len(lines)} of {len(fill.markets)} markets are not complete:", *lines])
-
-
-def _lack(market: MarketFill) -> str:
-    said = "; ".join(dict.fromkeys(market.errors)) or "the exchange answered for less than was asked"
-    return f"{market.market}, {spell_all(market.still_missing)}: {said}"
 
 
 def lists_metadata(lists: InstrumentLists) -> Metadata:
