@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-import click
-import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from sqlalchemy.dialects import postgresql
+from typer.testing import CliRunner
 
 from app.cli.main import app
 from coinwatch.settings import Settings
+from warehouse.tables import metadata
+from warehouse.views import VIEWS
 
 PROJECT = Path(__file__).resolve().parents[1]
+_POSTGRES = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def _default(field: FieldInfo) -> str:
@@ -23,7 +27,7 @@ def _default(field: FieldInfo) -> str:
     if value is None or isinstance(value, SecretStr):
         return ""
     if isinstance(value, tuple):
-        return ",".join(str(item) for item in value)
+        return ", ".join(str(item) for item in value)
     return str(value)
 
 
@@ -35,7 +39,7 @@ def configuration() -> str:
     """``docs/configuration.md``."""
     rows = [
         f"| `{_variable(name)}` | {f'`{_default(field)}`' if _default(field) else 'unset'} "
-        f"| {field.description} |".replace(",", ", " if name == "markets" else ",")
+        f"| {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(
@@ -65,35 +69,61 @@ def env_example() -> str:
     return "\n".join(lines)
 
 
-def command_line() -> str:
-    """``docs/cli.md``."""
-    root = typer.main.get_command(app)
-    lines = ["# Command line", "", "Written from `--help`.", ""]
-    lines += _command_pages("coinwatch", root)
+def warehouse() -> str:
+    """``docs/warehouse.md``."""
+    lines = [(PROJECT / "docs" / "warehouse.in.md").read_text()]
+    for view in VIEWS:
+        rows = [f"| `{column}` | {meaning} |" for column, meaning in view.columns.items()]
+        lines += [
+            f"### `{view.name}`",
+            "",
+            f"{view.meaning}.",
+            "",
+            "| column | meaning |",
+            "| --- | --- |",
+            *rows,
+            "",
+        ]
+    lines += ["## Tables", "", "They may change with any release; the views above do not.", ""]
+    for table in metadata.sorted_tables:
+        key = ", ".join(column.name for column in table.primary_key)
+        rows = [
+            f"| `{column.name}` | {column.type.compile(dialect=_POSTGRES).lower()} | {column.comment or ''} |"
+            for column in table.columns
+        ]
+        lines += [
+            f"### `{table.name}`",
+            "",
+            f"Key: {key}." + (f" {table.comment}." if table.comment else ""),
+            "",
+        ]
+        lines += ["| column | type | meaning |", "| --- | --- | --- |", *rows, ""]
     return "\n".join(lines)
 
 
-def _command_pages(path: str, command: click.Command) -> list[str]:
-    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
-    if isinstance(command, click.Group):
-        pages: list[str] = []
-        for name in command.list_commands(context):
-            child = command.get_command(context, name)
-            if child is not None:
-                pages += _command_pages(f"{path} {name}", child)
-        return pages
-    text = click.Command.get_help(_plain(command), context)
-    return [f"## `{path}`", "", "```text", text.strip(), "```", ""]
+def command_line() -> str:
+    """``docs/cli.md``."""
+    lines = ["# Command line", "", "Written from `--help`.", ""]
+    for path in _commands():
+        shown = CliRunner().invoke(app, [*path, "--help"], prog_name="coinwatch", env={"COLUMNS": "100"})
+        lines += [f"## `coinwatch {' '.join(path)}`", "", "```text", shown.output.strip(), "```", ""]
+    return "\n".join(lines)
 
 
-def _plain(command: click.Command) -> click.Command:
-    """The same command, formatted by click: the page must not depend on a terminal."""
-    return click.Command(command.name, params=command.params, help=command.help)
+def _commands() -> Iterator[list[str]]:
+    for command in app.registered_commands:
+        yield [command.name or command.callback.__name__]  # type: ignore[union-attr]
+    for group in app.registered_groups:
+        inner = group.typer_instance
+        assert inner is not None  # noqa: S101  # made by add_typer
+        for command in inner.registered_commands:
+            yield [str(inner.info.name), command.name or command.callback.__name__]  # type: ignore[union-attr]
 
 
 PAGES = {
     "docs/configuration.md": configuration,
     "docs/cli.md": command_line,
+    "docs/warehouse.md": warehouse,
     ".env.example": env_example,
 }
 
