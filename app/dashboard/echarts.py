@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-
-from streamlit_echarts import JsCode
 
 from app.dashboard import formats
 from app.dashboard.chart import ChartView, label
@@ -83,8 +82,8 @@ function (params, api) {
 """
 
 
-def options(view: ChartView, palette: Palette) -> dict[str, Any]:
-    """Everything ECharts needs to draw ``view``.
+def options(view: ChartView, palette: Palette, script: Callable[[str], object]) -> dict[str, Any]:
+    """Everything ECharts needs to draw ``view``; ``script`` marks a text as JavaScript to run.
 
     Zoom is left to the browser: no start or end is given, so an update by merge keeps it.
     """
@@ -98,7 +97,7 @@ def options(view: ChartView, palette: Palette) -> dict[str, Any]:
         "axisTick": {"show": False},
         "axisPointer": {"label": {"show": False}},
     }
-    time_label = JsCode(_TIME_LABEL % ("true" if view.interval is not Interval.D1 else "false"))
+    time_label = script(_TIME_LABEL % ("true" if view.interval is not Interval.D1 else "false"))
     value_axis: dict[str, Any] = {
         "position": "right",
         "scale": True,
@@ -132,7 +131,7 @@ def options(view: ChartView, palette: Palette) -> dict[str, Any]:
             "backgroundColor": palette.surface,
             "borderColor": palette.line,
             "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": JsCode(
+            "formatter": script(
                 _TOOLTIP % {"number": _NUMBER, "compact": _COMPACT, "decimals": decimals},
             ),
         },
@@ -150,13 +149,13 @@ def options(view: ChartView, palette: Palette) -> dict[str, Any]:
                 "gridIndex": 0,
                 "axisLabel": {
                     "color": palette.muted,
-                    "formatter": JsCode(
+                    "formatter": script(
                         f"function (value) {{ {_NUMBER} return number(value, {decimals}); }}"
                     ),
                 },
                 "axisPointer": {
                     "label": {
-                        "formatter": JsCode(
+                        "formatter": script(
                             f"function (at) {{ {_NUMBER} return number(at.value, {decimals}); }}"
                         )
                     }
@@ -171,7 +170,7 @@ def options(view: ChartView, palette: Palette) -> dict[str, Any]:
                 "axisLabel": {
                     "color": palette.muted,
                     "showMinLabel": False,
-                    "formatter": JsCode(f"function (value) {{ {_COMPACT} return compact(value); }}"),
+                    "formatter": script(f"function (value) {{ {_COMPACT} return compact(value); }}"),
                 },
                 "axisPointer": {"label": {"show": False}},
             },
@@ -198,11 +197,13 @@ def options(view: ChartView, palette: Palette) -> dict[str, Any]:
                 "textStyle": {"color": palette.muted},
             },
         ],
-        "series": _series(view, palette, decimals),
+        "series": _series(view, palette, decimals, script),
     }
 
 
-def _series(view: ChartView, palette: Palette, decimals: int) -> list[dict[str, Any]]:
+def _series(
+    view: ChartView, palette: Palette, decimals: int, script: Callable[[str], object]
+) -> list[dict[str, Any]]:
     last = view.last
     price: dict[str, Any] = {
         "id": "price",
@@ -271,7 +272,7 @@ def _series(view: ChartView, palette: Palette, decimals: int) -> list[dict[str, 
             "id": "missing",
             "name": "Missing",
             "type": "custom",
-            "renderItem": JsCode(_HATCH % {"colour": palette.hatch}),
+            "renderItem": script(_HATCH % {"colour": palette.hatch}),
             "encode": {"x": [0, 1], "tooltip": []},
             "tooltip": {"show": False},
             "silent": True,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import streamlit as st
-from streamlit_echarts import st_echarts
 
 from app.dashboard import chart, echarts, markup, overview, page, query
 from app.dashboard.data import Source
@@ -166,8 +165,11 @@ def _candles(source: Source, chosen: _Chosen) -> None:
             )
         )
         return
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
     st_echarts(
-        echarts.options(view, palette(st.context.theme.type)),
+        echarts.options(view, palette(st.context.theme.type), JsCode),
         height=HEIGHT,
         replace_merge=["series"],
         key=f"candles {watched.market} {interval} {chosen.range_name}",

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from math import isnan
+
+import pytest
+
+from app.dashboard import chart, echarts
+from app.dashboard.chart import Overlay
+from app.dashboard.style import DARK, LIGHT
+from coinwatch.errors import CoinwatchError
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Market
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from coinwatch.windows import Window
+
+NOW_US = 1_795_176_000 * SECOND_US + 20 * SECOND_US
+NOON_US = NOW_US - 20 * SECOND_US
+MARKET = Market.canonical("binance:BTC-USDT")
+
+
+def candle(minute: int, close: float = 10.0, *, interval: Interval = Interval.M1) -> Candle:
+    return Candle(
+        market=MARKET,
+        interval=interval,
+        open_ts_us=NOON_US + minute * interval.us,
+        open=10.0,
+        high=max(10.0, close) + 1,
+        low=min(10.0, close) - 1,
+        close=close,
+        volume=2.0,
+    )
+
+
+def view(
+    candles: list[Candle],
+    gaps: list[Window] | None = None,
+    overlays: tuple[Overlay, ...] = (),
+    minutes: int = 10,
+) -> chart.ChartView:
+    return chart.build(
+        candles,
+        gaps or [],
+        interval=Interval.M1,
+        range_us=minutes * MINUTE_US,
+        overlays=overlays,
+        now_us=NOW_US,
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "range_name", "interval", "word"),
+    [
+        ("auto", "6h", "1m", False),
+        ("auto", "1d", "5m", False),
+        ("auto", "1w", "15m", False),
+        ("auto", "1y", "1d", False),
+        ("1m", "1d", "1m", False),
+        ("1m", "3d", "5m", True),
+        ("5m", "1y", "1d", True),
+        ("1d", "6h", "1d", False),
+    ],
+)
+def test_never_too_many_candles(chosen: str, range_name: str, interval: str, word: bool) -> None:
+    fitted, said = chart.fitting(chosen, chart.RANGES[range_name])
+    assert (fitted, bool(said)) == (interval, word)
+    assert chart.RANGES[range_name] / fitted.us <= chart.MOST_SHOWN
+
+
+@pytest.mark.parametrize("text", ["SMA 20", "sma20", " Sma-20 ", "SMA_20"])
+def test_overlays_take_any_spelling(text: str) -> None:
+    assert chart.parse_overlay(text) == Overlay("SMA", 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("RSI 14", "not an overlay"),
+        ("SMA", "not an overlay"),
+        ("SMA 1", "between 2 and 300"),
+        ("ema 9999", "between"),
+    ],
+)
+def test_a_wrong_overlay_says_what_is_right(text: str, says: str) -> None:
+    with pytest.raises(CoinwatchError, match=says):
+        chart.parse_overlay(text)
+
+
+def test_simple_average_is_the_mean_of_the_last_closes() -> None:
+    closes = [10.0, 11.0, 15.0, 9.0, 10.0]
+    values = Overlay("SMA", 3).values([candle(n, close) for n, close in enumerate(closes)])
+    assert values[:2] == [None, None]
+    assert values[2:] == pytest.approx([12.0, 35 / 3, 34 / 3])
+
+
+def test_an_average_warmed_up_is_right_from_its_first_bucket() -> None:
+    overlay = Overlay("EMA", 10)
+    long = [candle(n, 10 + (n * 7 % 5)) for n in range(-500, 1)]
+    short = long[-(overlay.warm_up + 10) :]
+    expected = view(long, overlays=(overlay,)).lines[0].values
+    shown = view(short, overlays=(overlay,)).lines[0].values
+    assert None not in shown
+    assert shown == pytest.approx(expected, rel=1e-4)
+
+
+def test_too_few_candles_for_an_average_are_said() -> None:
+    shown = view([candle(-1), candle(0)], overlays=(Overlay("SMA", 20),))
+    assert set(shown.lines[0].values) == {None}
+    assert "SMA 20 needs 20 candles; 2 are stored." in shown.notes
+
+
+def test_the_tail_replaces_the_end_of_history() -> None:
+    history = [candle(-3), candle(-2), candle(-1)]
+    tail = [candle(-1, 12.0), candle(0, 13.0)]
+    assert [one.close for one in chart.splice(history, tail)] == [10.0, 10.0, 12.0, 13.0]
+    assert chart.splice(history, []) == history
+    assert chart.splice([], tail) == tail
+
+
+def test_the_grid_has_no_holes_and_ends_now() -> None:
+    shown = view([candle(-4), candle(-1)])
+    assert shown.opens_us == tuple(NOON_US + minute * MINUTE_US for minute in range(-10, 1))
+    assert [one is None for one in shown.candles].count(False) == 2
+    assert shown.last is not None
+    assert shown.last.open_ts_us == NOON_US - MINUTE_US
+
+
+def test_gaps_become_spans_of_buckets() -> None:
+    gaps = [
+        Window(NOON_US - 8 * MINUTE_US, NOON_US - 6 * MINUTE_US),
+        Window(NOON_US - 5 * MINUTE_US - 1, NOON_US - 5 * MINUTE_US + 1),
+        Window(NOON_US - MINUTE_US, NOON_US + DAY_US),
+    ]
+    shown = view([candle(-10), candle(-1)], gaps)
+    assert shown.missing == ((2, 5), (9, 10))
+
+
+def test_a_chart_begins_where_history_does_and_says_so() -> None:
+    gaps = [Window(NOON_US - DAY_US, NOON_US - 4 * MINUTE_US)]
+    shown = view([candle(-4), candle(-3)], gaps)
+    assert shown.opens_us[0] == NOON_US - 4 * MINUTE_US
+    assert shown.missing == ()
+    assert shown.notes == ("Stored history begins 20 Nov 2026, 11:56:00 UTC.",)
+
+
+def test_nothing_stored_is_an_empty_chart() -> None:
+    shown = view([], [Window(NOON_US - DAY_US, NOW_US)])
+    assert shown.last is None
+    assert len(shown.opens_us) == 11
+
+
+def test_options_are_aligned_and_carry_no_zoom() -> None:
+    shown = view(
+        [candle(-4, 9.0), candle(-1, 11.0)],
+        [Window(NOON_US - 8 * MINUTE_US, NOON_US - 6 * MINUTE_US)],
+        (Overlay("SMA", 2),),
+    )
+    options = echarts.options(shown, DARK, str)
+    series = {one["id"]: one for one in options["series"]}
+    buckets = len(shown.opens_us)
+    assert {len(axis["data"]) for axis in options["xAxis"]} == {buckets}
+    assert options["xAxis"][0]["data"][-1] == "2026-11-20 12:00"
+    assert {len(series[key]["data"]) for key in ("price", "volume-up", "volume-down", "line-0")} == {buckets}
+    assert series["price"]["data"][6] == [10.0, 9.0, 8.0, 11.0]
+    assert series["price"]["data"][7] == "-"
+    assert (series["volume-down"]["data"][6], series["volume-up"]["data"][9]) == (2.0, 2.0)
+    assert series["missing"]["data"] == [[2, 3]]
+    assert series["price"]["itemStyle"]["color"] == DARK.up != LIGHT.up
+    for zoom in options["dataZoom"]:
+        assert not {"start", "end", "startValue", "endValue"} & set(zoom)
+
+
+def test_options_survive_json() -> None:
+    overlay = Overlay("EMA", 2)
+    options = echarts.options(view([candle(n) for n in range(-9, 1)], overlays=(overlay,)), LIGHT, str)
+    assert "NaN" not in json.dumps(options)
+    assert not any(isnan(value) for value in options["series"][3]["data"] if value != "-")

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pytest
+
+from app.dashboard import overview
+from app.dashboard.overview import Card, CardState, Overview, Shown, Trend
+from coinwatch.records import Market, Symbol
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from warehouse.reads import DayStats, LastTrade, StreamState, TradeRate, WatchedMarket
+
+NOW_US = 1_795_176_000 * SECOND_US
+BTC = Symbol("BTC", "USDT")
+BTC_MARKETS = [
+    WatchedMarket(number, Market(exchange, BTC))
+    for number, exchange in enumerate(("binance", "coinbase", "kraken"), 1)
+]
+
+
+def trades(**prices_and_ages: tuple[float, float]) -> list[LastTrade]:
+    ids = {one.market.exchange: one.market_id for one in BTC_MARKETS}
+    return [
+        LastTrade(ids[exchange], NOW_US - round(age_s * SECOND_US), price)
+        for exchange, (price, age_s) in prices_and_ages.items()
+    ]
+
+
+def stats(
+    market_id: int, *, open_: float = 95, high: float = 110, low: float = 90, hours: float = 24
+) -> DayStats:
+    return DayStats(market_id, NOW_US - round(hours * 3_600 * SECOND_US), open_, high, low, 1.0, 100.0)
+
+
+def only(view: Overview) -> Card:
+    (card,) = view.cards
+    return card
+
+
+def test_price_is_the_median_of_fresh_exchanges() -> None:
+    latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 2), kraken=(101.0, 5))
+    day = [stats(1, high=105), stats(2, high=111), stats(3, high=107, open_=96)]
+    card = only(overview.build(BTC_MARKETS, latest, day=day, now_us=NOW_US))
+    assert (card.state, card.message, card.price) == (CardState.OK, "", 101.0)
+    assert card.as_of_us == NOW_US - 400_000
+    assert card.change == pytest.approx(101 / 95 - 1)
+    assert (card.high, card.low, card.quote_volume, card.span_us) == (107, 90, 300.0, DAY_US)
+    assert card.used == ("binance", "coinbase", "kraken")
+
+
+def test_a_silent_exchange_is_left_out_by_name() -> None:
+    latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 180), kraken=(101.0, 5))
+    card = only(overview.build(BTC_MARKETS, latest, now_us=NOW_US))
+    assert card.state is CardState.DEGRADED
+    assert card.message == "2 of 3 exchanges: coinbase silent for 3 min"
+    assert card.price == 100.5
+    assert card.used == ("binance", "kraken")
+
+
+def test_a_broken_stream_says_why() -> None:
+    latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 180))
+    streams = [StreamState(2, "down", "refused", NOW_US), StreamState(3, "connecting", None, NOW_US)]
+    card = only(overview.build(BTC_MARKETS, latest, streams=streams, now_us=NOW_US))
+    assert card.message == (
+        "1 of 3 exchanges: coinbase silent for 3 min, stream down (refused); "
+        "kraken no trade in 24 h, stream connecting"
+    )
+
+
+def test_few_exchanges_are_degraded_even_when_all_are_live() -> None:
+    latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 1))
+    card = only(overview.build(BTC_MARKETS[:2], latest, now_us=NOW_US))
+    assert card.state is CardState.DEGRADED
+    assert card.message == "only binance and coinbase: a sound average needs 3 exchanges"
+
+
+def test_with_nothing_fresh_the_last_known_price_is_stale() -> None:
+    latest = trades(binance=(100.0, 700), coinbase=(104.0, 600))
+    card = only(overview.build(BTC_MARKETS, latest, day=[stats(1), stats(2)], now_us=NOW_US))
+    assert (card.state, card.price, card.used) == (CardState.STALE, 104.0, ())
+    assert card.as_of_us == NOW_US - 600 * SECOND_US
+
+
+def test_without_trades_a_card_is_empty() -> None:
+    card = only(overview.build(BTC_MARKETS, [], now_us=NOW_US))
+    assert (card.state, card.price, card.as_of_us) == (CardState.EMPTY, None, None)
+    assert [one.reason for one in card.constituents] == ["no trade in 24 h"] * 3
+
+
+def test_a_price_newer_than_the_statistics_widens_them() -> None:
+    latest = trades(binance=(120.0, 0.1), coinbase=(120.0, 0.1), kraken=(121.0, 0.1))
+    card = only(overview.build(BTC_MARKETS, latest, day=[stats(n) for n in (1, 2, 3)], now_us=NOW_US))
+    assert (card.high, card.low) == (120.0, 90)
+
+
+@pytest.mark.parametrize(("hours", "span_us"), [(24, DAY_US), (23.6, DAY_US), (2, 120 * MINUTE_US)])
+def test_a_short_history_says_what_it_covers(hours: float, span_us: int) -> None:
+    latest = trades(binance=(100.0, 0.4))
+    card = only(overview.build(BTC_MARKETS, latest, day=[stats(1, hours=hours)], now_us=NOW_US))
+    assert card.span_us == span_us
+
+
+@pytest.mark.parametrize(
+    ("shown", "trend", "moved"),
+    [
+        (None, Trend.FLAT, False),
+        (Shown(99.0, Trend.FLAT), Trend.UP, True),
+        (Shown(101.0, Trend.UP), Trend.DOWN, True),
+        (Shown(100.0, Trend.DOWN), Trend.DOWN, False),
+    ],
+)
+def test_the_arrow_points_where_the_price_went(shown: Shown | None, trend: Trend, moved: bool) -> None:
+    latest = trades(binance=(100.0, 0.4))
+    seen = {} if shown is None else {BTC: shown}
+    view = overview.build(BTC_MARKETS, latest, shown=seen, now_us=NOW_US)
+    assert (only(view).trend, only(view).moved) == (trend, moved)
+    assert overview.remember(view, seen) == {BTC: Shown(100.0, trend)}
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds"),
+    [
+        (None, 30),
+        (TradeRate(1, 1, 0), 30),
+        (TradeRate(1, 200, 10 * SECOND_US), 30),
+        (TradeRate(1, 61, 600 * SECOND_US), 100),
+        (TradeRate(1, 3, 3_000 * SECOND_US), 900),
+    ],
+)
+def test_patience_follows_the_usual_rate(rate: TradeRate | None, seconds: int) -> None:
+    assert overview.patience_us(rate) == seconds * SECOND_US
+
+
+def test_a_quiet_market_stays_fresh_at_its_own_rate() -> None:
+    latest = trades(binance=(100.0, 90))
+    rates = [TradeRate(1, 61, 600 * SECOND_US)]
+    assert only(overview.build(BTC_MARKETS, latest, rates=rates, now_us=NOW_US)).used == ("binance",)
+    assert only(overview.build(BTC_MARKETS, latest, now_us=NOW_US)).used == ()
+
+
+def test_wanted_limits_the_cards_but_not_the_facts() -> None:
+    eth = WatchedMarket(9, Market.canonical("kraken:ETH-EUR"))
+    latest = [*trades(binance=(100.0, 1)), LastTrade(9, NOW_US - 3, 5.0)]
+    rates = [TradeRate(1, 11, SECOND_US), TradeRate(9, 101, 100 * SECOND_US)]
+    view = overview.build([*BTC_MARKETS, eth], latest, rates=rates, wanted={eth.market.symbol}, now_us=NOW_US)
+    assert [card.symbol for card in view.cards] == [eth.market.symbol]
+    assert (view.markets, view.live_markets, view.newest_us) == (4, 2, NOW_US - 3)
+    assert view.trades_per_s == pytest.approx(10 / 2 + 1, rel=1e-3)
+
+
+def test_symbols_on_most_exchanges_come_first() -> None:
+    eth = WatchedMarket(9, Market.canonical("kraken:AAVE-EUR"))
+    view = overview.build([eth, *BTC_MARKETS], [], now_us=NOW_US)
+    assert [str(card.symbol) for card in view.cards] == ["BTC-USDT", "AAVE-EUR"]
