@@ -155,7 +155,7 @@ class HttpSource:
         async for chunk in response.aiter_bytes():
             size += len(chunk)
             if size > MAX_BODY:
-                raise BadMessage(self.name, f"an answer of more than {MAX_BODY:,} bytes", chunks[0])
+                raise BadMessage(self.name, f"an answer of more than {MAX_BODY:,} bytes", chunk)
             chunks.append(chunk)
         return b"".join(chunks)
 

@@ -6,6 +6,7 @@ The clock is the database's, so machines need not agree on the time.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from typing import Any, Protocol
 
 import psycopg
@@ -70,6 +71,8 @@ class WarehouseBudget:
 
     def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
         self._conn = conn
+        # Of the tasks that wait for the same bucket only the first asks Postgres, the others queue.
+        self._turns: defaultdict[tuple[str, str, float], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def acquire(self, host: str, scope: str, limit: Limit, cost: float, reserve: float = 0.0) -> None:
         """Wait until ``cost`` can be spent, and spend it.
@@ -88,20 +91,26 @@ class WarehouseBudget:
             "cost": cost,
             "kept_back": min(reserve * limit.capacity, limit.capacity - cost),
         }
-        while not await self._row(_SPEND, asked):
-            waits = await self._row(_WAIT, asked)
-            if waits is None:
-                continue  # the row was deleted in between
-            blocked_s, refilled_s = waits[0] or 0.0, waits[1]
-            if blocked_s > LONGEST_BLOCK_S:
-                raise Retryable(
-                    host, f"has blocked us for another {blocked_s:.0f} s", retry_after_s=blocked_s
-                )
-            await asyncio.sleep(max(blocked_s, refilled_s, 0.001))
+        async with self._turns[host, scope, reserve]:
+            while not await self._row(_SPEND, asked):
+                wait_s = await self._wait_s(asked)
+                await asyncio.sleep(wait_s)
 
     async def block(self, host: str, scope: str, seconds: float) -> None:
         """Let no process ask for ``seconds``, because the host said so. Raises WarehouseError."""
         await self._row(_BLOCK, {"host": host, "scope": scope, "seconds": seconds})
+
+    async def _wait_s(self, asked: dict[str, Any]) -> float:
+        """After how many seconds to ask again."""
+        waits = await self._row(_WAIT, asked)
+        if waits is None:
+            return 0.0  # the row was deleted in between: the next try makes it anew
+        blocked_s, refilled_s = float(waits[0] or 0.0), float(waits[1])
+        if blocked_s > LONGEST_BLOCK_S:
+            raise Retryable(
+                asked["host"], f"has blocked us for another {blocked_s:.0f} s", retry_after_s=blocked_s
+            )
+        return max(blocked_s, refilled_s, 0.001)
 
     async def _row(self, query: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         try:

@@ -1,0 +1,178 @@
+"""What holds for every exchange: registered, reachable by settings, and calm about junk."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sources.exchanges
+from coinwatch.errors import BadMessage, Fatal
+from coinwatch.intervals import Interval
+from coinwatch.records import Market, Trade
+from coinwatch.settings import Settings
+from coinwatch.windows import Window
+from sources.exchanges import EXCHANGES
+from sources.exchanges.base import Exchange, Rejected, Skipped
+from sources.wire import is_trade
+from tests.sources import recorded
+
+FOLDER = Path(sources.exchanges.__file__).parent
+SYMBOLS = ("BTC-USDT", "BTC-USD", "ZIL-USDT", "SKL-USD")
+KINDS = {
+    *("other market", "ack", "heartbeat", "status", "ticker", "book", "candle", "pong"),
+    *("shutdown", "other", "trade", "order", "instrument", "empty"),
+}
+EACH = pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES.keys())
+
+
+def check_decode(exchange: Exchange, frame: bytes) -> None:
+    """Anything decodes to trades that can be, Skipped of a known kind, Rejected, or BadMessage."""
+    decode = exchange.decoder(recorded.markets(exchange.name, *SYMBOLS))
+    try:
+        answer = decode(frame)
+    except BadMessage:
+        return
+    if isinstance(answer, Skipped):
+        assert answer.kind in KINDS
+    elif not isinstance(answer, Rejected):
+        assert answer
+        for trade in answer:
+            assert isinstance(trade, Trade)
+            assert is_trade(trade.trade_id, trade.ts_us, trade.price, trade.amount)
+            assert trade.market.exchange == exchange.name
+
+
+def check_bodies(exchange: Exchange, body: bytes) -> None:
+    market = Market.canonical(f"{exchange.name}:BTC-USDT")
+    for decode in (
+        lambda: exchange.decode_candles(market, Interval.M1, body),
+        lambda: exchange.decode_trades(market, body),
+        lambda: exchange.decode_instruments(body),
+    ):
+        with suppress(BadMessage):
+            assert isinstance(decode(), list)
+    exchange.error_in(body)
+
+
+def test_every_file_here_is_registered() -> None:
+    files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "base"}
+    assert files == EXCHANGES.keys()
+    assert all(name == exchange.name for name, exchange in EXCHANGES.items())
+
+
+def test_every_exchange_has_its_addresses_in_the_settings() -> None:
+    assert set(Settings.exchanges()) == EXCHANGES.keys()
+
+
+@EACH
+def test_declarations_fit_together(exchange: Exchange) -> None:
+    assert exchange.rest_limit.scaled(2).per_second == 2 * exchange.rest_limit.per_second
+    assert (exchange.keepalive() is None) == (exchange.keepalive_s is None)
+    market = Market.canonical(f"{exchange.name}:BTC-USDT")
+    for interval in Interval:
+        window = Window(0, interval.us)
+        if interval in exchange.intervals:
+            assert exchange.candles_request(market, interval, window).cost <= exchange.rest_limit.capacity
+        else:
+            with pytest.raises(Fatal):
+                exchange.candles_request(market, interval, window)
+    assert len(exchange.subscribe([market])) == len(exchange.unsubscribe([market])) == 1
+    assert exchange.by_native([market]) == {exchange.native(market): market}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "e",
+                    "s",
+                    "a",
+                    "p",
+                    "T",
+                    "m",
+                    "data",
+                    "stream",
+                    "type",
+                    "channel",
+                    "error",
+                    "result",
+                    "method",
+                ]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@EACH
+@given(junk=st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_junk_is_refused_and_nothing_else(exchange: Exchange, junk: bytes) -> None:
+    check_decode(exchange, junk)
+    check_bodies(exchange, junk)
+
+
+@EACH
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"[" * 100_000,
+        b'{"data":' * 100_000,
+        b'{"stream":"' + b"\xff" * 10 + b'","data":{}}',
+        b'{"type":"match","time":"\xff"}',
+        b'{"a":' + b"9" * 10_000 + b"}",
+        b'{"e":"aggTrade","T":1e400}',
+        b'{"channel":"trade","data":[null]}',
+        b"\xef\xbb\xbf{}",
+    ],
+    ids=lambda junk: repr(junk[:12]),
+)
+def test_nasty_frames(exchange: Exchange, junk: bytes) -> None:
+    check_decode(exchange, junk)
+    check_bodies(exchange, junk)
+
+
+@EACH
+def test_damaged_recordings(recordings: Path, exchange: Exchange) -> None:
+    """Recorded frames and answers with bytes changed, cut out, doubled, or the end missing."""
+    random = Random(f"damage {exchange.name}")
+    folder = recordings / exchange.name
+    sound = [frame for path in sorted(folder.glob("ws_*.jsonl")) for frame in recorded.frames(path)]
+    for frame in random.choices(sound, k=2_000):
+        check_decode(exchange, damaged(random, frame))
+    for path in sorted(folder.glob("rest_*.json")):
+        body = recorded.body(path)[:4_000]
+        for _ in range(40):
+            check_bodies(exchange, damaged(random, body))
+
+
+def damaged(random: Random, frame: bytes) -> bytes:
+    wrong = bytearray(frame)
+    for _ in range(random.randint(1, 3)):
+        place = random.randrange(len(wrong)) if wrong else 0
+        match random.randrange(4):
+            case 0 if wrong:
+                wrong[place] = random.choice(b'0123456789-.eE"{}[],:ntf\x00\xff')
+            case 1:
+                del wrong[place : place + random.randint(1, 12)]
+            case 2:
+                wrong[place:place] = wrong[place : place + random.randint(1, 40)]
+            case _:
+                del wrong[place:]
+    return bytes(wrong)

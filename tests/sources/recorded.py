@@ -1,0 +1,43 @@
+"""Reading the recordings, and reading time and numbers in a second, slower way than the decoders."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from coinwatch.records import Market
+from coinwatch.times import from_datetime
+
+
+def frames(path: Path) -> list[bytes]:
+    """Every frame the exchange sent."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [line["raw"].encode() for line in lines if line["dir"] == "in"]
+
+
+def body(path: Path) -> bytes:
+    """The body of a recorded answer, its digits untouched."""
+    text = path.read_text().strip()
+    start = text.index('"body":') + len('"body":')
+    assert text.endswith("}")
+    return text[start:-1].strip().encode()
+
+
+def loads(raw: bytes) -> Any:
+    """JSON with every number exact."""
+    return json.loads(raw, parse_float=Decimal)
+
+
+def exact_us(text: str) -> int:
+    """A UTC time as text in microseconds, finer digits cut."""
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    seconds = from_datetime(datetime.fromisoformat(whole + "+00:00"))
+    return seconds + int(Fraction(f"0.{fraction or 0}") * 1_000_000)
+
+
+def markets(exchange: str, *symbols: str) -> list[Market]:
+    return [Market.canonical(f"{exchange}:{symbol}") for symbol in symbols]

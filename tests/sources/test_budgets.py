@@ -1,0 +1,84 @@
+"""The request limit of one process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coinwatch.errors import Retryable
+from sources.budgets import Bucket, LocalBudget
+from sources.exchanges.base import RateLimit
+
+LIMIT = RateLimit(capacity=15, per_second=10)
+
+
+@given(
+    steps=st.lists(st.tuples(st.floats(0, 3), st.floats(0.1, 15), st.sampled_from([0, 1 / 3])), max_size=60)
+)
+def test_a_bucket_never_gives_more_than_its_limit(steps: list[tuple[float, float, float]]) -> None:
+    bucket = Bucket(LIMIT, 0.0)
+    now_s = 0.0
+    spent: list[tuple[float, float]] = []
+    for passed_s, cost, reserve in steps:
+        now_s += passed_s
+        if bucket.spend(LIMIT, cost, reserve, now_s) == 0:
+            spent.append((now_s, cost))
+    for index, (start_s, _) in enumerate(spent):
+        for end in range(index, len(spent)):
+            given_out = sum(cost for _, cost in spent[index : end + 1])
+            assert given_out <= LIMIT.capacity + (spent[end][0] - start_s) * LIMIT.per_second + 1e-6
+
+
+@given(cost=st.floats(0.1, 15), reserve=st.floats(0, 1), tokens=st.floats(0, 15))
+def test_the_wait_a_bucket_names_is_enough(cost: float, reserve: float, tokens: float) -> None:
+    bucket = Bucket(LIMIT, 0.0)
+    bucket.spend(LIMIT, 15 - tokens, 0, 0.0)
+    wait_s = bucket.spend(LIMIT, cost, reserve, 0.0)
+    if wait_s > 0:
+        assert bucket.spend(LIMIT, cost, reserve, wait_s) == 0
+
+
+def test_the_last_third_is_left_to_those_without_reserve() -> None:
+    bucket = Bucket(LIMIT, 0.0)
+    backfills = sum(bucket.spend(LIMIT, 1, 1 / 3, 0.0) == 0 for _ in range(20))
+    recovery = sum(bucket.spend(LIMIT, 1, 0, 0.0) == 0 for _ in range(20))
+    assert (backfills, recovery) == (10, 5)
+
+
+def test_a_cost_no_bucket_can_pay_is_an_error() -> None:
+    with pytest.raises(ValueError, match="never fit"):
+        Bucket(LIMIT, 0.0).spend(LIMIT, 16, 0, 0.0)
+
+
+async def test_hosts_and_scopes_have_budgets_of_their_own() -> None:
+    budget = LocalBudget()
+    slow = RateLimit(capacity=1, per_second=0.001)
+    async with asyncio.timeout(5):
+        for host, scope in (("a", "ip"), ("b", "ip"), ("a", "key")):
+            await budget.acquire(host, scope, slow, 1)
+
+
+async def test_a_block_holds_everyone_and_a_long_one_is_told() -> None:
+    now_s = 100.0
+    budget = LocalBudget(clock=lambda: now_s)
+    await budget.block("host", "ip", 61)
+    await budget.block("host", "ip", 1)  # does not shorten the first
+    with pytest.raises(Retryable) as caught:
+        await budget.acquire("host", "ip", LIMIT, 1)
+    assert caught.value.retry_after_s == pytest.approx(61)
+    now_s += 61
+    await budget.acquire("host", "ip", LIMIT, 1)
+
+
+async def test_many_tasks_together_keep_the_limit() -> None:
+    budget = LocalBudget()
+    limit = RateLimit(capacity=5, per_second=100)
+    loop = asyncio.get_running_loop()
+    start_s = loop.time()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for _ in range(30):
+            group.create_task(budget.acquire("host", "ip", limit, 1))
+    assert loop.time() - start_s >= 0.24

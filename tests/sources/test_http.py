@@ -1,0 +1,192 @@
+"""The HTTP client against a real server that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from datetime import UTC, datetime
+
+import pytest
+
+import sources.http
+from coinwatch.errors import BadMessage, Fatal, Retryable, SourceError
+from coinwatch.times import from_datetime
+from sources.budgets import LocalBudget
+from sources.exchanges import EXCHANGES
+from sources.exchanges.base import RateLimit, RestRequest
+from sources.http import HttpSource, Patience, exchange_http
+from tests.sources.scripted_server import SILENCE, answer, scripted
+from tests.waiting import eventually
+
+LIMIT = RateLimit(capacity=100, per_second=1_000)
+HASTY = Patience(connect_s=1, read_s=0.3, total_s=0.6, attempts=3, first_wait_s=0.01, longest_wait_s=0.02)
+ASK = RestRequest("/api/thing", {"symbol": "BTC/USD", "limit": "2"})
+DATE = "Tue, 11 Nov 2025 00:17:04 GMT"
+
+
+def source(root: str, *, budget: LocalBudget | None = None, patience: Patience = HASTY) -> HttpSource:
+    return HttpSource("venue", root, budget or LocalBudget(), LIMIT, patience=patience)
+
+
+async def test_an_answer_has_its_body_and_the_exchanges_clock() -> None:
+    async with scripted(answer('{"a":1}', date=DATE)) as server, source(f"{server.root}/root/") as http:
+        got = await http.get(ASK)
+    assert got.body == b'{"a":1}'
+    assert got.date_us == from_datetime(datetime(2025, 11, 11, 0, 17, 4, tzinfo=UTC))
+    assert server.requests == ["/root/api/thing?symbol=BTC%2FUSD&limit=2"]
+
+
+@pytest.mark.parametrize("sent", [answer("[]"), answer("[]", date="soon")])
+async def test_without_a_date_the_clock_is_unknown(sent: bytes) -> None:
+    async with scripted(sent) as server, source(server.root) as http:
+        assert (await http.get(ASK)).date_us is None
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        answer("oops", 500),
+        answer("<html>bad gateway</html>", 502),
+        answer('{"message":"slow down"}', 429, retry_after="0"),
+        answer("[1,2", length=40),
+        b"HTTP/1.1 nonsense\r\n\r\n",
+        SILENCE,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n",
+        answer(b"no gzip", content_encoding="gzip"),
+    ],
+    ids=["500", "502", "429", "cut", "no http", "silence", "no body", "broken gzip"],
+)
+async def test_what_may_pass_is_tried_again(failure: bytes) -> None:
+    async with scripted(failure, answer("[]")) as server, source(server.root) as http:
+        assert (await http.get(ASK)).body == b"[]"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("failure", [answer("oops", 503), answer("[1,2", length=40), SILENCE])
+async def test_what_does_not_pass_is_retryable_after_the_last_try(failure: bytes) -> None:
+    async with scripted(failure) as server, source(server.root) as http:
+        with pytest.raises(Retryable, match="venue: /api/thing"):
+            await http.get(ASK)
+    assert len(server.requests) == HASTY.attempts
+
+
+async def test_a_closed_port_is_retryable() -> None:
+    async with scripted(answer("[]")) as server:
+        root = server.root
+    async with source(root) as http:
+        with pytest.raises(Retryable, match="ConnectError"):
+            await http.get(ASK)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "says"),
+    [
+        (answer('{"code":-1121,"msg":"Invalid symbol."}', 400), "HTTP 400 Invalid symbol."),
+        (answer('{"message":"NotFound"}', 404), "HTTP 404 NotFound"),
+        (answer("<html>blocked</html>", 451), "HTTP 451"),
+        (answer("not here", 403), "HTTP 403 not here"),
+        (answer("[]", 302, location="https://elsewhere.example/"), "HTTP 302 .* https://elsewhere.example/"),
+    ],
+    ids=["400", "404", "451", "403", "redirect"],
+)
+async def test_a_refusal_is_fatal_with_the_exchanges_words(refusal: bytes, says: str) -> None:
+    async with scripted(refusal) as server, source(server.root) as http:
+        with pytest.raises(Fatal, match=says):
+            await http.get(ASK)
+    assert len(server.requests) == 1
+
+
+async def test_html_with_status_200_is_no_answer() -> None:
+    async with scripted(answer("\n<!DOCTYPE html><html>")) as server, source(server.root) as http:
+        with pytest.raises(BadMessage, match="HTML") as caught:
+            await http.get(ASK)
+    assert caught.value.raw == b"\n<!DOCTYPE html><html>"
+
+
+@pytest.mark.parametrize("retry_after", ["1", "Tue, 11 Nov 2025 00:17:05 GMT"], ids=["seconds", "date"])
+async def test_retry_after_holds_everyone(retry_after: str) -> None:
+    budget = LocalBudget()
+    loop = asyncio.get_running_loop()
+    refusal = answer("", 429, retry_after=retry_after, date=DATE)
+    async with (
+        scripted(refusal, answer("[]")) as server,
+        source(server.root, budget=budget) as first,
+        source(server.root, budget=budget) as second,
+    ):
+        start_s = loop.time()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(first.get(ASK))
+            await asyncio.sleep(0.2)
+            group.create_task(second.get(ASK))
+        assert loop.time() - start_s >= 0.99
+    assert len(server.requests) == 3
+
+
+async def test_a_long_ban_is_told_not_waited_for() -> None:
+    async with scripted(answer("", 418)) as server, source(server.root) as http:
+        for _ in range(2):
+            with pytest.raises(Retryable) as caught:
+                await http.get(ASK)
+            assert caught.value.retry_after_s == pytest.approx(120, abs=5)
+    assert len(server.requests) == 1
+
+
+async def test_too_large_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources.http, "MAX_BODY", 1_000)
+    bomb = answer(gzip.compress(b"0" * 1_000_000), content_encoding="gzip")
+    async with scripted(bomb) as server, source(server.root) as http:
+        with pytest.raises(BadMessage, match="more than 1,000 bytes"):
+            await http.get(ASK)
+
+
+async def test_cancelling_leaves_nothing_behind() -> None:
+    async with scripted(SILENCE) as server, source(server.root, patience=Patience()) as http:
+        task = asyncio.create_task(http.get(ASK))
+        await eventually(lambda: server.requests)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_wrong_address_is_a_source_error() -> None:
+    async with source("http://[::1") as http:
+        with pytest.raises(SourceError):
+            await http.get(ASK)
+
+
+async def test_it_must_be_opened() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        await source("http://127.0.0.1:1").get(ASK)
+
+
+@pytest.mark.parametrize(
+    ("message", "error", "tries"),
+    [
+        ("EQuery:Unknown asset pair", Fatal, 1),
+        ("EService:Unavailable", Retryable, 3),
+    ],
+)
+async def test_errors_with_status_200(message: str, error: type[SourceError], tries: int) -> None:
+    said = answer(f'{{"error":["{message}"]}}')
+    kraken = EXCHANGES["kraken"]
+    async with (
+        scripted(said) as server,
+        exchange_http(kraken, server.root, LocalBudget(), scale=1_000, patience=HASTY) as http,
+    ):
+        with pytest.raises(error, match=message):
+            await http.get(kraken.instruments_request())
+    assert len(server.requests) == tries
+
+
+async def test_being_told_to_slow_down_with_status_200_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sources.http._BLOCKS_S, 429, 0.5)
+    kraken = EXCHANGES["kraken"]
+    loop = asyncio.get_running_loop()
+    slow_down, fine = answer('{"error":["EAPI:Rate limit exceeded"]}'), answer('{"error":[],"result":{}}')
+    async with (
+        scripted(slow_down, fine) as server,
+        exchange_http(kraken, server.root, LocalBudget(), scale=1_000, patience=HASTY) as http,
+    ):
+        start_s = loop.time()
+        await http.get(kraken.instruments_request())
+        assert loop.time() - start_s >= 0.49
