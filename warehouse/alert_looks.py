@@ -1,4 +1,4 @@
-"""How far an alert endpoint has looked: which commits it has dealt with, and that it still lives.
+"""How far an alert endpoint has looked: which commits it has dealt with, what it missed, that it lives.
 
 A look is a ``pg_snapshot``: every commit visible in it is dealt with, every other is not. A cursor on
 times or ids would lose rows, since neither follows the order of commits.
@@ -6,8 +6,9 @@ times or ids would lose rows, since neither follows the order of commits.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, datetime, timedelta
 from typing import Any, Self
 
 import msgspec
@@ -17,6 +18,7 @@ from coinwatch.records import Market, Trade
 from coinwatch.times import from_datetime, to_datetime
 from warehouse.alerts import ALERT_RULES
 from warehouse.health import beat
+from warehouse.notifications import MarketMove
 
 SERVICE = "alerts"
 
@@ -85,6 +87,13 @@ with alive as (
 select count(pg_notify('{ALERT_RULES}', id::text)) from gone
 """  # noqa: S608  # the name of a channel, a constant of ours
 
+_OF_COMMIT = """
+select trade_id, ts, price, amount, taker_buys from ticks
+where market_id = %(market_id)s and trade_id between %(first_id)s and %(last_id)s and tx = %(tx)s
+  and day between %(first_day)s and %(last_day)s
+order by ts, trade_id
+"""
+
 _MISSED = """
 select m.exchange, m.base, m.quote, t.trade_id, t.ts, t.price, t.amount, t.taker_buys
 from unnest(%(market_ids)s::int[], %(since)s::timestamptz[], %(above)s::float8[], %(below)s::float8[])
@@ -97,6 +106,14 @@ where (t.price >= wanted.above or t.price <= wanted.below)
   and not pg_visible_in_snapshot(t.tx::text::xid8, %(seen)s::pg_snapshot)
 order by t.ts, t.market_id, t.trade_id
 """
+
+
+@asynccontextmanager
+async def one_view(conn: AsyncConnection) -> AsyncIterator[Look]:
+    """A transaction in which every read sees the same moment: the one it yields."""
+    async with conn.transaction():
+        await conn.execute("set transaction isolation level repeatable read, read only")
+        yield await look(conn)
 
 
 async def look(conn: AsyncConnection) -> Look:
@@ -143,9 +160,38 @@ async def end_dead_endpoints(conn: AsyncConnection, lease_s: float = LEASE_S) ->
     return row[0] if row else 0
 
 
+async def trades_of_commit(conn: AsyncConnection, tx: int, market: Market, move: MarketMove) -> list[Trade]:
+    """The trades that transaction ``tx`` stored for one market, by (ts, trade id)."""
+    last_day = to_datetime(move.last_ts_us).date()
+    trades = await _trades_of_commit(conn, tx, market, move, last_day - timedelta(days=1), last_day)
+    if len(trades) < move.count:  # rare: one commit over many days
+        trades = await _trades_of_commit(conn, tx, market, move, date.min, date.max)
+    return trades
+
+
+async def _trades_of_commit(
+    conn: AsyncConnection, tx: int, market: Market, move: MarketMove, first_day: date, last_day: date
+) -> list[Trade]:
+    cursor = await conn.execute(
+        _OF_COMMIT,
+        {
+            "market_id": move.market_id,
+            "first_id": move.first_id,
+            "last_id": move.last_id,
+            "tx": tx,
+            "first_day": first_day,
+            "last_day": last_day,
+        },
+    )
+    return [
+        Trade(market, trade_id, from_datetime(ts), price, amount, taker_buys)
+        for trade_id, ts, price, amount, taker_buys in await cursor.fetchall()
+    ]
+
+
 async def missed_trades(
     conn: AsyncConnection, seen: Look, missed: Sequence[Missed]
-) -> AsyncIterator[list[Trade]]:
+) -> AsyncGenerator[list[Trade], None]:
     """Trades committed since ``seen`` that can matter, by (ts, market, trade id), in chunks.
 
     Call it inside a transaction.

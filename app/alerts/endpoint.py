@@ -1,0 +1,179 @@
+"""The websocket endpoint of alerts: how its parts are joined, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+from contextlib import aclosing
+
+import sqlalchemy
+import structlog
+from psycopg import AsyncConnection
+from websockets.asyncio.server import Server, ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
+
+from app.alerts.catalogue import Catalogue
+from app.alerts.database import Database
+from app.alerts.delivery import POLL_S, Delivery
+from app.alerts.engine import Engine
+from app.alerts.http import Pages, read_target
+from app.alerts.hub import Hub, Subscriber
+from app.alerts.inbox import Inbox
+from app.alerts.lease import BEAT_S, Lease
+from app.alerts.marks import Marks
+from app.alerts.metrics import Metrics
+from app.alerts.rules import RuleIndex
+from app.alerts.session import Session
+from coinwatch.errors import SettingsError
+from coinwatch.settings import Settings
+from warehouse.alerts import ALERT_RULES, ALERTS
+from warehouse.notifications import TICKS, listen
+
+MAX_MESSAGE_BYTES = 256 * 1024
+"""A frame over the protocol's limit gets an error reply; one over this closes the connection (1009)."""
+FRAMES_AHEAD = 4
+"""Frames read from a client before it has the replies to those before."""
+PING_S = 20.0
+CLOSE_TIMEOUT_S = 3.0
+
+APPLICATION = "coinwatch alerts"
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event) -> None:
+    """Serve ``/ws``, ``/healthz`` and ``/metrics`` on the host and alerts port until ``stop`` is set.
+
+    Raises SettingsError when the port is taken, WarehouseError when Postgres cannot be reached at the
+    start. Outages after that are ridden out, and what was missed meanwhile is read.
+    """
+    await _Endpoint(settings, url).run(stop)
+
+
+class _Endpoint:
+    def __init__(self, settings: Settings, url: sqlalchemy.URL) -> None:
+        self._settings = settings
+        self._url = url
+        self._metrics = Metrics()
+        self._hub = Hub(self._metrics)
+        self._index = RuleIndex()
+        self._catalogue = Catalogue(settings.markets)
+        self._marks = Marks()
+        self._inbox = Inbox()
+        self._databases = {
+            name: Database(url, f"{APPLICATION} {name}")
+            for name in ("engine", "delivery", "beat", "commands")
+        }
+        self._delivery = Delivery(self._databases["delivery"], self._hub)
+        self._lease = Lease(self._databases["beat"], self._marks, self._detail)
+        self._engine = Engine(
+            self._databases["engine"],
+            self._inbox,
+            self._index,
+            self._catalogue,
+            self._marks,
+            self._metrics,
+        )
+        self._pages = Pages(self._metrics, self._why_unhealthy, self._detail)
+        self._numbers = itertools.count(1)
+        for name, text, read in (
+            ("connections", "Open connections.", lambda: len(self._hub)),
+            ("rules", "Armed rules watched for.", lambda: len(self._index)),
+            ("backlog", "Announcements not yet dealt with.", lambda: len(self._inbox)),
+            ("mark_age_seconds", "Since all that was announced was dealt with.", lambda: self._marks.age_s),
+        ):
+            self._metrics.watch(name, text, read)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        try:
+            await self._delivery.start_now()
+            async with await self._bind(), asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(work, name=f"alerts {name}")
+                    for name, work in {
+                        "listen": self._listen(),
+                        "engine": self._engine.run(),
+                        "delivery": self._delivery.run(),
+                        "lease": self._lease.run(),
+                    }.items()
+                ]
+                log.info("started", url=f"ws://{self._settings.host}:{self._settings.alerts_port}/ws")
+                await stop.wait()
+                log.info("stopping", connections=len(self._hub))
+                for task in running:
+                    task.cancel()
+            log.info("stopped")
+        finally:
+            for database in self._databases.values():
+                await database.close()
+
+    async def _bind(self) -> Server:
+        host, port = self._settings.host, self._settings.alerts_port
+        try:
+            return await serve_websockets(
+                self._converse,
+                host,
+                port,
+                process_request=self._pages.answer,
+                max_size=MAX_MESSAGE_BYTES,
+                max_queue=FRAMES_AHEAD,
+                ping_interval=PING_S,
+                ping_timeout=PING_S,
+                close_timeout=CLOSE_TIMEOUT_S,
+                server_header="coinwatch",
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise SettingsError(
+                    f"COINWATCH_ALERTS_PORT: port {port} on {host} is in use; "
+                    "stop what holds it or choose another"
+                ) from None
+            raise SettingsError(
+                f"COINWATCH_HOST, COINWATCH_ALERTS_PORT: cannot listen on {host}:{port}: {error.strerror}"
+            ) from None
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        assert socket.request is not None  # noqa: S101  # there is one once a connection is open
+        target = read_target(socket.request.path)
+        key = f"{self._lease.instance}/{next(self._numbers)}"
+        subscriber = Subscriber(socket, key, target.client, self._metrics)
+        session = Session(
+            socket, subscriber, self._databases["commands"], self._hub, self._catalogue, self._metrics
+        )
+        self._hub.add(subscriber)
+        try:
+            await session.run(target.after)
+        finally:
+            self._hub.discard(subscriber)
+            if subscriber.client is None:
+                await self._lease.connection_ended(key)
+
+    async def _listen(self) -> None:
+        async def on_connect(_: AsyncConnection) -> None:
+            self._inbox.restart()
+            self._delivery.tell()
+
+        channels = [TICKS, ALERT_RULES, ALERTS, self._lease.mark_channel]
+        async with aclosing(
+            listen(self._url, channels, application_name=f"{APPLICATION} listen", on_connect=on_connect)
+        ) as notifies:
+            async for notify in notifies:
+                if notify.channel == ALERTS:
+                    self._delivery.tell()
+                else:
+                    self._inbox.put(notify)
+
+    def _why_unhealthy(self) -> str | None:
+        if self._marks.age_s > 10 * BEAT_S:
+            return "not hearing from Postgres: commits of trades may be missed until it is back"
+        if self._delivery.age_s > 3 * POLL_S:
+            return "cannot read alerts from Postgres"
+        return None
+
+    def _detail(self) -> dict[str, object]:
+        return {
+            "connections": len(self._hub),
+            "rules": len(self._index),
+            "last_event_id": self._hub.last_event_id,
+        }

@@ -1,0 +1,149 @@
+"""Who is connected, and what waits to be sent to each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+
+from app.alerts import protocol
+from app.alerts.metrics import Metrics
+from coinwatch.alerts import Alert
+
+MAX_WAITING = 2_000
+"""Frames that may wait for one subscriber to take them."""
+
+log = structlog.get_logger(__name__)
+
+
+class Subscriber:
+    """One connection: its owner, its watches, and a bounded queue of frames that one task sends."""
+
+    def __init__(self, socket: ServerConnection, key: str, client: str | None, metrics: Metrics) -> None:
+        self.key = key
+        """Unique among all connections of all endpoints."""
+        self.client = client
+        self.watches: set[int] = set()
+        """The armed rules of its owner, as far as this connection knows."""
+        self.live = False
+        """Whether alerts are sent as they come; not yet while it is replayed what it missed."""
+        self.sent_through = 0
+        """No event up to this one is sent (again)."""
+        self._socket = socket
+        self._metrics = metrics
+        self._waiting: deque[str] = deque()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._held: list[Alert] | None = None
+        self._too_slow = asyncio.Event()
+
+    async def send(self, frame: str) -> None:
+        """Queue ``frame``, waiting while the queue is full: for replies, which the client paces itself."""
+        await self._room.wait()
+        self._queue(frame)
+
+    def push(self, alert: Alert) -> None:
+        """Queue an alert at once. A subscriber whose queue is full is cut off rather than waited for."""
+        if alert.event_id <= self.sent_through or self._too_slow.is_set():
+            return
+        if len(self._waiting) + len(self._held or ()) >= MAX_WAITING:
+            self._too_slow.set()
+            self._waiting.clear()
+            return
+        if self._held is not None:
+            self._held.append(alert)
+            return
+        self._queue(protocol.alert(alert))
+        self.sent_through = alert.event_id
+        self.watches.discard(alert.rule_id)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Alerts that come meanwhile are queued at its end, behind what is sent inside."""
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            for alert in held:
+                self.push(alert)
+
+    async def run(self) -> None:
+        """Send what is queued until the connection ends or is cut off."""
+        sending = asyncio.create_task(self._send_queued())
+        cutting = asyncio.create_task(self._cut_off())
+        try:
+            await asyncio.wait({sending, cutting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, cutting):
+                task.cancel()
+            await asyncio.gather(sending, cutting, return_exceptions=True)
+
+    async def _send_queued(self) -> None:
+        with suppress(ConnectionClosed):
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                while self._waiting:
+                    await self._socket.send(self._waiting.popleft())
+                    if len(self._waiting) < MAX_WAITING // 2:
+                        self._room.set()
+
+    async def _cut_off(self) -> None:
+        await self._too_slow.wait()
+        self._metrics.slow.inc()
+        log.warning("subscriber cut off: too slow", connection=self.key, client=self.client)
+        await self._socket.close(CloseCode.TRY_AGAIN_LATER, f"too slow: {MAX_WAITING} frames waited")
+
+    def _queue(self, frame: str) -> None:
+        self._waiting.append(frame)
+        if len(self._waiting) >= MAX_WAITING:
+            self._room.clear()
+        self._changed.set()
+
+
+class Hub:
+    """The subscribers of this endpoint, by who they are. Alerts pass through in order of their numbers."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.last_event_id = 0
+        """Every event up to this one has been passed on."""
+        self._metrics = metrics
+        self._by_client: dict[str, set[Subscriber]] = {}
+        self._by_key: dict[str, Subscriber] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def add(self, subscriber: Subscriber) -> None:
+        self._by_key[subscriber.key] = subscriber
+        if subscriber.client is not None:
+            self._by_client.setdefault(subscriber.client, set()).add(subscriber)
+
+    def discard(self, subscriber: Subscriber) -> None:
+        self._by_key.pop(subscriber.key, None)
+        if subscriber.client is not None and (same := self._by_client.get(subscriber.client)):
+            same.discard(subscriber)
+            if not same:
+                del self._by_client[subscriber.client]
+
+    def deliver(self, alert: Alert) -> None:
+        """Pass ``alert`` on to its owner, wherever it is connected here."""
+        for subscriber in self._owners(alert):
+            if subscriber.live:
+                subscriber.push(alert)
+                self._metrics.delivered.inc()
+        self.last_event_id = alert.event_id
+
+    def _owners(self, alert: Alert) -> Iterator[Subscriber]:
+        if alert.client is not None:
+            yield from self._by_client.get(alert.client, ())
+        elif alert.connection is not None and (subscriber := self._by_key.get(alert.connection)):
+            yield subscriber

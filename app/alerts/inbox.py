@@ -1,0 +1,55 @@
+"""What was announced and not yet dealt with.
+
+All is taken off the socket at once, so that Postgres never waits for us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from psycopg import Notify
+
+MAX_WAITING = 50_000
+
+
+class Inbox:
+    """Announcements in the order of commits. Whoever cannot keep up starts over instead of holding more."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Notify] = deque()
+        self._changed = asyncio.Event()
+        self._listening = asyncio.Event()
+        self._restarted = True
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def restart(self) -> None:
+        """Listening (again): what was announced before must be read from the warehouse instead."""
+        self._waiting.clear()
+        self._restarted = True
+        self._listening.set()
+        self._changed.set()
+
+    def put(self, notify: Notify) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            self.restart()
+        self._waiting.append(notify)
+        self._changed.set()
+
+    async def started(self) -> None:
+        """Wait until somebody listens. What is announced from here on will come."""
+        await self._listening.wait()
+        self._restarted = False
+
+    async def take(self) -> list[Notify] | None:
+        """Everything that waits, at least one; None when it started over and something may be missing."""
+        while not self._waiting and not self._restarted:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._restarted:
+            return None
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken

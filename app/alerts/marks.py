@@ -1,0 +1,47 @@
+"""How far this endpoint has looked, by marks it sends itself among the announcements."""
+
+from __future__ import annotations
+
+import time
+from math import inf
+
+from warehouse.alert_looks import Look
+
+
+class Marks:
+    """A mark that comes back says: everything committed before it was sent is heard and dealt with."""
+
+    def __init__(self) -> None:
+        self.looked: Look | None = None
+        """Every commit it sees is dealt with."""
+        self._sent: dict[int, Look] = {}
+        self._last_back = -1
+        self._moved_at = -inf
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since all that was announced was dealt with; infinite before the first time."""
+        return time.monotonic() - self._moved_at
+
+    def sent(self, number: int, look: Look) -> None:
+        """Mark ``number`` was sent after ``look``. It may be back before this is known."""
+        if number <= self._last_back:
+            self._moved(look)
+        else:
+            self._sent[number] = look
+
+    def came_back(self, number: int) -> None:
+        """Everything announced before mark ``number`` is dealt with. Numbers grow."""
+        self._last_back = number
+        if look := self._sent.get(number):
+            self._moved(look)
+        self._sent = {later: look for later, look in self._sent.items() if later > number}
+
+    def caught_up(self, look: Look) -> None:
+        """Everything that ``look`` sees is dealt with, announced or not."""
+        self._moved(look)
+
+    def _moved(self, look: Look) -> None:
+        if self.looked is None or look.at_us >= self.looked.at_us:
+            self.looked = look
+        self._moved_at = time.monotonic()

@@ -1,0 +1,205 @@
+"""One subscriber's conversation: resume, commands and their replies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+
+from app.alerts import protocol
+from app.alerts.catalogue import Catalogue
+from app.alerts.database import Database
+from app.alerts.hub import Hub, Subscriber
+from app.alerts.metrics import Metrics
+from app.alerts.protocol import Command, ListRules, Ping, Refused, Unwatch, Watch
+from coinwatch.alerts import NewRule
+from coinwatch.errors import UnknownSymbol, WarehouseError
+from coinwatch.records import Symbol
+from warehouse.alerts import (
+    add_rule,
+    armed_rules_of,
+    events_of_client,
+    last_event_id,
+    remove_rule,
+    subscriber_seen,
+)
+from warehouse.markets import markets_by_id
+
+MAX_WATCHES = 1_000
+CATALOGUE_FRESH_S = 2.0
+"""An unknown symbol makes the table of markets be read again, at most this often."""
+
+log = structlog.get_logger(__name__)
+
+
+class Session:
+    """Serves one connection until it ends."""
+
+    def __init__(
+        self,
+        socket: ServerConnection,
+        subscriber: Subscriber,
+        database: Database,
+        hub: Hub,
+        catalogue: Catalogue,
+        metrics: Metrics,
+    ) -> None:
+        self._socket = socket
+        self._subscriber = subscriber
+        self._database = database
+        self._hub = hub
+        self._catalogue = catalogue
+        self._metrics = metrics
+
+    async def run(self, after: int | None) -> None:
+        """``after``: send the named client's events above this number first; None: only new ones."""
+        sending = asyncio.create_task(self._subscriber.run())
+        try:
+            await self._greet(after)
+            async for frame in self._socket:
+                await self._reply(frame)
+        except ConnectionClosed:
+            pass
+        except WarehouseError as error:
+            log.warning("a client was sent away: Postgres is away", reason=str(error))
+            await self._socket.close(CloseCode.TRY_AGAIN_LATER, "the warehouse is away; connect again soon")
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _greet(self, after: int | None) -> None:
+        subscriber = self._subscriber
+        if subscriber.client is not None:
+            async with self._database.use() as conn:
+                await subscriber_seen(conn, subscriber.client)
+                mine = await armed_rules_of(conn, client=subscriber.client, connection=None)
+                newest = await last_event_id(conn)
+            subscriber.watches.update(rule.id for rule in mine)
+            if after is not None and after > newest:
+                await subscriber.send(_unknown_event(after, newest))
+                after = newest
+            if after is not None:
+                await self._replay(subscriber.client, after)
+        subscriber.live = True
+
+    async def _replay(self, client: str, after: int) -> None:
+        """Send what is stored above ``after``, until nothing lies between that and what is live."""
+        self._subscriber.sent_through = after
+        while self._subscriber.sent_through < (through := self._hub.last_event_id):
+            async with self._database.use() as conn:
+                alerts = await events_of_client(conn, client, self._subscriber.sent_through, through)
+            for alert in alerts:
+                await self._subscriber.send(protocol.alert(alert))
+                self._metrics.delivered.inc()
+            self._subscriber.sent_through = alerts[-1].event_id if alerts else through
+
+    async def _reply(self, frame: str | bytes) -> None:
+        command = protocol.parse(frame)
+        # An alert may be ready before the reply to the very watch that asked for it: the reply goes first.
+        with self._subscriber.holding():
+            answer = command if isinstance(command, Refused) else await self._answer(command)
+            self._metrics.answers.labels(answer.code if isinstance(answer, Refused) else "ack").inc()
+            await self._subscriber.send(protocol.error(answer) if isinstance(answer, Refused) else answer)
+
+    async def _answer(self, command: Command) -> str | Refused:
+        handlers: dict[type, Callable[[Any], Coroutine[Any, Any, str | Refused]]] = {
+            Watch: self._watch,
+            Unwatch: self._unwatch,
+            ListRules: self._list,
+            Ping: self._ping,
+        }
+        try:
+            return await handlers[type(command)](command)
+        except WarehouseError:
+            return Refused(
+                "try_again",
+                "Postgres is away, so nothing can be stored or read",
+                "send it again in a few seconds; this connection stays open",
+                command.id,
+            )
+
+    async def _watch(self, command: Watch) -> str | Refused:
+        subscriber = self._subscriber
+        if len(subscriber.watches) >= MAX_WATCHES:
+            return Refused(
+                "too_many_watches",
+                f"this client has {len(subscriber.watches)} watches",
+                f"at most {MAX_WATCHES}: unwatch some first",
+                command.id,
+            )
+        try:
+            exchange, symbol = await self._resolve(command.typed)
+        except UnknownSymbol as error:
+            near = f"{', '.join(error.near)}, or " if error.near else ""
+            return Refused(
+                "unknown_symbol",
+                str(error),
+                f"{near}any spelling of a pair that is collected here, like BTC-USDT or binance:BTC-USDT",
+                command.id,
+            )
+        async with self._database.use() as conn:
+            rule = await add_rule(
+                conn,
+                NewRule(
+                    symbol=symbol,
+                    exchange=exchange,
+                    condition=command.condition,
+                    typed=command.typed,
+                    note=command.note,
+                    message=command.message,
+                    client=subscriber.client,
+                    connection=None if subscriber.client is not None else subscriber.key,
+                ),
+            )
+        subscriber.watches.add(rule.id)
+        return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
+
+    async def _unwatch(self, command: Unwatch) -> str | Refused:
+        async with self._database.use() as conn:
+            removed = await remove_rule(conn, command.rule_id, **self._owner())
+        if not removed:
+            return Refused(
+                "unknown_rule",
+                f"you have no rule {command.rule_id}",
+                'the rule_id that watch answered; {"cmd":"list"} tells yours',
+                command.id,
+            )
+        self._subscriber.watches.discard(command.rule_id)
+        return protocol.ack(command.id, "unwatch", rule_id=command.rule_id)
+
+    async def _list(self, command: ListRules) -> str:
+        async with self._database.use() as conn:
+            rules = await armed_rules_of(conn, **self._owner())
+        return protocol.ack(command.id, "list", rules=[protocol.rule_fields(rule) for rule in rules])
+
+    async def _ping(self, command: Ping) -> str:
+        return protocol.ack(command.id, "ping", pong=True, last_event_id=self._hub.last_event_id)
+
+    async def _resolve(self, typed: str) -> tuple[str | None, Symbol]:
+        try:
+            return self._catalogue.resolve(typed)
+        except UnknownSymbol:
+            if self._catalogue.age_s < CATALOGUE_FRESH_S:
+                raise
+        async with self._database.use() as conn:
+            self._catalogue.update(await markets_by_id(conn))
+        return self._catalogue.resolve(typed)
+
+    def _owner(self) -> dict[str, str | None]:
+        client = self._subscriber.client
+        return {"client": client, "connection": self._subscriber.key if client is None else None}
+
+
+def _unknown_event(after: int, newest: int) -> str:
+    return protocol.error(
+        Refused(
+            "unknown_event",
+            f"there is no event {after} yet: the newest is {newest}",
+            "the event_id of the last alert you got; what comes from now on is sent",
+        )
+    )

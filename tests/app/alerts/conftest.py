@@ -1,0 +1,131 @@
+"""An alert endpoint in this process, and trades committed as the ingest daemon commits them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import URL
+from websockets.asyncio.client import ClientConnection, connect
+
+from app.alerts.endpoint import serve
+from coinwatch.records import Market, Trade
+from coinwatch.settings import Settings
+from coinwatch.times import now_us
+from tests.waiting import eventually
+from warehouse.connect import connect as connect_postgres
+from warehouse.markets import ensure_markets
+from warehouse.ticks import TickWriter
+
+MARKETS = ("binance:BTC-USDT", "kraken:BTC-USDT", "binance:BTC-USDC", "coinbase:ETH-USD")
+
+
+class Exchange:
+    """Commits trades at the prices asked for, one commit a call."""
+
+    def __init__(self, writer: TickWriter) -> None:
+        self._writer = writer
+        self._ids = itertools.count(1)
+
+    async def trade(self, market: str, *prices: float) -> list[Trade]:
+        trades = [self._trade(market, price) for price in prices]
+        written = await self._writer.write(trades)
+        assert written.inserted == len(trades)
+        return trades
+
+    def _trade(self, market: str, price: float) -> Trade:
+        return Trade(Market.canonical(market), next(self._ids), now_us(), price, 1.0, True)
+
+
+class Client:
+    """A plain websocket client, reading frames one by one."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def ask(self, **command: Any) -> dict[str, Any]:
+        await self.socket.send(json.dumps(command))
+        return await self.read()
+
+    async def read(self, timeout_s: float = 5) -> dict[str, Any]:
+        async with asyncio.timeout(timeout_s):
+            frame: dict[str, Any] = json.loads(await self.socket.recv())
+        return frame
+
+    async def nothing_more(self) -> None:
+        """By a ping: whatever was to be sent before would come before its answer."""
+        answer = await self.ask(cmd="ping", id="nothing more")
+        assert answer["id"] == "nothing more", answer
+
+
+class Endpoint:
+    """Where a running endpoint is, and how to end it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.stop = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    async def get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await client.get(f"http://127.0.0.1:{self.port}{path}")
+
+    async def healthy(self) -> bool:
+        return (await self.get("/healthz")).status_code == 200
+
+    @asynccontextmanager
+    async def client(self, query: str = "") -> AsyncIterator[Client]:
+        async with connect(self.url + query) as socket:
+            yield Client(socket)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+async def exchange(database: URL) -> AsyncIterator[Exchange]:
+    async with await connect_postgres(database, application_name="test exchange") as conn:
+        ids = await ensure_markets(conn, {Market.canonical(name): name for name in MARKETS})
+        yield Exchange(TickWriter(conn, ids))
+
+
+@pytest.fixture
+async def start(
+    database: URL, settings_for: Callable[..., Settings]
+) -> AsyncIterator[Callable[[], Awaitable[Endpoint]]]:
+    """Start endpoints on the test's database; they are stopped at its end."""
+    async with AsyncExitStack() as stack:
+
+        async def start_one() -> Endpoint:
+            endpoint = Endpoint(free_port())
+            settings = settings_for(alerts_port=endpoint.port, markets=",".join(MARKETS))
+            serving = asyncio.create_task(serve(settings, database, stop=endpoint.stop))
+
+            async def end() -> None:
+                endpoint.stop.set()
+                await serving
+
+            stack.push_async_callback(end)
+            await eventually(endpoint.healthy)
+            return endpoint
+
+        yield start_one
+
+
+@pytest.fixture
+async def endpoint(exchange: Exchange, start: Callable[[], Awaitable[Endpoint]]) -> Endpoint:
+    return await start()
