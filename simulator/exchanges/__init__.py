@@ -1,0 +1,1 @@
+"""The exchanges that are simulated, each in a file of its own."""

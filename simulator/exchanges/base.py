@@ -1,0 +1,136 @@
+"""What a simulated exchange is: pure answers to REST requests, and sessions for websockets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+
+from coinwatch.records import Market
+from coinwatch.times import to_datetime
+from simulator.history import Candles, History
+from simulator.markets import SimMarket
+from simulator.truth import SimTrades
+
+encode = msgspec.json.encode
+
+
+class Row(NamedTuple):
+    """One trade, as plain numbers."""
+
+    trade_id: int
+    ts_us: int
+    price: float
+    amount: float
+    taker_buys: bool
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A REST answer."""
+
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = {}
+
+
+class Refused(Exception):
+    """A request the exchange refuses; carries its answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.body)
+        self.answer = answer
+
+
+class Stream(Protocol):
+    """Where a session joins and leaves the live trades of a market."""
+
+    def join(self, channel: str, market: SimMarket) -> int:
+        """Send the market's trades from now on; returns the id of the last trade already past."""
+
+    def leave(self, channel: str, market: SimMarket) -> None: ...
+
+
+class Session(ABC):
+    """One websocket connection: reads the client's frames, keeps its subscriptions."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+    def opening(self, now_us: int) -> list[bytes]:
+        """Frames sent as soon as the socket is open."""
+        return []
+
+    @abstractmethod
+    def receive(self, text: str, now_us: int) -> list[bytes]:
+        """The answers to a frame of the client."""
+
+    def heartbeats(self, now_us: int, *, idle: bool) -> list[bytes]:
+        """Frames due each second; ``idle`` says that nothing was sent for a second."""
+        return []
+
+
+class Venue(ABC):
+    """One simulated exchange."""
+
+    name: ClassVar[str]
+
+    def __init__(self, markets: Mapping[Market, SimMarket], history: History) -> None:
+        self.history = history
+        self.markets = {
+            self.native(sim): sim for market, sim in markets.items() if market.exchange == self.name
+        }
+
+    @abstractmethod
+    def native(self, market: SimMarket) -> str:
+        """The spelling that streams use."""
+
+    @abstractmethod
+    def rest(self, path: str, params: Mapping[str, str], now_us: int) -> Answer:
+        """Answer a GET of ``path`` (below the root). Raises Refused."""
+
+    @abstractmethod
+    def session(self, path: str, params: Mapping[str, str], stream: Stream) -> Session | None:
+        """A new connection to ``path``; None when there is nothing."""
+
+    @abstractmethod
+    def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
+        """The frames that carry ``trades``, which are consecutive and at least one."""
+
+
+def rows(trades: SimTrades) -> list[Row]:
+    """Columns as rows."""
+    columns = (trades.trade_id, trades.ts_us, trades.price, trades.amount, trades.taker_buys)
+    return list(map(Row._make, zip(*(column.tolist() for column in columns), strict=True)))
+
+
+def table(market: SimMarket, candles: Candles) -> list[dict[str, Any]]:
+    """Candles as dicts of numbers: integers for minutes and counts, else floats in units of the assets."""
+    of_rows, price = candles.rows, 10**market.price_decimals
+    amount = 10**market.amount_decimals
+    columns: dict[str, Any] = {
+        "minute": candles.open_minute,
+        **{name: getattr(of_rows, name) / price for name in ("open", "high", "low", "close")},
+        "volume": of_rows.volume / amount,
+        "quote_volume": of_rows.quote_volume / float(price * amount),
+        "trades": of_rows.trades,
+        "buy_volume": of_rows.buy_volume / amount,
+        "buy_quote_volume": of_rows.buy_quote_volume / float(price * amount),
+    }
+    listed = [np.asarray(column).tolist() for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*listed, strict=True)]
+
+
+def iso(ts_us: int) -> str:
+    """``2021-04-17T16:43:30.244075Z``"""
+    return to_datetime(ts_us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def whole(text: str | None, lowest: int = 0) -> int | None:
+    """``text`` as an integer of at least ``lowest``; None when it is none."""
+    if text is None or not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 19:
+        return None
+    number = int(text)
+    return number if number >= lowest else None

@@ -1,0 +1,139 @@
+"""The live stream: sends each trade to those who asked for it, as soon as its time has come."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from typing import Final
+
+from coinwatch.times import MINUTE_US, now_us
+from simulator.exchanges.base import Row, Venue, rows
+from simulator.markets import SimMarket
+from simulator.truth import trades_before, trades_in_minute
+from simulator.wire import Client, text_frame
+
+_SHORTEST_SLEEP_S: Final = 0.001
+_LONGEST_SLEEP_S: Final = 0.05
+_AHEAD_US: Final = 30_000_000
+"""How long before a minute starts its trades are made ready."""
+
+
+class _Lane:
+    """One market's coming trades and who wants them."""
+
+    def __init__(self, venue: Venue, market: SimMarket, ts_us: int) -> None:
+        self.venue = venue
+        self.market = market
+        self.clients: dict[str, list[Client]] = {}
+        """By channel."""
+        minute = ts_us // MINUTE_US
+        self.ready_until = minute
+        self._rows: list[Row] = []
+        self._times: list[int] = []
+        self._next = 0
+        self.add(self.prepare())
+        self._next = bisect_right(self._times, ts_us)
+        self._last_id = trades_before(market, minute) + self._next
+
+    @property
+    def last_id(self) -> int:
+        """The id of the last trade whose time has come."""
+        return self._last_id
+
+    @property
+    def next_us(self) -> int:
+        """The time of the next trade; the end of what is ready when there is none."""
+        if self._next < len(self._times):
+            return self._times[self._next]
+        return self.ready_until * MINUTE_US
+
+    def prepare(self) -> list[Row]:
+        """The trades of the next minute; slow, so that it may be called in a thread."""
+        return rows(trades_in_minute(self.market, self.ready_until))
+
+    def add(self, minute: list[Row]) -> None:
+        """Take what ``prepare`` made."""
+        self._rows = self._rows[self._next :] + minute
+        self._times = [row.ts_us for row in self._rows]
+        self._next = 0
+        self.ready_until += 1
+
+    def due(self, ts_us: int) -> list[Row]:
+        """The trades up to ``ts_us`` that were not taken yet."""
+        start = self._next
+        if start == len(self._times) or self._times[start] > ts_us:
+            return []
+        self._next = bisect_right(self._times, ts_us, start)
+        self._last_id += self._next - start
+        return self._rows[start : self._next]
+
+
+class Feed:
+    """All lanes. ``lag_us`` is the greatest delay between a trade's time and its sending so far."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[SimMarket, _Lane] = {}
+        self.sent = 0
+        self.lag_us = 0
+
+    def join(self, client: Client, venue: Venue, channel: str, market: SimMarket) -> int:
+        """Send ``client`` the market's coming trades; returns the id of the last one past."""
+        lane = self._lanes.get(market)
+        if lane is None:
+            lane = self._lanes[market] = _Lane(venue, market, now_us())
+        lane.clients.setdefault(channel, []).append(client)
+        return lane.last_id
+
+    def leave(self, client: Client, channel: str, market: SimMarket) -> None:
+        lane = self._lanes[market]
+        lane.clients[channel].remove(client)
+        if not lane.clients[channel]:
+            del lane.clients[channel]
+        if not lane.clients:
+            del self._lanes[market]
+
+    def drop(self, client: Client) -> None:
+        """Forget a client that has gone."""
+        for market, lane in list(self._lanes.items()):
+            for channel in [name for name, clients in lane.clients.items() if client in clients]:
+                self.leave(client, channel, market)
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_ready())
+            while True:
+                moment_us = now_us()
+                for lane in list(self._lanes.values()):
+                    if lane.next_us <= moment_us:
+                        self._send(lane, moment_us)
+                await self._until_next()
+
+    def _send(self, lane: _Lane, moment_us: int) -> None:
+        if lane.ready_until * MINUTE_US <= moment_us:  # the loop was held up for half a minute
+            lane.add(lane.prepare())
+        trades = lane.due(moment_us)
+        if not trades:
+            return
+        self.sent += len(trades)
+        self.lag_us = max(self.lag_us, moment_us - trades[0].ts_us)
+        for channel, clients in lane.clients.items():
+            payloads = lane.venue.frames(channel, lane.market, trades, moment_us)
+            frames = b"".join(map(text_frame, payloads))
+            for client in clients:
+                client.write(frames)
+
+    async def _until_next(self) -> None:
+        next_us = min((lane.next_us for lane in self._lanes.values()), default=1 << 62)
+        wait_s = min(max((next_us - now_us()) / 1e6, _SHORTEST_SLEEP_S), _LONGEST_SLEEP_S)
+        await asyncio.sleep(wait_s)
+
+    async def _keep_ready(self) -> None:
+        while True:
+            for lane in list(self._lanes.values()):
+                if lane.ready_until * MINUTE_US - now_us() < _AHEAD_US:
+                    ready_until = lane.ready_until
+                    minute = await asyncio.to_thread(lane.prepare)
+                    if lane.ready_until == ready_until:
+                        lane.add(minute)
+            await asyncio.sleep(1)

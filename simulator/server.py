@@ -1,0 +1,301 @@
+"""The simulator: stand-ins for real exchanges behind a websocket and a REST listener."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request as WsRequest
+from websockets.http11 import Response as WsResponse
+
+from coinwatch.errors import CoinwatchError
+from coinwatch.times import now_us
+from simulator.exchanges.base import Answer, Refused, Session, Venue
+from simulator.exchanges.binance import Binance
+from simulator.exchanges.coinbase import Coinbase
+from simulator.exchanges.kraken import Kraken
+from simulator.faults import RestFault, garbage
+from simulator.feed import Feed
+from simulator.history import History
+from simulator.markets import SimMarket, sim_markets
+from simulator.wire import Client
+
+PING_EVERY_S: Final = 20.0
+PONG_WITHIN_S: Final = 60.0
+LARGEST_REQUEST: Final = 1 << 16
+VENUES: Final[tuple[type[Venue], ...]] = (Binance, Coinbase, Kraken)
+
+
+class Simulator:
+    """Use as ``async with Simulator(trades_per_s=20) as simulator:``; port 0 takes any free port.
+
+    Raises CoinwatchError on entering when a port is taken.
+    """
+
+    def __init__(
+        self,
+        trades_per_s: float = 20.0,
+        ws_port: int = 0,
+        rest_port: int = 0,
+        host: str = "127.0.0.1",
+        seed: int = 0,
+    ) -> None:
+        self.markets = sim_markets(trades_per_s)
+        self.requests: Counter[str] = Counter()
+        """REST requests by exchange and path, such as ``binance/api/v3/klines``."""
+        self.connections: Counter[str] = Counter()
+        """Websockets opened so far, by exchange."""
+        self.feed = Feed()
+        self.ws_url = ""
+        self.rest_url = ""
+        self._host, self._ws_port, self._rest_port = host, ws_port, rest_port
+        self._seed = seed
+        history = History()
+        self._venues = {venue.name: venue(self.markets, history) for venue in VENUES}
+        self._clients: dict[Client, Session] = {}
+        self._silent: set[str] = set()
+        self._rest_faults: dict[str, RestFault] = {}
+        self._stack = AsyncExitStack()
+        self._work: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            ws_socket = stack.enter_context(_listen(self._host, self._ws_port, "COINWATCH_SIMULATOR_WS_PORT"))
+            rest_socket = stack.enter_context(
+                _listen(self._host, self._rest_port, "COINWATCH_SIMULATOR_REST_PORT")
+            )
+            await stack.enter_async_context(
+                serve(
+                    self._websocket,
+                    process_request=self._check_path,
+                    sock=ws_socket,
+                    compression=None,
+                    ping_interval=PING_EVERY_S,
+                    ping_timeout=PONG_WITHIN_S,
+                    max_size=LARGEST_REQUEST,
+                    close_timeout=1,
+                )
+            )
+            await stack.enter_async_context(_rest_server(self._rest, rest_socket))
+            self._work = [asyncio.create_task(self.feed.run()), asyncio.create_task(self._beat())]
+            stack.push_async_callback(_end, self._work)
+            self.ws_url = f"ws://{_address(ws_socket)}"
+            self.rest_url = f"http://{_address(rest_socket)}"
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Wait for ``stop``. Raises what ended the simulator's own work, should that happen."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({stopping, *self._work}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+
+    def settings_overrides(self) -> dict[str, str]:
+        """Settings that point every simulated exchange here."""
+        roots = (("ws", self.ws_url), ("rest", self.rest_url))
+        return {f"{name}_{kind}_url": f"{root}/{name}" for name in self._venues for kind, root in roots}
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """The names of the exchanges simulated here."""
+        return tuple(self._venues)
+
+    def market(self, name: str) -> SimMarket:
+        """The simulated market with this canonical name, such as ``binance:BTC-USDT``."""
+        return next(sim for market, sim in self.markets.items() if str(market) == name)
+
+    def drop_sockets(self, exchange: str | None = None) -> int:
+        """Cut every websocket (of ``exchange``) without a goodbye; returns how many."""
+        cut = [client for client in self._clients if exchange in (None, client.exchange)]
+        for client in cut:
+            client.cut()
+        return len(cut)
+
+    def fail_rest(
+        self, exchange: str, status: int, times: int = 1, *, retry_after_s: float | None = None
+    ) -> None:
+        """Answer the next ``times`` REST requests to ``exchange`` with ``status``."""
+        self._rest_faults[exchange] = RestFault(status, times, retry_after_s)
+
+    @contextmanager
+    def go_silent(self, exchange: str) -> Iterator[None]:
+        """Keep the sockets of ``exchange`` open but send nothing; what was due meanwhile is never sent."""
+        self._silent.add(exchange)
+        try:
+            yield
+        finally:
+            self._silent.discard(exchange)
+
+    def send_garbage(self, exchange: str, frames: int = 20) -> None:
+        """Send damaged frames to every websocket of ``exchange``, the same ones for the same seed."""
+        for client in [client for client in self._clients if client.exchange == exchange]:
+            client.send(garbage(self._seed, frames))
+
+    def _session(self, connection: ServerConnection, target: str) -> tuple[Client, Session] | None:
+        url = urlsplit(target)
+        exchange, _, below = url.path.lstrip("/").partition("/")
+        venue = self._venues.get(exchange)
+        if venue is None:
+            return None
+        client = Client(exchange, connection, self._silent)
+        stream = _Joined(self.feed, client, venue)
+        session = venue.session(f"/{below}" if below else "", dict(parse_qsl(url.query)), stream)
+        return None if session is None else (client, session)
+
+    def _check_path(self, connection: ServerConnection, request: WsRequest) -> WsResponse | None:
+        if self._session(connection, request.path) is None:
+            return connection.respond(HTTPStatus.NOT_FOUND, "no such stream here\n")
+        return None
+
+    async def _websocket(self, connection: ServerConnection) -> None:
+        opened = self._session(connection, connection.request.path) if connection.request else None
+        if opened is None:
+            return
+        client, session = opened
+        self.connections[client.exchange] += 1
+        self._clients[client] = session
+        try:
+            client.send(session.opening(now_us()))
+            async for message in connection:
+                text = message if isinstance(message, str) else message.decode(errors="replace")
+                client.send(session.receive(text, now_us()))
+        except ConnectionAbortedError as refused:
+            await connection.close(1008, str(refused))
+        except ConnectionClosed:
+            pass
+        finally:
+            del self._clients[client]
+            self.feed.drop(client)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            moment_us, moment_s = now_us(), time.monotonic()
+            for client, session in list(self._clients.items()):
+                client.send(session.heartbeats(moment_us, idle=moment_s - client.written_s > 0.95))
+
+    async def _rest(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        request = Request(scope, receive)
+        exchange, _, below = request.url.path.lstrip("/").partition("/")
+        self.requests[f"{exchange}/{below}"] += 1
+        answer = await self._answer(exchange, f"/{below}", dict(request.query_params), request.method)
+        response = Response(answer.body, answer.status, answer.headers, "application/json")
+        await response(scope, receive, send)
+
+    async def _answer(self, exchange: str, path: str, params: dict[str, str], method: str) -> Answer:
+        fault = self._rest_faults.get(exchange)
+        if fault is not None:
+            fault.left -= 1
+            if fault.left <= 0:
+                del self._rest_faults[exchange]
+            return fault.answer()
+        venue = self._venues.get(exchange)
+        if venue is None:
+            return Answer(b'{"message":"no such exchange here"}', 404)
+        if method != "GET":
+            return Answer(b'{"message":"Method Not Allowed"}', 405)
+        try:
+            return await asyncio.to_thread(venue.rest, path, params, now_us())
+        except Refused as refused:
+            return refused.answer
+
+
+class _Joined:
+    """A client's own view of the feed, handed to its session."""
+
+    def __init__(self, feed: Feed, client: Client, venue: Venue) -> None:
+        self._feed, self._client, self._venue = feed, client, venue
+
+    def join(self, channel: str, market: SimMarket) -> int:
+        return self._feed.join(self._client, self._venue, channel, market)
+
+    def leave(self, channel: str, market: SimMarket) -> None:
+        self._feed.leave(self._client, channel, market)
+
+
+async def _end(work: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel; raise what had failed by itself."""
+    for task in work:
+        task.cancel()
+    ended = await asyncio.gather(*work, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the program around it decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@asynccontextmanager
+async def _rest_server(application: ASGIApp, listening: socket.socket) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        interface="asgi3",
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+@contextmanager
+def _listen(host: str, port: int, setting: str) -> Iterator[socket.socket]:
+    """A listening socket. Raises CoinwatchError naming the port and the setting that moves it."""
+    try:
+        listening = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1_024
+        )
+    except OSError as error:
+        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise CoinwatchError(
+            f"port {port} on {host} {what}: stop what uses it, or set {setting} to another port"
+        ) from None
+    with listening:
+        # asyncio sets this only on sockets that name their protocol; those accepted here inherit it.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield listening
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
