@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from app.cli.alerts import alerts
 from app.cli.db import db
 from app.cli.ingest import ingest
 from app.cli.status import status
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, ingest, status):
+for command in (up, status, ingest, alerts):
     app.command()(command)
 app.add_typer(db)
 
