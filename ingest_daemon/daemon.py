@@ -71,12 +71,14 @@ async def run(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event) -
             queue.close()
             await _drain(committing, queue)
             await _cancel([reporting])
-            await reporter.close()
+            await reporter.stopped()
             log.info("stopped")
     except BaseExceptionGroup as group:
         if (ours := group.subgroup(CoinwatchError)) is not None:
             raise _first(ours) from None
         raise
+    finally:
+        await reporter.close()
 
 
 def _sockets(markets: Iterable[Market]) -> Iterator[tuple[Exchange, list[Market]]]:

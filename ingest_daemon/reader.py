@@ -20,6 +20,8 @@ from sources.exchanges.base import Decoder, Rejected
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A longer one costs the connection. The longest we know of, a full order book, has 2 MB."""
 
+_TEXT = WSMsgType.TEXT
+
 log = structlog.get_logger(__name__)
 
 
@@ -61,7 +63,7 @@ class FrameReader(WSListener):
         if not self._flush_is_due:
             self._flush_is_due = True
             self._loop.call_soon(self.flush)
-        if frame.msg_type == WSMsgType.TEXT and frame.fin:
+        if frame.msg_type is _TEXT and frame.fin:
             message = frame.get_payload_as_bytes()
         elif (assembled := self._other_frame(transport, frame)) is not None:
             message = assembled

@@ -55,15 +55,21 @@ class Reporter:
                 await self._write()
         except (psycopg.Error, WarehouseError, OSError, TimeoutError) as error:
             self._outage.began("report", error)
-            await self._disconnect()
+            await self.close()
         else:
             self._outage.ended("report")
 
-    async def close(self) -> None:
-        """Say that the daemon has stopped, if Postgres is there to hear it."""
+    async def stopped(self) -> None:
+        """Say that the daemon ends on purpose, if Postgres is there to hear it."""
         self._board.stopped()
         await self.report()
-        await self._disconnect()
+
+    async def close(self) -> None:
+        """End the connection. A later report makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                await connection.close()
 
     async def _write(self) -> None:
         if self._connection is None:
@@ -74,9 +80,3 @@ class Reporter:
         await write_streams(self._connection, self._board.health)
         detail = {"queue": len(self._queue), "markets": self._board.states()}
         await beat(self._connection, SERVICE, self._instance, self._started_at, detail)
-
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(psycopg.Error):
-                await connection.close()
