@@ -13,7 +13,7 @@ from app.dashboard.data import Source, describe_failure
 from app.dashboard.url import PageUrl
 from coinwatch.alerts import Alert, Direction, Rule
 from coinwatch.errors import CoinwatchError
-from coinwatch.records import Symbol
+from coinwatch.records import Market, Symbol
 from coinwatch.times import now_us
 from warehouse.reads import LastTrade, WatchedMarket
 
@@ -56,7 +56,7 @@ def _form(source: Source, markets: Sequence[WatchedMarket]) -> None:
             st.html(markup.wrap(markup.banner(f"{error}.")))
             return
         now = _price(source.latest([one.market_id for one in markets]).value or (), markets, symbol, exchange)
-        direction = st.segmented_control(
+        st.segmented_control(
             "Fires when a trade is",
             [one.value for one in Direction],
             default=Direction.ABOVE.value,
@@ -68,7 +68,7 @@ def _form(source: Source, markets: Sequence[WatchedMarket]) -> None:
         decimals = formats.price_decimals(now) if now else 2
         if key not in st.session_state and now:
             st.session_state[key] = round(now, decimals)
-        price = st.number_input(
+        st.number_input(
             f"Price in {symbol.quote}",
             min_value=0.0,
             value=None,
@@ -77,7 +77,7 @@ def _form(source: Source, markets: Sequence[WatchedMarket]) -> None:
             key=key,
             help="Filled in with the price of now.",
         )
-        note = st.text_input(
+        st.text_input(
             "Note",
             max_chars=alert_form.LONGEST_NOTE,
             key="alert_note",
@@ -90,23 +90,23 @@ def _form(source: Source, markets: Sequence[WatchedMarket]) -> None:
             icon=":material/add_alert:",
             width="stretch",
             on_click=_create,
-            args=(source, typed, direction or Direction.ABOVE.value, price, note, markets),
+            args=(source, known, typed, key),
         )
         said = st.session_state.pop(_SAID, None)
         if said:
             st.html(markup.wrap(markup.banner(said)))
 
 
-def _create(
-    source: Source,
-    typed: str,
-    direction: str,
-    price: float | None,
-    note: str,
-    markets: Sequence[WatchedMarket],
-) -> None:
+def _create(source: Source, known: Sequence[Market], drawn_for: str, price_key: str) -> None:
+    # From the state, not from the last run: a click may arrive together with what was typed before it.
+    state = st.session_state
+    if state["alert_symbol"] != drawn_for:
+        state[_SAID] = "Not created: the symbol has changed, so look at the price first."
+        return
     try:
-        wish = alert_form.new_rule(typed, direction, price, note, [one.market for one in markets])
+        wish = alert_form.new_rule(
+            state["alert_symbol"], state["alert_direction"], state[price_key], state["alert_note"], known
+        )
         rule = source.create_rule(wish)
     except CoinwatchError as error:
         st.session_state[_SAID] = f"Not created: {error}."

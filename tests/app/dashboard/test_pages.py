@@ -1,0 +1,283 @@
+"""Each page, as Streamlit runs it, in each state of the warehouse."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy
+import streamlit as st
+from sqlalchemy import URL, text
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
+
+from coinwatch.times import now_us
+from tests.app.dashboard.stock import Stock
+from tests.waiting import eventually_sync
+from warehouse import alerts
+
+PRICES = {
+    "binance:BTC-USDT": 67_000.0,
+    "coinbase:BTC-USDT": 67_010.0,
+    "kraken:BTC-USDT": 67_020.0,
+    "binance:ETH-USDT": 3_200.0,
+    "kraken:ETH-USDT": 3_201.0,
+}
+NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture
+def stock(database: URL) -> Iterator[Stock]:
+    stock = Stock.open(database, now_us())
+    yield stock
+    stock.close()
+
+
+@pytest.fixture
+def open_page(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
+    def run(name: str, *, url: str | None = None, **query: str) -> AppTest:
+        monkeypatch.setenv(
+            "COINWATCH_DATABASE_URL",
+            url or database.set(drivername="postgresql").render_as_string(hide_password=False),
+        )
+        monkeypatch.setenv("COINWATCH_MARKETS", ",".join(PRICES))
+        script = f"from app.dashboard import data, page_{name}\npage_{name}.show(data.source())"
+        page = AppTest.from_string(script, default_timeout=20)
+        for key, value in query.items():
+            page.query_params[key] = value
+        return page.run()
+
+    yield run
+    st.cache_resource.clear()
+    gc.unfreeze()
+
+
+def words(page: AppTest) -> str:
+    """Everything the page says in HTML. Fails when the page shows an error of its own."""
+    assert not page.exception
+    said = "\n".join(str(element.body) for element in page.html)
+    assert "could not be drawn" not in said
+    return said
+
+
+PAGES = ["overview", "chart", "alerts"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_with_no_data_a_page_says_what_to_do(open_page: OpenPage, name: str) -> None:
+    said = words(open_page(name))
+    assert "No data yet" in said
+    assert "<code>coinwatch up</code>" in said
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_with_no_database_a_page_says_so(open_page: OpenPage, name: str) -> None:
+    said = words(open_page(name, url=NOWHERE))
+    assert "The database does not answer" in said
+    assert "Trying again by itself" in said
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_database_without_tables_is_named(open_page: OpenPage, empty_database: URL, name: str) -> None:
+    url = empty_database.set(drivername="postgresql").render_as_string(hide_password=False)
+    assert "coinwatch db upgrade" in words(open_page(name, url=url))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_database_that_goes_away_leaves_the_last_numbers(
+    open_page: OpenPage, stock: Stock, name: str
+) -> None:
+    stock.day(PRICES)
+    page = open_page(name)
+    words(page)
+    with unreachable(stock.url):
+        eventually_sync(lambda: "Shown are the last numbers read" in words(page.run()))
+        if name != "alerts":
+            assert "67,1" in words(page)
+    eventually_sync(lambda: "Shown are the last numbers read" not in words(page.run()))
+
+
+@contextmanager
+def unreachable(url: URL) -> Iterator[None]:
+    """Within, the database takes no connections, and those there were have ended."""
+    server = sqlalchemy.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with server.connect() as conn:
+        conn.execute(text(f'alter database "{url.database}" allow_connections false'))
+        conn.execute(
+            text("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"),
+            {"name": url.database},
+        )
+        try:
+            yield
+        finally:
+            conn.execute(text(f'alter database "{url.database}" allow_connections true'))
+    server.dispose()
+
+
+def test_overview_shows_a_card_per_symbol(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    said = words(open_page("overview"))
+    assert "67,144.02" in said  # the median of three: coinbase
+    assert "2 of" not in said
+    assert "5</b> of 5 markets live" in said
+    assert "only binance and kraken: a sound average needs 3 exchanges" in said
+    assert "24 h" in said
+    assert 'href="chart?symbol=BTC-USDT"' in said
+
+
+def test_overview_marks_stale_prices(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES, age_s=400)
+    said = words(open_page("overview"))
+    assert said.count('class="cw-badge stale"') == 2
+    assert "no exchange is live; last known price" in said
+    assert "0</b> of 5 markets live" in said
+
+
+def test_overview_without_any_trade_names_the_daemon(open_page: OpenPage, stock: Stock) -> None:
+    stock.markets(list(PRICES))
+    assert "Is the ingest daemon running?" in words(open_page("overview"))
+
+
+def test_overview_shows_the_symbols_in_its_address(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("overview", symbols="ethusdt")
+    assert page.multiselect(key="symbols").value == ["ETH-USDT"]
+    assert "ETH<span> / USDT" in words(page)
+    assert "BTC<span> / USDT" not in words(page)
+    assert "no market trades DOGE-USDT" in words(open_page("overview", symbols="DOGE-USDT"))
+
+
+def test_chart_shows_a_market(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("chart", symbol="eth/usdt", exchange="kraken", interval="15m", overlays="sma20")
+    said = words(page)
+    assert "ETH<span> / USDT</span><small>kraken" in said
+    assert "Candles of 15m, times in UTC" in said
+    assert page.multiselect(key="overlays").value == ["SMA 20"]
+    assert page.query_params == {
+        "symbol": "ETH-USDT",
+        "exchange": "kraken",
+        "range": "1d",
+        "interval": "15m",
+        "overlays": "SMA 20",
+    }
+
+
+def test_chart_clamps_a_hand_edited_address(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("chart", symbol="<b>x", exchange="mtgox", range="9y", interval="7m", overlays="rsi")
+    said = words(page)
+    for word in ("&lt;b&gt;x", "mtgox", "9y", "7m", "is not an overlay"):
+        assert word in said
+    assert page.selectbox(key="symbol").value == "BTC-USDT"
+    assert page.query_params["range"] == "1d"
+
+
+def test_chart_follows_its_controls(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("chart", exchange="coinbase")
+    page.selectbox(key="symbol").set_value("ETH-USDT").run()
+    assert page.selectbox(key="exchange").value == "binance"
+    page.segmented_control(key="range").set_value("1w").run()
+    page.segmented_control(key="interval").set_value("1m").run()
+    assert "10,080 candles of 1m are too many for one chart; shown as 15m." in words(page)
+    assert page.query_params["interval"] == "1m"
+
+
+def test_chart_marks_a_stale_price(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES, age_s=400)
+    assert 'class="cw-badge stale"' in words(open_page("chart"))
+
+
+def test_chart_without_candles_says_what_to_do(open_page: OpenPage, stock: Stock) -> None:
+    stock.markets(list(PRICES))
+    assert "No candles of binance:BTC-USDT yet" in words(open_page("chart"))
+
+
+def test_chart_says_what_is_missing(open_page: OpenPage, stock: Stock) -> None:
+    ids = stock.day(PRICES)
+    with stock.engine.begin() as conn:
+        conn.execute(
+            text("""update candle_coverage set covered = covered - tstzmultirange(tstzrange(
+                now() - interval '3 hours', now() - interval '2 hours')) where market_id = :id"""),
+            {"id": ids["binance:BTC-USDT"]},
+        )
+    assert "Hatched: not yet collected" in words(open_page("chart"))
+
+
+def test_alerts_are_made_listed_and_deleted(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("alerts", symbol="btcusdt")
+    assert "No alert is waiting" in words(page)
+    price = page.number_input[0]
+    assert price.value == 67_144.02
+    page.text_input(key="alert_note").set_value("<b>sell</b>")
+    price.set_value(70_000.0)
+    _button(page, "Create alert").click().run()
+    said = words(page)
+    assert "BTC-USDT at or above 70,000.00" in said
+    assert "&lt;b&gt;sell&lt;/b&gt;" in said
+    assert page.text_input(key="alert_note").value == ""
+    with stock.engine.connect() as conn:
+        (rule,) = alerts.list_rules(conn, client="dashboard")
+    assert (rule.typed, rule.condition.price, rule.note) == ("btcusdt", 70_000.0, "<b>sell</b>")
+    _button(page, "Delete").click().run()
+    assert "No alert is waiting" in words(page)
+    with stock.engine.connect() as conn:
+        assert alerts.list_rules(conn, client="dashboard") == []
+
+
+def test_alerts_refuse_nonsense(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    assert "no market trades DOGE-USDT here" in words(open_page("alerts", symbol="dogeusdt"))
+    page = open_page("alerts")
+    page.number_input[0].set_value(0.0)
+    _button(page, "Create alert").click().run()
+    assert "Not created: a price is a number above 0, in USDT." in words(page)
+
+
+def test_alerts_show_what_has_fired(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    with stock.engine.begin() as conn:
+        conn.execute(
+            text("""
+                insert into alert_rules (client, base, quote, typed, armed, fired_at, condition)
+                values ('dashboard', 'BTC', 'USDT', 'btcusdt', false, :at,
+                    '{"type": "above", "price": 1}')"""),
+            {"at": "2026-11-20 12:00:00+00"},
+        )
+        conn.execute(
+            text("""
+                insert into alert_events
+                    (event_id, rule_id, client, symbol, exchange, trade_id, price, ts, message)
+                values (1, 1, 'dashboard', 'BTC-USDT', 'kraken', 5, 67000.5, :at, 'Take profit <b>')"""),
+            {"at": "2026-11-20 12:00:00+00"},
+        )
+    page = open_page("alerts")
+    said = words(page)
+    assert "Fired · 1" in [one.value for one in page.subheader]
+    for cell in ("20 Nov 2026, 12:00:00 UTC", "kraken:BTC-USDT", "67,000.50", "Take profit &lt;b&gt;"):
+        assert cell in said
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COINWATCH_DATABASE_URL", "mysql://x")
+    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=20).run()
+    assert "COINWATCH_DATABASE_URL" in words(page)
+    assert "must start with postgresql://" in words(page)
+
+
+def test_the_whole_script_opens_on_the_overview(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    open_page("overview")  # sets the environment
+    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=20).run()
+    assert "67,144.02" in words(page)
+    assert [title.value for title in page.title] == ["Overview"]
+
+
+def _button(page: AppTest, label: str) -> Button:
+    return next(button for button in page.button if button.label == label)
