@@ -18,9 +18,7 @@ from sqlalchemy import URL
 
 from coinwatch.settings import load_settings
 from warehouse.connect import conninfo, database_url
-
-DATABASE = "dagster"
-"""A database of its own: Dagster's migrations and ours both keep a table ``alembic_version``."""
+from warehouse.dagster import DAGSTER_DATABASE
 
 _SETUP_LOCK = 0x00DA_6573
 
@@ -36,7 +34,7 @@ class CoinwatchStorage(DagsterPostgresStorage):
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
-        url = database_url(load_settings(), DATABASE)
+        url = database_url(load_settings(), DAGSTER_DATABASE)
         with _one_at_a_time(url):
             return cls(dagster_url(url), inst_data=inst_data)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection
 
-from coinwatch.errors import BadMessage, SourceError
+from coinwatch.errors import BadMessage, Fatal, Retryable, SourceError
 from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.windows import Window, subtract
-from sources.candles import fetch_candles
+from sources.candles import FetchedWindow, fetch_candles
 from sources.exchanges import EXCHANGES
 from sources.http import HttpSource
 from warehouse.candles import Stored, missing, store
@@ -76,14 +76,14 @@ async def collect_candles(
     fills = [MarketFill(market, holes.get(ids[market], [])) for market in sorted(markets)]
     writing = asyncio.Lock()  # transactions on one connection take turns
 
+    async def save(market: Market, fetched: FetchedWindow) -> Piece:
+        async with writing:
+            stored = await store(conn, ids[market], interval, fetched.candles, [fetched.window])
+        return Piece(fetched.window, len(fetched.candles), stored)
+
     async def fill(this: MarketFill, turns: _Turns) -> None:
         async with turns.slots:
-            if turns.in_vain >= MARKETS_AT_ONCE:
-                this.errors.append(f"not asked: {this.market.exchange} failed {turns.in_vain} times in a row")
-            else:
-                client = clients[this.market.exchange]
-                await _fill_market(conn, client, this, ids[this.market], interval, writing)
-                turns.in_vain = 0 if this.pieces else turns.in_vain + 1
+            await _fill(this, clients[this.market.exchange], interval, turns, save)
         log(outcome(this))
 
     try:
@@ -103,28 +103,33 @@ class _Turns:
 
     def __init__(self) -> None:
         self.slots = asyncio.Semaphore(MARKETS_AT_ONCE)
-        self.in_vain = 0
-        """Markets in a row that got nothing: an exchange that is down need not be waited for by all."""
+        self.unanswered = 0
+        """Markets in a row that got no answer: when an exchange is down, not all need to wait for it."""
 
 
-async def _fill_market(
-    conn: AsyncConnection[Any],
-    client: HttpSource,
+async def _fill(
     this: MarketFill,
-    market_id: int,
+    client: HttpSource,
     interval: Interval,
-    writing: asyncio.Lock,
+    turns: _Turns,
+    save: Callable[[Market, FetchedWindow], Awaitable[Piece]],
 ) -> None:
     exchange = EXCHANGES[this.market.exchange]
+    if turns.unanswered >= MARKETS_AT_ONCE:
+        this.errors.append(f"{exchange.name}: not asked, as {turns.unanswered} markets got no answer")
+        return
     for hole in reversed(this.asked):  # the newest candles are those that people look at
         try:
             async for fetched in fetch_candles(exchange, client, this.market, interval, hole):
-                async with writing:
-                    stored = await store(conn, market_id, interval, fetched.candles, [fetched.window])
-                this.pieces.append(Piece(fetched.window, len(fetched.candles), stored))
+                turns.unanswered = 0
+                this.pieces.append(await save(this.market, fetched))
         except BadMessage as error:  # this span is bad; another may be good
             this.errors.append(str(error))
-        except SourceError as error:
+        except Fatal as error:
+            this.errors.append(str(error))
+            return
+        except Retryable as error:
+            turns.unanswered += 1
             this.errors.append(str(error))
             return
 

@@ -1,0 +1,84 @@
+"""Collection against the simulator, and Dagster instances made from our own dagster.yaml."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from coinwatch.settings import Settings
+from simulator.server import Simulator
+from tests.conftest import PROJECT
+from warehouse.connect import connect, conninfo
+from warehouse.dagster import DAGSTER_DATABASE
+
+Conn = psycopg.AsyncConnection[Any]
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """Few trades: many minutes are empty, and days are short to fold from trades."""
+    async with Simulator(trades_per_s=2) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def conn(database: URL) -> AsyncIterator[Conn]:
+    async with await connect(database, application_name="test") as conn:
+        yield conn
+
+
+@pytest.fixture
+def configure(
+    settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., Settings]:
+    """Put settings where a program finds them: in the environment of this process."""
+
+    def set_all(**overrides: str) -> Settings:
+        settings = settings_for()
+        monkeypatch.chdir(tmp_path)  # away from the .env of whoever runs the tests
+        assert settings.database_url is not None
+        given = {
+            "database_url": settings.database_url.get_secret_value(),
+            "data_dir": str(settings.data_dir),
+            "rate_limit_scale": "1000",
+            **overrides,
+        }
+        for name, value in given.items():
+            monkeypatch.setenv(f"COINWATCH_{name.upper()}", value)
+        return settings_for(**overrides)
+
+    return set_all
+
+
+@pytest.fixture
+def dagster_home(
+    configure: Callable[..., Settings], database: URL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Path]:
+    """A folder with our dagster.yaml, its database not made yet."""
+    configure()
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(PROJECT / "dagster.yaml", home)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    _drop_dagster(database)
+    yield home
+    _drop_dagster(database)
+
+
+@pytest.fixture
+def instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance that Dagster's own programs would use."""
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def _drop_dagster(database: URL) -> None:
+    with psycopg.connect(conninfo(database), autocommit=True) as conn:
+        conn.execute(f"drop database if exists {DAGSTER_DATABASE} with (force)")
