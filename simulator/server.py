@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-import uvicorn
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as WsRequest
 from websockets.http11 import Response as WsResponse
 
-from coinwatch.errors import CoinwatchError
 from coinwatch.times import now_us
 from simulator.exchanges.base import Answer, Refused, Session, Venue
 from simulator.exchanges.binance import Binance
@@ -32,6 +25,7 @@ from simulator.exchanges.kraken import Kraken
 from simulator.faults import RestFault, garbage
 from simulator.feed import Feed
 from simulator.history import History
+from simulator.listeners import Receive, Scope, Send, address_of, listen, serve_http
 from simulator.markets import SimMarket, sim_markets
 from simulator.wire import Client
 
@@ -75,9 +69,9 @@ class Simulator:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            ws_socket = stack.enter_context(_listen(self._host, self._ws_port, "COINWATCH_SIMULATOR_WS_PORT"))
+            ws_socket = stack.enter_context(listen(self._host, self._ws_port, "COINWATCH_SIMULATOR_WS_PORT"))
             rest_socket = stack.enter_context(
-                _listen(self._host, self._rest_port, "COINWATCH_SIMULATOR_REST_PORT")
+                listen(self._host, self._rest_port, "COINWATCH_SIMULATOR_REST_PORT")
             )
             await stack.enter_async_context(
                 serve(
@@ -91,11 +85,11 @@ class Simulator:
                     close_timeout=1,
                 )
             )
-            await stack.enter_async_context(_rest_server(self._rest, rest_socket))
+            await stack.enter_async_context(serve_http(self._rest, rest_socket))
             self._work = [asyncio.create_task(self.feed.run()), asyncio.create_task(self._beat())]
             stack.push_async_callback(_end, self._work)
-            self.ws_url = f"ws://{_address(ws_socket)}"
-            self.rest_url = f"http://{_address(rest_socket)}"
+            self.ws_url = f"ws://{address_of(ws_socket)}"
+            self.rest_url = f"http://{address_of(rest_socket)}"
             self._stack = stack.pop_all()
         return self
 
@@ -198,12 +192,18 @@ class Simulator:
 
     async def _rest(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
-        request = Request(scope, receive)
-        exchange, _, below = request.url.path.lstrip("/").partition("/")
+        exchange, _, below = scope["path"].lstrip("/").partition("/")
         self.requests[f"{exchange}/{below}"] += 1
-        answer = await self._answer(exchange, f"/{below}", dict(request.query_params), request.method)
-        response = Response(answer.body, answer.status, answer.headers, "application/json")
-        await response(scope, receive, send)
+        params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+        answer = await self._answer(exchange, f"/{below}", params, scope["method"])
+        headers = {
+            "content-type": "application/json",
+            "content-length": str(len(answer.body)),
+            **answer.headers,
+        }
+        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
+        await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, exchange: str, path: str, params: dict[str, str], method: str) -> Answer:
         fault = self._rest_faults.get(exchange)
@@ -244,58 +244,3 @@ async def _end(work: Sequence[asyncio.Task[None]]) -> None:
     for error in ended:
         if isinstance(error, Exception):
             raise error
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the program around it decides when to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
-@asynccontextmanager
-async def _rest_server(application: ASGIApp, listening: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(
-        application,
-        http="httptools",
-        interface="asgi3",
-        proxy_headers=False,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await serving
-
-
-@contextmanager
-def _listen(host: str, port: int, setting: str) -> Iterator[socket.socket]:
-    """A listening socket. Raises CoinwatchError naming the port and the setting that moves it."""
-    try:
-        listening = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1_024
-        )
-    except OSError as error:
-        what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        raise CoinwatchError(
-            f"port {port} on {host} {what}: stop what uses it, or set {setting} to another port"
-        ) from None
-    with listening:
-        # asyncio sets this only on sockets that name their protocol; those accepted here inherit it.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield listening
-
-
-def _address(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
