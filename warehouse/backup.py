@@ -39,9 +39,9 @@ def backup(url: URL, file: Path) -> int:
                 str(program("pg_dump")),
                 "--format=custom",
                 f"--file={part}",
-                f"--dbname={_place(url)}",
+                f"--dbname={place(url)}",
             ]
-            done = subprocess.run(command, env=_environment(url), capture_output=True, text=True, check=False)
+            done = subprocess.run(command, env=environment(url), capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise WarehouseError(f"the backup to {file} failed: {_one_line(done.stderr)}")
             part.chmod(0o600)
@@ -89,14 +89,14 @@ def _play(url: URL, file: Path, tables: Sequence[str], server_version: int) -> N
         prelude.append(f"DROP TABLE {', '.join(tables)};")
     read = [str(program("pg_restore")), "--no-owner", "--no-privileges", "--file=-", str(file)]
     write = [str(program("psql")), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
-    write.append(f"--dbname={_place(url)}")
+    write.append(f"--dbname={place(url)}")
     with tempfile.TemporaryFile() as log:
         # A psql that has given up breaks the pipe; the log says why.
         with (
             contextlib.suppress(BrokenPipeError),
             subprocess.Popen(read, stdout=subprocess.PIPE, stderr=log) as reader,
             subprocess.Popen(
-                write, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, env=_environment(url)
+                write, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, env=environment(url)
             ) as writer,
         ):
             source, sink = reader.stdout, writer.stdin
@@ -142,12 +142,13 @@ def _has_rows(connection: psycopg.Connection, table: str) -> bool:
     return bool(connection.execute(query).fetchall())
 
 
-def _place(url: URL) -> str:
-    """Where to connect, for a command line, which anybody may read: the password goes by the environment."""
+def place(url: URL) -> str:
+    """Where a program is to connect, for its command line, which anybody may read: without the password."""
     return conninfo(url._replace(password=None))
 
 
-def _environment(url: URL) -> dict[str, str]:
+def environment(url: URL) -> dict[str, str]:
+    """The environment of such a program, with the password."""
     return {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
 
 
