@@ -7,6 +7,8 @@ CoinwatchError
 │   ├── Retryable        try again, after ``retry_after_s`` when it said so
 │   ├── BadMessage       a frame or body that cannot be read; carries its start
 │   └── Fatal            trying again cannot help (unknown market, refused request)
+├── EndpointUnreachable  the alert endpoint does not answer its client
+├── CommandRefused       the alert endpoint says no; carries its code and hint
 └── WarehouseError       Postgres could not be reached, started or upgraded
 
 Messages say what happened, to what, and what to do about it.
@@ -65,6 +67,19 @@ class BadMessage(SourceError):
 
 class Fatal(SourceError):
     """The source refused in a way that asking again cannot change."""
+
+
+class EndpointUnreachable(CoinwatchError):
+    """The alert endpoint could not be reached, or went away before it had answered."""
+
+
+class CommandRefused(CoinwatchError):
+    """The alert endpoint refused a command. ``code`` is for programs, ``hint`` says what would be right."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(f"{message} ({hint})")
+        self.code = code
+        self.hint = hint
 
 
 class WarehouseError(CoinwatchError):

@@ -1,0 +1,243 @@
+"""A connection to the alert endpoint that comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+
+from coinwatch.alerts import Alert, Direction
+from coinwatch.client.frames import Reply, read_frame
+from coinwatch.errors import CommandRefused, EndpointUnreachable
+
+OPEN_TIMEOUT_S = 10.0
+REPLY_TIMEOUT_S = 15.0
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 10.0
+MAX_WAITING = 1_000
+"""Alerts held for whoever iterates; beyond it the socket is not read."""
+
+log = logging.getLogger(__name__)
+
+
+class Watch(msgspec.Struct):
+    """Something asked to be watched. ``rule_id`` changes when an unnamed client has to ask again."""
+
+    symbol: str
+    type: Direction
+    price: float
+    note: str | None = None
+    rule_id: int | None = None
+
+
+class AlertClient:
+    """Iterate over it for alerts. Use it as a context manager; it reconnects for as long as it is open.
+
+    With a ``name`` the watches stay while the client is away, and every alert comes: also those fired
+    since event ``after`` (0: all that are kept; None: from now on). Without a name, watches that have not
+    fired are asked for again on each connection, and what would have fired meanwhile is not told.
+    """
+
+    def __init__(self, url: str, *, name: str | None = None, after: int | None = None) -> None:
+        self._url = url
+        self._name = name
+        self._after = after
+        self._ids = itertools.count(1)
+        self._pending: dict[int, tuple[asyncio.Future[Reply], Watch | None]] = {}
+        self._watches: dict[int, Watch] = {}
+        self._alerts: asyncio.Queue[Alert | Exception] = asyncio.Queue(MAX_WAITING)
+        self._socket: ClientConnection | None = None
+        self._ready = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def last_event_id(self) -> int | None:
+        """What to give as ``after`` next time; None before the first connection."""
+        return self._after
+
+    @property
+    def watches(self) -> list[Watch]:
+        """What was asked for here and has not fired."""
+        return list(self._watches.values())
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises EndpointUnreachable when that fails."""
+        self._running = asyncio.create_task(self._run(await self._open()))
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                await self._ready.wait()
+        except BaseException as error:
+            await _end(self._running)
+            if isinstance(error, TimeoutError):
+                raise EndpointUnreachable(f"{self._url} does not answer") from None
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._running is not None:
+            await _end(self._running)
+
+    async def watch(
+        self, symbol: str, *, above: float | None = None, below: float | None = None, note: str | None = None
+    ) -> Watch:
+        """Be told once when ``symbol``, in any spelling, trades at this price or beyond.
+
+        Give one of ``above`` and ``below``. Raises CommandRefused, or EndpointUnreachable when the
+        connection is away or goes away.
+        """
+        if (above is None) == (below is None):
+            raise ValueError("give one of above and below")
+        if above is not None:
+            watch = Watch(symbol, Direction.ABOVE, above, note)
+        else:
+            watch = Watch(symbol, Direction.BELOW, below or 0.0, note)
+        await self._ask(_command(watch), watch)
+        return watch
+
+    async def unwatch(self, rule_id: int) -> None:
+        """Stop a watch, also one made on another connection by the same name. Raises as ``watch``."""
+        await self._ask({"cmd": "unwatch", "rule_id": rule_id})
+        self._watches.pop(rule_id, None)
+
+    async def rules(self) -> list[dict[str, Any]]:
+        """The armed rules of this client, as the endpoint tells them. Raises as ``watch``."""
+        rules: list[dict[str, Any]] = (await self._ask({"cmd": "list"})).fields["rules"]
+        return rules
+
+    async def __aiter__(self) -> AsyncIterator[Alert]:
+        while True:
+            alert = await self._alerts.get()
+            if isinstance(alert, Exception):
+                raise alert
+            yield alert
+
+    async def _ask(self, command: dict[str, Any], watch: Watch | None = None) -> Reply:
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                await self._ready.wait()
+                return await self._send(command, watch)
+        except TimeoutError:
+            raise EndpointUnreachable(f"{self._url} did not answer within {REPLY_TIMEOUT_S:g} s") from None
+
+    async def _send(self, command: dict[str, Any], watch: Watch | None = None) -> Reply:
+        if self._socket is None:
+            raise EndpointUnreachable(f"{self._url}: the connection is away")
+        command_id = next(self._ids)
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._pending[command_id] = reply, watch
+        try:
+            await self._socket.send(json.dumps({**command, "id": command_id}))
+            answer = await reply
+        except ConnectionClosed:
+            raise EndpointUnreachable(f"{self._url}: the connection was lost") from None
+        finally:
+            self._pending.pop(command_id, None)
+        if answer.error is not None:
+            raise answer.error
+        return answer
+
+    async def _run(self, socket: ClientConnection) -> None:
+        try:
+            while True:
+                await self._converse(socket)
+                socket = await self._open_again()
+        except Exception as error:  # nothing that trying again would mend: whoever iterates is told
+            await self._alerts.put(error)
+
+    async def _open(self) -> ClientConnection:
+        query = {"client": self._name, "after": self._after}
+        given = urlencode({key: value for key, value in query.items() if value is not None})
+        address = f"{self._url}?{given}" if self._name is not None else self._url
+        try:
+            return await connect(address, open_timeout=OPEN_TIMEOUT_S, proxy=None)
+        except InvalidStatus as error:
+            said = error.response.body.decode(errors="replace").strip() if error.response.body else ""
+            reason = f"HTTP {error.response.status_code} {said}"
+        except (OSError, InvalidHandshake, InvalidURI) as error:
+            reason = str(error) or type(error).__name__
+        raise EndpointUnreachable(f"cannot reach the alert endpoint at {self._url}: {reason}")
+
+    async def _open_again(self) -> ClientConnection:
+        delay_s = FIRST_RETRY_S
+        while True:
+            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # spread, not secret
+            try:
+                return await self._open()
+            except EndpointUnreachable as error:
+                log.warning("%s; trying again", error)
+            delay_s = min(delay_s * 2, LONGEST_RETRY_S)
+
+    async def _converse(self, socket: ClientConnection) -> None:
+        """Read until the connection ends; meanwhile ask again for what is watched."""
+        self._socket = socket
+        restoring = asyncio.create_task(self._restore())
+        try:
+            with suppress(ConnectionClosed):
+                async for frame in socket:
+                    await self._hear(frame)
+            log.warning("connection to %s lost (%s); connecting again", self._url, socket.close_code)
+        finally:
+            self._socket = None
+            self._ready.clear()
+            for reply, _ in self._pending.values():
+                if not reply.done():
+                    reply.set_exception(EndpointUnreachable(f"{self._url}: the connection was lost"))
+            await _end(restoring)
+            await socket.close()
+
+    async def _restore(self) -> None:
+        """Learn from which event on this connection tells; an unnamed client's watches are made again."""
+        with suppress(EndpointUnreachable):
+            newest: int = (await self._send({"cmd": "ping"})).fields["last_event_id"]
+            self._after = max(self._after or 0, newest)
+            if self._name is None:
+                watches, self._watches = self.watches, {}
+                for watch in watches:
+                    try:
+                        await self._send(_command(watch), watch)
+                    except CommandRefused as error:
+                        log.warning("no longer watching %s: %s", watch.symbol, error)
+            self._ready.set()
+
+    async def _hear(self, frame: str | bytes) -> None:
+        heard = read_frame(frame)
+        if isinstance(heard, Reply):
+            self._take_reply(heard)
+        elif isinstance(heard, Alert) and (self._after is None or heard.event_id > self._after):
+            self._after = heard.event_id
+            self._watches.pop(heard.rule_id, None)
+            await self._alerts.put(heard)
+
+    def _take_reply(self, reply: Reply) -> None:
+        if reply.id is None or reply.id not in self._pending:
+            if reply.error is not None:
+                log.warning("%s: %s", self._url, reply.error)
+            return
+        waiting, watch = self._pending[reply.id]
+        if watch is not None and reply.error is None:
+            # Here and not where it is awaited: the alert may be the very next frame.
+            watch.rule_id = reply.fields["rule_id"]
+            self._watches[reply.fields["rule_id"]] = watch
+        if not waiting.done():
+            waiting.set_result(reply)
+
+
+def _command(watch: Watch) -> dict[str, Any]:
+    condition = {"type": watch.type.value, "price": watch.price}
+    return {"cmd": "watch", "symbol": watch.symbol, "condition": condition, "note": watch.note}
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
