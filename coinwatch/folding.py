@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Trade
@@ -11,8 +12,8 @@ from coinwatch.records import Candle, Trade
 def candles_from_trades(interval: Interval, trades: Iterable[Trade]) -> list[Candle]:
     """Fold the trades of one market, given in the order they happened, into candles by open time.
 
-    An interval without a trade has no candle. Volumes are summed in the order of the trades, so the
-    same trades always give the same bits.
+    An interval without a trade has no candle. Volumes are summed as the decimals that the exchange
+    sent, so they equal those of its own candle to the last bit.
     """
     candles: list[Candle] = []
     together: list[Trade] = []
@@ -31,11 +32,13 @@ def candles_from_trades(interval: Interval, trades: Iterable[Trade]) -> list[Can
 
 
 def _candle(interval: Interval, open_ts_us: int, trades: list[Trade]) -> Candle:
-    volume = quote_volume = 0.0
-    for trade in trades:
-        volume += trade.amount
-        quote_volume += trade.price * trade.amount
     prices = [trade.price for trade in trades]
+    volume = quote_volume = Decimal(0)
+    for trade in trades:
+        # A float's repr is the shortest decimal that reads back as it: the exchange's own text.
+        amount = Decimal(repr(trade.amount))
+        volume += amount
+        quote_volume += amount * Decimal(repr(trade.price))
     return Candle(
         market=trades[0].market,
         interval=interval,
@@ -44,7 +47,7 @@ def _candle(interval: Interval, open_ts_us: int, trades: list[Trade]) -> Candle:
         high=max(prices),
         low=min(prices),
         close=prices[-1],
-        volume=volume,
-        quote_volume=quote_volume,
+        volume=float(volume),
+        quote_volume=float(quote_volume),
         trades=len(trades),
     )

@@ -148,8 +148,9 @@ class Exchange(ABC):
     def trades_request(
         self, market: Market, *, from_id: int | None = None, since_us: int | None = None
     ) -> RestRequest:
-        """Ask for a page of trades: from ``from_id`` on, or since a time, or the latest.
+        """Ask for a page of trades: from ``from_id`` on, or since a time (included), or the latest.
 
+        The page may begin with older trades (Coinbase, where fewer than a page are newer).
         Raises Fatal where the exchange cannot page that way.
         """
 

@@ -1,0 +1,189 @@
+"""Collecting candles where the exchange makes it hard: page edges, open candles, bad answers."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import ClassVar
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coinwatch.errors import BadMessage, Fatal
+from coinwatch.folding import candles_from_trades
+from coinwatch.intervals import Interval
+from coinwatch.records import Market, Trade
+from coinwatch.windows import Window, merge
+from sources.candles import FetchedWindow, fetch_candles
+from sources.exchanges import EXCHANGES
+from sources.exchanges.base import Exchange, RateLimit
+from sources.exchanges.kraken import Kraken
+from sources.http import HttpSource, LocalBudget, Patience
+
+MINUTE = 60_000_000
+BTC_USD = Market.canonical("kraken:BTC-USD")
+LIMIT = RateLimit(1_000_000, 1_000_000)
+
+
+class SmallPages(Kraken):
+    """Kraken with so small answers that a few trades need many."""
+
+    candles_depth: ClassVar[int | None] = 4
+    trades_per_request: ClassVar[int] = 3
+
+
+class KrakenStandIn:
+    """Answers like Kraken about ``trades`` at ``now_us``; ``since`` leaves out its own nanosecond."""
+
+    def __init__(self, trades: list[Trade], now_us: int) -> None:
+        self.trades, self.now_us = trades, now_us
+        self.requests: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request.url.path)
+        since = int(request.url.params["since"])
+        rows = self.ohlc(since) if request.url.path.endswith("OHLC") else self.page(since)
+        body = msgspec.json.encode({"error": [], "result": {"XXBTZUSD": rows, "last": "0"}})
+        date = formatdate(self.now_us // 1_000_000, usegmt=True)
+        return httpx.Response(200, content=body, headers={"Date": date})
+
+    def page(self, since_ns: int) -> list[list[object]]:
+        later = [trade for trade in self.trades if trade.ts_us * 1_000 > since_ns][:3]
+        return [
+            [
+                *(repr(trade.price), repr(trade.amount), trade.ts_us / 1e6),
+                *("b" if trade.taker_buys else "s", "l", "", trade.trade_id),
+            ]
+            for trade in later
+        ]
+
+    def ohlc(self, since_s: int) -> list[list[object]]:
+        """A row each minute, flat where nothing traded; the 4 latest closed ones and the open one."""
+        by_time = {candle.open_ts_us: candle for candle in candles_from_trades(Interval.M1, self.trades)}
+        newest = Interval.M1.floor(self.now_us)
+        rows: list[list[object]] = []
+        for open_ts_us in range(newest - 4 * MINUTE, newest + 1, MINUTE):
+            candle = by_time.get(open_ts_us)
+            if open_ts_us // 1_000_000 <= since_s:
+                continue
+            prices = (candle.open, candle.high, candle.low, candle.close) if candle else (1.0,) * 4
+            volume, count = (candle.volume, candle.trades) if candle else (0.0, 0)
+            rows.append([open_ts_us // 1_000_000, *map(repr, prices), "0.0", repr(volume), count])
+        return rows
+
+
+def trade(number: int, ts_us: int) -> Trade:
+    return Trade(BTC_USD, number, ts_us, 100.0 + number % 7, 0.5, number % 2 == 0)
+
+
+async def collect(
+    exchange: Exchange, answers: httpx.MockTransport, window: Window, interval: Interval = Interval.M1
+) -> list[FetchedWindow]:
+    market = Market.canonical(f"{exchange.name}:BTC-USD")
+    hasty = Patience(attempts=1)
+    async with HttpSource(
+        exchange.name, "http://exchange.example", LocalBudget(), LIMIT, answers, patience=hasty
+    ) as http:
+        return [piece async for piece in fetch_candles(exchange, http, market, interval, window)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    times=st.lists(st.integers(0, 90), max_size=40),
+    start=st.integers(0, 20),
+    length=st.integers(1, 20),
+    now_s=st.integers(1, 1_800),
+)
+async def test_whatever_the_page_edges_the_candles_are_those_of_the_trades(
+    times: list[int], start: int, length: int, now_s: int
+) -> None:
+    """Trades every 20 s at most, up to two in the same microsecond, from pages of three."""
+    ordered = sorted(time for time in times if times.count(time) <= 2)
+    base = 1_000_000 * MINUTE
+    now_us = base + now_s * 1_000_000
+    trades = [trade(number, base + time * 20_000_000) for number, time in enumerate(ordered)]
+    happened = [one for one in trades if one.ts_us < now_us]
+    window = Window(base + start * MINUTE, base + (start + length) * MINUTE)
+    stand_in = KrakenStandIn(happened, now_us)
+    pieces = await collect(SmallPages(), httpx.MockTransport(stand_in), window)
+
+    closed = window.intersect(Window(0, Interval.M1.floor(now_us - 1)))
+    covered = [piece.window for piece in pieces]
+    assert merge(covered) == ([closed] if closed else [])
+    assert sum(one.length_us for one in covered) == (closed.length_us if closed else 0)
+    want = [
+        candle
+        for candle in candles_from_trades(Interval.M1, happened)
+        if closed and closed.start_us <= candle.open_ts_us < closed.end_us
+    ]
+    got = sorted((candle for piece in pieces for candle in piece.candles), key=lambda one: one.open_ts_us)
+    assert [msgspec.structs.replace(one, quote_volume=None) for one in got] == [
+        msgspec.structs.replace(one, quote_volume=None) for one in want
+    ]
+    for piece in pieces:
+        assert all(
+            piece.window.start_us <= candle.open_ts_us < piece.window.end_us for candle in piece.candles
+        )
+
+
+async def test_more_trades_in_a_microsecond_than_a_page_holds_are_not_guessed_over() -> None:
+    base = 1_000_000 * MINUTE
+    trades = [trade(number, base + 5) for number in range(4)]
+    stand_in = KrakenStandIn(trades, base + 60 * MINUTE)
+    with pytest.raises(BadMessage, match="do not lead on"):
+        await collect(SmallPages(), httpx.MockTransport(stand_in), Window(base, base + MINUTE))
+
+
+def binance_answer(*rows: str, date: str | None) -> httpx.MockTransport:
+    headers = {} if date is None else {"Date": date}
+    body = f"[{','.join(rows)}]".encode()
+    return httpx.MockTransport(lambda request: httpx.Response(200, content=body, headers=headers))
+
+
+def kline(minute: int, trades: int) -> str:
+    volume = "1.0" if trades else "0.0"
+    return (
+        f'[{minute * 60_000},"5","5","5","5","{volume}",{minute * 60_000 + 59_999},'
+        f'"{volume}",{trades},"0","0","0"]'
+    )
+
+
+async def test_a_candle_is_taken_when_the_exchanges_clock_is_past_it() -> None:
+    answers = [kline(100, 3), kline(101, 0), kline(102, 1), kline(103, 2)]
+    window = Window(100 * MINUTE, 110 * MINUTE)
+    binance = EXCHANGES["binance"]
+    for second, minutes in ((0, 2), (1, 3), (59, 3)):
+        date = formatdate(103 * 60 + second, usegmt=True)
+        [piece] = await collect(binance, binance_answer(*answers, date=date), window)
+        assert piece.window == Window(100 * MINUTE, (100 + minutes) * MINUTE)
+        # The flat candle of a minute without trades is none.
+        assert [candle.open_ts_us // MINUTE for candle in piece.candles] == [100, 102][: minutes - 1]
+
+
+async def test_nothing_is_claimed_of_the_future() -> None:
+    date = formatdate(100 * 60, usegmt=True)
+    answers = binance_answer(kline(100, 3), date=date)
+    assert await collect(EXCHANGES["binance"], answers, Window(100 * MINUTE, 110 * MINUTE)) == []
+
+
+async def test_without_the_exchanges_clock_nothing_is_claimed() -> None:
+    with pytest.raises(BadMessage, match="Date"):
+        await collect(EXCHANGES["binance"], binance_answer(date=None), Window(100 * MINUTE, 110 * MINUTE))
+
+
+async def test_a_window_narrower_than_a_candle_asks_nothing() -> None:
+    stand_in = KrakenStandIn([], 10**15)
+    pieces = await collect(SmallPages(), httpx.MockTransport(stand_in), Window(1, MINUTE - 1))
+    assert (pieces, stand_in.requests) == ([], [])
+
+
+async def test_an_interval_the_exchange_lacks_is_refused() -> None:
+    with pytest.raises(Fatal, match="4h"):
+        await collect(
+            EXCHANGES["coinbase"],
+            binance_answer(date=None),
+            Window(0, Interval.D1.us),
+            interval=Interval.H4,
+        )

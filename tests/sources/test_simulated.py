@@ -1,0 +1,235 @@
+"""The contract of every exchange, over real sockets: what comes out is what truly happened there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from websockets.asyncio.client import connect
+
+from coinwatch.errors import Fatal, Retryable
+from coinwatch.folding import candles_from_trades
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Market, Trade
+from coinwatch.times import DAY_US, MINUTE_US, now_us
+from coinwatch.windows import Window, merge
+from simulator.server import Simulator
+from simulator.truth import candle_in_minute, trades_in_minute
+from sources.candles import FetchedWindow, fetch_candles
+from sources.exchanges import EXCHANGES
+from sources.exchanges.base import Exchange, Rejected, Skipped
+from sources.http import HttpSource, LocalBudget, Patience, exchange_http
+
+EACH = pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES.keys())
+QUIET = {"binance": "TRX-USDT", "coinbase": "LTC-EUR", "kraken": "ADA-EUR"}
+"""Markets where most minutes have no trade."""
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A calm one, where the small markets have empty minutes."""
+    async with Simulator(trades_per_s=4) as running:
+        yield running
+
+
+@pytest.fixture
+async def busy_simulator() -> AsyncIterator[Simulator]:
+    async with Simulator(trades_per_s=400) as running:
+        yield running
+
+
+def http_of(exchange: Exchange, simulator: Simulator, attempts: int = 3) -> HttpSource:
+    root = simulator.settings_overrides()[f"{exchange.name}_rest_url"]
+    patience = Patience(attempts=attempts, first_wait_s=0.01, longest_wait_s=0.02)
+    return exchange_http(exchange, root, LocalBudget(), scale=1_000, patience=patience)
+
+
+def true_trades(simulator: Simulator, market: Market, window: Window) -> list[Trade]:
+    made: list[Trade] = []
+    for minute in range(window.start_us // MINUTE_US, -(-window.end_us // MINUTE_US)):
+        columns = trades_in_minute(simulator.markets[market], minute)
+        arrays = (columns.trade_id, columns.ts_us, columns.price, columns.amount, columns.taker_buys)
+        made += [Trade(market, *row) for row in zip(*(array.tolist() for array in arrays), strict=True)]
+    return [trade for trade in made if window.start_us <= trade.ts_us < window.end_us]
+
+
+def true_candles(simulator: Simulator, market: Market, window: Window) -> list[Candle]:
+    minutes = range(window.start_us // MINUTE_US, window.end_us // MINUTE_US)
+    found = (candle_in_minute(simulator.markets[market], minute) for minute in minutes)
+    return [candle for candle in found if candle is not None]
+
+
+def told(exchange: Exchange, candles: list[Candle]) -> list[Candle]:
+    """``candles`` without what the exchange does not say."""
+    unsaid: dict[str, dict[str, None]] = {
+        "coinbase": {"quote_volume": None, "trades": None},
+        "kraken": {"quote_volume": None},
+    }
+    return [msgspec.structs.replace(candle, **unsaid.get(exchange.name, {})) for candle in candles]
+
+
+async def collect(
+    exchange: Exchange, http: HttpSource, market: Market, interval: Interval, window: Window
+) -> list[FetchedWindow]:
+    return [piece async for piece in fetch_candles(exchange, http, market, interval, window)]
+
+
+def candles_of(pieces: list[FetchedWindow]) -> list[Candle]:
+    return sorted((one for piece in pieces for one in piece.candles), key=lambda one: one.open_ts_us)
+
+
+@EACH
+@pytest.mark.parametrize("quiet", [False, True], ids=["busy", "quiet"])
+async def test_candles_of_the_last_hours(exchange: Exchange, quiet: bool, simulator: Simulator) -> None:
+    market = Market.canonical(f"{exchange.name}:{QUIET[exchange.name] if quiet else 'BTC-USDT'}")
+    asked_us = now_us()
+    window = Window(Interval.M1.floor(asked_us) - 6 * 60 * MINUTE_US, asked_us + 10 * MINUTE_US)
+    async with http_of(exchange, simulator) as http:
+        pieces = await collect(exchange, http, market, Interval.M1, window)
+    [covered] = merge(piece.window for piece in pieces)
+    assert covered.start_us == window.start_us
+    assert asked_us - 2 * MINUTE_US <= covered.end_us <= now_us()
+    want = true_candles(simulator, market, covered)
+    assert told(exchange, candles_of(pieces)) == told(exchange, want)
+    assert (len(want) < 300) == quiet
+
+
+@EACH
+async def test_candles_of_long_ago(exchange: Exchange, simulator: Simulator) -> None:
+    """Beyond what Kraken serves as candles, and wider than an answer of the others."""
+    market = Market.canonical(f"{exchange.name}:{QUIET[exchange.name]}")
+    start_us = 1_600_000_000_000_000 // DAY_US * DAY_US
+    window = Window(start_us, start_us + DAY_US)
+    async with http_of(exchange, simulator) as http:
+        pieces = await collect(exchange, http, market, Interval.M1, window)
+    assert merge(piece.window for piece in pieces) == [window]
+    want = true_candles(simulator, market, window)
+    assert told(exchange, candles_of(pieces)) == told(exchange, want)
+    assert len(want) > 50
+
+
+async def test_old_candles_from_many_pages_of_trades(busy_simulator: Simulator) -> None:
+    simulator = busy_simulator
+    kraken, market = EXCHANGES["kraken"], Market.canonical("kraken:BTC-USD")
+    start_us = 1_600_000_000_000_000 // DAY_US * DAY_US
+    window = Window(start_us, start_us + 10 * MINUTE_US)
+    async with http_of(kraken, simulator) as http:
+        pieces = await collect(kraken, http, market, Interval.M1, window)
+    assert merge(piece.window for piece in pieces) == [window]
+    assert candles_of(pieces) == true_candles(simulator, market, window)
+    assert simulator.requests["kraken/0/public/Trades"] > 3
+
+
+@EACH
+@pytest.mark.parametrize("interval", [Interval.M5, Interval.H1])
+async def test_longer_candles(exchange: Exchange, interval: Interval, simulator: Simulator) -> None:
+    market = Market.canonical(f"{exchange.name}:{QUIET[exchange.name]}")
+    end_us = interval.floor(now_us() - DAY_US)
+    window = Window(end_us - 2 * interval.us, end_us)
+    async with http_of(exchange, simulator) as http:
+        pieces = await collect(exchange, http, market, interval, window)
+    want = candles_from_trades(interval, true_trades(simulator, market, window))
+    assert told(exchange, candles_of(pieces)) == told(exchange, want)
+
+
+@EACH
+async def test_trades_by_page(exchange: Exchange, simulator: Simulator) -> None:
+    market = Market.canonical(f"{exchange.name}:BTC-USDT")
+    window = Window(now_us() - 60 * MINUTE_US, now_us())
+    truth = true_trades(simulator, market, window)
+    first = truth[0]
+    if exchange.name == "kraken":
+        request = exchange.trades_request(market, since_us=first.ts_us)
+    else:
+        request = exchange.trades_request(market, from_id=first.trade_id)
+    async with http_of(exchange, simulator) as http:
+        page = exchange.decode_trades(market, (await http.get(request)).body)
+        latest = exchange.decode_trades(market, (await http.get(exchange.trades_request(market))).body)
+    page = [trade for trade in page if trade.trade_id >= first.trade_id]
+    assert len(page) == exchange.trades_per_request or page[-1].ts_us >= truth[-1].ts_us
+    assert page[: len(truth)] == truth[: len(page)]
+    assert latest[-1].ts_us >= truth[-1].ts_us
+    assert [trade.ts_us for trade in latest] == sorted(trade.ts_us for trade in latest)
+
+
+@EACH
+async def test_instruments(exchange: Exchange, simulator: Simulator) -> None:
+    async with http_of(exchange, simulator) as http:
+        listed = exchange.decode_instruments((await http.get(exchange.instruments_request())).body)
+    assert {one.market: (one.price_step, one.amount_step) for one in listed if exchange.name != "kraken"} == {
+        market: (sim.price_step, sim.amount_step)
+        for market, sim in simulator.markets.items()
+        if market.exchange == exchange.name != "kraken"
+    }
+    assert {one.market for one in listed} == {
+        market for market in simulator.markets if market.exchange == exchange.name
+    }
+    assert all(one.native == exchange.rest_native(one.market) for one in listed)
+
+
+@EACH
+async def test_an_unknown_market_is_fatal_in_the_exchanges_words(
+    exchange: Exchange, simulator: Simulator
+) -> None:
+    market = Market.canonical(f"{exchange.name}:NOPE-USD")
+    async with http_of(exchange, simulator) as http:
+        with pytest.raises(Fatal, match=r"Invalid symbol|NotFound|Unknown asset pair"):
+            await collect(exchange, http, market, Interval.M1, Window(0, MINUTE_US))
+
+
+@EACH
+async def test_faults_of_rest(exchange: Exchange, simulator: Simulator) -> None:
+    async with http_of(exchange, simulator) as http:
+        simulator.fail_rest(exchange.name, 503, times=2)
+        await http.get(exchange.instruments_request())
+        simulator.fail_rest(exchange.name, 429, times=1, retry_after_s=1)
+        await http.get(exchange.instruments_request())
+        simulator.fail_rest(exchange.name, 500, times=3)
+        with pytest.raises(Retryable, match="simulated failure"):
+            await http.get(exchange.instruments_request())
+
+
+@EACH
+async def test_the_stream_is_what_happened(exchange: Exchange, busy_simulator: Simulator) -> None:
+    """Subscribe, read for a while, unsubscribe: each trade once, in order, none missing."""
+    simulator = busy_simulator
+    market = Market.canonical(f"{exchange.name}:BTC-USDT")
+    decode = exchange.decoder([market])
+    root = simulator.settings_overrides()[f"{exchange.name}_ws_url"]
+    trades: list[Trade] = []
+    kinds: set[str] = set()
+    async with asyncio.timeout(60), connect(exchange.stream_url(root), compression=None) as socket:
+        for frame in exchange.subscribe([market]):
+            await socket.send(frame.decode())
+        while len(trades) < 12:
+            answer = decode(await socket.recv(decode=False))
+            if isinstance(answer, list):
+                trades += answer
+            else:
+                assert isinstance(answer, Skipped)
+                kinds.add(answer.kind)
+        for frame in exchange.unsubscribe([market]):
+            await socket.send(frame.decode())
+    assert "ack" in kinds
+    window = Window(trades[0].ts_us, trades[-1].ts_us + 1)
+    truth = true_trades(simulator, market, window)
+    assert [one for one in truth if trades[0].trade_id <= one.trade_id <= trades[-1].trade_id] == trades
+
+
+@EACH
+async def test_a_wrong_market_does_not_cost_the_others(exchange: Exchange, busy_simulator: Simulator) -> None:
+    simulator = busy_simulator
+    right, wrong = (Market.canonical(f"{exchange.name}:{symbol}") for symbol in ("BTC-USDT", "NOPE-USD"))
+    decode = exchange.decoder([wrong, right])
+    root = simulator.settings_overrides()[f"{exchange.name}_ws_url"]
+    rejected: list[Rejected] = []
+    async with asyncio.timeout(60), connect(exchange.stream_url(root), compression=None) as socket:
+        for frame in exchange.subscribe([wrong, right]):
+            await socket.send(frame.decode())
+        while not isinstance(answer := decode(await socket.recv(decode=False)), list):
+            if isinstance(answer, Rejected):
+                rejected.append(answer)
+    if exchange.name != "binance":  # which takes any name and stays silent
+        assert [one.native for one in rejected] == [exchange.native(wrong)]
