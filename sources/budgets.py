@@ -45,21 +45,19 @@ class Bucket:
         elapsed_s = max(0.0, now_s - self._refilled_s)
         self._tokens = min(limit.capacity, self._tokens + elapsed_s * limit.per_second)
         self._refilled_s = max(self._refilled_s, now_s)
-        missing = cost + kept_back(limit, cost, reserve) - self._tokens
+        missing = needed(limit, cost, reserve) - self._tokens
         if missing > 1e-9:  # waiting for less than this would never end
             return missing / limit.per_second
         self._tokens -= cost
         return 0.0
 
 
-def kept_back(limit: RateLimit, cost: float, reserve: float) -> float:
-    """How much a spender with ``reserve`` must leave in the bucket; never so much that it starves.
+def needed(limit: RateLimit, cost: float, reserve: float) -> float:
+    """How full the bucket must be: ``cost`` and what is left to others, but never more than full.
 
-    Raises ValueError for a cost that no full bucket can pay.
+    So a request dearer than the whole bucket waits for a full one, and leaves it in debt.
     """
-    if cost > limit.capacity:
-        raise ValueError(f"a request of cost {cost} can never fit a bucket of {limit.capacity}")
-    return min(reserve * limit.capacity, limit.capacity - cost)
+    return min(cost + reserve * limit.capacity, limit.capacity)
 
 
 class LocalBudget:

@@ -22,6 +22,8 @@ from sources.exchanges.base import Exchange, RateLimit, RestRequest
 __all__ = ["Answer", "Budget", "ErrorRules", "HttpSource", "LocalBudget", "Patience", "exchange_http"]
 
 MAX_BODY = 64 * 1024 * 1024
+_NEVER_BY_PROXY = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+"""A proxy of the environment is for the world outside, not for a simulator on this machine."""
 _BLOCKS_S = {429: 5.0, 418: 120.0}
 """How long nobody asks after such a status, when the exchange names no time itself."""
 
@@ -84,6 +86,7 @@ class HttpSource:
     async def __aenter__(self) -> Self:
         self._client = httpx.AsyncClient(
             transport=self._transport,
+            mounts=dict.fromkeys(_NEVER_BY_PROXY),
             timeout=httpx.Timeout(self._patience.read_s, connect=self._patience.connect_s),
             headers={"User-Agent": "coinwatch", "Accept": "application/json"},
         )

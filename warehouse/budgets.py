@@ -37,13 +37,13 @@ where coalesce(budget.blocked_until <= excluded.refilled_at, true)
         %(capacity)s::float8,
         budget.tokens + %(per_second)s::float8
             * greatest(0, extract(epoch from excluded.refilled_at - budget.refilled_at)::float8)
-      ) >= %(cost)s::float8 + %(kept_back)s::float8
+      ) >= %(needed)s::float8
 returning true
 """
 
 _WAIT = """
 select greatest(0, extract(epoch from blocked_until - clock_timestamp())::float8),
-       (%(cost)s::float8 + %(kept_back)s::float8 - tokens) / %(per_second)s::float8
+       (%(needed)s::float8 - tokens) / %(per_second)s::float8
            - extract(epoch from clock_timestamp() - refilled_at)::float8
 from api_budgets
 where host = %(host)s and scope = %(scope)s
@@ -79,17 +79,16 @@ class WarehouseBudget:
 
         ``reserve`` is the share of the bucket left to others: backfills leave the last third to
         recovery. Raises Retryable when the host has blocked us for more than LONGEST_BLOCK_S,
-        WarehouseError when Postgres fails, ValueError for a cost no full bucket can pay.
+        WarehouseError when Postgres fails.
         """
-        if cost > limit.capacity:
-            raise ValueError(f"a request of cost {cost} can never fit a bucket of {limit.capacity}")
         asked = {
             "host": host,
             "scope": scope,
             "capacity": limit.capacity,
             "per_second": limit.per_second,
             "cost": cost,
-            "kept_back": min(reserve * limit.capacity, limit.capacity - cost),
+            # Never more than full: a dearer request waits for a full bucket and leaves it in debt.
+            "needed": min(cost + reserve * limit.capacity, limit.capacity),
         }
         async with self._turns[host, scope, reserve]:
             while not await self._row(_SPEND, asked):

@@ -48,9 +48,12 @@ def test_the_last_third_is_left_to_those_without_reserve() -> None:
     assert (backfills, recovery) == (10, 5)
 
 
-def test_a_cost_no_bucket_can_pay_is_an_error() -> None:
-    with pytest.raises(ValueError, match="never fit"):
-        Bucket(LIMIT, 0.0).spend(LIMIT, 16, 0, 0.0)
+def test_a_request_dearer_than_the_bucket_waits_for_a_full_one_and_leaves_debt() -> None:
+    bucket = Bucket(LIMIT, 0.0)
+    assert bucket.spend(LIMIT, 1, 0, 0.0) == 0
+    assert bucket.spend(LIMIT, 20, 0, 0.0) == pytest.approx(0.1)
+    assert bucket.spend(LIMIT, 20, 0, 0.1) == 0
+    assert bucket.spend(LIMIT, 1, 0, 0.1) == pytest.approx(0.6)
 
 
 async def test_hosts_and_scopes_have_budgets_of_their_own() -> None:

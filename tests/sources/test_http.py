@@ -154,6 +154,13 @@ async def test_a_wrong_address_is_a_source_error() -> None:
             await http.get(ASK)
 
 
+async def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with scripted(answer("[]")) as server, source(server.root) as http:
+        assert (await http.get(ASK)).body == b"[]"
+
+
 async def test_it_must_be_opened() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await source("http://127.0.0.1:1").get(ASK)

@@ -112,11 +112,15 @@ async def test_calls_are_counted_by_month(database: URL) -> None:
     assert row == (1,)
 
 
-async def test_a_cost_no_bucket_can_pay_is_an_error(database: URL) -> None:
+async def test_a_request_dearer_than_the_bucket_leaves_debt(database: URL) -> None:
     budget, conn = await open_budget(database)
-    async with conn:
-        with pytest.raises(ValueError, match="never fit"):
-            await budget.acquire("host", "ip", SLOW, 7)
+    limit = RateLimit(capacity=6, per_second=50)
+    async with conn, asyncio.timeout(10):
+        await budget.acquire("host", "ip", limit, 1)
+        await budget.acquire("host", "ip", limit, 20)
+        start_s = time.monotonic()
+        await budget.acquire("host", "ip", limit, 1)
+        assert time.monotonic() - start_s >= 0.25
 
 
 async def test_a_lost_connection_is_a_warehouse_error(database: URL) -> None:
