@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import talib
+from msgspec.structs import replace
 
 from app.dashboard import formats
 from coinwatch.errors import CoinwatchError
@@ -15,6 +16,7 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle
 from coinwatch.times import DAY_US, to_datetime
 from coinwatch.windows import Window
+from warehouse.reads import LastTrade
 
 RANGES = {
     "6h": DAY_US // 4,
@@ -93,6 +95,19 @@ def splice(history: Sequence[Candle], tail: Sequence[Candle]) -> list[Candle]:
     if not tail:
         return list(history)
     return [candle for candle in history if candle.open_ts_us < tail[0].open_ts_us] + list(tail)
+
+
+def reach(candles: Sequence[Candle], trade: LastTrade | None) -> list[Candle]:
+    """``candles`` with the last one closing at ``trade``, so that chart and headline show one price."""
+    if not candles or trade is None:
+        return list(candles)
+    last = candles[-1]
+    if not last.open_ts_us <= trade.ts_us < last.open_ts_us + last.interval.us:
+        return list(candles)
+    reached = replace(
+        last, close=trade.price, high=max(last.high, trade.price), low=min(last.low, trade.price)
+    )
+    return [*candles[:-1], reached]
 
 
 @dataclass(frozen=True)

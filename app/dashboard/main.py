@@ -13,8 +13,8 @@ from streamlit.navigation.page import Page
 from app.dashboard import data, markup, page, page_alerts, page_chart, page_overview, style
 from coinwatch.errors import SettingsError
 
+# A file of our own: Streamlit would fetch a named icon from another host.
 ICON = Path(__file__).with_name("icon.png")
-"""A file of our own: Streamlit would fetch a named icon from another host."""
 
 
 @st.cache_resource(show_spinner=False)

@@ -115,7 +115,7 @@ def build(
     wanted: Collection[Symbol] = (),
     now_us: int,
 ) -> Overview:
-    """One card per symbol, the widest traded first; ``wanted`` limits them, none means all."""
+    """One card per symbol, those on most exchanges first; ``wanted`` limits them, none means all."""
     last_of = {trade.market_id: trade for trade in latest}
     day_of = {stats.market_id: stats for stats in day}
     rate_of = {rate.market_id: rate for rate in rates}
@@ -150,7 +150,7 @@ def build(
                     now_us,
                 )
             )
-    cards.sort(key=lambda card: (-len(card.constituents), -(card.quote_volume or 0), card.symbol))
+    cards.sort(key=lambda card: (-len(card.constituents), card.symbol))
     return Overview(
         cards=tuple(cards),
         markets=len(markets),
@@ -190,7 +190,7 @@ def _constituent(
     if stream is not None and stream.state != "live":
         trouble = f", stream {stream.state}" + (f" ({stream.last_error[:120]})" if stream.last_error else "")
     if last is None:
-        return Constituent(exchange, None, None, False, f"no trade in 24 h{trouble}")
+        return Constituent(exchange, None, None, False, f"no live trade in 24 h{trouble}")
     age_us = max(0, now_us - last.ts_us)
     if age_us > patience_us(rate):
         return Constituent(
@@ -212,7 +212,7 @@ def _card(
     # With no fresh exchange the last known price is shown, marked stale, from whoever traded last.
     basis = used or _newest(latest)
     if not basis:
-        return Card(symbol, CardState.EMPTY, "no trade in the last 24 h", constituents=constituents)
+        return Card(symbol, CardState.EMPTY, "no live trade in the last 24 h", constituents=constituents)
     trades = [trade for i in basis if (trade := latest[i]) is not None]
     price = median(trade.price for trade in trades)
     stats = [one for i in basis if (one := day[i]) is not None]

@@ -146,8 +146,10 @@ def _candles(source: Source, chosen: _Chosen) -> None:
     if history.value is None:
         st.html(markup.wrap(markup.empty("The warehouse cannot be read", *page.START)))
         return
+    latest = source.latest([one.market_id for one in source.markets().known])
+    candles = chart.splice(history.value.candles, tail.value or ())
     view = chart.build(
-        chart.splice(history.value.candles, tail.value or ()),
+        chart.reach(candles, _of(watched, latest.value)),
         history.value.gaps,
         interval=interval,
         range_us=range_us,

@@ -13,6 +13,7 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
 from coinwatch.windows import Window
+from warehouse.reads import LastTrade
 
 NOW_US = 1_795_176_000 * SECOND_US + 20 * SECOND_US
 NOON_US = NOW_US - 20 * SECOND_US
@@ -115,6 +116,23 @@ def test_the_tail_replaces_the_end_of_history() -> None:
     assert [one.close for one in chart.splice(history, tail)] == [10.0, 10.0, 12.0, 13.0]
     assert chart.splice(history, []) == history
     assert chart.splice([], tail) == tail
+
+
+@pytest.mark.parametrize(
+    ("age_us", "price", "close", "high", "low"),
+    [
+        (0, 12.0, 12.0, 12.0, 9.0),
+        (5 * SECOND_US, 8.0, 8.0, 11.0, 8.0),
+        (30 * SECOND_US, 99.0, 10.0, 11.0, 9.0),  # of the minute before
+        (-MINUTE_US, 99.0, 10.0, 11.0, 9.0),  # of the next
+    ],
+)
+def test_the_last_candle_closes_at_the_headline(
+    age_us: int, price: float, close: float, high: float, low: float
+) -> None:
+    *before, last = chart.reach([candle(-1), candle(0)], LastTrade(1, NOW_US - age_us, price))
+    assert before == [candle(-1)]
+    assert (last.close, last.high, last.low) == (close, high, low)
 
 
 def test_the_grid_has_no_holes_and_ends_now() -> None:

@@ -61,7 +61,7 @@ def test_a_broken_stream_says_why() -> None:
     card = only(overview.build(BTC_MARKETS, latest, streams=streams, now_us=NOW_US))
     assert card.message == (
         "1 of 3 exchanges: coinbase silent for 3 min, stream down (refused); "
-        "kraken no trade in 24 h, stream connecting"
+        "kraken no live trade in 24 h, stream connecting"
     )
 
 
@@ -82,7 +82,7 @@ def test_with_nothing_fresh_the_last_known_price_is_stale() -> None:
 def test_without_trades_a_card_is_empty() -> None:
     card = only(overview.build(BTC_MARKETS, [], now_us=NOW_US))
     assert (card.state, card.price, card.as_of_us) == (CardState.EMPTY, None, None)
-    assert [one.reason for one in card.constituents] == ["no trade in 24 h"] * 3
+    assert [one.reason for one in card.constituents] == ["no live trade in 24 h"] * 3
 
 
 def test_a_price_newer_than_the_statistics_widens_them() -> None:
