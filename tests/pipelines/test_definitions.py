@@ -1,0 +1,76 @@
+"""What Dagster finds when it loads us."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import dagster as dg
+import yaml
+
+from coinwatch.times import now_us, utc_day
+from pipelines.definitions import defs
+from pipelines.market_data.assets import candles_1m
+from tests.conftest import PROJECT
+
+
+def test_the_definitions_are_valid_and_named_as_agreed() -> None:
+    dg.Definitions.validate_loadable(defs)
+    assets = defs.resolve_asset_graph().get_all_asset_keys()
+    assert {key.to_user_string() for key in assets} == {"markets", "candles_1m"}
+    checks = defs.resolve_asset_graph().asset_check_keys
+    assert {key.name for key in checks} == {"no_uncovered_range_in_last_hour"}
+
+
+def test_schedules_and_sensors_are_on_without_a_click() -> None:
+    repository = defs.get_repository_def()
+    assert {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs} == {
+        "candles_every_5_minutes": "RUNNING",
+        "markets_every_hour": "RUNNING",
+    }
+    assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
+        "fill_at_start": "RUNNING"
+    }
+
+
+def test_today_has_a_partition_and_tomorrow_has_none() -> None:
+    assert candles_1m.partitions_def is not None
+    keys = candles_1m.partitions_def.get_partition_keys(
+        current_time=datetime(2026, 11, 21, 0, 0, 1, tzinfo=UTC)
+    )
+    assert keys[-1] == "2026-11-21"
+    assert candles_1m.partitions_def.get_last_partition_key() == utc_day(now_us()).isoformat()
+
+
+def test_every_asset_says_what_it_is_and_whose() -> None:
+    for asset in (defs.resolve_assets_def(key) for key in ("markets", "candles_1m")):
+        (spec,) = asset.specs
+        assert spec.description
+        assert spec.owners == ["team:market-data"]
+        assert spec.group_name == "market_data"
+        assert spec.metadata["dagster/column_schema"].columns
+        assert spec.freshness_policy
+
+
+def test_they_load_without_a_database_and_quickly() -> None:
+    """In a process of its own, as the code server does, with an address where nothing listens."""
+    script = "import time; t = time.monotonic(); import pipelines.definitions; print(time.monotonic() - t)"
+    environment = {**os.environ, "COINWATCH_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    answer = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(answer.stdout) < 20
+    assert answer.stderr == ""
+
+
+def test_the_workspace_names_our_definitions() -> None:
+    workspace = yaml.safe_load((PROJECT / "workspace.yaml").read_text())
+    (location,) = workspace["load_from"]
+    assert location["python_module"]["module_name"] == "pipelines.definitions"
