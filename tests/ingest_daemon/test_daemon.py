@@ -20,6 +20,7 @@ from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon as daemon_module
 from ingest_daemon import queue
+from sources.exchanges.binance import Binance
 from tests.ingest_daemon import frames
 from tests.ingest_daemon.conftest import Daemon, RunDaemon
 from tests.ingest_daemon.replay import Session, replaying
@@ -330,3 +331,29 @@ async def test_the_state_survives_a_heartbeat_connection_that_is_cut(
             )
             await conn.execute("delete from stream_health")
         await eventually(lambda: _is(daemon, ZIL, "live"))
+
+
+async def test_a_silent_socket_is_left_and_a_talking_one_is_kept_alive(
+    run_daemon: RunDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Binance, "max_silence_s", 0.4)
+    monkeypatch.setattr(Binance, "keepalive_s", 0.1)
+    monkeypatch.setattr(Binance, "keepalive", lambda _: b"still here")
+    kept_alive: list[str] = []
+
+    async def script(session: Session) -> None:
+        await session.subscription()
+        await session.send(*frames.binance("ZILUSDT", session.number))
+        while session.number == 1:  # pings are enough to be heard
+            await session.connection.ping()
+            kept_alive.append(await session.subscription())
+
+    async with (
+        replaying(binance=script) as replay,
+        run_daemon(markets=(ZIL,), **replay.settings()) as daemon,
+    ):
+        await eventually(lambda: len(kept_alive) >= 10)
+        assert set(kept_alive) == {"still here"}
+        assert replay.connections["binance"] == 2
+        await eventually(lambda: is_stored(daemon, 2))
+        assert (await daemon.health(ZIL))[1].startswith("silent for")

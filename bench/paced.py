@@ -1,0 +1,59 @@
+"""Sends one trade at a time at a steady rate, stamped with the microsecond it is sent.
+
+A process of its own for bench.ingest. The first line printed is JSON: where to connect, the trades.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import uvloop
+from websockets.asyncio.server import ServerConnection, serve
+
+from coinwatch.times import SECOND_US, now_us
+from simulator.blast import BLAST_MARKETS
+
+_FIRST_ID = 1_000_000_000
+_SPIN_US = 400
+"""Sleeps end late by some tenths of a millisecond: the rest of each wait is spun away."""
+
+
+async def _send(connection: ServerConnection, count: int, per_s: int) -> None:
+    natives = [f"{market.symbol.base}{market.symbol.quote}" for market in BLAST_MARKETS]
+    await connection.recv()
+    start_us = now_us()
+    for number in range(count):
+        due_us = start_us + number * SECOND_US // per_s
+        await asyncio.sleep(max(0, due_us - now_us() - _SPIN_US) / SECOND_US)
+        while (sent_us := now_us()) < due_us:
+            pass
+        native = natives[number % len(natives)]
+        trade_id = _FIRST_ID + number
+        await connection.send(
+            f'{{"stream":"{native.lower()}@aggTrade","data":{{"e":"aggTrade","E":{sent_us},"s":"{native}",'
+            f'"a":{trade_id},"p":"61234.56000000","q":"0.01200000","f":{trade_id},"l":{trade_id},'
+            f'"T":{sent_us},"m":true,"M":true}}}}',
+            text=True,
+        )
+    await connection.wait_closed()
+
+
+async def _serve(count: int, per_s: int) -> None:
+    async def handle(connection: ServerConnection) -> None:
+        await _send(connection, count, per_s)
+
+    async with serve(handle, "127.0.0.1", 0, compression=None) as server:
+        host, port = server.sockets[0].getsockname()[:2]
+        ready = {
+            "ws_url": f"ws://{host}:{port}/binance",
+            "trades": count,
+            "markets": [str(m) for m in BLAST_MARKETS],
+        }
+        print(json.dumps(ready), flush=True)
+        await server.wait_closed()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
