@@ -39,6 +39,7 @@ async def serve_http(application: Application, listening: socket.socket) -> Asyn
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_keep_alive=75,

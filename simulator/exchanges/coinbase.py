@@ -115,7 +115,7 @@ class Coinbase(Venue):
         if each_s not in _GRANULARITIES_S:
             raise _refused("Unsupported granularity")
         end_s = _seconds(params, "end", now_us // SECOND_US)
-        start_s = _seconds(params, "start", end_s - (_MOST_CANDLES - 1) * each_s)
+        start_s = _seconds(params, "start", end_s - _MOST_CANDLES * each_s)
         if (end_s - start_s) // each_s > _MOST_CANDLES:
             raise _refused(
                 "granularity too small for the requested time range. "
