@@ -14,7 +14,7 @@ LogFormat = Literal["auto", "console", "json"]
 def configure(service: str, *, log_format: LogFormat = "auto", level: str = "info") -> None:
     """Set up structlog and the standard library's logging for this process.
 
-    ``service`` is bound to every line. ``auto`` means readable when stderr is a terminal.
+    ``service`` is named in every JSON line. ``auto`` means readable when stderr is a terminal.
     """
     readable = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
@@ -45,6 +45,7 @@ def configure(service: str, *, log_format: LogFormat = "auto", level: str = "inf
     )
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level.upper())
-    for chatty in ("httpx", "httpcore", "websockets"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    structlog.contextvars.bind_contextvars(service=service)
+    for chatty in ("alembic", "httpcore", "httpx", "picows", "uvicorn", "websockets"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
+    if not readable:
+        structlog.contextvars.bind_contextvars(service=service)

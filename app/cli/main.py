@@ -9,8 +9,10 @@ import typer
 from app.cli.alerts import alerts
 from app.cli.db import db
 from app.cli.ingest import ingest
+from app.cli.simulate import simulate
 from app.cli.status import status
 from app.cli.up import up
+from app.cli.watch import watch
 from coinwatch.errors import CoinwatchError
 
 app = typer.Typer(
@@ -21,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, status, ingest, alerts):
+for command in (up, status, watch, ingest, alerts, simulate):
     app.command()(command)
 app.add_typer(db)
 

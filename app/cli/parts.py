@@ -67,6 +67,7 @@ def waves(settings: Settings, *, demo: bool) -> list[list[Part]]:
         name="simulator",
         command=(coinwatch, "simulate"),
         healthy=_answers(f"{here}:{settings.simulator_rest_port}/binance/api/v3/ping"),
+        url=f"{here}:{settings.simulator_rest_port}",
     )
     services = [
         Part(

@@ -31,7 +31,9 @@ COLLECTED_AFTER_US = 10 * MINUTE_US
 def status(
     demo: Annotated[bool, typer.Option("--demo", help="Of the demo rather than the live data.")] = False,
 ) -> None:
-    """Show what is running, each stream's lag and last error, and candles missing from the last 24 hours.
+    """Show what runs, its lag, and what is missing.
+
+    Each stream is listed with its lag and last error; then the candles missing from the last 24 hours.
 
     Exit code 0 when all is well, 1 when nothing runs, a stream is not live or candles are missing.
     """

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from app.cli.parts import PROJECT, demo_environment, ports, waves
 from app.cli.supervisor import Part, Say, Supervisor
@@ -32,9 +33,10 @@ def up(
         bool, typer.Option("--demo", help="Simulated exchanges: no network, no keys, its own data folder.")
     ] = False,
 ) -> None:
-    """Start everything: Postgres, ingest daemon, alert endpoint, Dagster and the dashboard.
+    """Start everything; Ctrl-C stops it.
 
-    Ctrl-C stops all of it. A part that dies is started again.
+    Everything is Postgres, the ingest daemon, the alert endpoint, Dagster and the dashboard.
+    A part that dies is started again.
     """
     if demo:
         os.environ.update(demo_environment(load_settings()))
@@ -119,7 +121,7 @@ def _announce(console: Console, parts: list[Part], *, demo: bool) -> None:
     table.add_column("part")
     table.add_column("where", style="cyan", overflow="fold")
     for part in parts:
-        table.add_row(part.name, part.url or "no address of its own")
+        table.add_row(part.name, part.url or "-")
     console.print()
     console.print(table)
     flag = " --demo" if demo else ""
@@ -137,5 +139,5 @@ class _Speaker:
     def __call__(self, name: str, line: str) -> None:
         colour = self._colour.setdefault(name, _COLOURS[len(self._colour) % len(_COLOURS)])
         self._console.print(f"[{colour}]{name:>9}[/] │ ", end="")
-        self._console.print(line, markup=False)
+        self._console.print(Text.from_ansi(line))
         sys.stdout.flush()
