@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,6 +34,8 @@ class Database:
         """
         async with self._turn:
             try:
+                if self._connection is not None and _has_unread(self._connection):
+                    await self._drop()
                 if self._connection is None:
                     self._connection = await self._open()
                 yield self._connection
@@ -60,3 +63,10 @@ class Database:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _has_unread(connection: AsyncConnection) -> bool:
+    """Whether the server has said something unasked, which is nearly always that it ends the connection."""
+    socket = select.poll()
+    socket.register(connection.fileno(), select.POLLIN)
+    return bool(socket.poll(0))

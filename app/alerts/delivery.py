@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from math import inf
 
 import structlog
@@ -48,11 +49,9 @@ class Delivery:
 
     async def run(self) -> None:
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await self._told.wait()
-            except TimeoutError:
-                pass
             self._told.clear()
             try:
                 await self._pass_on()

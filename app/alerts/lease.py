@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,7 +59,10 @@ class Lease:
             except WarehouseError as error:
                 log.warning("no heartbeat: Postgres is away", reason=str(error))
             number += 1
-            await asyncio.sleep(BEAT_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_S):
+                    await self._marks.worth_storing.wait()
+            self._marks.worth_storing.clear()
 
     async def connection_ended(self, key: str) -> None:
         """Remove the rules of an unnamed connection, now or as soon as Postgres is back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from math import inf
 
@@ -14,6 +15,8 @@ class Marks:
     def __init__(self) -> None:
         self.looked: Look | None = None
         """Every commit it sees is dealt with."""
+        self.worth_storing = asyncio.Event()
+        """Set by catching up: should this endpoint end now, the next one begins from there."""
         self._sent: dict[int, Look] = {}
         self._last_back = -1
         self._moved_at = -inf
@@ -40,6 +43,7 @@ class Marks:
     def caught_up(self, look: Look) -> None:
         """Everything that ``look`` sees is dealt with, announced or not."""
         self._moved(look)
+        self.worth_storing.set()
 
     def _moved(self, look: Look) -> None:
         if self.looked is None or look.at_us >= self.looked.at_us:

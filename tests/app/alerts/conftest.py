@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from app.alerts.endpoint import serve
 from coinwatch.records import Market, Trade
 from coinwatch.settings import Settings
-from coinwatch.times import now_us
+from coinwatch.times import SECOND_US, now_us
 from tests.waiting import eventually
 from warehouse.connect import connect as connect_postgres
 from warehouse.markets import ensure_markets
@@ -34,14 +34,15 @@ class Exchange:
         self._writer = writer
         self._ids = itertools.count(1)
 
-    async def trade(self, market: str, *prices: float) -> list[Trade]:
-        trades = [self._trade(market, price) for price in prices]
+    async def trade(self, market: str, *prices: float, age_s: float = 0) -> list[Trade]:
+        trades = [self._trade(market, price, age_s) for price in prices]
         written = await self._writer.write(trades)
         assert written.inserted == len(trades)
         return trades
 
-    def _trade(self, market: str, price: float) -> Trade:
-        return Trade(Market.canonical(market), next(self._ids), now_us(), price, 1.0, True)
+    def _trade(self, market: str, price: float, age_s: float) -> Trade:
+        ts_us = now_us() - round(age_s * SECOND_US)
+        return Trade(Market.canonical(market), next(self._ids), ts_us, price, 1.0, True)
 
 
 class Client:
