@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -114,7 +114,7 @@ class AlertClient:
         rules: list[dict[str, Any]] = (await self._ask({"cmd": "list"})).fields["rules"]
         return rules
 
-    async def __aiter__(self) -> AsyncIterator[Alert]:
+    async def __aiter__(self) -> AsyncGenerator[Alert, None]:
         while True:
             alert = await self._alerts.get()
             if isinstance(alert, Exception):
