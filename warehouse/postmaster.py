@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+_ANSWER_S = 2.0
+_MAY_I_ENCRYPT = bytes.fromhex("00000008 04d2162f")
+"""The protocol's SSLRequest: a server answers it with a letter, before it asks who we are."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +26,16 @@ class Postmaster:
     status: str
     """``starting``, ``ready``, ``stopping``; empty in its first instant."""
 
-    @property
-    def is_ready(self) -> bool:
-        return self.status == "ready"
+    def takes_connections(self) -> bool:
+        """Whether it is up. Asked for real: a server that has just been killed still looks alive."""
+        if self.status != "ready":
+            return False
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), _ANSWER_S) as asking:
+                asking.sendall(_MAY_I_ENCRYPT)
+                return asking.recv(1) != b""
+        except OSError:
+            return False
 
     def work_done(self) -> float:
         """CPU seconds used by the server and its children: grows while it gets anywhere."""

@@ -119,7 +119,7 @@ class EmbeddedPostgres:
     def is_running(self) -> bool:
         """Whether the server takes connections."""
         found = self._postmaster()
-        return found is not None and found.is_ready
+        return found is not None and found.takes_connections()
 
     def url(self, database: str = DATABASE) -> URL:
         """The way in over 127.0.0.1, for any tool. Raises WarehouseError when not running."""
@@ -137,7 +137,7 @@ class EmbeddedPostgres:
 
     def _running(self) -> Postmaster:
         found = self._postmaster()
-        if found is None or not found.is_ready:
+        if found is None or found.status != "ready":
             raise WarehouseError(f"Postgres is not running in {self.folder}")
         return found
 
@@ -160,16 +160,17 @@ class EmbeddedPostgres:
             yield
 
     def _start(self, account: Account) -> None:
-        found = self._postmaster()
-        if found is not None and found.status == "stopping":
-            self._wait_gone(found, STOP_S)
-            found = self._postmaster()
-        if found is None:
-            if not self._data.exists():
-                self._initialise(account)
-            self._check_version()
-            self._launch(account)
-        self._wait_ready()
+        if self._wait_ready():
+            return
+        if not self._data.exists():
+            self._initialise(account)
+        self._check_version()
+        start_of_log = self._turn_log()
+        self._launch(account)
+        if not self._wait_ready():
+            raise WarehouseError(
+                f"Postgres in {self.folder} ended while starting. {_last_lines(self._log, start_of_log)}"
+            )
 
     def _initialise(self, account: Account) -> None:
         """Make the cluster beside its place and move it there whole: no half-made one is ever used."""
@@ -184,10 +185,13 @@ class EmbeddedPostgres:
             *("initdb", f"--pgdata={new}", f"--username={ROLE}", f"--pwfile={password}"),
             *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"),
             *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+            *(["--no-sync"] if self._options.get("fsync") == "off" else []),
         )
         self._run(
             account,
-            *("postgres", "--single", "-D", str(new), "-c", "exit_on_error=on", "postgres"),
+            *("postgres", "--single", "-D", str(new), "-c", "exit_on_error=on"),
+            *(word for name, value in self._options.items() for word in ("-c", f"{name}={value}")),
+            "postgres",
             stdin=f"CREATE DATABASE {DATABASE}\n",
         )
         new.rename(self._data)
@@ -205,7 +209,7 @@ class EmbeddedPostgres:
         self._forget_last_run()
         for tries_left in (2, 1, 0):
             self._configure(account)
-            start_of_log = self._turn_log()
+            start_of_log = self._log_size()
             started = self._run(
                 account,
                 *("pg_ctl", "start", "-w", "-t", str(_PG_CTL_S), "-D", str(self._data), "-l", str(self._log)),
@@ -284,34 +288,27 @@ class EmbeddedPostgres:
 
     def _turn_log(self) -> int:
         """Put a long log aside; returns where the next line will begin."""
-        try:
-            size = self._log.stat().st_size
-        except FileNotFoundError:
-            return 0
-        if size < _LOG_KEPT_BYTES:
-            return size
-        self._log.rename(self.folder / "log.old")
-        return 0
+        if self._log_size() > _LOG_KEPT_BYTES:
+            self._log.rename(self.folder / "log.old")
+        return self._log_size()
 
-    def _wait_ready(self) -> None:
-        start_of_log = max(0, self._log_size() - 4_000)
+    def _wait_ready(self) -> bool:
+        """Wait until the server takes connections; False when there is none, or not any more."""
         last: object = None
         silent_since = time.monotonic()
         while True:
             found = self._postmaster()
             if found is None:
-                raise WarehouseError(
-                    f"Postgres in {self.folder} ended while starting. {_last_lines(self._log, start_of_log)}"
-                )
-            if found.is_ready:
-                return
+                return False
+            if found.takes_connections():
+                return True
             progress = (self._log_size(), found.work_done())
             if progress != last:
                 last, silent_since = progress, time.monotonic()
             elif time.monotonic() - silent_since > SILENCE_S:
                 raise WarehouseError(
                     f"Postgres in {self.folder} is starting, but has done nothing for {SILENCE_S:.0f} s. "
-                    + _last_lines(self._log, start_of_log)
+                    + _last_lines(self._log, max(0, self._log_size() - 4_000))
                 )
             time.sleep(_POLL_S)
 

@@ -18,7 +18,6 @@ import pytest
 from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
-from tests.waiting import eventually_sync
 from warehouse import server as server_module
 from warehouse.connect import conninfo
 from warehouse.programs import program
@@ -39,11 +38,24 @@ print(server.url().render_as_string(hide_password=False))
 """
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server that has run once."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("stopped") / "postgres", FAST)
+    server.start()
+    server.stop()
+    return server.folder
+
+
 @pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[MakeServer]:
+def make_server(tmp_path: Path, stopped: Path) -> Iterator[MakeServer]:
+    """Make a server to start; ``new`` ones have no folder yet, others a copy of ``stopped``."""
     made = []
 
-    def make(folder: Path = tmp_path / "postgres", **options: str) -> EmbeddedPostgres:
+    def make(folder: Path = tmp_path / "postgres", *, new: bool = False, **options: str) -> EmbeddedPostgres:
+        if not new:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-a", str(stopped), str(folder)], check=True)
         made.append(EmbeddedPostgres(folder, FAST | options))
         return made[-1]
 
@@ -64,9 +76,7 @@ def pid_of(server: EmbeddedPostgres) -> int:
 
 def kill(server: EmbeddedPostgres) -> None:
     """Kill the postmaster as the kernel would for want of memory: none of its files are cleaned up."""
-    process = psutil.Process(pid_of(server))
-    process.kill()
-    eventually_sync(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    psutil.Process(pid_of(server)).kill()
 
 
 def run_in_own_session(folder: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
@@ -140,7 +150,6 @@ def test_finds_another_port_when_its_own_is_taken_in_the_last_moment(
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         server = make_server()
-        server.folder.mkdir(mode=0o700)
         (server.folder / "port").write_text(str(taken))
         # As if the other program had come between the look and the start.
         monkeypatch.setattr(server_module, "_is_free", lambda port: True)
@@ -170,7 +179,7 @@ def test_refuses_a_path_that_a_shell_would_read_otherwise(tmp_path: Path) -> Non
 
 
 def test_two_processes_at_once_share_one_server(make_server: MakeServer) -> None:
-    server = make_server()
+    server = make_server(new=True)
     started = [
         subprocess.Popen(
             [sys.executable, "-c", START, str(server.folder)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
@@ -277,7 +286,7 @@ def test_a_damaged_pid_file_does_not_matter(make_server: MakeServer, left: str) 
 
 
 def test_an_interrupted_first_start_is_begun_anew(make_server: MakeServer) -> None:
-    server = make_server()
+    server = make_server(new=True)
     half = server.folder / "data.new" / "base"
     half.mkdir(parents=True)
     (server.folder / "password").write_text("old\n")
@@ -294,8 +303,6 @@ def test_a_failed_start_shows_the_end_of_the_log(make_server: MakeServer) -> Non
 
 def test_a_folder_of_another_version_is_named(make_server: MakeServer) -> None:
     server = make_server()
-    server.start()
-    server.stop()
     (server.folder / "data" / "PG_VERSION").write_text("17\n")
     with pytest.raises(WarehouseError, match="made by PostgreSQL 17 and this is 18"):
         server.start()
@@ -306,8 +313,6 @@ def test_waits_for_recovery_as_long_as_it_works(
 ) -> None:
     """Recovery is made to take seconds by an archive that answers late."""
     server = make_server(restore_command="sleep 1; false")
-    server.start()
-    server.stop()
     (server.folder / "data" / "recovery.signal").touch()
     os.chown(server.folder / "data" / "recovery.signal", server.folder.stat().st_uid, -1)
     monkeypatch.setattr(server_module, "_PG_CTL_S", 1)
@@ -350,7 +355,7 @@ def test_runs_below_a_closed_folder_of_root(tmp_path: Path, monkeypatch: pytest.
 
 @root_only
 def test_root_starts_the_server_of_another_user_as_them(make_server: MakeServer) -> None:
-    server = make_server()
+    server = make_server(new=True)
     server.folder.mkdir()
     os.chown(server.folder, 1, 1)
     server.start()
@@ -363,7 +368,7 @@ def test_runs_as_a_normal_user(make_server: MakeServer) -> None:
     folder = Path("/tmp") / f"coinwatch-test-{os.getpid()}"  # noqa: S108 (where another user may go)
     folder.mkdir()
     os.chown(folder, 65_534, 65_534)
-    server = make_server(folder / "postgres")
+    server = make_server(folder / "postgres", new=True)
     as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     can_run = subprocess.run(
         [*as_nobody, sys.executable, "-c", ""], cwd="/", check=False, capture_output=True
@@ -383,7 +388,6 @@ def test_runs_as_a_normal_user(make_server: MakeServer) -> None:
 @root_only
 def test_a_folder_of_root_is_refused_to_others_in_a_clear_line(make_server: MakeServer) -> None:
     server = make_server()
-    server.start()
     os.chmod(server.folder.parent, 0o755)  # noqa: S103
     done = run_in_own_session(server.folder, "setpriv", "--reuid=1", "--regid=1", "--clear-groups")
     assert done.returncode != 0
