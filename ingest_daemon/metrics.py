@@ -30,7 +30,9 @@ class Metrics:
         self.skipped = self._counter("frames_skipped", "Frames that carry no trade.", "exchange", "kind")
         self.bad_frames = self._counter("frames_bad", "Frames that could not be read.", "exchange")
         self.rejected = self._counter("markets_rejected", "Markets an exchange refused.", "exchange")
-        self.reconnects = self._counter("reconnects", "Connections that ended.", "exchange")
+        self.reconnects = self._counter(
+            "reconnects", "Connections that ended or could not be made.", "exchange"
+        )
         self.connections = Gauge(
             "coinwatch_ingest_connections", "Open sockets.", ["exchange"], registry=self.registry
         )
