@@ -120,6 +120,10 @@ class Simulator:
         """The simulated market with this canonical name, such as ``binance:BTC-USDT``."""
         return next(sim for market, sim in self.markets.items() if str(market) == name)
 
+    def open_sockets(self, exchange: str | None = None) -> int:
+        """How many websockets are open now."""
+        return sum(exchange in (None, client.exchange) for client in self._clients)
+
     def drop_sockets(self, exchange: str | None = None) -> int:
         """Cut every websocket (of ``exchange``) without a goodbye; returns how many."""
         cut = [client for client in self._clients if exchange in (None, client.exchange)]
