@@ -54,9 +54,6 @@ class Rule(NewRule, frozen=True, kw_only=True):
     created_at_us: int
     fired_at_us: int | None = None
 
-    def watches(self, exchange: str) -> bool:
-        return self.exchange is None or self.exchange == exchange
-
     def message_for(self, exchange: str, price: float) -> str:
         """What the subscriber reads when a trade on ``exchange`` at ``price`` fires this rule."""
         if self.message is not None:

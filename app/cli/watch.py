@@ -55,17 +55,22 @@ async def _watch(
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     with suppress(asyncio.CancelledError):
         async with AlertClient(url) as client:
+            asked: list[Watch] = []
             if above is not None:
-                _say_watching(console, await client.watch(symbol, above=above))
+                asked.append(await client.watch(symbol, above=above))
             if below is not None:
-                _say_watching(console, await client.watch(symbol, below=below))
+                asked.append(await client.watch(symbol, below=below))
+            for one in asked:
+                _say_watching(console, one)
             console.print("[dim]Ctrl-C ends[/dim]")
+            told = 0
             async for alert in client:
                 if as_json:
                     print(_as_json(alert), flush=True)  # noqa: T201
                 else:
                     console.print(_as_text(alert))
-                if once or not client.watches:
+                told += 1
+                if once or told == len(asked):
                     return
 
 

@@ -86,7 +86,7 @@ class Endpoint:
 
     @asynccontextmanager
     async def client(self, query: str = "") -> AsyncIterator[Client]:
-        async with connect(self.url + query) as socket:
+        async with connect(self.url + query, close_timeout=1) as socket:
             yield Client(socket)
 
 

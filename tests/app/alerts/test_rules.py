@@ -76,7 +76,7 @@ def test_each_rule_fires_with_the_first_trade_that_meets_it(rules: list[Rule], t
             t.trade_id
             for t in trades
             if t.market.symbol == one.symbol
-            and one.watches(t.market.exchange)
+            and one.exchange in (None, t.market.exchange)
             and one.condition.met_by(t.price)
         )
         if (first := next(met, None)) is not None:
