@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     simulator_ws_port: Port = Field(9200, description="Simulator: websocket stand-ins.")
     simulator_rest_port: Port = Field(9201, description="Simulator: REST stand-ins.")
     simulator_trades_per_s: float = Field(
-        20.0, gt=0, le=20_000, description="Simulator: trades a second over all its markets."
+        50.0, gt=0, le=20_000, description="Simulator: trades a second over all its markets."
     )
     markets: Markets = Field(
         DEFAULT_MARKETS,

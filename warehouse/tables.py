@@ -73,7 +73,12 @@ ticks = Table(
         server_default=text("pg_current_xact_id()::text::bigint"),
         comment="the transaction that stored the row",
     ),
-    Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
+    Column(
+        "market_id",
+        Integer,
+        nullable=False,
+        comment="of markets; no foreign key: it halves the speed of COPY",
+    ),
     Column("day", Date, nullable=False, comment="UTC date of ts"),
     Column("taker_buys", Boolean, nullable=False),
     PrimaryKeyConstraint("market_id", "trade_id", "day"),

@@ -6,6 +6,7 @@ import asyncio
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import URL
@@ -59,7 +60,7 @@ def _show_services(console: Console, services: list[ServiceRow]) -> bool:
     if not running:
         console.print("[yellow]No service is running.[/] Start them: coinwatch up")
         return False
-    table = Table("service", "process", "running since (UTC)", "last sign of life", title="Services")
+    table = Table("service", "process", "running since (UTC)", "last sign of life", title="Services", box=SIMPLE)
     for service in running:
         started = service.started_at.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(
@@ -70,9 +71,11 @@ def _show_services(console: Console, services: list[ServiceRow]) -> bool:
 
 
 def _show_streams(console: Console, streams: list[StreamRow]) -> bool:
-    table = Table("market", "state", title="Streams")
+    table = Table(title="Streams", box=SIMPLE)
+    table.add_column("market", no_wrap=True)
+    table.add_column("state", no_wrap=True)
     for column in ("last price", "lag", "stored", "twice", "reconnects"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     table.add_column("last error", overflow="fold")
     well = True
     for stream in streams:

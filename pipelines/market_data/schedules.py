@@ -10,13 +10,14 @@ from coinwatch.intervals import Interval
 from coinwatch.times import now_us
 from pipelines.market_data.jobs import CANDLES_JOB, MARKETS_JOB, run_under_way
 from pipelines.market_data.lacking import first_day, uncovered
-from pipelines.market_data.partitions import closed_window, recent_days, run_for_days
+from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, closed_window, recent_days, run_for_days
 from pipelines.resources import Coinwatch
 
 markets_every_hour = dg.ScheduleDefinition(
     name="markets_every_hour",
     job=MARKETS_JOB,
     cron_schedule="17 * * * *",
+    run_config=PRINT_WARNINGS_ONLY,
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 

@@ -12,7 +12,7 @@ from coinwatch.times import now_us
 from pipelines.market_data.assets import markets
 from pipelines.market_data.jobs import CANDLES_JOB, MARKETS_JOB, ran_within, run_under_way
 from pipelines.market_data.lacking import LATE_US, first_day, uncovered
-from pipelines.market_data.partitions import closed_window, recent_days, run_for_days
+from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, closed_window, recent_days, run_for_days
 from pipelines.resources import Coinwatch
 
 _SCHEDULE_PERIOD = timedelta(minutes=5)
@@ -54,4 +54,4 @@ def _first_lists(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.Skip
     """The first lists of markets, once the candles that people wait for are there."""
     if context.instance.get_latest_materialization_event(markets.key):
         return dg.SkipReason("Every minute of the recent days is covered, or was asked for a moment ago.")
-    return dg.RunRequest(run_key="first lists", job_name=MARKETS_JOB.name)
+    return dg.RunRequest(run_key="first lists", job_name=MARKETS_JOB.name, run_config=PRINT_WARNINGS_ONLY)
