@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from math import isfinite
 
 import msgspec
 
@@ -18,11 +19,15 @@ class Direction(StrEnum):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A trade at ``price`` or beyond it."""
+    """A trade at ``price`` or beyond it. Raises ValueError for a price that no trade can have."""
 
     type: Direction
     price: float
     """In the quote asset; finite and above 0."""
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.price) and self.price > 0):
+            raise ValueError(f"a price is a finite number above 0, not {self.price}")
 
     def met_by(self, price: float) -> bool:
         return price >= self.price if self.type is Direction.ABOVE else price <= self.price

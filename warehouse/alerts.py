@@ -8,11 +8,12 @@ commit to their caller; those for the endpoint are async and take a connection i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy
+import structlog
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
@@ -28,6 +29,8 @@ ALERTS = "alerts"
 
 EVENTS_AT_ONCE = 1_000
 RULES_AT_ONCE = 10_000
+
+log = structlog.get_logger(__name__)
 
 _RULE_COLUMNS = """
     id, client, connection, exchange, base, quote, typed, condition, note, armed, state_no,
@@ -152,13 +155,13 @@ async def armed_rules_of(conn: AsyncConnection, *, client: str | None, connectio
 
 async def armed_rules(conn: AsyncConnection) -> list[Rule]:
     """Every armed rule there is."""
-    return [_read_rule(row) async for row in await conn.execute(_ARMED)]
+    return list(_readable([row async for row in await conn.execute(_ARMED)]))
 
 
 async def rules_by_id(conn: AsyncConnection, ids: Collection[int]) -> dict[int, Rule]:
     """The rules with these ids, as they are now; those that are gone are left out."""
     rows = await (await conn.execute(_BY_ID, (list(ids),))).fetchall()
-    return {rule.id: rule for rule in map(_read_rule, rows)}
+    return {rule.id: rule for rule in _readable(rows)}
 
 
 async def last_event_id(conn: AsyncConnection) -> int:
@@ -218,6 +221,15 @@ def _read_rule(row: Iterable[Any]) -> Rule:
         created_at_us=from_datetime(created_at),
         fired_at_us=_read_moment(fired_at),
     )
+
+
+def _readable(rows: Iterable[Sequence[Any]]) -> Iterator[Rule]:
+    """The rules among ``rows`` that can be understood: one made by other means must not silence the rest."""
+    for row in rows:
+        try:
+            yield _read_rule(row)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("a rule cannot be read and is not watched for", rule_id=row[0], reason=repr(error))
 
 
 def _read_condition(stored: Mapping[str, Any]) -> Condition:

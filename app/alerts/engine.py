@@ -82,7 +82,7 @@ class Engine:
                 await self._look_at([notice for payload in payloads if (notice := _notice(payload))])
             elif channel == ALERT_RULES:
                 await self._learn({int(payload) for payload in payloads if payload.isdecimal()})
-            else:
+            elif payloads[-1].isdecimal():
                 self._marks.came_back(int(payloads[-1]))
 
     async def _learn(self, rule_ids: set[int]) -> None:

@@ -95,12 +95,12 @@ class AlertClient:
         Give one of ``above`` and ``below``. Raises CommandRefused, or EndpointUnreachable when the
         connection is away or goes away.
         """
-        if (above is None) == (below is None):
-            raise ValueError("give one of above and below")
-        if above is not None:
+        if above is not None and below is None:
             watch = Watch(symbol, Direction.ABOVE, above, note)
+        elif below is not None and above is None:
+            watch = Watch(symbol, Direction.BELOW, below, note)
         else:
-            watch = Watch(symbol, Direction.BELOW, below or 0.0, note)
+            raise ValueError("give one of above and below")
         await self._ask(_command(watch), watch)
         return watch
 

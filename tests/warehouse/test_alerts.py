@@ -259,6 +259,16 @@ async def test_the_trades_of_one_commit_and_no_other(database: URL, conn: AsyncC
     assert found == sorted(sent, key=lambda one: one.ts_us)
 
 
+async def test_a_rule_that_cannot_be_read_does_not_silence_the_rest(conn: AsyncConnection) -> None:
+    rules = [await alerts.add_rule(conn, new_rule()) for _ in range(5)]
+    for rule, condition in zip(
+        rules, ("{}", '{"type":"near","price":1}', "[]", '{"type":"above","price":-1}'), strict=False
+    ):
+        await conn.execute("update alert_rules set condition = %s::jsonb where id = %s", (condition, rule.id))
+    assert await alerts.armed_rules(conn) == rules[4:]
+    assert await alerts.rules_by_id(conn, [rule.id for rule in rules]) == {rules[4].id: rules[4]}
+
+
 def test_a_rule_cannot_have_two_owners_or_none(page: sqlalchemy.Connection) -> None:
     for client, connection in (("bot", "here/1"), (None, None)):
         with pytest.raises(sqlalchemy.exc.IntegrityError):

@@ -8,10 +8,12 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 from sqlalchemy import URL
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -25,6 +27,15 @@ from warehouse.markets import ensure_markets
 from warehouse.ticks import TickWriter
 
 MARKETS = ("binance:BTC-USDT", "kraken:BTC-USDT", "binance:BTC-USDC", "coinbase:ETH-USD")
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "alert-protocol.md").read_text()
+SCHEMA = json.loads(PAGE.split("```json\n")[1].split("```")[0])
+
+
+def check(name: str, frame: object) -> None:
+    """Hold ``frame`` against the schema on the protocol's page."""
+    Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{name}"}).validate(frame)
 
 
 class Exchange:
@@ -58,6 +69,7 @@ class Client:
     async def read(self, timeout_s: float = 5) -> dict[str, Any]:
         async with asyncio.timeout(timeout_s):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
+        check("frame", frame)
         return frame
 
     async def nothing_more(self) -> None:

@@ -165,20 +165,28 @@ async def test_a_rule_made_while_no_endpoint_ran_is_not_fired_by_older_trades(
 
 
 async def test_postgres_away_is_said_and_the_connection_stays_open(
-    endpoint: Endpoint, exchange: Exchange, database: URL
+    endpoint: Endpoint, exchange: Exchange, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database refuses connections for a while; the endpoint comes back by itself."""
+    monkeypatch.setattr("app.alerts.endpoint.BEAT_S", 0.2)  # unhealthy after 2 s, not 10
     async with endpoint.client() as client:
         await client.ask(cmd="watch", symbol="btcusdt", price=100)
         with psycopg.connect(conninfo(database.set(database="postgres")), autocommit=True) as conn:
             allow(conn, database, False)
             await asyncio.to_thread(end_connections_of_endpoints_from, conn, database)
             await exchange.trade("binance:BTC-USDT", 101.0)
+            await eventually(lambda: says_it_is_away(endpoint))
             answer = await client.ask(cmd="list", id=4)
             assert (answer["code"], answer["id"]) == ("try_again", 4)
             allow(conn, database, True)
         assert (await client.read())["price"] == 101.0
         assert (await client.ask(cmd="list"))["rules"] == []
+    await eventually(endpoint.healthy)
+
+
+async def says_it_is_away(endpoint: Endpoint) -> bool:
+    health = await endpoint.get("/healthz")
+    return health.status_code == 503 and "not hearing from Postgres" in health.json()["reason"]
 
 
 async def not_answering(endpoint: Endpoint) -> bool:
