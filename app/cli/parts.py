@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
+import grpc
 import httpx
 import psycopg
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from app.cli.supervisor import Part
 from coinwatch.errors import CoinwatchError
@@ -18,6 +23,9 @@ from warehouse.dagster import DAGSTER_DATABASE, daemon_beats
 
 PROJECT = Path(__file__).resolve().parents[2]
 """Where ``dagster.yaml`` and ``workspace.yaml`` are: the folder Dagster takes as its home."""
+
+LOCATION = "coinwatch"
+"""Dagster's name for where the definitions come from, the same as in ``workspace.yaml``."""
 
 HEALTH_TIMEOUT_S = 2.0
 DEMO_RATE_LIMIT_SCALE = 20.0
@@ -58,11 +66,20 @@ def ports(settings: Settings, *, demo: bool) -> Mapping[str, int]:
 
 
 def waves(settings: Settings, *, demo: bool) -> list[list[Part]]:
-    """Every part, in the order they start: the simulator first, where there is one."""
+    """Every part, in the order they start: first those that others ask on starting."""
     here = f"http://{settings.host}"
     bin_dir = Path(sys.executable).parent
     coinwatch = str(bin_dir / "coinwatch")
-    workspace = ("-w", str(PROJECT / "workspace.yaml"))
+    code_port = free_port(settings.host)
+    workspace = ("-w", str(_workspace(settings, code_port)))
+    pipelines = Part(
+        name="pipelines",
+        command=(
+            *(str(bin_dir / "dagster"), "api", "grpc", "-m", "pipelines.definitions"),
+            *("-h", settings.host, "-p", str(code_port), "--log-level", "warning"),
+        ),
+        healthy=_grpc_answers(settings.host, code_port),
+    )
     simulator = Part(
         name="simulator",
         command=(coinwatch, "simulate"),
@@ -96,7 +113,7 @@ def waves(settings: Settings, *, demo: bool) -> list[list[Part]]:
             command=(
                 *(str(bin_dir / "dagster-webserver"), *workspace),
                 *("-h", settings.host, "-p", str(settings.dagster_port)),
-                *("--dagster-log-level", "warning", "--code-server-log-level", "warning"),
+                *("--dagster-log-level", "warning"),
             ),
             healthy=_answers(f"{here}:{settings.dagster_port}/server_info"),
             url=f"{here}:{settings.dagster_port}",
@@ -105,12 +122,46 @@ def waves(settings: Settings, *, demo: bool) -> list[list[Part]]:
             name="scheduler",
             command=(
                 *(str(bin_dir / "dagster-daemon"), "run", *workspace),
-                *("--log-level", "warning", "--code-server-log-level", "warning"),
+                *("--log-level", "warning"),
             ),
             healthy=_dagster_daemon_beats(settings),
         ),
     ]
-    return [[simulator], services] if demo else [services]
+    return [[simulator, pipelines] if demo else [pipelines], services]
+
+
+def free_port(host: str) -> int:
+    """A port nobody listens on now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _workspace(settings: Settings, code_port: int) -> Path:
+    """One code server for Dagster's webserver and daemon, in a workspace file in the data folder.
+
+    By the project's own ``workspace.yaml`` each starts a server of its own, and the daemon starts
+    another every minute.
+    """
+    server = {"host": settings.host, "port": code_port, "location_name": LOCATION}
+    path = settings.data_dir / "dagster" / "workspace.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML too
+    return path
+
+
+def _grpc_answers(host: str, port: int) -> Callable[[], Awaitable[bool]]:
+    async def healthy() -> bool:
+        async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
+            try:
+                answer = await HealthStub(channel).Check(
+                    HealthCheckRequest(service="DagsterApi"), timeout=HEALTH_TIMEOUT_S
+                )
+            except grpc.RpcError:
+                return False
+            return bool(answer.status == HealthCheckResponse.SERVING)
+
+    return healthy
 
 
 def _answers(url: str) -> Callable[[], Awaitable[bool]]:
