@@ -84,6 +84,10 @@ class Feed:
         lane.clients.setdefault(channel, []).append(client)
         return lane.last_id
 
+    def last_id(self, market: SimMarket) -> int:
+        """The id of the last trade past, of a market that someone has joined."""
+        return self._lanes[market].last_id
+
     def leave(self, client: Client, channel: str, market: SimMarket) -> None:
         lane = self._lanes[market]
         lane.clients[channel].remove(client)
@@ -110,7 +114,7 @@ class Feed:
                 await self._until_next()
 
     def _send(self, lane: _Lane, moment_us: int) -> None:
-        if lane.ready_until * MINUTE_US <= moment_us:  # the loop was held up for half a minute
+        while lane.ready_until * MINUTE_US <= moment_us:  # the loop was held up for half a minute
             lane.add(lane.prepare())
         trades = lane.due(moment_us)
         if not trades:
@@ -118,8 +122,7 @@ class Feed:
         self.sent += len(trades)
         self.lag_us = max(self.lag_us, moment_us - trades[0].ts_us)
         for channel, clients in lane.clients.items():
-            payloads = lane.venue.frames(channel, lane.market, trades, moment_us)
-            frames = b"".join(map(text_frame, payloads))
+            frames = b"".join(map(text_frame, lane.venue.frames(channel, lane.market, trades, moment_us)))
             for client in clients:
                 client.write(frames)
 

@@ -26,6 +26,8 @@ from simulator.truth import (
 _PIECE: Final = 120
 """Minutes that are computed and remembered together."""
 _DAY_MINUTES: Final = DAY_US // MINUTE_US
+_LATEST_US: Final = 4_102_444_800_000_000
+"""1 January 2100; whoever asks for a time beyond it gets the trades before it."""
 _FIELDS = MinuteCandles.__struct_fields__
 
 
@@ -99,6 +101,7 @@ class History:
 
     def last_id(self, market: SimMarket, now_us: int) -> int:
         """The id of the newest trade at or before ``now_us``, 0 when there is none."""
+        now_us = min(max(now_us, 0), _LATEST_US)
         minute = now_us // MINUTE_US
         so_far = np.searchsorted(trades_in_minute(market, minute).ts_us, now_us, side="right")
         return trades_before(market, minute) + int(so_far)

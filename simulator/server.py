@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from http import HTTPStatus
 from types import TracebackType
@@ -32,6 +33,8 @@ from simulator.wire import Client
 PING_EVERY_S: Final = 20.0
 PONG_WITHIN_S: Final = 60.0
 LARGEST_REQUEST: Final = 1 << 16
+REST_THREADS: Final = 2
+"""Few, so that answering REST does not hold up the stream."""
 VENUES: Final[tuple[type[Venue], ...]] = (Binance, Coinbase, Kraken)
 
 
@@ -64,6 +67,7 @@ class Simulator:
         self._clients: dict[Client, Session] = {}
         self._silent: set[str] = set()
         self._rest_faults: dict[str, RestFault] = {}
+        self._workers = ThreadPoolExecutor(REST_THREADS, "rest")
         self._stack = AsyncExitStack()
         self._work: list[asyncio.Task[None]] = []
 
@@ -85,6 +89,7 @@ class Simulator:
                     close_timeout=1,
                 )
             )
+            stack.callback(self._workers.shutdown, wait=False, cancel_futures=True)
             await stack.enter_async_context(serve_http(self._rest, rest_socket))
             self._work = [asyncio.create_task(self.feed.run()), asyncio.create_task(self._beat())]
             stack.push_async_callback(_end, self._work)
@@ -222,7 +227,8 @@ class Simulator:
         if method != "GET":
             return Answer(b'{"message":"Method Not Allowed"}', 405)
         try:
-            return await asyncio.to_thread(venue.rest, path, params, now_us())
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._workers, venue.rest, path, params, now_us())
         except Refused as refused:
             return refused.answer
 
@@ -238,6 +244,9 @@ class _Joined:
 
     def leave(self, channel: str, market: SimMarket) -> None:
         self._feed.leave(self._client, channel, market)
+
+    def last_id(self, market: SimMarket) -> int:
+        return self._feed.last_id(market)
 
 
 async def _end(work: Sequence[asyncio.Task[None]]) -> None:

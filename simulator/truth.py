@@ -52,8 +52,8 @@ _BLOCK_LEVELS = 5
 _BLOCK = 1 << _BLOCK_LEVELS
 """Minutes whose number of trades is known in closed form; inside, hashed splits share it out."""
 _BLOCKS_A_DAY = _DAY_MINUTES // _BLOCK
-_DAILY_SWING = 0.2
-_SPLIT_SWING = 0.18
+_DAILY_SWING = 0.1
+_SPLIT_SWING = 0.12
 
 _EXPONENTIAL: Final[Ints] = np.rint(
     -np.log1p(-(np.arange(1 << TABLE_BITS) + 0.5) / (1 << TABLE_BITS)) * 65_536
@@ -248,22 +248,24 @@ def _make(market: SimMarket, first: int, count: int) -> _Made:
     starts = edges[:-1] - edges[0]
     trade_id = np.arange(edges[0] + 1, edges[-1] + 1)
     hashed = words(market.seed, trade_id)
-    row = np.repeat(np.arange(count), counts)
+    traded = np.flatnonzero(counts)
+    minutes = first + traded
+    row = np.repeat(np.arange(len(traded)), counts[traded])
 
     # One order may fill several trades: those share its time and side and walk the price on.
     opens = bits(hashed, 12, 4) >= _SAME_ORDER_OF_16
-    opens[starts[counts > 0]] = True
+    opens[starts[traded]] = True
     position = np.arange(len(trade_id))
     order = np.maximum.accumulate(np.where(opens, position, 0))
 
     place = _places(hashed, opens, counts, starts)  # in (0, 1) of the minute
     step_us = market.time_step_us
     in_minute_us = (place * (MINUTE_US // step_us)).astype(np.int64) * step_us
-    ts_us = (first + row) * MINUTE_US + in_minute_us
+    ts_us = minutes[row] * MINUTE_US + in_minute_us
 
     buys = bits(hashed, 40, 1)[order].astype(bool)
     towards = np.where(buys, 1.0, -1.0)
-    reference = _reference(market, first, count, row, place)
+    reference = _reference(market, minutes, row, place)
     half_spread = max(_HALF_SPREAD, market.price_step / market.start_price / 2)
     noise = NORMAL[bits(hashed, 41)][order] * 0.3
     walked = (position - order) * 0.25
@@ -295,19 +297,20 @@ def _places(
     return place
 
 
-def _reference(market: SimMarket, first: int, count: int, row: Ints, place: Floats) -> Floats:
-    """The market's fair price at each trade."""
+def _reference(market: SimMarket, minutes: Ints, row: Ints, place: Floats) -> Floats:
+    """The market's fair price at each trade, which is in minute ``minutes[row]``, at ``place`` of it."""
     base, quote = market.market.symbol.base, market.market.symbol.quote
     yearly_volatility = BASES[base].volatility
-    minutes = np.arange(first, first + count + 1)
-    edges = log_price(base, yearly_volatility, minutes) + drift(str(market.market), 0.0002, minutes)
+    edges = np.union1d(minutes, minutes + 1)
+    height = log_price(base, yearly_volatility, edges) + drift(str(market.market), 0.0002, edges)
     if quote == "EUR":
-        edges = edges - log_price(quote, 0.07, minutes)
+        height = height - log_price(quote, 0.07, edges)
     elif quote != "USD":
-        edges = edges - drift(quote, 0.0003, minutes)
+        height = height - drift(quote, 0.0003, edges)
+    start = np.searchsorted(edges, minutes)
     line = np.arange(GRID + 1) / GRID
-    path = edges[:-1, None] * (1.0 - line) + edges[1:, None] * line
-    grid = np.exp(path + within_minutes(base, yearly_volatility, minutes[:-1])).ravel()
+    path = height[start, None] * (1.0 - line) + height[start + 1, None] * line
+    grid = np.exp(path + within_minutes(base, yearly_volatility, minutes)).ravel()
     at = place * GRID
     left = at.astype(np.int64)
     point = row * (GRID + 1) + left

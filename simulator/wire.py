@@ -39,9 +39,10 @@ class Client:
 
     def write(self, frames: bytes) -> None:
         """Write ready frames; cuts the connection when the client is too slow."""
-        if not frames or self.exchange in self._silent or self._connection.state is not State.OPEN:
-            return
         transport = self._connection.transport
+        gone = self._connection.state is not State.OPEN or transport.is_closing()
+        if not frames or gone or self.exchange in self._silent:
+            return
         transport.write(frames)
         self.written_s = time.monotonic()
         if transport.get_write_buffer_size() > MOST_UNSENT_BYTES:

@@ -52,6 +52,9 @@ class Stream(Protocol):
 
     def leave(self, channel: str, market: SimMarket) -> None: ...
 
+    def last_id(self, market: SimMarket) -> int:
+        """The id of the last trade past, of a market that was joined."""
+
 
 class Session(ABC):
     """One websocket connection: reads the client's frames, keeps its subscriptions."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
+from coinwatch.records import Market
 from coinwatch.times import MINUTE_US, SECOND_US
 from simulator.exchanges.base import (
     Answer,
@@ -21,6 +23,7 @@ from simulator.exchanges.base import (
     table,
     whole,
 )
+from simulator.history import History
 from simulator.markets import SimMarket
 
 _INTERVAL_MINUTES = {
@@ -39,6 +42,12 @@ _MAX_LIMIT, _DEFAULT_LIMIT = 1_000, 500
 
 class Binance(Venue):
     name: ClassVar[str] = "binance"
+
+    def __init__(self, markets: Mapping[Market, SimMarket], history: History) -> None:
+        super().__init__(markets, history)
+        self._lock = threading.Lock()
+        self._used = (0, 0)
+        """A minute and the request weight used in it."""
 
     def native(self, market: SimMarket) -> str:
         """``BTCUSDT``"""
@@ -67,9 +76,16 @@ class Binance(Venue):
         if version != "v3" or name not in _REST:
             raise Refused(Answer(b"<html><body><h2>404 Not found</h2></body></html>", 404))
         body: bytes = _REST[name](self, params, now_us)
-        weight = str(_WEIGHTS.get(name, 1))
-        headers = {"x-mbx-used-weight": weight, "x-mbx-used-weight-1m": weight}
-        return Answer(body, headers=headers)
+        used = str(self._spend(_WEIGHTS.get(name, 1), now_us))
+        return Answer(body, headers={"x-mbx-used-weight": used, "x-mbx-used-weight-1m": used})
+
+    def _spend(self, weight: int, now_us: int) -> int:
+        """The weight used in this minute so far. The limit is not enforced: faults are asked for."""
+        minute = now_us // MINUTE_US
+        with self._lock:
+            used = self._used[1] if self._used[0] == minute else 0
+            self._used = (minute, used + weight)
+            return used + weight
 
     def _market(self, params: Mapping[str, str]) -> SimMarket:
         symbol = _mandatory(params, "symbol")

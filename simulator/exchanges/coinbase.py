@@ -43,6 +43,8 @@ class Coinbase(Venue):
         return _CoinbaseSession(self, stream) if path in ("", "/") else None
 
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
+        if channel == "heartbeat":  # joined only to know the last trade
+            return []
         if channel == "ticker":
             return [self.ticker(market, trades[-1])]
         return [self.match("match", market, trade) for trade in trades]
@@ -170,10 +172,15 @@ class Coinbase(Venue):
         return encode({**priced, "volume": f"{volume:.8f}"})
 
 
+class _Channel(msgspec.Struct):
+    name: str
+    product_ids: list[str] = []
+
+
 class _Request(msgspec.Struct):
     type: str
     product_ids: list[str] = []
-    channels: list[str | dict[str, Any]] = []
+    channels: list[str | _Channel] = []
 
 
 class _CoinbaseSession(Session):
@@ -209,9 +216,7 @@ class _CoinbaseSession(Session):
 
     def heartbeats(self, now_us: int, *, idle: bool) -> list[bytes]:
         return [
-            self._venue.heartbeat(
-                native, self._venue.history.last_id(self._venue.markets[native], now_us), now_us
-            )
+            self._venue.heartbeat(native, self.stream.last_id(self._venue.markets[native]), now_us)
             for native in self._products.get("heartbeat", ())
         ]
 
@@ -222,10 +227,10 @@ class _CoinbaseSession(Session):
             if native in known:
                 continue
             known[native] = None
-            if channel == "heartbeat":
-                continue
             market = self._venue.markets[native]
             last_id = self.stream.join(channel, market)
+            if channel == "heartbeat":
+                continue
             for trade in rows(self._venue.history.last_trades(market, 1, last_id)):
                 if channel == "matches":
                     frames.append(self._venue.match("last_match", market, trade))
@@ -238,8 +243,7 @@ class _CoinbaseSession(Session):
         for native in products or list(known):
             if native in known:
                 del known[native]
-                if channel != "heartbeat":
-                    self.stream.leave(channel, self._venue.markets[native])
+                self.stream.leave(channel, self._venue.markets[native])
         if not known:
             self._products.pop(channel, None)
 
@@ -250,10 +254,10 @@ class _CoinbaseSession(Session):
         return encode({"type": "subscriptions", "channels": channels})
 
 
-def _channel(request: _Request, channel: str | dict[str, Any]) -> tuple[str, list[str]]:
+def _channel(request: _Request, channel: str | _Channel) -> tuple[str, list[str]]:
     if isinstance(channel, str):
         return channel, request.product_ids
-    return str(channel.get("name")), channel.get("product_ids") or request.product_ids
+    return channel.name, channel.product_ids or request.product_ids
 
 
 def _order_ids(market: SimMarket, trade_id: int) -> tuple[str, str]:

@@ -42,6 +42,9 @@ class Here:
     def leave(self, channel: str, market: SimMarket) -> None:
         self.joined.remove((channel, str(market.market)))
 
+    def last_id(self, market: SimMarket) -> int:
+        return 5
+
 
 def ask(venue: Venue, path: str, **params: object) -> Any:
     return json.loads(full(venue, path, **params).body)
@@ -176,8 +179,12 @@ class TestBinance:
         with pytest.raises(Refused):
             full(BINANCE, "/api/v3/nothing")
 
-    def test_every_answer_tells_the_weight_used(self) -> None:
-        assert full(BINANCE, "/api/v3/ping").headers["x-mbx-used-weight-1m"] == "1"
+    def test_every_answer_tells_the_weight_used_in_its_minute(self) -> None:
+        venue = Binance(MARKETS, HISTORY)
+        full(venue, "/api/v3/klines", symbol="BTCUSDT", interval="1m")
+        assert full(venue, "/api/v3/ping").headers["x-mbx-used-weight-1m"] == "3"
+        later = venue.rest("/api/v3/ping", {}, NOW_US + MINUTE_US)
+        assert later.headers["x-mbx-used-weight-1m"] == "1"
 
     def test_subscriptions(self) -> None:
         session, here = open_session(BINANCE, "/stream", streams="btcusdt@aggTrade/nope@aggTrade")
@@ -242,14 +249,14 @@ class TestCoinbase:
         real = frames(recordings / "coinbase", "ws_matches_ticker_first_half.jsonl", '"subscriptions"')[0]
         assert list(ack) == list(real)
         assert shape(ack["channels"][0]) == shape({**real["channels"][0], "product_ids": ["BTC-USD"]})
-        assert here.joined == [("matches", "coinbase:BTC-USD")]
+        assert here.joined == [("matches", "coinbase:BTC-USD"), ("heartbeat", "coinbase:ETH-USD")]
         beat = json.loads(session.heartbeats(NOW_US, idle=False)[0])
         assert list(beat) == ["type", "sequence", "last_trade_id", "product_id", "time"]
         assert beat["product_id"] == "ETH-USD"
         assert say(session, {"type": "unsubscribe", "product_ids": [], "channels": ["matches"]}) == [
             {"type": "subscriptions", "channels": [{"name": "heartbeat", "product_ids": ["ETH-USD"]}]}
         ]
-        assert here.joined == []
+        assert here.joined == [("heartbeat", "coinbase:ETH-USD")]
 
     def test_wrong_requests_get_an_error_frame(self) -> None:
         session, here = open_session(COINBASE)

@@ -122,7 +122,7 @@ def test_exchanges_and_quotes_agree_within_a_few_basis_points() -> None:
 
 
 def test_prices_move_like_prices() -> None:
-    market = MARKETS[Market.canonical("binance:BTC-USDT")]
+    market = sim_markets(4)[Market.canonical("binance:BTC-USDT")]
     closes = minute_candles(market, NOON, 20_000).close
     moves = np.diff(np.log(closes[closes > 0]))
     a_year = moves.std() * np.sqrt(525_600)
