@@ -46,7 +46,7 @@ def test_settings_and_jobs_named_in_a_page_exist(page: Path) -> None:
 def test_compose_runs_every_part_with_a_health_check() -> None:
     compose = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
     services = compose["services"]
-    parts = {part.name for wave in waves(load_settings(), demo=False) for part in wave}
+    parts = {part.name for wave in waves(load_settings(), 4000, demo=False) for part in wave}
     assert set(services) == parts | {"postgres", "migrate"}
     assert all("healthcheck" in service for name, service in services.items() if name != "migrate")
     known = {f"COINWATCH_{name.upper()}" for name in Settings.model_fields}

@@ -65,13 +65,15 @@ def ports(settings: Settings, *, demo: bool) -> Mapping[str, int]:
     return {f"COINWATCH_{name.upper()}": getattr(settings, name) for name in names}
 
 
-def waves(settings: Settings, *, demo: bool) -> list[list[Part]]:
-    """Every part, in the order they start: first those that others ask on starting."""
+def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]:
+    """Every part, in the order they start: first those that others ask on starting.
+
+    ``code_port`` is for Dagster's code server, which ``write_workspace`` names.
+    """
     here = f"http://{settings.host}"
     bin_dir = Path(sys.executable).parent
     coinwatch = str(bin_dir / "coinwatch")
-    code_port = free_port(settings.host)
-    workspace = ("-w", str(_workspace(settings, code_port)))
+    workspace = ("-w", str(_workspace(settings)))
     pipelines = Part(
         name="pipelines",
         command=(
@@ -137,17 +139,20 @@ def free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def _workspace(settings: Settings, code_port: int) -> Path:
+def write_workspace(settings: Settings, code_port: int) -> None:
     """One code server for Dagster's webserver and daemon, in a workspace file in the data folder.
 
     By the project's own ``workspace.yaml`` each starts a server of its own, and the daemon starts
     another every minute.
     """
     server = {"host": settings.host, "port": code_port, "location_name": LOCATION}
-    path = settings.data_dir / "dagster" / "workspace.yaml"
+    path = _workspace(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML too
-    return path
+
+
+def _workspace(settings: Settings) -> Path:
+    return settings.data_dir / "dagster" / "workspace.yaml"
 
 
 def _grpc_answers(host: str, port: int) -> Callable[[], Awaitable[bool]]:

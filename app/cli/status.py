@@ -60,7 +60,9 @@ def _show_services(console: Console, services: list[ServiceRow]) -> bool:
     if not running:
         console.print("[yellow]No service is running.[/] Start them: coinwatch up")
         return False
-    table = Table("service", "process", "running since (UTC)", "last sign of life", title="Services", box=SIMPLE)
+    table = Table(
+        "service", "process", "running since (UTC)", "last sign of life", title="Services", box=SIMPLE
+    )
     for service in running:
         started = service.started_at.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(

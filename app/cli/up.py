@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.parts import PROJECT, demo_environment, ports, waves
+from app.cli.parts import PROJECT, demo_environment, free_port, ports, waves, write_workspace
 from app.cli.supervisor import Part, Say, Supervisor
 from coinwatch.errors import CoinwatchError, SettingsError
 from coinwatch.settings import Settings, load_settings
@@ -78,7 +78,9 @@ async def _run(settings: Settings, *, demo: bool) -> None:
         await asyncio.to_thread(database_url, settings, DAGSTER_DATABASE)
         revisions = await asyncio.to_thread(upgrade, url)
         say("postgres", f"ready, {len(revisions)} migrations applied" if revisions else "ready")
-        stack = waves(settings, demo=demo)
+        code_port = free_port(settings.host)
+        write_workspace(settings, code_port)
+        stack = waves(settings, code_port, demo=demo)
         environment = {
             **os.environ,
             "DAGSTER_HOME": str(PROJECT),
