@@ -137,10 +137,8 @@ async def _fill(
 def outcome(this: MarketFill) -> str:
     """One line on a market, for the run's log."""
     inserted = sum(piece.stored.inserted for piece in this.pieces)
-    line = f"{this.market}: {len(this.asked)} ranges missing, {inserted} candles stored"
-    if this.errors:
-        line += f"; {len(this.still_missing)} ranges remain: {this.errors[-1]}"
-    return line
+    line = f"{this.market}: {inserted} candles stored; ranges missing before: {len(this.asked)}"
+    return f"{line}, now: {len(this.still_missing)}" + (f"; {this.errors[-1]}" if this.errors else "")
 
 
 class InstrumentLists(msgspec.Struct, frozen=True):
