@@ -135,11 +135,10 @@ class Session:
         try:
             exchange, symbol = await self._resolve(command.typed)
         except UnknownSymbol as error:
-            near = f"{', '.join(error.near)}, or " if error.near else ""
             return Refused(
                 "unknown_symbol",
                 str(error),
-                f"{near}any spelling of a pair that is collected here, like BTC-USDT or binance:BTC-USDT",
+                "any spelling of a pair that is collected here, like BTC-USDT or binance:BTC-USDT",
                 command.id,
             )
         async with self._database.use() as conn:
