@@ -19,8 +19,10 @@ from pipelines.market_data.collect import Fill, collect_candles, collect_instrum
 from pipelines.market_data.report import failure
 from simulator.server import Simulator
 from simulator.truth import candle_in_minute
+from sources.budgets import LocalBudget
 from sources.exchanges import EXCHANGES
-from sources.http import HttpSource, LocalBudget, Patience, exchange_http
+from sources.exchanges.base import RateLimit
+from sources.http import HttpSource, Patience, exchange_http
 from tests.waiting import eventually
 
 Conn = psycopg.AsyncConnection[Any]
@@ -37,15 +39,34 @@ GIVEN = {
 """The optional fields that each venue's candles have over the whole of a day."""
 
 
+class Gate(LocalBudget):
+    """Lets so many requests through, then none."""
+
+    def __init__(self, requests: int) -> None:
+        super().__init__()
+        self.left = requests
+        self.shut = asyncio.Event()
+
+    async def acquire(
+        self, host: str, scope: str, limit: RateLimit, cost: float, reserve: float = 0.0
+    ) -> None:
+        if not self.left:
+            self.shut.set()
+            await asyncio.Event().wait()
+        self.left -= 1
+
+
 @asynccontextmanager
-async def clients_of(simulator: Simulator) -> AsyncIterator[dict[str, HttpSource]]:
+async def clients_of(
+    simulator: Simulator, budget: LocalBudget | None = None
+) -> AsyncIterator[dict[str, HttpSource]]:
     async with AsyncExitStack() as stack:
         yield {
             name: await stack.enter_async_context(
                 exchange_http(
                     exchange,
                     f"{simulator.rest_url}/{name}",
-                    LocalBudget(),
+                    budget or LocalBudget(),
                     scale=1_000,
                     patience=Patience(attempts=2, first_wait_s=0.01),
                 )
@@ -55,9 +76,13 @@ async def clients_of(simulator: Simulator) -> AsyncIterator[dict[str, HttpSource
 
 
 async def collect(
-    conn: Conn, simulator: Simulator, window: Window, markets: Sequence[Market] = MARKETS
+    conn: Conn,
+    simulator: Simulator,
+    window: Window,
+    markets: Sequence[Market] = MARKETS,
+    budget: LocalBudget | None = None,
 ) -> Fill:
-    async with clients_of(simulator) as clients:
+    async with clients_of(simulator, budget) as clients:
         return await collect_candles(conn, clients, markets, Interval.M1, window)
 
 
@@ -164,8 +189,10 @@ async def test_holes_are_refilled_and_nothing_else_is_asked(
 async def test_killed_half_way_it_goes_on_from_there(
     conn: Conn, simulator: Simulator, window: Window
 ) -> None:
-    task = asyncio.create_task(collect(conn, simulator, window))
-    await eventually(lambda: candle_requests(simulator) > 8)
+    gate = Gate(requests=6)
+    task = asyncio.create_task(collect(conn, simulator, window, budget=gate))
+    await asyncio.wait_for(gate.shut.wait(), 10)
+    await eventually(lambda: stored(conn))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -151,20 +151,26 @@ async def test_rest_and_stream_tell_the_same_trades(simulator: Simulator, http: 
 
 
 async def test_many_clients_get_the_same_trades(simulator: Simulator) -> None:
-    async def first_trades(client: ClientConnection) -> list[int]:
-        heard: list[int] = []
-        while len(heard) < 40:
-            frame = json.loads(await asyncio.wait_for(client.recv(), 10))
-            heard += [trade[0] for trade in _binance(frame)]
-        return heard
+    async def listen(client: ClientConnection, heard: list[Heard]) -> None:
+        async for frame in client:
+            heard += _binance(json.loads(frame))
 
-    clients = [await subscribed(simulator, "binance") for _ in range(20)]
-    heard = await asyncio.gather(*map(first_trades, clients))
-    shared = set.intersection(*map(set, heard))
-    assert len(shared) > 5
-    assert all(ids == list(range(ids[0], ids[0] + 40)) for ids in heard)
-    for client in clients:
-        await client.close()
+    heard: list[list[Heard]] = [[] for _ in range(20)]
+    async with asyncio.TaskGroup() as tasks:
+        listeners = []
+        for each in heard:
+            listeners.append(tasks.create_task(listen(await subscribed(simulator, "binance"), each)))
+        await eventually(lambda: all(heard))
+        common = max(each[0][0] for each in heard)
+        await eventually(lambda: all(each[-1][0] >= common + 20 for each in heard))
+        for listener in listeners:
+            listener.cancel()
+    for each in heard:
+        ids = [trade[0] for trade in each]
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+    shared = [[trade for trade in each if common <= trade[0] <= common + 20] for each in heard]
+    assert all(each == shared[0] for each in shared)
+    assert len(shared[0]) == 21
 
 
 async def test_heartbeats_come_each_second(simulator: Simulator) -> None:
