@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 import sqlalchemy
 from psycopg import sql
@@ -81,13 +84,27 @@ def engine(url: URL, *, application_name: str, statement_timeout_s: float = 15) 
     )
 
 
-def unreachable(url: URL, error: Exception) -> WarehouseError:
+@contextmanager
+def reading(url: URL, *, application_name: str) -> Iterator[sqlalchemy.Connection]:
+    """One connection for one look, closed after it. Raises WarehouseError when there is none to be had."""
+    pool = engine(url, application_name=application_name)
+    try:
+        with pool.connect() as connection:
+            yield connection
+    except sqlalchemy.exc.OperationalError as error:
+        raise unreachable(url, error.orig or error) from error
+    finally:
+        pool.dispose()
+
+
+def unreachable(url: URL, error: BaseException) -> WarehouseError:
     """What to raise when connecting to ``url`` failed. Names the place, never the password."""
     host = url.host or url.query.get("host", "localhost")
     port = url.port or url.query.get("port", 5432)
     reason = " ".join(str(error).split())
+    remedy = "" if str(host).startswith("/") else "; start that server, or correct COINWATCH_DATABASE_URL"
     return WarehouseError(
-        f"cannot connect to database {url.database or url.username} on {host} port {port}: {reason}"
+        f"cannot connect to database {url.database or url.username} on {host} port {port}: {reason}{remedy}"
     )
 
 

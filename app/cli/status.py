@@ -19,7 +19,7 @@ from coinwatch.settings import Settings, load_settings
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us
 from coinwatch.windows import Window
 from warehouse.candles import missing
-from warehouse.connect import connect, database_url, embedded, engine
+from warehouse.connect import connect, database_url, embedded, reading
 from warehouse.health import ServiceRow, StreamRow, read_services, read_streams
 from warehouse.markets import markets_by_id
 
@@ -47,7 +47,7 @@ def status(
         )
         raise typer.Exit(1)
     url = database_url(settings)
-    with engine(url, application_name="coinwatch status").connect() as connection:
+    with reading(url, application_name="coinwatch status") as connection:
         services, streams = read_services(connection), read_streams(connection)
     gaps = asyncio.run(_gaps(url, settings))
     well = _show_services(console, services) and _show_streams(console, streams)
