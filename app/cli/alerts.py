@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-
-import sqlalchemy
-import uvloop
-
 from app.alerts.endpoint import serve
+from app.cli.service import run_until_signalled
 from coinwatch import logs
-from coinwatch.settings import Settings, load_settings
+from coinwatch.settings import load_settings
 from warehouse.connect import database_url
 from warehouse.migrate import upgrade
 
@@ -26,18 +20,4 @@ def alerts() -> None:
     logs.configure("alerts", log_format=settings.log_format, level=settings.log_level)
     url = database_url(settings)
     upgrade(url)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, url))
-
-
-async def _serve(settings: Settings, url: sqlalchemy.URL) -> None:
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    await serve(settings, url, stop=stop)
+    run_until_signalled(lambda stop: serve(settings, url, stop=stop))

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 from typing import Annotated
 
-import sqlalchemy
 import typer
-import uvloop
 
+from app.cli.service import run_until_signalled
 from coinwatch import logs
-from coinwatch.settings import Settings, load_settings
+from coinwatch.settings import load_settings
 from ingest_daemon import daemon
 from warehouse.connect import database_url
 from warehouse.migrate import upgrade
@@ -34,18 +30,4 @@ def ingest(
     logs.configure("ingest", log_format=settings.log_format, level=settings.log_level)
     url = database_url(settings)
     upgrade(url)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, url))
-
-
-async def _run(settings: Settings, url: sqlalchemy.URL) -> None:
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    await daemon.run(settings, url, stop=stop)
+    run_until_signalled(lambda stop: daemon.run(settings, url, stop=stop))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from typing import Annotated
 
 import structlog
 import typer
-import uvloop
 
+from app.cli.service import run_until_signalled
 from coinwatch.logs import configure
 from coinwatch.settings import Settings, load_settings
 from simulator.server import Simulator
@@ -30,13 +29,10 @@ def simulate(
     overrides = {} if trades_per_s is None else {"simulator_trades_per_s": trades_per_s}
     settings = load_settings(**overrides)
     configure("simulator", log_format=settings.log_format, level=settings.log_level)
-    uvloop.run(_run(settings))
+    run_until_signalled(lambda stop: _run(settings, stop))
 
 
-async def _run(settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _run(settings: Settings, stop: asyncio.Event) -> None:
     async with Simulator(
         trades_per_s=settings.simulator_trades_per_s,
         ws_port=settings.simulator_ws_port,
