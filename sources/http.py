@@ -27,6 +27,9 @@ _NEVER_BY_PROXY = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 _BLOCKS_S = {429: 5.0, 418: 120.0}
 """How long nobody asks after such a status, when the exchange names no time itself."""
 
+# A failure that passes is no news; one that does not is raised.
+stamina.instrumentation.set_on_retry_hooks([])
+
 
 class Answer(msgspec.Struct, frozen=True):
     """A body, and the exchange's clock when it answered (None when it sent no ``Date``)."""

@@ -76,6 +76,7 @@ def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]
     workspace = ("-w", str(_workspace(settings)))
     pipelines = Part(
         name="pipelines",
+        last_words=False,
         command=(
             *(str(bin_dir / "dagster"), "api", "grpc", "-m", "pipelines.definitions"),
             *("-h", settings.host, "-p", str(code_port), "--log-level", "warning"),
@@ -112,6 +113,7 @@ def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]
         ),
         Part(
             name="dagster",
+            last_words=False,
             command=(
                 *(str(bin_dir / "dagster-webserver"), *workspace),
                 *("-h", settings.host, "-p", str(settings.dagster_port)),
@@ -122,6 +124,7 @@ def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]
         ),
         Part(
             name="scheduler",
+            last_words=False,
             command=(
                 *(str(bin_dir / "dagster-daemon"), "run", *workspace),
                 *("--log-level", "warning"),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import URL
 
@@ -78,7 +79,6 @@ def _show_streams(console: Console, streams: list[StreamRow]) -> bool:
     table.add_column("state", no_wrap=True)
     for column in ("last price", "lag", "stored", "twice", "reconnects"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("last error", overflow="fold")
     well = True
     for stream in streams:
         written = stream.age_s < FRESH_S
@@ -94,9 +94,15 @@ def _show_streams(console: Console, streams: list[StreamRow]) -> bool:
             f"{stream.trades:,}",
             f"{stream.duplicates:,}",
             str(stream.reconnects),
-            stream.last_error or "",
         )
     console.print(table)
+    errors = {
+        (stream.market.exchange, stream.last_error): stream.last_error_at
+        for stream in streams
+        if stream.last_error and stream.last_error_at
+    }
+    for (exchange, error), at in sorted(errors.items()):
+        console.print(f"  {at:%Y-%m-%d %H:%M:%S} {exchange}: {escape(error)}")
     return well
 
 

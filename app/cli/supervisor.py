@@ -35,6 +35,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it does its work; must answer within a second or two and not raise."""
     url: str = ""
     """Where a person finds it."""
+    last_words: bool = True
+    """Whether what it prints while it is being stopped is of use; Dagster prints tracebacks."""
 
 
 class Supervisor:
@@ -103,7 +105,8 @@ class Supervisor:
         finally:
             os.close(write_end)
         self.sessions[part.name] = process.pid
-        relay = asyncio.create_task(self._relay(part.name, os.fdopen(read_end, "rb", 0)))
+        hushed = stopping if not part.last_words else asyncio.Event()
+        relay = asyncio.create_task(self._relay(part.name, os.fdopen(read_end, "rb", 0), hushed))
         try:
             ended = asyncio.create_task(process.wait())
             told = asyncio.create_task(stopping.wait())
@@ -119,14 +122,16 @@ class Supervisor:
             relay.cancel()
 
     async def _stop(self, part: Part, process: asyncio.subprocess.Process) -> None:
-        process.terminate()
+        # All of the session at once: a code server waits for its runs, and they have to be told as well.
+        for member in _members(process.pid):
+            _signal(member, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), STOP_GRACE_S)
         except TimeoutError:
             self._say(part.name, f"still running {STOP_GRACE_S:.0f} s after being asked to stop: killed")
             process.kill()
 
-    async def _relay(self, name: str, pipe: BinaryIO) -> None:
+    async def _relay(self, name: str, pipe: BinaryIO, hushed: asyncio.Event) -> None:
         lines = asyncio.StreamReader(LINE_LIMIT)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(lines), pipe
@@ -139,7 +144,8 @@ class Supervisor:
                     continue
                 if not line:
                     return
-                if text := line.decode(errors="replace").rstrip():
+                text = line.decode(errors="replace").rstrip()
+                if text and not hushed.is_set():
                     self._say(name, text)
         finally:
             transport.close()

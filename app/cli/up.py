@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -65,11 +65,17 @@ def _busy(host: str, port: int) -> bool:
 
 
 async def _run(settings: Settings, *, demo: bool) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = _Terminal(highlight=False, soft_wrap=True)
     say = _Speaker(console)
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def on_signal() -> None:
+        if not stop.is_set():
+            say("coinwatch", "stopping")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last: the terminal was closed
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
     server = embedded(settings)
     say("postgres", "starting" if server else "using COINWATCH_DATABASE_URL")
@@ -131,6 +137,13 @@ def _announce(console: Console, parts: list[Part], *, demo: bool) -> None:
     console.print("Ctrl-C stops everything.\n")
 
 
+class _Terminal(Console):
+    """Falls silent when nobody reads any more; what runs goes on until it is told to stop."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class _Speaker:
     """Prints lines with the part's name before them, each part in its own colour."""
 
@@ -140,6 +153,5 @@ class _Speaker:
 
     def __call__(self, name: str, line: str) -> None:
         colour = self._colour.setdefault(name, _COLOURS[len(self._colour) % len(_COLOURS)])
-        self._console.print(f"[{colour}]{name:>9}[/] │ ", end="")
-        self._console.print(Text.from_ansi(line))
-        sys.stdout.flush()
+        with suppress(OSError):  # the terminal was closed
+            self._console.print(Text.assemble((f"{name:>9}", colour), " │ ", Text.from_ansi(line)))

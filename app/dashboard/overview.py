@@ -20,6 +20,9 @@ MOST_PATIENCE_US = 15 * MINUTE_US
 USUAL_GAPS = 10
 """A market is stale after this many of its usual gaps between trades, within the two bounds above."""
 
+DAEMON_SILENT_US = 10 * SECOND_US
+"""What a daemon wrote longer ago says nothing of now."""
+
 WHOLE_DAY_US = DAY_US - 30 * MINUTE_US
 """History at least this long counts as the whole 24 hours."""
 
@@ -158,6 +161,20 @@ def build(
         trades_per_s=sum(_per_second(rate, last_of.get(id_), now_us) for id_, rate in rate_of.items()),
         newest_us=max((trade.ts_us for trade in last_of.values()), default=None),
     )
+
+
+def why_quiet(
+    markets: Sequence[WatchedMarket], streams: Sequence[StreamState], now_us: int
+) -> tuple[str, ...]:
+    """Why no market trades: a line for each exchange that a daemon tells of, none when no daemon runs."""
+    exchange_of = {watched.market_id: watched.market.exchange for watched in markets}
+    reasons = {
+        exchange_of[stream.market_id]: f"{stream.state}"
+        + (f": {stream.last_error[:120]}" if stream.last_error else "")
+        for stream in streams
+        if stream.market_id in exchange_of and now_us - stream.updated_us < DAEMON_SILENT_US
+    }
+    return tuple(f"{exchange} is {reason}" for exchange, reason in sorted(reasons.items()))
 
 
 def direction(price: float, shown: Shown | None) -> tuple[Trend, bool]:

@@ -47,19 +47,15 @@ def _cards(source: Source, wanted: tuple[Symbol, ...], known: int) -> None:
     if latest.value is None:
         st.html(markup.wrap(markup.empty("The warehouse cannot be read", *page.START)))
         return
-    if not latest.value:
-        st.html(
-            markup.wrap(
-                markup.empty(
-                    "No trade has arrived in the last 24 hours",
-                    f"{len(ids)} markets are known, none of them trades. Is the ingest daemon running?",
-                    *page.START,
-                )
-            )
-        )
-        return
     at_us = now_us()
     slow = statistics.value
+    if not latest.value:
+        reasons = overview.why_quiet(markets.known, slow.streams if slow else (), at_us)
+        advice = reasons or ("Is the ingest daemon running?", *page.START)
+        known_markets = f"{len(ids)} markets are known, none of them trades."
+        title = "No trade has arrived in the last 24 hours"
+        st.html(markup.wrap(markup.empty(title, known_markets, *advice)))
+        return
     view = overview.build(
         markets.known,
         latest.value,

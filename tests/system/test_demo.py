@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ import pytest
 import websockets
 
 from coinwatch.settings import DEFAULT_MARKETS
+from coinwatch.times import SECOND_US, from_datetime, now_us
 from simulator.markets import sim_markets
 from tests.waiting import eventually_sync
 
@@ -142,6 +144,8 @@ async def test_a_watch_below_the_price_is_answered_by_exactly_one_alert(demo: De
         assert alert["type"] == "alert"
         assert alert["message"] == "Take profit on btcusdt"
         assert alert["price"] > 1.0
+        late_s = (now_us() - from_datetime(datetime.fromisoformat(alert["ts"]))) / SECOND_US
+        assert late_s < 1, "not within a second of its trade"
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(socket_.recv(), 3)
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -115,6 +116,32 @@ async def test_the_last_wave_ends_first() -> None:
         await stage.hears("top: here")
     ends = [line for line in stage.lines if "ending" in line]
     assert ends == ["top: ending", "base: ending"]
+
+
+async def test_last_words_that_are_of_no_use_are_not_passed_on() -> None:
+    code = (
+        "import signal, sys, time\n"
+        "def end(*_):\n    print('Traceback', flush=True); sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end); print('here', flush=True); time.sleep(600)"
+    )
+    part = msgspec.structs.replace(python("part", code), last_words=False)
+    async with running([[part]]) as stage:
+        await stage.hears("part: here")
+    assert stage.lines == ["part: here"]
+
+
+async def test_what_a_part_started_is_asked_to_stop_with_it() -> None:
+    """A code server waits for its runs, which nobody else would tell."""
+    code = (
+        "import signal, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None); print('here', flush=True)\n"
+        "child.wait(); print('child ended', flush=True)"
+    )
+    async with running([[python("part", code)]]) as stage:
+        await stage.hears("part: here")
+    assert "part: child ended" in stage.lines
+    assert not any("killed" in line for line in stage.lines)
 
 
 async def test_a_very_long_line_does_not_stop_the_rest() -> None:

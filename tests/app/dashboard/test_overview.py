@@ -65,6 +65,19 @@ def test_a_broken_stream_says_why() -> None:
     )
 
 
+def test_why_nothing_trades_is_told_by_exchange_while_a_daemon_runs() -> None:
+    streams = [
+        StreamState(1, "down", "connection refused", NOW_US - SECOND_US),
+        StreamState(2, "connecting", None, NOW_US),
+        StreamState(3, "live", None, NOW_US - 60 * SECOND_US),
+    ]
+    assert overview.why_quiet(BTC_MARKETS, streams, NOW_US) == (
+        "binance is down: connection refused",
+        "coinbase is connecting",
+    )
+    assert overview.why_quiet(BTC_MARKETS, streams, NOW_US + 60 * SECOND_US) == ()
+
+
 def test_few_exchanges_are_degraded_even_when_all_are_live() -> None:
     latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 1))
     card = only(overview.build(BTC_MARKETS[:2], latest, now_us=NOW_US))
