@@ -168,12 +168,15 @@ def why_quiet(
 ) -> tuple[str, ...]:
     """Why no market trades: a line for each exchange that a daemon tells of, none when no daemon runs."""
     exchange_of = {watched.market_id: watched.market.exchange for watched in markets}
-    reasons = {
-        exchange_of[stream.market_id]: f"{stream.state}"
-        + (f": {stream.last_error[:120]}" if stream.last_error else "")
-        for stream in streams
-        if stream.market_id in exchange_of and now_us - stream.updated_us < DAEMON_SILENT_US
-    }
+    reasons: dict[str, str] = {}
+    for stream in streams:
+        exchange = exchange_of.get(stream.market_id)
+        if exchange is None or now_us - stream.updated_us > DAEMON_SILENT_US:
+            continue
+        if stream.state == "live":
+            reasons.setdefault(exchange, "live, but nothing has traded yet")
+        else:
+            reasons[exchange] = stream.state + (f": {stream.last_error[:120]}" if stream.last_error else "")
     return tuple(f"{exchange} is {reason}" for exchange, reason in sorted(reasons.items()))
 
 

@@ -137,9 +137,16 @@ def test_overview_marks_stale_prices(open_page: OpenPage, stock: Stock) -> None:
     assert "0</b> of 5 markets live" in said
 
 
-def test_overview_without_any_trade_names_the_daemon(open_page: OpenPage, stock: Stock) -> None:
-    stock.markets(list(PRICES))
+def test_overview_without_any_trade_asks_for_the_daemon(open_page: OpenPage, stock: Stock) -> None:
+    stock.markets(list(PRICES), streaming=False)
     assert "Is the ingest daemon running?" in words(open_page("overview"))
+
+
+def test_overview_without_any_trade_says_how_the_exchanges_are(open_page: OpenPage, stock: Stock) -> None:
+    stock.markets(list(PRICES))
+    said = words(open_page("overview"))
+    assert "kraken is live, but nothing has traded yet" in said
+    assert "Is the ingest daemon running?" not in said
 
 
 def test_overview_shows_the_symbols_in_its_address(open_page: OpenPage, stock: Stock) -> None:
