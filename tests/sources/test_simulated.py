@@ -200,7 +200,10 @@ async def test_the_stream_is_what_happened(exchange: Exchange, busy_simulator: S
     root = simulator.settings_overrides()[f"{exchange.name}_ws_url"]
     trades: list[Trade] = []
     kinds: set[str] = set()
-    async with asyncio.timeout(60), connect(exchange.stream_url(root), compression=None) as socket:
+    async with (
+        asyncio.timeout(60),
+        connect(exchange.stream_url(root), compression=None, close_timeout=1) as socket,
+    ):
         for frame in exchange.subscribe([market]):
             await socket.send(frame.decode())
         while len(trades) < 12:
@@ -225,7 +228,10 @@ async def test_a_wrong_market_does_not_cost_the_others(exchange: Exchange, busy_
     decode = exchange.decoder([wrong, right])
     root = simulator.settings_overrides()[f"{exchange.name}_ws_url"]
     rejected: list[Rejected] = []
-    async with asyncio.timeout(60), connect(exchange.stream_url(root), compression=None) as socket:
+    async with (
+        asyncio.timeout(60),
+        connect(exchange.stream_url(root), compression=None, close_timeout=1) as socket,
+    ):
         for frame in exchange.subscribe([wrong, right]):
             await socket.send(frame.decode())
         while not isinstance(answer := decode(await socket.recv(decode=False)), list):
