@@ -16,7 +16,7 @@ from psycopg import AsyncClientCursor, AsyncConnection, errors, sql
 
 from coinwatch.errors import WarehouseError
 from coinwatch.records import Market, Trade
-from coinwatch.times import DAY_US, from_datetime, now_us, utc_day
+from coinwatch.times import DAY_US, now_us, utc_day
 from warehouse.notifications import TICKS, MarketMove, encode_notices
 from warehouse.partitions import ensure_tick_days
 from warehouse.tick_rows import COPY_COLUMNS, TickRows
@@ -49,12 +49,6 @@ _FROM_STAGING = sql.SQL(
     returning market_id, trade_id
     """
 ).format(columns=_COLUMNS)
-_BETWEEN = """
-    select t.trade_id, t.ts, t.price, t.amount, t.taker_buys, m.exchange || ':' || m.symbol
-    from ticks t join markets m on m.id = t.market_id
-    where t.market_id = %s and t.trade_id between %s and %s
-    order by t.ts, t.trade_id
-"""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -242,17 +236,6 @@ async def ensure_days_ahead(conn: AsyncConnection) -> None:
     """Make the partitions of today and tomorrow, so that midnight costs no commit anything."""
     today = utc_day(now_us())
     await ensure_tick_days(conn, (today, today + timedelta(days=1)))
-
-
-async def trades_between(conn: AsyncConnection, market_id: int, first_id: int, last_id: int) -> list[Trade]:
-    """The stored trades of a market with ids from ``first_id`` to ``last_id``, by (ts, trade id)."""
-    cursor = await conn.execute(_BETWEEN, (market_id, first_id, last_id))
-    market: Market | None = None
-    trades: list[Trade] = []
-    async for trade_id, ts, price, amount, taker_buys, name in cursor:
-        market = market or Market.canonical(name)
-        trades.append(Trade(market, trade_id, from_datetime(ts), price, amount, taker_buys))
-    return trades
 
 
 def _describe(rows: TickRows) -> dict[str, object]:

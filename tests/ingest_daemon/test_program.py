@@ -22,10 +22,10 @@ from tests.ingest_daemon import frames
 from tests.ingest_daemon.conftest import Daemon, free_port
 from tests.ingest_daemon.replay import Session, replaying
 from tests.ingest_daemon.test_daemon import ticks_locked
+from tests.stored import stored_trades
 from tests.waiting import eventually
 from warehouse.connect import connect
 from warehouse.markets import ensure_markets
-from warehouse.ticks import trades_between
 
 COINWATCH = str(Path(sys.executable).parent / "coinwatch")
 ZIL = Market.canonical("binance:ZIL-USDT")
@@ -103,7 +103,7 @@ async def test_what_is_stored_equals_the_truth_and_a_sigterm_loses_nothing_recei
         async with await connect(database, application_name="test") as conn:
             ids = await ensure_markets(conn, dict.fromkeys(DEFAULT_MARKETS, ""))
             for market in DEFAULT_MARKETS:
-                stored = await trades_between(conn, ids[market], 0, 2**63 - 1)
+                stored = await stored_trades(conn, ids[market])
                 truth = [
                     trade
                     for minute in minutes

@@ -15,13 +15,14 @@ from psycopg import AsyncConnection
 
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, day_start_us, now_us, utc_day
+from tests.stored import stored_trades
 from warehouse import ticks
 from warehouse.connect import connect
 from warehouse.markets import ensure_markets
 from warehouse.notifications import NOTICE_BYTES, MarketMove, TicksNotice, decode_notice
 from warehouse.partitions import drop_tick_day
 from warehouse.tick_rows import TickRows
-from warehouse.ticks import TickWriter, ensure_days_ahead, trades_between
+from warehouse.ticks import TickWriter, ensure_days_ahead
 
 BTC, ETH = (Market.canonical(name) for name in ("binance:BTC-USDT", "kraken:ETH-EUR"))
 NOON_US = day_start_us(date(2026, 3, 14)) + DAY_US // 2
@@ -47,7 +48,7 @@ class Warehouse:
         return TickWriter(await self.connect(), self.ids)
 
     async def stored(self, market: Market = BTC) -> list[Trade]:
-        return await trades_between(await self.connect(), self.ids[market], 0, 2**63 - 1)
+        return await stored_trades(await self.connect(), self.ids[market])
 
     async def listener(self) -> AsyncConnection:
         conn = await self.connect()
