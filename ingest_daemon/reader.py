@@ -15,7 +15,7 @@ from coinwatch.times import now_us
 from ingest_daemon.bursts import Burst
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.queue import TradeQueue
-from sources.exchanges.base import Decoder, Rejected
+from sources.exchanges.base import Decoder, Past, Rejected
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A longer one costs the connection. The longest we know of, a full order book, has 2 MB."""
@@ -78,6 +78,8 @@ class FrameReader(WSListener):
             self._trades += decoded
         elif isinstance(decoded, Rejected):
             self._on_rejected(decoded)
+        elif isinstance(decoded, Past):
+            self._trades += decoded.trades
         else:
             self._skipped[decoded.kind] += 1
 

@@ -11,11 +11,13 @@ from coinwatch.errors import CoinwatchError
 from coinwatch.records import Market, Symbol
 from simulator.hashing import seed_of
 
-EXCHANGES: Final = ("binance", "coinbase", "kraken")
+EXCHANGES: Final = (
+    *("binance", "coinbase", "kraken", "bybit", "okx", "htx", "mexc", "gateio", "bitstamp", "gemini"),
+)
 
 
 class Base(NamedTuple):
-    """A traded asset; tuples hold one value for each of EXCHANGES."""
+    """A traded asset. Tuples hold one value for each of the first three EXCHANGES; the rest do as Binance."""
 
     usd: float
     """Centre of its price band."""
@@ -43,29 +45,57 @@ BASES: Final = {
 QUOTES: Final = {"USD": 1.0, "USDT": 1.0, "USDC": 1.0, "EUR": 1.10}
 """Worth in USD, about which each quote asset wanders on its own slow path."""
 
-_SHARES: Final = {
-    "BTC-USDT": (22.0, 3.0, 2.0),
-    "ETH-USDT": (14.0, 2.0, 1.2),
-    "SOL-USDT": (8.0, 0.8, 0.5),
-    "XRP-USDT": (6.0, 0.5, 0.4),
-    "BTC-USD": (0, 12.0, 4.0),
-    "ETH-USD": (0, 7.0, 2.4),
-    "BTC-USDC": (4.0, 0, 0.12),
-    "BTC-EUR": (0, 1.0, 2.5),
-    "BNB-USDT": (1.4, 0, 0),
-    "DOGE-USDT": (1.4, 0, 0),
-    "ADA-USDT": (0.7, 0, 0),
-    "AVAX-USDT": (0.5, 0, 0),
-    "LINK-USDT": (0.5, 0, 0),
-    "LTC-USDT": (0.4, 0, 0),
-    "DOT-USDT": (0.3, 0, 0),
-    "TRX-USDT": (0.3, 0, 0),
-    "ADA-USD": (0, 0.2, 0),
-    "LTC-EUR": (0, 0.02, 0),
-    "DOGE-USD": (0, 0, 0.15),
-    "ADA-EUR": (0, 0, 0.03),
+_SHARES: Final[dict[str, dict[str, float]]] = {
+    "binance": {
+        "BTC-USDT": 22.0,
+        "ETH-USDT": 14.0,
+        "SOL-USDT": 8.0,
+        "XRP-USDT": 6.0,
+        "BTC-USDC": 4.0,
+        "BNB-USDT": 1.4,
+        "DOGE-USDT": 1.4,
+        "ADA-USDT": 0.7,
+        "AVAX-USDT": 0.5,
+        "LINK-USDT": 0.5,
+        "LTC-USDT": 0.4,
+        "DOT-USDT": 0.3,
+        "TRX-USDT": 0.3,
+    },
+    "coinbase": {
+        "BTC-USDT": 3.0,
+        "ETH-USDT": 2.0,
+        "SOL-USDT": 0.8,
+        "XRP-USDT": 0.5,
+        "BTC-USD": 12.0,
+        "ETH-USD": 7.0,
+        "BTC-EUR": 1.0,
+        "ADA-USD": 0.2,
+        "LTC-EUR": 0.02,
+    },
+    "kraken": {
+        "BTC-USDT": 2.0,
+        "ETH-USDT": 1.2,
+        "SOL-USDT": 0.5,
+        "XRP-USDT": 0.4,
+        "BTC-USD": 4.0,
+        "ETH-USD": 2.4,
+        "BTC-USDC": 0.12,
+        "BTC-EUR": 2.5,
+        "DOGE-USD": 0.15,
+        "ADA-EUR": 0.03,
+    },
+    "bybit": {"BTC-USDT": 6.0, "ETH-USDT": 4.0, "SOL-USDT": 1.5, "XRP-USDT": 1.0, "LTC-USDT": 0.04},
+    "okx": {"BTC-USDT": 6.0, "ETH-USDT": 4.0, "SOL-USDT": 1.5, "XRP-USDT": 1.0, "LTC-USDT": 0.04},
+    "htx": {"BTC-USDT": 3.0, "ETH-USDT": 2.0, "TRX-USDT": 0.5, "LTC-USDT": 0.04},
+    "mexc": {"BTC-USDT": 3.0, "ETH-USDT": 2.0, "SOL-USDT": 0.5, "LTC-USDT": 0.04},
+    "gateio": {"BTC-USDT": 3.0, "ETH-USDT": 2.0, "SOL-USDT": 0.5, "LTC-USDT": 0.04},
+    "bitstamp": {"BTC-USD": 2.0, "ETH-USD": 1.0, "BTC-EUR": 0.8, "LTC-USD": 0.03},
+    "gemini": {"BTC-USD": 2.0, "ETH-USD": 1.0, "BTC-EUR": 0.3, "LTC-USD": 0.03},
 }
-"""Each market's share of all trades, by exchange; 0: not listed. Small ones have many empty minutes."""
+"""Each market's share of all trades, by exchange. Small ones have many empty minutes."""
+
+_MILLISECONDS: Final = {"binance", "bybit", "okx", "htx", "mexc", "gemini"}
+"""Exchanges that tell the time of a trade no finer."""
 
 
 class SimMarket(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -79,7 +109,7 @@ class SimMarket(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     trades_per_s: float
     """Over a whole day; the hours differ."""
     time_step_us: int
-    """The finest time its exchange tells: milliseconds on Binance, microseconds elsewhere."""
+    """The finest time its exchange tells."""
 
     @cached_property
     def seed(self) -> int:
@@ -103,23 +133,23 @@ def sim_markets(trades_per_s: float = 20.0) -> dict[Market, SimMarket]:
     """Every simulated market; together they make ``trades_per_s`` over a day."""
     if not 0 < trades_per_s <= 1_000_000:
         raise CoinwatchError(f"the simulator cannot make {trades_per_s} trades a second")
-    whole = sum(sum(shares) for shares in _SHARES.values())
+    whole = sum(sum(shares.values()) for shares in _SHARES.values())
     made = [
         _market(Market(exchange, Symbol.canonical(symbol)), trades_per_s * share / whole)
-        for symbol, shares in _SHARES.items()
-        for exchange, share in zip(EXCHANGES, shares, strict=True)
-        if share
+        for exchange, shares in _SHARES.items()
+        for symbol, share in shares.items()
     ]
     return {sim.market: sim for sim in made}
 
 
 def _market(market: Market, trades_per_s: float) -> SimMarket:
-    exchange, base = EXCHANGES.index(market.exchange), BASES[market.symbol.base]
+    base = BASES[market.symbol.base]
+    column = EXCHANGES.index(market.exchange) if market.exchange in EXCHANGES[:3] else 0
     return SimMarket(
         market=market,
         start_price=base.usd / QUOTES[market.symbol.quote],
-        price_step=float(f"1e-{base.price_decimals[exchange]}"),
-        amount_step=float(f"1e-{base.amount_decimals[exchange]}"),
+        price_step=float(f"1e-{base.price_decimals[column]}"),
+        amount_step=float(f"1e-{base.amount_decimals[column]}"),
         trades_per_s=trades_per_s,
-        time_step_us=1_000 if market.exchange == "binance" else 1,
+        time_step_us=1_000 if market.exchange in _MILLISECONDS else 1,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
+from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -32,6 +33,19 @@ class RateLimit(msgspec.Struct, frozen=True):
         return RateLimit(self.capacity * factor, self.per_second * factor, self.scope)
 
 
+class Paging(StrEnum):
+    """How the REST API gives the trades of a span: which arguments ``trades_request`` takes."""
+
+    FROM_ID = "from id"
+    """``from_id``: a page of the oldest trades from that id on."""
+    SINCE = "since"
+    """``since_us``: a page of the oldest trades at or after that time."""
+    BEFORE_ID = "before id"
+    """``before_id``: a page of the newest trades before that id."""
+    NEWEST = "newest"
+    """No argument: only the newest trades can be had, as far as ``newest_trades_requests`` reach."""
+
+
 class RestRequest(msgspec.Struct, frozen=True):
     """A GET below the exchange's REST root. ``cost`` is in the unit of the rate limit."""
 
@@ -53,7 +67,16 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
 
 
-Decoded: TypeAlias = list[Trade] | Skipped | Rejected
+class Past(msgspec.Struct, frozen=True):
+    """True trades from before the subscription, sent on subscribing.
+
+    They are stored, but say nothing of where the stream begins.
+    """
+
+    trades: list[Trade]
+
+
+Decoded: TypeAlias = list[Trade] | Past | Skipped | Rejected
 Decoder: TypeAlias = Callable[[bytes | memoryview], Decoded]
 
 OTHER_MARKET = Skipped("other market")
@@ -88,6 +111,15 @@ class Exchange(ABC):
     candles_depth: ClassVar[int | None] = None
     """Only this many most recent closed candles are served; None: all."""
     trades_per_request: ClassVar[int]
+    trade_paging: ClassVar[Paging]
+    has_trade_ids: ClassVar[bool] = True
+    """Without them ids are made of a trade's own numbers, and equal trades are told apart by counting."""
+    consecutive_ids: ClassVar[bool]
+    """Whether each trade of a market has the id after the one before it, so that a hole can be seen."""
+    rest_ts_step_us: ClassVar[int] = 1
+    """How coarsely the REST API tells the time of a trade, where that is coarser than the stream."""
+    rotate_every_s: ClassVar[float | None] = None
+    """How long the exchange lets a socket live; None: no limit is known."""
 
     throttled_errors: ClassVar[tuple[str, ...]] = ()
     """How those messages of ``error_in`` start that mean we ask too often."""
@@ -146,13 +178,22 @@ class Exchange(ABC):
 
     @abstractmethod
     def trades_request(
-        self, market: Market, *, from_id: int | None = None, since_us: int | None = None
+        self,
+        market: Market,
+        *,
+        from_id: int | None = None,
+        since_us: int | None = None,
+        before_id: int | None = None,
     ) -> RestRequest:
-        """Ask for a page of trades: from ``from_id`` on, or since a time (included), or the latest.
+        """Ask for a page of trades as ``trade_paging`` says, or, without arguments, for the latest.
 
         The page may begin with older trades (Coinbase, where fewer than a page are newer).
         Raises Fatal where the exchange cannot page that way.
         """
+
+    def newest_trades_requests(self, market: Market) -> Sequence[RestRequest]:
+        """Ask for the latest trades, from the cheapest request to the one that reaches furthest back."""
+        return [self.trades_request(market)]
 
     @abstractmethod
     def decode_trades(self, market: Market, body: bytes) -> list[Trade]:

@@ -11,7 +11,16 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Instrument, Market, Trade
 from coinwatch.windows import Window
 from sources.exchanges import base
-from sources.exchanges.base import Decoded, Decoder, Exchange, RateLimit, Rejected, RestRequest, Skipped
+from sources.exchanges.base import (
+    Decoded,
+    Decoder,
+    Exchange,
+    Paging,
+    RateLimit,
+    Rejected,
+    RestRequest,
+    Skipped,
+)
 from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
 from sources.wire import INFINITY, LATEST_US, MAX_ID, UNREADABLE, bad_frame, read
 
@@ -119,6 +128,9 @@ class Binance(Exchange):
     max_silence_s: ClassVar[float] = 45  # pings come every 20 s
     candles_per_request: ClassVar[int] = 1_000
     trades_per_request: ClassVar[int] = 1_000
+    trade_paging: ClassVar[Paging] = Paging.FROM_ID
+    consecutive_ids: ClassVar[bool] = True
+    rotate_every_s: ClassVar[float | None] = 24 * 3_600
 
     def native(self, market: Market) -> str:
         """``BTCUSDT``"""
@@ -215,7 +227,12 @@ class Binance(Exchange):
         return candles(market, interval, rows, body)
 
     def trades_request(
-        self, market: Market, *, from_id: int | None = None, since_us: int | None = None
+        self,
+        market: Market,
+        *,
+        from_id: int | None = None,
+        since_us: int | None = None,
+        before_id: int | None = None,
     ) -> RestRequest:
         params = {"symbol": self.rest_native(market), "limit": str(self.trades_per_request)}
         if from_id is not None:

@@ -13,7 +13,16 @@ from coinwatch.records import Candle, Instrument, Market, Trade
 from coinwatch.times import SECOND_US, to_datetime
 from coinwatch.windows import Window
 from sources.exchanges import base
-from sources.exchanges.base import Decoded, Decoder, Exchange, RateLimit, Rejected, RestRequest, Skipped
+from sources.exchanges.base import (
+    Decoded,
+    Decoder,
+    Exchange,
+    Paging,
+    RateLimit,
+    Rejected,
+    RestRequest,
+    Skipped,
+)
 from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
 from sources.wire import UNREADABLE, bad_frame, is_trade, iso_us, read
 
@@ -87,6 +96,8 @@ class Coinbase(Exchange):
     intervals: ClassVar[frozenset[Interval]] = frozenset(Interval) - {Interval.H4}
     candles_per_request: ClassVar[int] = 300
     trades_per_request: ClassVar[int] = 1_000
+    trade_paging: ClassVar[Paging] = Paging.FROM_ID
+    consecutive_ids: ClassVar[bool] = True
 
     def native(self, market: Market) -> str:
         """``BTC-USDT``"""
@@ -164,7 +175,12 @@ class Coinbase(Exchange):
         return candles(market, interval, rows, body)
 
     def trades_request(
-        self, market: Market, *, from_id: int | None = None, since_us: int | None = None
+        self,
+        market: Market,
+        *,
+        from_id: int | None = None,
+        since_us: int | None = None,
+        before_id: int | None = None,
     ) -> RestRequest:
         if since_us is not None:
             raise Fatal(self.name, "serves trades by id, not by time")

@@ -14,7 +14,16 @@ from coinwatch.records import Candle, Instrument, Market, Trade
 from coinwatch.times import SECOND_US
 from coinwatch.windows import Window
 from sources.exchanges import base
-from sources.exchanges.base import Decoded, Decoder, Exchange, RateLimit, Rejected, RestRequest, Skipped
+from sources.exchanges.base import (
+    Decoded,
+    Decoder,
+    Exchange,
+    Paging,
+    RateLimit,
+    Rejected,
+    RestRequest,
+    Skipped,
+)
 from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
 from sources.wire import UNREADABLE, bad_frame, is_trade, iso_us, read, seconds_us
 
@@ -108,6 +117,8 @@ class Kraken(Exchange):
     candles_per_request: ClassVar[int] = 720
     candles_depth: ClassVar[int | None] = 720
     trades_per_request: ClassVar[int] = 1_000
+    trade_paging: ClassVar[Paging] = Paging.SINCE
+    consecutive_ids: ClassVar[bool] = True
     throttled_errors: ClassVar[tuple[str, ...]] = ("EAPI:Rate limit", "EGeneral:Too many requests")
     passing_errors: ClassVar[tuple[str, ...]] = ("EService:", "EGeneral:Internal error")
 
@@ -204,7 +215,12 @@ class Kraken(Exchange):
         return candles(market, interval, rows, body)
 
     def trades_request(
-        self, market: Market, *, from_id: int | None = None, since_us: int | None = None
+        self,
+        market: Market,
+        *,
+        from_id: int | None = None,
+        since_us: int | None = None,
+        before_id: int | None = None,
     ) -> RestRequest:
         if from_id is not None:
             raise Fatal(self.name, "serves trades by time, not by id")

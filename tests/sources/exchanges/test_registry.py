@@ -18,7 +18,7 @@ from coinwatch.records import Market, Trade
 from coinwatch.settings import Settings
 from coinwatch.windows import Window
 from sources.exchanges import EXCHANGES
-from sources.exchanges.base import Exchange, Rejected, Skipped
+from sources.exchanges.base import Exchange, Past, Rejected, Skipped
 from sources.wire import is_trade
 from tests.sources import recorded
 
@@ -42,7 +42,7 @@ def check_decode(exchange: Exchange, frame: bytes) -> None:
         assert answer.kind in KINDS
     elif not isinstance(answer, Rejected):
         assert answer
-        for trade in answer:
+        for trade in answer.trades if isinstance(answer, Past) else answer:
             assert isinstance(trade, Trade)
             assert is_trade(trade.trade_id, trade.ts_us, trade.price, trade.amount)
             assert trade.market.exchange == exchange.name
