@@ -15,7 +15,7 @@ from coinwatch.times import now_us
 from ingest_daemon.bursts import Burst
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.queue import TradeQueue
-from sources.exchanges.base import Decoder, Past, Rejected
+from sources.exchanges.base import Decoder, Past, Rejected, Reply
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A longer one costs the connection. The longest we know of, a full order book, has 2 MB."""
@@ -80,6 +80,9 @@ class FrameReader(WSListener):
             self._on_rejected(decoded)
         elif isinstance(decoded, Past):
             self._trades += decoded.trades
+        elif isinstance(decoded, Reply):
+            self._skipped["heartbeat"] += 1
+            transport.send(_TEXT, decoded.frame)
         else:
             self._skipped[decoded.kind] += 1
 

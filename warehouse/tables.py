@@ -199,8 +199,54 @@ stream_health = Table(
     Column("last_error", Text),
     Column("last_error_at", _TIMESTAMP),
     Column("updated_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("daemon", Text, nullable=False, server_default="", comment="host and process"),
+    Column("recovered", BigInteger, nullable=False, server_default="0", comment="by this daemon"),
     CheckConstraint("state in ('connecting', 'live', 'down', 'stopped')", name="state"),
 )
+
+stream_gaps = Table(
+    "stream_gaps",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
+    Column("daemon", Text, nullable=False, comment="whose stream it was, or who took it over"),
+    Column("cause", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("after_id", BigInteger, comment="the last trade before it"),
+    Column("after_ts", _TIMESTAMP, nullable=False, comment="its time; nothing is known after it"),
+    Column("before_id", BigInteger, comment="the first trade after it"),
+    Column("before_ts", _TIMESTAMP, comment="its time; null: the stream has not come back"),
+    Column("recovered", BigInteger, nullable=False, server_default="0", comment="trades stored by recovery"),
+    Column("reason", Text, comment="why it is unfillable, or why the last try failed"),
+    Column("opened_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("closed_at", _TIMESTAMP),
+    CheckConstraint("state in ('open', 'filled', 'unfillable')", name="state"),
+    CheckConstraint("(state = 'open') = (closed_at is null)", name="closed"),
+    comment="the ledger of interruptions: spans in which a stream was not heard, and what became of them",
+)
+Index("stream_gaps_open_idx", stream_gaps.c.market_id, postgresql_where=stream_gaps.c.state == "open")
+Index(None, stream_gaps.c.market_id, stream_gaps.c.after_ts)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True, comment="what is held: a market, the averages"),
+    Column("holder", Text, nullable=False, comment="host and process"),
+    Column("expires_at", _TIMESTAMP, nullable=False, comment="by this server's clock"),
+    comment="who of several daemons does what",
+)
+
+rejects = Table(
+    "rejects",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
+    Column("trade", JSONB, nullable=False, comment="as it was decoded"),
+    Column("reason", Text, nullable=False),
+    comment="trades that could not be stored",
+)
+Index(None, rejects.c.at)
 
 service_heartbeats = Table(
     "service_heartbeats",

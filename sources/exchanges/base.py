@@ -76,7 +76,13 @@ class Past(msgspec.Struct, frozen=True):
     trades: list[Trade]
 
 
-Decoded: TypeAlias = list[Trade] | Past | Skipped | Rejected
+class Reply(msgspec.Struct, frozen=True):
+    """The exchange wants this text frame from us at once: its own kind of pong."""
+
+    frame: bytes
+
+
+Decoded: TypeAlias = list[Trade] | Past | Skipped | Rejected | Reply
 Decoder: TypeAlias = Callable[[bytes | memoryview], Decoded]
 
 OTHER_MARKET = Skipped("other market")

@@ -18,7 +18,7 @@ from coinwatch.records import Market, Trade
 from coinwatch.settings import Settings
 from coinwatch.windows import Window
 from sources.exchanges import EXCHANGES
-from sources.exchanges.base import Exchange, Past, Rejected, Skipped
+from sources.exchanges.base import Exchange, Past, Rejected, Reply, Skipped
 from sources.wire import is_trade
 from tests.sources import recorded
 
@@ -40,7 +40,7 @@ def check_decode(exchange: Exchange, frame: bytes) -> None:
         return
     if isinstance(answer, Skipped):
         assert answer.kind in KINDS
-    elif not isinstance(answer, Rejected):
+    elif not isinstance(answer, Rejected | Reply):
         assert answer
         for trade in answer.trades if isinstance(answer, Past) else answer:
             assert isinstance(trade, Trade)
