@@ -1,0 +1,80 @@
+"""Which markets armed alert rules need."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from sqlalchemy import URL
+
+from coinwatch.alerts import Condition, Direction, NewRule
+from coinwatch.records import Instrument, Market, MarketStatus, Symbol
+from warehouse.alerts import add_rule, remove_rule
+from warehouse.connect import connect
+from warehouse.markets import upsert_instruments
+from warehouse.wanted import watched_markets
+
+BTC_USDT = Symbol("BTC", "USDT")
+
+
+@pytest.fixture
+async def conn(database: URL) -> AsyncIterator[psycopg.AsyncConnection]:
+    async with await connect(database, application_name="test wanted") as conn:
+        yield conn
+
+
+async def watch(conn: psycopg.AsyncConnection, symbol: Symbol, exchange: str | None = None) -> int:
+    rule = await add_rule(
+        conn,
+        NewRule(
+            symbol=symbol,
+            exchange=exchange,
+            condition=Condition(Direction.ABOVE, 1.0),
+            typed=str(symbol),
+            client="bot",
+        ),
+    )
+    return rule.id
+
+
+async def list_market(conn: psycopg.AsyncConnection, name: str, status: MarketStatus) -> None:
+    market = Market.canonical(name)
+    await upsert_instruments(conn, [Instrument(market=market, native=name, status=status)])
+
+
+async def test_nothing_is_watched(conn: psycopg.AsyncConnection) -> None:
+    await list_market(conn, "binance:BTC-USDT", MarketStatus.ACTIVE)
+    assert await watched_markets(conn) == set()
+
+
+async def test_a_rule_on_one_exchange_needs_that_market_known_or_not(conn: psycopg.AsyncConnection) -> None:
+    await list_market(conn, "kraken:BTC-USDT", MarketStatus.ACTIVE)
+    for _ in range(3):
+        await watch(conn, BTC_USDT, "okx")
+    assert await watched_markets(conn) == {Market("okx", BTC_USDT)}
+
+
+async def test_a_rule_on_any_exchange_needs_every_active_market_of_its_pair(
+    conn: psycopg.AsyncConnection,
+) -> None:
+    await list_market(conn, "binance:BTC-USDT", MarketStatus.ACTIVE)
+    await list_market(conn, "kraken:BTC-USDT", MarketStatus.ACTIVE)
+    await list_market(conn, "htx:BTC-USDT", MarketStatus.DELISTED)
+    await list_market(conn, "kraken:BTC-USD", MarketStatus.ACTIVE)
+    await watch(conn, BTC_USDT)
+    await watch(conn, BTC_USDT, "kraken")
+    assert await watched_markets(conn) == {Market("binance", BTC_USDT), Market("kraken", BTC_USDT)}
+
+
+async def test_a_pair_that_no_exchange_lists_needs_nothing(conn: psycopg.AsyncConnection) -> None:
+    await watch(conn, Symbol("DOGE", "EUR"))
+    assert await watched_markets(conn) == set()
+
+
+async def test_rules_that_fired_or_went_need_nothing(conn: psycopg.AsyncConnection) -> None:
+    fired = await watch(conn, BTC_USDT, "okx")
+    await conn.execute("update alert_rules set armed = false where id = %s", (fired,))
+    gone = await watch(conn, BTC_USDT, "kraken")
+    await remove_rule(conn, gone, client="bot", connection=None)
+    assert await watched_markets(conn) == set()
