@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -83,6 +83,23 @@ class Settings(BaseSettings):
     )
     history_days: int = Field(
         1, ge=0, le=3_650, description="Days before today that are collected without being asked."
+    )
+    ingest_mode: Literal["shared", "standby"] = Field(
+        "shared",
+        description="shared: daemons divide the markets among them; standby: this one streams all its "
+        "markets whatever others do.",
+    )
+    first_reach_s: float = Field(
+        60.0, ge=0, le=86_400, description="How far the very first start of a market goes back, in seconds."
+    )
+    watch_linger_s: float = Field(
+        300.0, ge=0, description="How long a market is streamed after the last watch on it has gone."
+    )
+    spool_max_mb: int = Field(
+        2_048,
+        ge=1,
+        description="Most megabytes the spool may take on disk while Postgres is away; when it is full, "
+        "sockets wait.",
     )
     rate_limit_scale: float = Field(
         1.0, gt=0, le=1_000, description="Multiplies every request limit; above 1 only for the simulator."
