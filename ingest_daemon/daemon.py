@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+import time
+from collections.abc import Collection
 
 import sqlalchemy
 import structlog
@@ -12,84 +12,103 @@ import structlog
 from coinwatch.errors import CoinwatchError, WarehouseError
 from coinwatch.records import Market
 from coinwatch.settings import Settings
+from ingest_daemon.assignments import Assignments, instance
 from ingest_daemon.board import Board
-from ingest_daemon.commit import Committer
+from ingest_daemon.commit import Committer, replay
+from ingest_daemon.continuity import Continuity
 from ingest_daemon.http import Health, serve
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.outage import Outage
 from ingest_daemon.queue import TradeQueue
+from ingest_daemon.recovery import Recoverer
 from ingest_daemon.report import Reporter
-from ingest_daemon.stream import Stream
-from sources.exchanges import EXCHANGES
-from sources.exchanges.base import Exchange
-from warehouse.connect import connect
-from warehouse.markets import ensure_markets
+from ingest_daemon.spool import Spool, claim
+from ingest_daemon.streams import Streams
 
 DRAIN_TIMEOUT_S = 8.0
 """How long a stopping daemon tries to store what it holds; the supervisor kills after 10 s."""
+SLEPT_S = 5.0
+"""A clock that ran on for so long while this process did not: the machine slept."""
+SLEPT = "the machine slept"
+"""The cause of an interruption, in the ledger."""
 
 log = structlog.get_logger(__name__)
 
 
 async def run(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event) -> None:
-    """Stream ``settings.markets`` into the warehouse until ``stop`` is set; then store what is held.
+    """Stream what is wanted into the warehouse until ``stop`` is set; then store what is held.
 
     Raises SettingsError when the port is taken, WarehouseError when Postgres cannot be reached at
-    the start, or is away at the end with trades still held. Outages in between are ridden out.
+    the start, or is away at the end and the spool is full. Outages in between are ridden out.
     """
-    async with await connect(url, application_name="coinwatch ingest") as connection:
-        market_ids = await ensure_markets(
-            connection,
-            {market: EXCHANGES[market.exchange].rest_native(market) for market in settings.markets},
-        )
-    metrics = Metrics()
-    queue = TradeQueue()
-    board = Board(market_ids)
-    outage = Outage(url)
-    committer = Committer(url, market_ids, queue, board, metrics, outage)
-    reporter = Reporter(url, queue, board, metrics, outage)
-    streams = [
-        Stream(exchange, markets, settings.ws_url(exchange.name), queue, board, metrics)
-        for exchange, markets in _sockets(settings.markets)
-    ]
+    with claim(settings.data_dir, settings.spool_max_mb * 1_000_000) as claimed:
+        for spool in (*claimed.orphans, claimed.own):
+            await replay(spool, url, instance())
+        try:
+            await _run(settings, url, claimed.own, stop)
+        except BaseExceptionGroup as group:
+            if (ours := group.subgroup(CoinwatchError)) is not None:
+                raise _first(ours) from None
+            raise
+
+
+async def _run(settings: Settings, url: sqlalchemy.URL, spool: Spool, stop: asyncio.Event) -> None:
+    daemon = instance()
+    market_ids: dict[Market, int] = {}
+    queue, board, metrics = TradeQueue(), Board(), Metrics()
+    continuity, outage = Continuity(), Outage(url)
 
     def health() -> Health:
-        return Health(not outage, {"queue": len(queue), "markets": board.states()})
+        detail = {"queue": len(queue), "spool_bytes": spool.bytes, "markets": board.states()}
+        return Health(not outage, detail)
 
-    try:
-        async with (
-            serve(settings.host, settings.ingest_port, health, metrics.text),
-            asyncio.TaskGroup() as tasks,
-        ):
+    async with (
+        serve(settings.host, settings.ingest_port, health, metrics.text),
+        asyncio.TaskGroup() as tasks,
+    ):
+        streams = Streams(settings, queue, board, metrics, continuity, tasks)
+        recoverer = Recoverer(settings, url, daemon, market_ids, streams, continuity, board, metrics, outage)
+        committer = Committer(
+            url, daemon, market_ids, queue, spool, continuity, board, metrics, outage, recoverer.wake
+        )
+        assignments = Assignments(settings, url, daemon, market_ids, streams, continuity, board, outage)
+        reporter = Reporter(url, daemon, assignments.fingerprint, queue, spool, board, metrics, outage)
+        try:
             committing = tasks.create_task(committer.run(), name="commit")
             reporting = tasks.create_task(reporter.run(), name="report")
-            streaming = [tasks.create_task(stream.run(), name="stream") for stream in streams]
-            log.info("started", markets=len(market_ids), sockets=len(streams))
+            deciding = [
+                tasks.create_task(assignments.run(), name="assignments"),
+                tasks.create_task(recoverer.run(), name="recovery"),
+                tasks.create_task(_watch_for_sleep(streams), name="sleep"),
+            ]
+            log.info("started", markets=len(settings.markets), mode=settings.ingest_mode)
             await stop.wait()
             log.info("stopping", held=len(queue))
-            await _cancel(streaming)
+            await _cancel(deciding)
+            await streams.stop()
             queue.close()
             await _drain(committing, queue)
+            await assignments.stop()
             await _cancel([reporting])
             await reporter.stopped()
             log.info("stopped")
-    except BaseExceptionGroup as group:
-        if (ours := group.subgroup(CoinwatchError)) is not None:
-            raise _first(ours) from None
-        raise
-    finally:
-        await reporter.close()
+        finally:
+            await reporter.close()
+            await assignments.close()
 
 
-def _sockets(markets: Iterable[Market]) -> Iterator[tuple[Exchange, list[Market]]]:
-    """The markets of each socket: of one exchange, and no more than it allows."""
-    for name, group in groupby(sorted(markets), key=lambda market: market.exchange):
-        exchange, of_exchange = EXCHANGES[name], list(group)
-        for start in range(0, len(of_exchange), exchange.markets_per_socket):
-            yield exchange, of_exchange[start : start + exchange.markets_per_socket]
+async def _watch_for_sleep(streams: Streams) -> None:
+    """A machine that slept has dead sockets: leave them at once rather than wait for their silence."""
+    while True:
+        wall_s, own_s = time.time(), time.monotonic()
+        await asyncio.sleep(1)
+        slept_s = (time.time() - wall_s) - (time.monotonic() - own_s)
+        if slept_s > SLEPT_S:
+            log.warning("the machine slept, or its clock was set", seconds=round(slept_s))
+            streams.reconnect(SLEPT)
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     if tasks:
@@ -100,8 +119,8 @@ async def _drain(committing: asyncio.Task[None], queue: TradeQueue) -> None:
     await asyncio.wait({committing}, timeout=DRAIN_TIMEOUT_S)
     if not committing.done():
         raise WarehouseError(
-            f"stopped while Postgres was away for {DRAIN_TIMEOUT_S:.0f} s more: "
-            f"{len(queue)} queued trades and the batch in hand were not stored"
+            f"stopped while Postgres is away and the spool is full: {len(queue)} queued trades and the "
+            "batch in hand were not stored; the next start recovers what the exchanges still show"
         )
 
 

@@ -13,7 +13,35 @@ from prometheus_client import (
 )
 
 _COMMIT_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_LONG_US = 1 << 62
 _LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300)
+
+
+class Delays:
+    """The least time from an exchange's clock to ours, over the last minute or two.
+
+    A trade cannot arrive before it was made: a delay below zero is our clock being behind.
+    """
+
+    def __init__(self) -> None:
+        self._now: dict[str, int] = {}
+        self._before: dict[str, int] = {}
+
+    def saw(self, exchange: str, delay_us: int) -> None:
+        """A trade arrived so long after its own time."""
+        if delay_us < self._now.get(exchange, _LONG_US):
+            self._now[exchange] = delay_us
+
+    def turn(self) -> None:
+        """A minute is over."""
+        self._before, self._now = self._now, {}
+
+    def least_s(self) -> dict[str, float]:
+        """By exchange."""
+        return {
+            exchange: min(self._now.get(exchange, _LONG_US), self._before.get(exchange, _LONG_US)) / 1e6
+            for exchange in self._now.keys() | self._before.keys()
+        }
 
 
 class Metrics:
@@ -32,6 +60,20 @@ class Metrics:
         self.rejected = self._counter("markets_rejected", "Markets an exchange refused.", "exchange")
         self.reconnects = self._counter(
             "reconnects", "Connections that ended or could not be made.", "exchange"
+        )
+        self.delays = Delays()
+        self.recovered = self._counter("trades_recovered", "Trades stored by recovery.", "exchange")
+        self.gaps = self._counter("gaps_closed", "Rows of the ledger closed.", "exchange", "state")
+        self.spool_bytes = Gauge(
+            "coinwatch_ingest_spool_bytes",
+            "Bytes in the spool, which grows while Postgres is away.",
+            registry=self.registry,
+        )
+        self.clock_offset_seconds = Gauge(
+            "coinwatch_ingest_clock_offset_seconds",
+            "Our clock minus the exchange's, at most: the least delay of a trade in the last minute.",
+            ["exchange"],
+            registry=self.registry,
         )
         self.connections = Gauge(
             "coinwatch_ingest_connections", "Open sockets.", ["exchange"], registry=self.registry

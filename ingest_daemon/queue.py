@@ -7,11 +7,13 @@ to its low mark. What was read is kept; nothing is shed.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Collection
 from typing import Protocol
 
 import msgspec
 
-from coinwatch.records import Trade
+from coinwatch.records import Market, Trade
 
 HIGH_MARK = 100_000
 """Trades, about 20 MB. Each socket may bring one more read beyond it."""
@@ -26,27 +28,43 @@ class Source(Protocol):
     def resume(self) -> None: ...
 
 
-class Batch(msgspec.Struct, frozen=True):
-    """What the writer stores in one go."""
+class Interruption(msgspec.Struct, frozen=True):
+    """From here on ``markets`` are not heard any more, until their next live trade."""
 
-    trades: list[Trade]
-    received_us: int
+    markets: tuple[Market, ...]
+    cause: str
+
+
+class Batch(msgspec.Struct):
+    """What the writer stores in one go, in this order."""
+
+    interruptions: list[Interruption] = []
+    trades: list[Trade] = []
+    """As they were streamed."""
+    past: list[Trade] = []
+    """Sent on subscribing: true, but from before."""
+    received_us: int = 0
     """Our clock when the last of them came."""
+
+    def __bool__(self) -> bool:
+        return bool(self.trades or self.past or self.interruptions)
 
 
 class TradeQueue:
     def __init__(self, high_mark: int = HIGH_MARK, low_mark: int = LOW_MARK) -> None:
         self._high_mark = high_mark
         self._low_mark = low_mark
-        self._trades: list[Trade] = []
-        self._received_us = 0
+        self._earlier: deque[Batch] = deque()
+        """What came before the last interruptions."""
+        self._latest = Batch()
+        self._length = 0
         self._sources: set[Source] = set()
         self._full = False
         self._closed = False
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._trades)
+        return self._length
 
     @property
     def full(self) -> bool:
@@ -63,34 +81,67 @@ class TradeQueue:
         self._sources.discard(source)
 
     def put(self, trades: list[Trade], received_us: int) -> None:
-        """Add ``trades``, in the order they came."""
-        self._trades += trades
-        self._received_us = received_us
-        self._changed.set()
-        if not self._full and len(self._trades) >= self._high_mark:
-            self._full = True
-            for source in self._sources:
-                source.pause()
+        """Add ``trades`` as they were streamed, in the order they came."""
+        self._latest.trades += trades
+        self._added(len(trades), received_us)
 
-    async def take(self, limit: int) -> Batch | None:
-        """All that waits, up to ``limit`` trades, as soon as there is one. None: closed and empty."""
-        while not self._trades:
+    def put_past(self, trades: list[Trade], received_us: int) -> None:
+        """Add ``trades`` that were sent on subscribing."""
+        self._latest.past += trades
+        self._added(len(trades), received_us)
+
+    def interrupt(self, markets: Collection[Market], cause: str) -> None:
+        """Say that what comes from now on does not follow what came before."""
+        if self._latest.trades or self._latest.past:
+            self._earlier.append(self._latest)
+            self._latest = Batch()
+        self._latest.interruptions.append(Interruption(tuple(markets), cause))
+        self._changed.set()
+
+    async def take(self, limit: int, patience_s: float | None = None) -> Batch | None:
+        """All that waits up to the next interruption, at most ``limit`` trades, as soon as there is any.
+
+        An empty batch when ``patience_s`` has passed; None when the queue is closed and empty.
+        """
+        while not (self._earlier or self._latest):
             if self._closed:
                 return None
             self._changed.clear()
-            await self._changed.wait()
-        if len(self._trades) <= limit:
-            taken, self._trades = self._trades, []
-        else:
-            taken = self._trades[:limit]
-            del self._trades[:limit]
-        if self._full and len(self._trades) <= self._low_mark:
+            try:
+                async with asyncio.timeout(patience_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                return Batch()
+        batch = self._next(limit)
+        self._length -= len(batch.trades) + len(batch.past)
+        if self._full and self._length <= self._low_mark:
             self._full = False
             for source in self._sources:
                 source.resume()
-        return Batch(taken, self._received_us)
+        return batch
 
     def close(self) -> None:
         """Nothing more will come: ``take`` gives what is left, then None."""
         self._closed = True
         self._changed.set()
+
+    def _added(self, count: int, received_us: int) -> None:
+        self._latest.received_us = received_us
+        self._length += count
+        self._changed.set()
+        if not self._full and self._length >= self._high_mark:
+            self._full = True
+            for source in self._sources:
+                source.pause()
+
+    def _next(self, limit: int) -> Batch:
+        waiting = self._earlier[0] if self._earlier else self._latest
+        if len(waiting.trades) > limit:
+            taken = Batch(waiting.interruptions, waiting.trades[:limit], waiting.past, waiting.received_us)
+            del waiting.trades[:limit]
+            waiting.interruptions, waiting.past = [], []
+            return taken
+        if self._earlier:
+            return self._earlier.popleft()
+        self._latest = Batch()
+        return waiting

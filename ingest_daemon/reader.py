@@ -15,7 +15,7 @@ from coinwatch.times import now_us
 from ingest_daemon.bursts import Burst
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.queue import TradeQueue
-from sources.exchanges.base import Decoder, Past, Rejected, Reply
+from sources.exchanges.base import HEARTBEAT, SHUTDOWN, Decoder, Past, Rejected, Reply
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A longer one costs the connection. The longest we know of, a full order book, has 2 MB."""
@@ -35,23 +35,33 @@ class FrameReader(WSListener):
         queue: TradeQueue,
         metrics: Metrics,
         bad_frames: Burst,
+        *,
         on_rejected: Callable[[Rejected], None],
+        on_shutdown: Callable[[], None],
+        on_heard: Callable[[], None],
     ) -> None:
+        self.decode = decode
+        """May be replaced by one for other markets at any time."""
+        self.on_end: Callable[[], None] = _nothing
+        """Called when the socket is gone and all it brought is in the queue."""
         self._exchange = exchange
-        self._decode = decode
         self._queue = queue
         self._metrics = metrics
         self._bad_frames = bad_frames
         self._on_rejected = on_rejected
+        self._on_shutdown = on_shutdown
+        self._on_heard = on_heard
         self._received = metrics.received.labels(exchange)
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
         self._trades: list[Trade] = []
+        self._past: list[Trade] = []
         self._skipped: Counter[str] = Counter()
         self._parts: list[bytes] = []
         self._flush_is_due = False
         self.frames = 0
         """Reads in which at least one frame ended, pings included."""
+        self.has_traded = False
         self.last_frame_at = self._loop.time()
         """By the event loop's clock."""
 
@@ -70,7 +80,7 @@ class FrameReader(WSListener):
         else:
             return
         try:
-            decoded = self._decode(message)
+            decoded = self.decode(message)
         except BadMessage as error:
             self._bad_frame(error)
             return
@@ -79,26 +89,38 @@ class FrameReader(WSListener):
         elif isinstance(decoded, Rejected):
             self._on_rejected(decoded)
         elif isinstance(decoded, Past):
-            self._trades += decoded.trades
+            self._past += decoded.trades
         elif isinstance(decoded, Reply):
-            self._skipped["heartbeat"] += 1
+            self._skipped[HEARTBEAT.kind] += 1
             transport.send(_TEXT, decoded.frame)
         else:
             self._skipped[decoded.kind] += 1
+            if decoded is SHUTDOWN:
+                self._on_shutdown()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._queue.detach(self)
         self.flush()
+        self.on_end()
 
     def flush(self) -> None:
         """Hand over what was read since the last time."""
         self._flush_is_due = False
         self.frames += 1
         self.last_frame_at = self._loop.time()
+        if self.frames == 1:
+            self._on_heard()
         if self._trades:
             trades, self._trades = self._trades, []
+            received_us = now_us()
+            self.has_traded = True
             self._received.inc(len(trades))
-            self._queue.put(trades, now_us())
+            self._metrics.delays.saw(self._exchange, received_us - trades[-1].ts_us)
+            self._queue.put(trades, received_us)
+        if self._past:
+            past, self._past = self._past, []
+            self._received.inc(len(past))
+            self._queue.put_past(past, now_us())
         if self._skipped:
             for kind, count in self._skipped.items():
                 self._metrics.skipped.labels(self._exchange, kind).inc(count)
@@ -143,3 +165,7 @@ class FrameReader(WSListener):
                 starts=error.raw,
                 held_back=held_back,
             )
+
+
+def _nothing() -> None:
+    pass

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
+import time
 from contextlib import suppress
 from datetime import UTC, date, datetime
 
@@ -17,28 +16,41 @@ from ingest_daemon.board import Board
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.outage import Outage
 from ingest_daemon.queue import TradeQueue
+from ingest_daemon.spool import Spool
 from warehouse.connect import connect
 from warehouse.health import beat, write_streams
 from warehouse.ticks import ensure_days_ahead
 
 SERVICE = "ingest"
 EVERY_S = 1.0
+DELAYS_OVER_S = 60.0
 TIMEOUT_S = 10.0
 """An answer that takes longer counts as none."""
 
 
 class Reporter:
     def __init__(
-        self, url: sqlalchemy.URL, queue: TradeQueue, board: Board, metrics: Metrics, outage: Outage
+        self,
+        url: sqlalchemy.URL,
+        daemon: str,
+        wants: str,
+        queue: TradeQueue,
+        spool: Spool,
+        board: Board,
+        metrics: Metrics,
+        outage: Outage,
     ) -> None:
         self._url = url
+        self._daemon = daemon
+        self._wants = wants
         self._queue = queue
+        self._spool = spool
         self._board = board
         self._metrics = metrics
         self._outage = outage
-        self._instance = f"{socket.gethostname()}:{os.getpid()}"
         self._started_at = datetime.now(UTC)
         self._days_made_on: date | None = None
+        self._turned_s = time.monotonic()
         self._connection: psycopg.AsyncConnection | None = None
 
     async def run(self) -> None:
@@ -50,6 +62,12 @@ class Reporter:
     async def report(self) -> None:
         """Report once."""
         self._metrics.queue_depth.set(len(self._queue))
+        self._metrics.spool_bytes.set(self._spool.bytes)
+        if time.monotonic() - self._turned_s > DELAYS_OVER_S:
+            self._turned_s = time.monotonic()
+            self._metrics.delays.turn()
+        for exchange, least_s in self._metrics.delays.least_s().items():
+            self._metrics.clock_offset_seconds.labels(exchange).set(least_s)
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await self._write()
@@ -77,6 +95,11 @@ class Reporter:
         if self._days_made_on != (today := utc_day(now_us())):
             await ensure_days_ahead(self._connection)
             self._days_made_on = today
-        await write_streams(self._connection, self._board.health)
-        detail = {"queue": len(self._queue), "markets": self._board.states()}
-        await beat(self._connection, SERVICE, self._instance, self._started_at, detail)
+        await write_streams(self._connection, self._board.health, self._daemon)
+        detail = {
+            "queue": len(self._queue),
+            "spool_bytes": self._spool.bytes,
+            "markets": self._board.states(),
+            "wants": self._wants,
+        }
+        await beat(self._connection, SERVICE, self._daemon, self._started_at, detail)

@@ -1,66 +1,113 @@
-"""One socket: connect, subscribe, watch, and connect again."""
+"""One socket's worth of markets: connect, subscribe, watch, rotate, and connect again."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
+import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
+from contextlib import suppress
 
 import structlog
-from picows import WSCloseCode, WSError, WSMsgType, WSTransport, ws_connect
+from picows import WSError
 
 from coinwatch.records import Market
 from ingest_daemon.backoff import backoff
 from ingest_daemon.board import Board
 from ingest_daemon.bursts import Burst
+from ingest_daemon.connection import Connection
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.queue import TradeQueue
-from ingest_daemon.reader import MAX_MESSAGE_BYTES, FrameReader
+from ingest_daemon.reader import FrameReader
 from sources.exchanges.base import Exchange, Rejected
 from warehouse.health import StreamState
 
-CONNECT_TIMEOUT_S = 15.0
-SUBSCRIBE_EVERY_S = 0.15
-"""Between subscribe frames: Coinbase allows 8 messages a second."""
-WATCH_EVERY_S = 1.0
-RECEIVE_BUFFER_BYTES = 512 * 1024
-CLOSE_TIMEOUT_S = 2.0
+DISCONNECTED = "disconnected"
+"""The cause of an interruption, in the ledger."""
+REPLACE_WITHIN_S = 30.0
+"""How long a new socket may take to deliver before the old one is let go."""
+ROTATE_EARLY = 0.96
+"""A socket that lives 24 hours is replaced after 23, and some minutes by chance."""
+RETRY_REFUSED_S = 900.0
+"""A market its exchange refused is asked for again after so long."""
 
 log = structlog.get_logger(__name__)
 
 
 class Stream:
-    """The trades of ``markets``, all of one exchange, over one socket at a time."""
+    """The trades of some markets, all of one exchange, over one socket at a time.
+
+    While a socket is replaced on purpose two deliver, and what both bring is stored once.
+    """
 
     def __init__(
-        self,
-        exchange: Exchange,
-        markets: Sequence[Market],
-        root: str,
-        queue: TradeQueue,
-        board: Board,
-        metrics: Metrics,
+        self, exchange: Exchange, root: str, queue: TradeQueue, board: Board, metrics: Metrics
     ) -> None:
-        self._exchange = exchange
-        self._wanted = list(markets)
+        self.exchange = exchange
+        self.markets: set[Market] = set()
         self._url = exchange.stream_url(root)
         self._queue = queue
         self._board = board
         self._metrics = metrics
         self._bad_frames = Burst()
         self._endings = Burst()
+        self._refused: dict[Market, float] = {}
+        self._current: Connection | None = None
+        self._rotate = asyncio.Event()
+        self._ask = asyncio.Event()
+        self._end_reason: str | None = None
         self._log = log.bind(exchange=exchange.name, url=self._url)
 
+    @property
+    def room(self) -> int:
+        """How many more markets fit."""
+        return self.exchange.markets_per_socket - len(self.markets)
+
+    def subscribed_since(self, market: Market) -> float | None:
+        """Since when, by the loop's clock, the open socket was asked for ``market`` and is heard."""
+        connection = self._current
+        if connection is None or connection.ended.done() or not connection.is_heard:
+            return None
+        return connection.subscribed_at.get(market)
+
+    def add(self, markets: Collection[Market]) -> None:
+        """Stream these, too."""
+        self.markets |= set(markets)
+        self._ask.set()
+
+    def remove(self, markets: Collection[Market]) -> None:
+        """Stream these no longer."""
+        self.markets -= set(markets)
+        for market in markets:
+            self._refused.pop(market, None)
+        self._ask.set()
+
+    def resubscribe(self, market: Market, cause: str) -> None:
+        """Its data has stopped although the socket lives: ask for it again."""
+        if self._current is not None and market in self._current.subscribed_at:
+            self._interrupt([market], cause)
+            del self._current.subscribed_at[market]
+            self._ask.set()
+
+    def reconnect(self, cause: str) -> None:
+        """Leave the socket and make a new one."""
+        self._end_reason = cause
+        if self._current is not None:
+            self._interrupt(self.markets, cause)
+            self._current.abort()
+
     async def run(self) -> None:
-        """Stream until cancelled, or until the exchange has refused every market."""
+        """Stream until cancelled."""
         waits = backoff()
         wait_s = next(waits)
         last_reason = ""
-        while self._wanted:
+        while True:
             await asyncio.sleep(wait_s)
-            self._board.set_state(self._wanted, StreamState.CONNECTING)
+            while not (wanted := self._wanted()):
+                await self._asked()
+            self._board.set_state(wanted, StreamState.CONNECTING)
             started = time.monotonic()
+            self._end_reason = None
             try:
                 reason = await self._connect_and_watch()
             except (WSError, OSError, TimeoutError) as error:
@@ -68,96 +115,151 @@ class Stream:
             except Exception as error:  # a fault of ours in reading a frame: the other streams go on
                 self._log.exception("reading a frame failed")
                 reason = _describe(error)
+            reason = self._end_reason or reason
             wait_s = waits.send(time.monotonic() - started)
-            self._board.lost(self._wanted, reason)
-            self._metrics.reconnects.labels(self._exchange.name).inc()
+            self._board.lost(self._wanted(), reason)
+            self._metrics.reconnects.labels(self.exchange.name).inc()
             held_back = self._endings.held_back()
             if held_back is not None or reason != last_reason:
                 self._log.warning(
                     "stream ended", reason=reason, again_in_s=round(wait_s, 2), held_back=held_back or 0
                 )
             last_reason = reason
-        self._log.error("the exchange refused every market of this stream; it has ended")
+
+    def _wanted(self) -> set[Market]:
+        """The markets to ask for: those not refused lately."""
+        now = time.monotonic()
+        return {m for m in self.markets if now - self._refused.get(m, float("-inf")) > RETRY_REFUSED_S}
 
     async def _connect_and_watch(self) -> str:
         """Why the connection ended."""
-        markets = tuple(self._wanted)
+        connection = await self._open()
+        subscribing = asyncio.create_task(self._keep_subscribed())
+        try:
+            self._current = connection
+            self._log.info("connected", markets=len(connection.subscribed_at))
+            while True:
+                reason = await self._watch(connection)
+                if reason is not None:
+                    return reason
+                self._rotate.clear()
+                connection = await self._replaced(connection)
+        finally:
+            subscribing.cancel()
+            await asyncio.wait({subscribing})
+            current, self._current = self._current, None
+            if current is not None:
+                self._interrupt(self.markets, DISCONNECTED)
+                await current.close()
+            if connection is not current:
+                await connection.close()
+
+    async def _watch(self, connection: Connection) -> str | None:
+        """Until the connection ends, or is to be replaced: then None."""
+        every_s = self.exchange.rotate_every_s
+        timer: asyncio.TimerHandle | None = None
+        if every_s is not None:
+            in_s = every_s * (ROTATE_EARLY - 0.02 * random.random())  # noqa: S311  # spread, no secret
+            timer = asyncio.get_running_loop().call_later(in_s, self._rotate.set)
+        try:
+            return await connection.watch(self._queue, self._rotate)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _open(self) -> Connection:
+        """A connection that was asked for every market."""
+        wanted = self._wanted()
         reader = FrameReader(
-            self._exchange.name,
-            self._exchange.decoder(markets),
+            self.exchange.name,
+            self.exchange.decoder(wanted),
             self._queue,
             self._metrics,
             self._bad_frames,
-            self._on_rejected,
+            on_rejected=self._on_rejected,
+            on_shutdown=self._on_shutdown,
+            on_heard=lambda: self._board.set_state(self._wanted(), StreamState.LIVE),
         )
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            transport, _ = await ws_connect(
-                lambda: reader,
-                self._url,
-                websocket_handshake_timeout=CONNECT_TIMEOUT_S,
-                enable_auto_pong=False,  # the reader answers pings, so that it knows of them
-                max_frame_size=MAX_MESSAGE_BYTES,
-            )
-        connections = self._metrics.connections.labels(self._exchange.name)
-        connections.inc()
-        ended = asyncio.ensure_future(transport.wait_disconnected())
+        connection = await Connection.open(self.exchange, self._url, reader)
+        reader.on_end = lambda: self._on_end(connection)
+        self._metrics.connections.labels(self.exchange.name).inc()
+        connection.ended.add_done_callback(
+            lambda _: self._metrics.connections.labels(self.exchange.name).dec()
+        )
         try:
-            # The kernel holds no more than a short read's worth: the loop turns often, so that commits go
-            # on while a burst is decoded. Measured: a quarter more trades a second, and less memory.
-            transport.underlying_transport.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES
-            )
-            await self._subscribe(transport, markets)
-            return await self._watch(transport, reader, ended)
-        finally:
-            connections.dec()
-            reader.flush()
-            if not transport.is_disconnected:
-                transport.send_close(WSCloseCode.OK)
-                transport.disconnect()
-                await asyncio.wait({ended}, timeout=CLOSE_TIMEOUT_S)
-                transport.disconnect(graceful=False)
-            ended.cancel()
+            await connection.subscribe(wanted)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
-    async def _subscribe(self, transport: WSTransport, markets: Sequence[Market]) -> None:
-        for number, frame in enumerate(self._exchange.subscribe(markets)):
-            if number:
-                await asyncio.sleep(SUBSCRIBE_EVERY_S)
-            transport.send(WSMsgType.TEXT, frame)
-        self._log.info("connected", markets=len(markets))
+    async def _replaced(self, old: Connection) -> Connection:
+        """A new connection that delivers, while the old one still did; the old one, if none can be had."""
+        self._log.info("replacing the socket before the exchange closes it")
+        try:
+            new = await self._open()
+        except (WSError, OSError, TimeoutError) as error:
+            self._log.warning("the socket could not be replaced yet", reason=_describe(error))
+            return old
+        try:
+            async with asyncio.timeout(REPLACE_WITHIN_S):
+                await new.delivers()
+        except TimeoutError:
+            self._log.warning("the new socket brings nothing; the old one is kept")
+        if not new.is_delivering or new.ended.done():
+            await new.close()
+            return old
+        self._current = new
+        await old.close()
+        return new
 
-    async def _watch(self, transport: WSTransport, reader: FrameReader, ended: asyncio.Future[None]) -> str:
-        """Send keepalives and listen for silence, until the connection ends: why it did."""
-        loop = asyncio.get_running_loop()
-        keepalive, every_s = self._exchange.keepalive(), self._exchange.keepalive_s
-        keepalive_at = loop.time() + (every_s or 0.0)
-        is_live = False
-        while not ended.done():
-            await asyncio.wait({ended}, timeout=min(WATCH_EVERY_S, self._exchange.max_silence_s / 4))
-            if reader.frames and not is_live:
-                is_live = True
-                self._board.set_state(self._wanted, StreamState.LIVE)
-            silent_s = loop.time() - reader.last_frame_at
-            if silent_s > self._exchange.max_silence_s and not self._queue.full:
-                return f"silent for {silent_s:.0f} s"
-            if keepalive is not None and every_s is not None and loop.time() >= keepalive_at:
-                keepalive_at += every_s
-                transport.send(WSMsgType.TEXT, keepalive)
-        if (error := ended.exception()) is not None:
-            raise error
-        return _describe_close(transport)
+    async def _keep_subscribed(self) -> None:
+        """Ask for what is wanted and not asked for, and the other way round, whenever that changes."""
+        while True:
+            connection, wanted = self._current, self._wanted()
+            if connection is not None:
+                asked = connection.subscribed_at.keys()
+                surplus, new = asked - wanted - self._refused.keys(), wanted - asked
+                if surplus or new:
+                    connection.read(self.exchange.decoder(wanted))
+                if surplus:
+                    await connection.unsubscribe(surplus)
+                if new:
+                    await connection.subscribe(new)
+                    self._board.set_state(new, StreamState.LIVE)
+            await self._asked()
+
+    async def _asked(self) -> None:
+        """Until the wanted markets may have changed."""
+        with suppress(TimeoutError):  # a refused market may be due again
+            async with asyncio.timeout(RETRY_REFUSED_S / 10):
+                await self._ask.wait()
+        self._ask.clear()
+
+    def _on_end(self, connection: Connection) -> None:
+        """A socket was lost: what comes from now on does not follow what it brought."""
+        if connection is self._current:
+            self._interrupt(self.markets, DISCONNECTED)
+
+    def _on_shutdown(self) -> None:
+        self._rotate.set()
+
+    def _interrupt(self, markets: Collection[Market], cause: str) -> None:
+        if markets:
+            self._queue.interrupt(markets, cause)
 
     def _on_rejected(self, rejected: Rejected) -> None:
         """One market is refused: it is marked, said once and left out; the others stream on."""
-        refused = [m for m in self._wanted if self._exchange.native(m) == rejected.native]
-        self._metrics.rejected.labels(self._exchange.name).inc()
-        self._log.error(
-            "the exchange refused a market" if refused else "the exchange refused a request",
-            market=str(refused[0]) if refused else rejected.native,
-            reason=rejected.reason,
-        )
-        for market in refused:
-            self._wanted.remove(market)
+        refused = [m for m in self._wanted() if self.exchange.native(m) == rejected.native]
+        self._metrics.rejected.labels(self.exchange.name).inc()
+        said_before = all(market in self._refused for market in refused) and bool(refused)
+        if not said_before:
+            self._log.error(
+                "the exchange refused a market" if refused else "the exchange refused a request",
+                market=str(refused[0]) if refused else rejected.native,
+                reason=rejected.reason,
+            )
+        self._refused |= dict.fromkeys(refused, time.monotonic())
         self._board.set_state(refused, StreamState.DOWN, f"refused: {rejected.reason}")
 
 
@@ -168,10 +270,3 @@ def _describe(error: BaseException) -> str:
         case TimeoutError():
             return "no answer in time"
     return str(error) or type(error).__name__
-
-
-def _describe_close(transport: WSTransport) -> str:
-    handshake = transport.close_handshake
-    if handshake is None or handshake.recv is None:
-        return "connection lost"
-    return f"closed by the exchange with code {handshake.recv.code:d} {handshake.recv.reason}".rstrip()

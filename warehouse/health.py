@@ -38,6 +38,7 @@ class StreamHealth(msgspec.Struct, kw_only=True):
     trades: int = 0
     """Stored by this daemon since it started."""
     duplicates: int = 0
+    recovered: int = 0
     reconnects: int = 0
     last_error: str | None = None
     last_error_us: int | None = None
@@ -54,6 +55,7 @@ class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
     lag_ms: float | None
     trades: int
     duplicates: int
+    recovered: int
     reconnects: int
     last_error: str | None
     last_error_at: datetime | None
@@ -72,9 +74,11 @@ class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
 
 _WRITE_STREAMS = """
 insert into stream_health (market_id, state, last_price, last_trade_ts, last_received_at, lag_ms,
-                           trades, duplicates, reconnects, last_error, last_error_at)
-select * from unnest(%s::int[], %s::text[], %s::float8[], %s::timestamptz[], %s::timestamptz[], %s::float8[],
-                     %s::bigint[], %s::bigint[], %s::int[], %s::text[], %s::timestamptz[])
+                           trades, duplicates, recovered, reconnects, last_error, last_error_at, daemon)
+select *, %s from unnest(
+    %s::int[], %s::text[], %s::float8[], %s::timestamptz[], %s::timestamptz[], %s::float8[],
+    %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::text[], %s::timestamptz[]
+)
 on conflict (market_id) do update set
     state = excluded.state,
     last_price = coalesce(excluded.last_price, stream_health.last_price),
@@ -83,10 +87,14 @@ on conflict (market_id) do update set
     lag_ms = coalesce(excluded.lag_ms, stream_health.lag_ms),
     trades = excluded.trades,
     duplicates = excluded.duplicates,
+    recovered = excluded.recovered,
+    daemon = excluded.daemon,
     reconnects = excluded.reconnects,
     last_error = coalesce(excluded.last_error, stream_health.last_error),
     last_error_at = coalesce(excluded.last_error_at, stream_health.last_error_at),
     updated_at = now()
+where stream_health.daemon = excluded.daemon or excluded.state = 'live' or stream_health.state <> 'live'
+   or stream_health.updated_at < now() - interval '3 s'
 """
 
 _BEAT = """
@@ -97,10 +105,11 @@ on conflict (service, instance) do update set
 """
 
 
-async def write_streams(conn: AsyncConnection, streams: Mapping[int, StreamHealth]) -> None:
-    """Write the state of every market, by market id, in one statement.
+async def write_streams(conn: AsyncConnection, streams: Mapping[int, StreamHealth], daemon: str = "") -> None:
+    """Write the state of every market that ``daemon`` streams, by market id, in one statement.
 
-    What is None here leaves the stored value: the last price known outlives a restart.
+    What is None here leaves the stored value: the last price known outlives a restart. A market that
+    another daemon reports as live is left to that one.
     """
     rows = [
         (
@@ -112,6 +121,7 @@ async def write_streams(conn: AsyncConnection, streams: Mapping[int, StreamHealt
             health.lag_ms,
             health.trades,
             health.duplicates,
+            health.recovered,
             health.reconnects,
             health.last_error,
             _moment(health.last_error_us),
@@ -119,7 +129,8 @@ async def write_streams(conn: AsyncConnection, streams: Mapping[int, StreamHealt
         for market_id, health in sorted(streams.items())
     ]
     if rows:
-        await conn.execute(_WRITE_STREAMS, [list(column) for column in zip(*rows, strict=True)])
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        await conn.execute(_WRITE_STREAMS, [daemon, *columns])
 
 
 async def beat(
@@ -129,13 +140,26 @@ async def beat(
     await conn.execute(_BEAT, (service, instance, started_at, Jsonb(dict(detail))))
 
 
+_PEERS = """
+select count(*) from service_heartbeats
+where service = %s and detail->>'wants' = %s and beat_at > clock_timestamp() - %s * interval '1 s'
+"""
+
+
+async def peers(conn: AsyncConnection, service: str, wants: str, within_s: float) -> int:
+    """How many processes of ``service`` that want the same (``detail['wants']``) beat so lately."""
+    cursor = await conn.execute(_PEERS, (service, wants, within_s))
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
 def read_streams(conn: sa.Connection) -> list[StreamRow]:
     """Every market that was ever streamed, by name."""
     query = (
         sa.select(
             markets.c.exchange,
             markets.c.symbol,
-            *(column for column in stream_health.c if column.name not in ("market_id", "updated_at")),
+            *(c for c in stream_health.c if c.name not in ("market_id", "updated_at", "daemon")),
             _age_s(stream_health.c.updated_at),
         )
         .join_from(stream_health, markets)
@@ -151,6 +175,7 @@ def read_streams(conn: sa.Connection) -> list[StreamRow]:
             lag_ms=row.lag_ms,
             trades=row.trades,
             duplicates=row.duplicates,
+            recovered=row.recovered,
             reconnects=row.reconnects,
             last_error=row.last_error,
             last_error_at=row.last_error_at,

@@ -21,6 +21,10 @@ from warehouse.connect import connect
 TICKS = "ticks"
 """The channel on which every commit of live ticks is announced."""
 
+TICKS_LATE = "ticks_late"
+"""The channel for trades that were recovered or replayed: they are not the newest, and no price runs
+backwards because of them."""
+
 NOTICE_BYTES = 7_900
 """Every payload is shorter: Postgres refuses one of 8,000 bytes, and with it the whole commit."""
 

@@ -13,11 +13,13 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 from psycopg import AsyncClientCursor, AsyncConnection, errors, sql
+from psycopg.types.json import Jsonb
 
 from coinwatch.errors import WarehouseError
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, now_us, utc_day
-from warehouse.notifications import TICKS, MarketMove, encode_notices
+from warehouse.ledger import LedgerEntries, enter
+from warehouse.notifications import TICKS, TICKS_LATE, MarketMove, encode_notices
 from warehouse.partitions import ensure_tick_days
 from warehouse.tick_rows import COPY_COLUMNS, TickRows
 
@@ -51,6 +53,9 @@ _FROM_STAGING = sql.SQL(
 ).format(columns=_COLUMNS)
 
 
+_REJECT = "insert into rejects (market_id, trade, reason) values (%s, %s, %s)"
+
+
 class Written(msgspec.Struct, frozen=True):
     """What became of a batch."""
 
@@ -67,6 +72,14 @@ class Written(msgspec.Struct, frozen=True):
         return sum(move.count for move in self.moves)
 
 
+class _How(msgspec.Struct, frozen=True):
+    """What goes with a batch into its transaction."""
+
+    channel: str
+    ledger: LedgerEntries | None
+    perhaps_stored: bool
+
+
 _Stored: TypeAlias = tuple[list[MarketMove], Counter[int]]
 """What was announced, and how many rows of each market id were refused."""
 
@@ -79,8 +92,9 @@ class TickWriter:
     ``perhaps_stored=True``.
     """
 
-    def __init__(self, conn: AsyncConnection, market_ids: Mapping[Market, int]) -> None:
+    def __init__(self, conn: AsyncConnection, market_ids: Mapping[Market, int], *, daemon: str = "") -> None:
         self._conn = conn
+        self._daemon = daemon
         # A client cursor puts quoted parameters into the statement, which lets two statements
         # travel together: each round trip saved is a tenth of a commit.
         self._cursor = AsyncClientCursor(conn)
@@ -88,16 +102,35 @@ class TickWriter:
         self._recent: defaultdict[int, _RecentIds] = defaultdict(_RecentIds)
         self._days: set[int] = set()
 
-    async def write(self, trades: Sequence[Trade], *, perhaps_stored: bool = False) -> Written:
-        """Store ``trades``, each once whatever was stored before, and announce what was new.
+    def rows(self, trades: Sequence[Trade]) -> TickRows:
+        """``trades`` in the form ``write_rows`` takes."""
+        return TickRows.of(trades, self._market_ids)
 
-        ``perhaps_stored``: this batch was tried before and its answer was lost. Raises
-        psycopg.OperationalError when the connection fails; then nothing is known of the batch.
+    async def write(
+        self, trades: Sequence[Trade], *, late: bool = False, perhaps_stored: bool = False
+    ) -> Written:
+        """``write_rows`` of ``trades``."""
+        return await self.write_rows(self.rows(trades), late=late, perhaps_stored=perhaps_stored)
+
+    async def write_rows(
+        self,
+        sent: TickRows,
+        ledger: LedgerEntries | None = None,
+        *,
+        late: bool = False,
+        perhaps_stored: bool = False,
+    ) -> Written:
+        """Store ``sent``, each once whatever was stored before, and announce what was new.
+
+        ``ledger`` is entered in the same transaction. ``late``: the trades are not the newest of
+        their markets, so they are announced apart. ``perhaps_stored``: this batch was tried before
+        and its answer was lost. Raises psycopg.OperationalError when the connection fails; then
+        nothing is known of the batch.
         """
-        sent = TickRows.of(trades, self._market_ids)
-        plausible = sent.where(self._is_plausible(sent))
+        plausible = sent.where(await self._is_plausible(sent))
         rows = plausible.where(self._is_unseen(plausible))
-        moves, refused = await self._store(rows, perhaps_stored=perhaps_stored)
+        how = _How(TICKS_LATE if late else TICKS, ledger or None, perhaps_stored)
+        moves, refused = await self._store(rows, how)
         for market_id, where in rows.by_market():
             self._recent[market_id].add(rows.trade_id[where].tolist())
         written = Written(moves, Counter(), refused)
@@ -109,82 +142,94 @@ class TickWriter:
             written.duplicates.subtract(refused)
         return written
 
-    async def _store(self, rows: TickRows, *, perhaps_stored: bool) -> _Stored:
+    async def _store(self, rows: TickRows, how: _How) -> _Stored:
         if not len(rows):
+            if how.ledger:
+                async with self._conn.transaction():
+                    await enter(self._conn, self._daemon, how.ledger)
             return [], Counter()
         try:
             await self._ensure_days(rows)
             try:
-                moves = await self._copy_or_merge(rows, perhaps_stored=perhaps_stored)
+                moves = await self._copy_or_merge(rows, how)
             except errors.CheckViolation:  # a day's partition was dropped since we made it
                 await self._cursor.execute("rollback")
                 self._days.clear()
                 await self._ensure_days(rows)
-                moves = await self._copy_or_merge(rows, perhaps_stored=perhaps_stored)
+                moves = await self._copy_or_merge(rows, how)
         except (errors.DataError, errors.IntegrityError) as error:
             await self._cursor.execute("rollback")
             if len(rows) > 1:
-                return await self._store_halves(rows, perhaps_stored=perhaps_stored)
+                return await self._store_halves(rows, how)
             log.error("a trade was refused by Postgres", reason=str(error), **_describe(rows))
+            await self._reject(rows, str(error))
             return [], rows.counts()
         return moves, Counter()
 
-    async def _store_halves(self, rows: TickRows, *, perhaps_stored: bool) -> _Stored:
+    async def _store_halves(self, rows: TickRows, how: _How) -> _Stored:
         """One row at least is bad: halve the batch until it stands alone, and store all others."""
         first, second = rows.halves()
-        first_moves, first_refused = await self._store(first, perhaps_stored=perhaps_stored)
-        second_moves, second_refused = await self._store(second, perhaps_stored=perhaps_stored)
+        first_moves, first_refused = await self._store(first, how)
+        second_moves, second_refused = await self._store(second, how)
         return first_moves + second_moves, first_refused + second_refused
 
-    async def _copy_or_merge(self, rows: TickRows, *, perhaps_stored: bool) -> list[MarketMove]:
-        if not perhaps_stored:
+    async def _copy_or_merge(self, rows: TickRows, how: _How) -> list[MarketMove]:
+        if not how.perhaps_stored:
             try:
-                return await self._copy(rows)
+                return await self._copy(rows, how)
             except (errors.UniqueViolation, errors.DeadlockDetected):
                 await self._cursor.execute("rollback")
-        return await self._merge(rows)
+        return await self._merge(rows, how)
 
-    async def _copy(self, rows: TickRows) -> list[MarketMove]:
-        tx = await self._begin()
+    async def _copy(self, rows: TickRows, how: _How) -> list[MarketMove]:
+        tx = await self._begin(how.ledger)
         async with self._cursor.copy(_COPY_TICKS) as copy:
             await copy.write(rows.copy_data())
-        return await self._announce_and_commit(tx, rows)
+        return await self._announce_and_commit(tx, rows, how.channel)
 
-    async def _merge(self, rows: TickRows) -> list[MarketMove]:
+    async def _merge(self, rows: TickRows, how: _How) -> list[MarketMove]:
         for attempt in range(STAGING_TRIES):
             try:
-                return await self._merge_once(rows)
+                return await self._merge_once(rows, how)
             except errors.DeadlockDetected:
                 await self._cursor.execute("rollback")
                 await asyncio.sleep(0.01 * 2**attempt)
         raise WarehouseError(f"{len(rows)} trades met a deadlock {STAGING_TRIES} times in a row")
 
-    async def _merge_once(self, rows: TickRows) -> list[MarketMove]:
+    async def _merge_once(self, rows: TickRows, how: _How) -> list[MarketMove]:
         await self._cursor.execute(_MAKE_STAGING)
-        tx = await self._begin()
+        tx = await self._begin(how.ledger)
         async with self._cursor.copy(_COPY_STAGING) as copy:
             await copy.write(rows.copy_data())
         await self._cursor.execute(_FROM_STAGING)
         new = {(market_id, trade_id) for market_id, trade_id in await self._cursor.fetchall()}
         keys = zip(rows.market_id.tolist(), rows.trade_id.tolist(), strict=True)
         inserted = rows.where(np.fromiter((key in new for key in keys), np.bool_, len(rows)))
-        return await self._announce_and_commit(tx, inserted)
+        return await self._announce_and_commit(tx, inserted, how.channel)
 
-    async def _begin(self) -> int:
+    async def _begin(self, ledger: LedgerEntries | None) -> int:
         await self._cursor.execute("begin; select pg_current_xact_id()::text::bigint")
         self._cursor.nextset()
         row = await self._cursor.fetchone()
         assert row is not None  # noqa: S101  # one row, always
+        if ledger:
+            await enter(self._conn, self._daemon, ledger)
         return int(row[0])
 
-    async def _announce_and_commit(self, tx: int, rows: TickRows) -> list[MarketMove]:
+    async def _announce_and_commit(self, tx: int, rows: TickRows, channel: str) -> list[MarketMove]:
         moves = rows.moves()
         notices = encode_notices(tx, moves)
         statements = ["select pg_notify(%s, %s)"] * len(notices) + ["commit"]
         await self._cursor.execute(
-            sql.SQL("; ").join(map(sql.SQL, statements)), [part for n in notices for part in (TICKS, n)]
+            sql.SQL("; ").join(map(sql.SQL, statements)), [part for n in notices for part in (channel, n)]
         )
         return moves
+
+    async def _reject(self, rows: TickRows, reason: str) -> None:
+        for index in range(len(rows)):
+            trade = _describe(rows, index)
+            market_id = trade.pop("market_id")
+            await self._conn.execute(_REJECT, (market_id, Jsonb(trade), reason))
 
     async def _ensure_days(self, rows: TickRows) -> None:
         days = rows.days()
@@ -193,12 +238,13 @@ class TickWriter:
         await ensure_tick_days(self._conn, days.values())
         self._days |= days.keys()
 
-    def _is_plausible(self, rows: TickRows) -> NDArray[np.bool_]:
+    async def _is_plausible(self, rows: TickRows) -> NDArray[np.bool_]:
         """Whether each row's time can be true. One that cannot would make a partition for its day."""
         plausible: NDArray[np.bool_] = (rows.ts_us >= FIRST_TRADE_US) & (rows.ts_us < now_us() + DAY_US)
         if not plausible.all():
             wrong = rows.where(~plausible)
             log.error("trades with impossible times were refused", count=len(wrong), **_describe(wrong))
+            await self._reject(wrong, "impossible time")
         return plausible
 
     def _is_unseen(self, rows: TickRows) -> NDArray[np.bool_]:
@@ -238,11 +284,11 @@ async def ensure_days_ahead(conn: AsyncConnection) -> None:
     await ensure_tick_days(conn, (today, today + timedelta(days=1)))
 
 
-def _describe(rows: TickRows) -> dict[str, object]:
+def _describe(rows: TickRows, index: int = 0) -> dict[str, object]:
     return {
-        "market_id": int(rows.market_id[0]),
-        "trade_id": int(rows.trade_id[0]),
-        "ts_us": int(rows.ts_us[0]),
-        "price": float(rows.price[0]),
-        "amount": float(rows.amount[0]),
+        "market_id": int(rows.market_id[index]),
+        "trade_id": int(rows.trade_id[index]),
+        "ts_us": int(rows.ts_us[index]),
+        "price": float(rows.price[index]),
+        "amount": float(rows.amount[index]),
     }

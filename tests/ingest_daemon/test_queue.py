@@ -79,3 +79,31 @@ async def test_len_counts_what_waits(count: int) -> None:
     queue = TradeQueue()
     queue.put(trades(0, count), 1)
     assert len(queue) == count
+
+
+async def test_an_interruption_parts_what_came_before_from_what_came_after() -> None:
+    queue = TradeQueue()
+    queue.put(trades(0, 3), 1)
+    queue.interrupt([MARKET], "disconnected")
+    queue.interrupt([MARKET], "silent")
+    queue.put_past(trades(50, 1), 2)
+    queue.put(trades(3, 5), 3)
+    assert len(queue) == 9
+    before, after, rest = [await queue.take(3) for _ in range(3)]
+    assert before is not None
+    assert after is not None
+    assert rest is not None
+    assert (len(before.trades), before.interruptions) == (3, [])
+    assert [(i.markets, i.cause) for i in after.interruptions] == [
+        ((MARKET,), "disconnected"),
+        ((MARKET,), "silent"),
+    ]
+    assert ([t.trade_id for t in after.past], len(after.trades)) == ([50], 3)
+    assert (rest.interruptions, rest.past, len(rest.trades)) == ([], [], 2)
+    assert len(queue) == 0
+
+
+async def test_a_patient_take_gives_an_empty_batch_when_nothing_comes() -> None:
+    batch = await TradeQueue().take(10, patience_s=0.01)
+    assert batch is not None
+    assert not batch

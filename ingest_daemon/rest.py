@@ -1,0 +1,46 @@
+"""The exchanges' REST APIs as the daemon asks them: a client each, within limits all processes share."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from coinwatch.settings import Settings
+from sources.budgets import Budget
+from sources.exchanges.base import Exchange
+from sources.http import HttpSource, Patience, exchange_http
+
+PATIENCE = Patience(attempts=2, total_s=20.0)
+"""What fails twice is asked for again later."""
+
+
+class Rest:
+    """``async with Rest(settings, budget) as rest``: clients are opened when first asked for."""
+
+    def __init__(self, settings: Settings, budget: Budget) -> None:
+        self._settings = settings
+        self._budget = budget
+        self._clients: dict[str, HttpSource] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def of(self, exchange: Exchange) -> HttpSource:
+        """The client of ``exchange``."""
+        if exchange.name not in self._clients:
+            client = exchange_http(
+                exchange,
+                self._settings.rest_url(exchange.name),
+                self._budget,
+                scale=self._settings.rate_limit_scale,
+                patience=PATIENCE,
+            )
+            self._clients[exchange.name] = await self._stack.enter_async_context(client)
+        return self._clients[exchange.name]

@@ -1,0 +1,353 @@
+"""The ledger of interruptions, ``stream_gaps``: spans in which a stream was not heard.
+
+A row is opened before anything that came after the interruption is stored, gets its end with the
+first trade heard again, and is closed by recovery: ``filled``, or ``unfillable`` with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+from psycopg import AsyncConnection
+
+from coinwatch.records import Market
+from coinwatch.times import from_datetime, to_datetime
+from warehouse.tables import markets, stream_gaps
+
+OVERLAP_S = 10.0
+"""A market taken over is asked for again from this long before its last stored trade: frames come
+reordered, and what came last may have been stored without what belongs before it."""
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """A new row. Without an end, the market is not heard yet."""
+
+    market_id: int
+    cause: str
+    after_id: int | None
+    after_ts_us: int
+    before_id: int | None = None
+    before_ts_us: int | None = None
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """The first trade heard again: the end of every open row of its market and daemon without one."""
+
+    market_id: int
+    before_id: int
+    before_ts_us: int
+
+
+class LedgerEntries(msgspec.Struct):
+    """What the ledger is told in the transaction that stores a batch."""
+
+    openings: list[Opening]
+    endings: list[Ending]
+
+    def __bool__(self) -> bool:
+        return bool(self.openings or self.endings)
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """An open row."""
+
+    id: int
+    market_id: int
+    cause: str
+    after_id: int | None
+    after_ts_us: int
+    before_id: int | None
+    before_ts_us: int | None
+
+
+class GapRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as pages and ``status`` show it."""
+
+    market: Market
+    cause: str
+    state: str
+    after_ts: datetime
+    before_ts: datetime | None
+    recovered: int
+    reason: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+# Entered again by a second try whose first was stored after all, a row would be there already.
+_OPEN = """
+insert into stream_gaps (market_id, daemon, cause, after_id, after_ts, before_id, before_ts)
+select market_id, %(daemon)s, cause, after_id, after_ts, before_id, before_ts
+from unnest(%(markets)s::int[], %(causes)s::text[], %(after_ids)s::bigint[], %(after_ts)s::timestamptz[],
+            %(before_ids)s::bigint[], %(before_ts)s::timestamptz[])
+     as told (market_id, cause, after_id, after_ts, before_id, before_ts)
+where not exists (
+    select from stream_gaps known
+    where known.market_id = told.market_id and known.after_ts = told.after_ts
+      and known.daemon = %(daemon)s and known.cause = told.cause
+      and known.after_id is not distinct from told.after_id
+      and (told.before_id is null or known.before_id = told.before_id)
+)
+"""
+
+_END = """
+update stream_gaps set before_id = told.before_id, before_ts = told.before_ts
+from unnest(%(markets)s::int[], %(before_ids)s::bigint[], %(before_ts)s::timestamptz[])
+     as told (market_id, before_id, before_ts)
+where stream_gaps.market_id = told.market_id and state = 'open' and daemon = %(daemon)s
+  and stream_gaps.before_ts is null
+"""
+
+
+async def enter(conn: AsyncConnection, daemon: str, entries: LedgerEntries) -> None:
+    """Write ``entries`` within the transaction that is open on ``conn``."""
+    if entries.openings:
+        rows = entries.openings
+        await conn.execute(
+            _OPEN,
+            {
+                "daemon": daemon,
+                "markets": [row.market_id for row in rows],
+                "causes": [row.cause for row in rows],
+                "after_ids": [row.after_id for row in rows],
+                "after_ts": [to_datetime(row.after_ts_us) for row in rows],
+                "before_ids": [row.before_id for row in rows],
+                "before_ts": [_moment(row.before_ts_us) for row in rows],
+            },
+        )
+    if entries.endings:
+        ends = entries.endings
+        await conn.execute(
+            _END,
+            {
+                "daemon": daemon,
+                "markets": [end.market_id for end in ends],
+                "before_ids": [end.before_id for end in ends],
+                "before_ts": [to_datetime(end.before_ts_us) for end in ends],
+            },
+        )
+
+
+# Rows of daemons that are gone are taken over. A market then has an open row without an end: an
+# inherited one, or a new one that starts with what is stored. A market nobody ever streamed starts
+# a little before now.
+_INHERIT = """
+update stream_gaps set daemon = %(daemon)s
+where state = 'open' and market_id = any(%(markets)s) and daemon <> %(daemon)s
+  and not exists (
+    select from service_heartbeats
+    where service = 'ingest' and instance = stream_gaps.daemon
+      and beat_at > clock_timestamp() - %(silent_s)s * interval '1 s'
+  )
+"""
+
+_BEGIN = """
+insert into stream_gaps (market_id, daemon, cause, after_id, after_ts)
+select wanted.market_id, %(daemon)s, %(cause)s, case when not unwatched then earlier.trade_id end,
+       coalesce(
+           case when not unwatched then coalesce(earlier.ts, latest.ts - %(overlap_s)s * interval '1 s') end,
+           now() - %(first_reach_s)s * interval '1 s'
+       )
+from unnest(%(markets)s::int[]) as wanted (market_id)
+left join lateral (
+    select ts from ticks where ticks.market_id = wanted.market_id order by ts desc limit 1
+) latest on true
+left join lateral (
+    select trade_id, ts from ticks
+    where ticks.market_id = wanted.market_id and ticks.ts <= latest.ts - %(overlap_s)s * interval '1 s'
+      and ticks.day >= (latest.ts at time zone 'utc')::date - 2
+    order by ts desc, trade_id desc limit 1
+) earlier on true
+cross join lateral (
+    select exists (
+        select from stream_gaps
+        where stream_gaps.market_id = wanted.market_id and cause = 'not wanted' and before_ts is null
+    )
+) as left_alone (unwatched)
+where not exists (
+    select from stream_gaps
+    where stream_gaps.market_id = wanted.market_id and state = 'open' and daemon = %(daemon)s
+      and before_ts is null
+)
+"""
+
+
+_END_UNWATCHED = """
+update stream_gaps set before_ts = now() - %(first_reach_s)s * interval '1 s'
+where market_id = any(%(markets)s) and cause = 'not wanted' and before_ts is null
+"""
+
+_LAST_KNOWN = """
+select market_id, max(after_ts) from stream_gaps
+where state = 'open' and daemon = %(daemon)s and market_id = any(%(markets)s)
+  and before_ts is null and after_id is not null
+group by market_id
+"""
+
+
+async def begin(
+    conn: AsyncConnection,
+    daemon: str,
+    market_ids: Collection[int],
+    *,
+    cause: str,
+    first_reach_s: float,
+    silent_s: float,
+) -> dict[int, int]:
+    """Say that ``daemon`` is about to stream these markets and has not heard them yet.
+
+    Returns the time (us, by the exchange's clock) of the last trade known of each market that has one.
+
+    ``first_reach_s``: how far a market's very first start goes back. ``silent_s``: a daemon that has
+    not beaten for longer is gone, and its open rows become ours.
+    """
+    parameters = {
+        "daemon": daemon,
+        "markets": sorted(market_ids),
+        "cause": cause,
+        "overlap_s": OVERLAP_S,
+        "first_reach_s": first_reach_s,
+        "silent_s": silent_s,
+    }
+    async with conn.transaction():
+        await conn.execute(_INHERIT, parameters)
+        await conn.execute(_BEGIN, parameters)
+        await conn.execute(_END_UNWATCHED, parameters)
+        cursor = await conn.execute(_LAST_KNOWN, parameters)
+        return {market_id: from_datetime(ts) for market_id, ts in await cursor.fetchall()}
+
+
+async def inherit(
+    conn: AsyncConnection, daemon: str, market_ids: Collection[int], *, silent_s: float
+) -> None:
+    """Take over the open rows that daemons now gone have left of these markets."""
+    await conn.execute(_INHERIT, {"daemon": daemon, "markets": sorted(market_ids), "silent_s": silent_s})
+
+
+_UNWATCHED = """
+insert into stream_gaps (market_id, daemon, cause, after_id, after_ts, state, reason, closed_at)
+select wanted.market_id, %(daemon)s, 'not wanted', latest.trade_id, latest.ts, 'unfillable',
+       'nobody watched the market', clock_timestamp()
+from unnest(%(markets)s::int[]) as wanted (market_id)
+cross join lateral (
+    select trade_id, ts from ticks where ticks.market_id = wanted.market_id order by ts desc limit 1
+) latest
+"""
+
+
+async def leave(conn: AsyncConnection, daemon: str, market_ids: Collection[int]) -> None:
+    """Nobody wants these markets any more: what trades from now on is not to be recovered."""
+    await conn.execute(_UNWATCHED, {"daemon": daemon, "markets": sorted(market_ids)})
+
+
+_OPEN_GAPS = """
+select id, market_id, cause, after_id, after_ts, before_id, before_ts
+from stream_gaps where state = 'open' and daemon = %s and market_id = any(%s)
+order by after_ts
+"""
+
+
+async def open_gaps(conn: AsyncConnection, daemon: str, market_ids: Collection[int]) -> list[Gap]:
+    """The rows that wait for recovery, the oldest span first."""
+    cursor = await conn.execute(_OPEN_GAPS, (daemon, list(market_ids)))
+    return [
+        Gap(gap_id, market_id, cause, after_id, from_datetime(after_ts), before_id, _us(before_ts))
+        for gap_id, market_id, cause, after_id, after_ts, before_id, before_ts in await cursor.fetchall()
+    ]
+
+
+_FILL = """
+update stream_gaps
+set state = 'filled', closed_at = clock_timestamp(), recovered = recovered + %s, reason = null,
+    before_id = coalesce(before_id, %s), before_ts = coalesce(before_ts, %s)
+where id = %s and state = 'open'
+"""
+
+
+async def fill(
+    conn: AsyncConnection, gap: Gap, recovered: int, *, heard_id: int | None = None, heard_ts_us: int
+) -> None:
+    """Nothing is missing in the span any more. ``heard_…`` is its end where it had none."""
+    await conn.execute(_FILL, (recovered, heard_id, to_datetime(heard_ts_us), gap.id))
+
+
+_SPLIT = """
+with whole as (
+    update stream_gaps
+    set state = 'unfillable', closed_at = clock_timestamp(), reason = %(reason)s,
+        before_id = %(before_id)s, before_ts = %(before_ts)s
+    where id = %(id)s and state = 'open'
+    returning market_id, daemon, cause, opened_at
+)
+insert into stream_gaps (market_id, daemon, cause, after_id, after_ts, before_id, before_ts,
+                         state, recovered, opened_at, closed_at)
+select market_id, daemon, cause, %(before_id)s, %(before_ts)s, %(end_id)s, %(end_ts)s,
+       'filled', %(recovered)s, opened_at, clock_timestamp()
+from whole where %(before_ts)s < %(end_ts)s
+"""
+
+
+async def give_up(
+    conn: AsyncConnection,
+    gap: Gap,
+    *,
+    recovered: int,
+    reason: str,
+    before_id: int | None,
+    before_ts_us: int,
+    end_id: int | None,
+    end_ts_us: int,
+) -> None:
+    """The span's first part, up to ``before_…``, cannot be had; what follows up to ``end_…`` was filled."""
+    await conn.execute(
+        _SPLIT,
+        {
+            "id": gap.id,
+            "reason": reason,
+            "recovered": recovered,
+            "before_id": before_id,
+            "before_ts": to_datetime(before_ts_us),
+            "end_id": end_id,
+            "end_ts": to_datetime(end_ts_us),
+        },
+    )
+
+
+async def note_failure(conn: AsyncConnection, gap: Gap, reason: str) -> None:
+    """The row stays open; ``reason`` says why the last try failed."""
+    await conn.execute("update stream_gaps set reason = %s where id = %s", (reason, gap.id))
+
+
+def read_gaps(conn: sa.Connection, within: datetime, *, limit: int = 1_000) -> list[GapRow]:
+    """Rows that are open or were opened since ``within``, the latest first."""
+    query = (
+        sa.select(markets.c.exchange, markets.c.symbol, *(c for c in stream_gaps.c if c.name in _SHOWN))
+        .join_from(stream_gaps, markets)
+        .where((stream_gaps.c.state == "open") | (stream_gaps.c.opened_at >= within))
+        .order_by(stream_gaps.c.opened_at.desc(), stream_gaps.c.id.desc())
+        .limit(limit)
+    )
+    return [
+        GapRow(
+            market=Market.canonical(f"{row.exchange}:{row.symbol}"),
+            **{name: row._mapping[name] for name in _SHOWN},
+        )
+        for row in conn.execute(query)
+    ]
+
+
+_SHOWN: Sequence[str] = (
+    *("cause", "state", "after_ts", "before_ts"),
+    *("recovered", "reason", "opened_at", "closed_at"),
+)
+
+
+def _moment(ts_us: int | None) -> datetime | None:
+    return None if ts_us is None else to_datetime(ts_us)
+
+
+def _us(moment: datetime | None) -> int | None:
+    return None if moment is None else from_datetime(moment)
