@@ -75,6 +75,7 @@ class GapRow(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     opened_at: datetime
     closed_at: datetime | None
+    age_s: float
 
 
 # Entered again by a second try whose first was stored after all, a row would be there already.
@@ -323,8 +324,14 @@ async def note_failure(conn: AsyncConnection, gap: Gap, reason: str) -> None:
 
 def read_gaps(conn: sa.Connection, within: datetime, *, limit: int = 1_000) -> list[GapRow]:
     """Rows that are open or were opened since ``within``, the latest first."""
+    age_s = sa.cast(sa.extract("epoch", sa.func.now() - stream_gaps.c.opened_at), sa.Double)
     query = (
-        sa.select(markets.c.exchange, markets.c.symbol, *(c for c in stream_gaps.c if c.name in _SHOWN))
+        sa.select(
+            markets.c.exchange,
+            markets.c.symbol,
+            age_s.label("age_s"),
+            *(c for c in stream_gaps.c if c.name in _SHOWN),
+        )
         .join_from(stream_gaps, markets)
         .where((stream_gaps.c.state == "open") | (stream_gaps.c.opened_at >= within))
         .order_by(stream_gaps.c.opened_at.desc(), stream_gaps.c.id.desc())
@@ -333,6 +340,7 @@ def read_gaps(conn: sa.Connection, within: datetime, *, limit: int = 1_000) -> l
     return [
         GapRow(
             market=Market.canonical(f"{row.exchange}:{row.symbol}"),
+            age_s=row.age_s,
             **{name: row._mapping[name] for name in _SHOWN},
         )
         for row in conn.execute(query)

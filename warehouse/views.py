@@ -64,6 +64,26 @@ VIEWS = (
         FROM candles c JOIN markets m ON m.id = c.market_id
         """,
     ),
+    View(
+        "v_stream_gaps",
+        "Spans in which a stream was not heard, and what became of them",
+        {
+            **_MARKET,
+            "cause": "disconnected, silent, started, missing trades, …",
+            "state": "open, filled or unfillable",
+            "from_ts": "the last trade before it, by the exchange's clock",
+            "to_ts": "the first trade after it; null while the stream is not back",
+            "recovered": "trades that were stored by recovery",
+            "reason": "why it cannot be filled, or not yet",
+            "opened_at": "when it was noticed",
+            "closed_at": "when it was filled or given up",
+        },
+        """
+        SELECT m.exchange, m.symbol, m.base, m.quote, g.cause, g.state, g.after_ts, g.before_ts, g.recovered,
+               g.reason, g.opened_at, g.closed_at
+        FROM stream_gaps g JOIN markets m ON m.id = g.market_id
+        """,
+    ),
 )
 
 

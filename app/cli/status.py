@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -22,10 +23,14 @@ from coinwatch.windows import Window
 from warehouse.candles import missing
 from warehouse.connect import connect, database_url, embedded, reading
 from warehouse.health import ServiceRow, StreamRow, read_services, read_streams
+from warehouse.ledger import GapRow, read_gaps
 from warehouse.markets import markets_by_id
 
 FRESH_S = 10.0
 """A service or stream that has not written for longer is not running."""
+OPEN_FOR_S = 30.0
+"""An interruption is usually filled within this time; until then it is no fault."""
+MOST_ROWS = 20
 COLLECTED_AFTER_US = 10 * MINUTE_US
 """Candles younger than this may still be on their way."""
 
@@ -50,8 +55,10 @@ def status(
     url = database_url(settings)
     with reading(url, application_name="coinwatch status") as connection:
         services, streams = read_services(connection), read_streams(connection)
+        interruptions = read_gaps(connection, datetime.now(UTC) - timedelta(days=1))
     gaps = asyncio.run(_gaps(url, settings))
     well = _show_services(console, services) and _show_streams(console, streams)
+    well = _show_interruptions(console, interruptions) and well
     well = _show_gaps(console, gaps) and well
     raise typer.Exit(0 if well else 1)
 
@@ -77,7 +84,7 @@ def _show_streams(console: Console, streams: list[StreamRow]) -> bool:
     table = Table(title="Streams", box=SIMPLE)
     table.add_column("market", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for column in ("last price", "lag", "stored", "twice", "reconnects"):
+    for column in ("last price", "lag", "stored", "recovered", "twice", "reconnects"):
         table.add_column(column, justify="right", no_wrap=True)
     well = True
     for stream in streams:
@@ -92,6 +99,7 @@ def _show_streams(console: Console, streams: list[StreamRow]) -> bool:
             price(stream.last_price),
             "" if stream.lag_ms is None else f"{stream.lag_ms:.0f} ms",
             f"{stream.trades:,}",
+            f"{stream.recovered:,}",
             f"{stream.duplicates:,}",
             str(stream.reconnects),
         )
@@ -104,6 +112,26 @@ def _show_streams(console: Console, streams: list[StreamRow]) -> bool:
     for (exchange, error), at in sorted(errors.items()):
         console.print(f"  {at:%Y-%m-%d %H:%M:%S} {exchange}: {escape(error)}")
     return well
+
+
+def _show_interruptions(console: Console, rows: list[GapRow]) -> bool:
+    """What the ledger says of the last 24 hours. False when trades are missing, or may be."""
+    recovered = sum(row.recovered for row in rows)
+    told = f"Interruptions of the last 24 hours: {len(rows):,}, {recovered:,} trades recovered"
+    amiss = [row for row in rows if row.state != "filled" and row.cause != "not wanted"]
+    if not amiss:
+        console.print(f"{told}, nothing missing.")
+        return True
+    console.print(f"[yellow]{told}; not whole:[/]")
+    for row in amiss[:MOST_ROWS]:
+        until = "now" if row.before_ts is None else f"{row.before_ts:%H:%M:%S}"
+        why = f": {escape(row.reason)}" if row.reason else ""
+        console.print(
+            f"  {row.market} {row.after_ts:%Y-%m-%d %H:%M:%S} to {until}, {row.cause}, {row.state}{why}"
+        )
+    if len(amiss) > MOST_ROWS:
+        console.print(f"  and {len(amiss) - MOST_ROWS:,} more, in v_stream_gaps")
+    return all(row.state == "open" and row.age_s < OPEN_FOR_S for row in amiss)
 
 
 def _show_gaps(console: Console, gaps: dict[Market, int]) -> bool:
