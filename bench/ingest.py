@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,13 @@ import uvloop
 from websockets.asyncio.client import connect
 
 from coinwatch import logs
-from coinwatch.records import Trade
 from coinwatch.settings import Settings
 from coinwatch.times import now_us
 from ingest_daemon import commit, daemon
 from warehouse.connect import conninfo
 from warehouse.migrate import upgrade
 from warehouse.server import EmbeddedPostgres
+from warehouse.tick_rows import TickRows
 from warehouse.ticks import TickWriter, Written
 
 BLAST_FRAMES = 200_000
@@ -151,6 +151,8 @@ def measure_daemon(ready: dict[str, Any], address: str, database: str) -> dict[s
         database_url=address,
         markets=",".join(ready["markets"]),
         binance_ws_url=ready["ws_url"],
+        binance_rest_url="http://127.0.0.1:9",
+        data_dir=tempfile.mkdtemp(prefix="coinwatch-bench-"),
         ingest_port=_free_port(),
     )
     commits: list[tuple[int, int, int]] = []
@@ -159,12 +161,13 @@ def measure_daemon(ready: dict[str, Any], address: str, database: str) -> dict[s
     paced = ready["trades"] <= PACE * PACED_S
 
     class TimedWriter(TickWriter):
-        async def write(self, trades: Sequence[Trade], *, perhaps_stored: bool = False) -> Written:
-            written = await super().write(trades, perhaps_stored=perhaps_stored)
+        async def write_rows(self, sent: TickRows, *arguments: Any, **named: Any) -> Written:
+            written = await super().write_rows(sent, *arguments, **named)
             acknowledged_us = now_us()
-            commits.append((written.inserted, trades[0].ts_us, acknowledged_us))
+            if len(sent):
+                commits.append((written.inserted, int(sent.ts_us.min()), acknowledged_us))
             if paced:
-                latencies_us.extend(acknowledged_us - trade.ts_us for trade in trades)
+                latencies_us.extend((acknowledged_us - sent.ts_us).tolist())
             return written
 
     commit.TickWriter = TimedWriter  # type: ignore[attr-defined]  # reads the clock at the right moment

@@ -38,8 +38,9 @@ class Replay:
         self.url = ""
 
     def settings(self) -> dict[str, str]:
-        """Settings that point every scripted exchange here."""
-        return {f"{exchange}_ws_url": f"{self.url}/{exchange}" for exchange in self.scripts}
+        """Settings that point every scripted exchange here. There is nobody behind their REST roots."""
+        sockets = {f"{exchange}_ws_url": f"{self.url}/{exchange}" for exchange in self.scripts}
+        return sockets | {f"{exchange}_rest_url": "http://127.0.0.1:9" for exchange in self.scripts}
 
     async def handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
