@@ -134,7 +134,7 @@ class Assignments:
                 self._watched_s[market] = now_s
         linger_s = self._settings.watch_linger_s
         self._watched_s = {m: at for m, at in self._watched_s.items() if now_s - at <= linger_s}
-        return {*self._settings.markets, *self._watched_s} - set(self._settings.polled_markets)
+        return {*self._settings.markets, *self._watched_s}
 
     async def _held(self, conn: psycopg.AsyncConnection, wanted: set[Market]) -> set[Market]:
         """The markets leased to us, after giving back what is too much and taking what is free."""
