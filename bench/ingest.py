@@ -2,7 +2,9 @@
 
 Beside it, in the same run, a bare ``websockets`` receive loop fed the same frames by the same
 separate process. Embedded Postgres in a temporary folder as shipped: fsync and synchronous_commit
-on, every key and index, NOTIFY and health on.
+on, every key and index, NOTIFY, continuity, ledger and health on.
+
+With ``--minutes N`` only the memory is measured: N minutes at a steady rate.
 """
 
 from __future__ import annotations
@@ -13,15 +15,18 @@ import json
 import os
 import resource
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import psycopg
 import sqlalchemy
 import uvloop
@@ -39,49 +44,70 @@ from warehouse.ticks import TickWriter, Written
 
 BLAST_FRAMES = 200_000
 BURST = 600_000
+BURSTS = 3
 SUSTAINED_S = 10
 PACE = 2_000
 PACED_S = 8
+MEMORY_RATE = 20_000
 CHECK_EVERY_S = 0.05
 
 
 def main() -> None:
     """Run all parts and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--burst", type=int, default=BURST, help="trades in the burst")
-    parser.add_argument("--daemon", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--burst", type=int, default=BURST, help="trades in a burst")
+    parser.add_argument("--minutes", type=float, help=f"memory at {MEMORY_RATE:,} trades/s, nothing else")
+    parser.add_argument("--daemon", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.daemon:
-        ready, url, database = arguments.daemon
-        print(json.dumps(measure_daemon(json.loads(ready), url, database)))
+        ready, url = arguments.daemon
+        print(json.dumps(measure_daemon(json.loads(ready), url)))
         return
     with tempfile.TemporaryDirectory(prefix="coinwatch-bench-") as folder:
         server = EmbeddedPostgres(Path(folder) / "postgres")
         server.start()
         try:
-            run(server, arguments.burst)
+            url = server.socket_url()
+            upgrade(url)
+            print(f"{os.cpu_count()} cores; Postgres: {_durability(url)}")
+            if arguments.minutes:
+                memory(url, arguments.minutes)
+            else:
+                speed(url, arguments.burst)
         finally:
             server.stop()
 
 
-def run(server: EmbeddedPostgres, burst: int) -> None:
-    url = server.socket_url()
-    upgrade(url)
-    print(f"{os.cpu_count()} cores; Postgres: {_durability(url)}")
-
+def speed(url: sqlalchemy.URL, burst: int) -> None:
+    """Rates and ratios, then latency."""
+    bares, rates = [], []
     with blast(burst) as ready:
-        bare = max(uvloop.run(bare_loop(ready)) for _ in range(2))
-        print(f"bare websockets loop   {bare:>9,.0f} frames/s")
-        rate = _show_rate("burst", run_daemon(ready, url), bare)
-    with blast(round(rate * SUSTAINED_S)) as ready:
+        for _ in range(BURSTS):
+            bares.append(uvloop.run(bare_loop(ready)))
+            print(f"bare websockets loop   {bares[-1]:>9,.0f} frames/s")
+            rates.append(_show_rate("burst", run_daemon(ready, url), bares[-1]))
+    ratio = statistics.median(rate / bare for rate, bare in zip(rates, bares, strict=True))
+    print(f"median of {BURSTS} bursts     {statistics.median(rates):>9,.0f} trades/s   ratio {ratio:.2f}")
+    with blast(round(statistics.median(rates) * SUSTAINED_S)) as ready:
         result = run_daemon(ready, url)
-        _show_rate(f"held for {result['seconds']:.1f} s", result, bare)
-    with sender("bench.paced", str(PACE * PACED_S), str(PACE)) as ready:
+        _show_rate(f"held for {result['seconds']:.1f} s", result, statistics.median(bares))
+    with sender("bench.paced", PACE * PACED_S, PACE) as ready:
         result = run_daemon(ready, url)
         print(
             f"latency at {PACE:,}/s     p50 {result['p50_ms']:.2f} ms   p99 {result['p99_ms']:.2f} ms   "
             f"from send to commit acknowledgement; {_counted(result)}"
         )
+
+
+def memory(url: sqlalchemy.URL, minutes: float) -> None:
+    """The daemon's memory over ``minutes`` at MEMORY_RATE."""
+    trades = round(MEMORY_RATE * minutes * 60)
+    with blast(trades, "--trades-per-s", MEMORY_RATE) as ready:
+        result = run_daemon(ready, url)
+    print(
+        f"memory over {minutes:g} min at {MEMORY_RATE:,}/s: {result['early_rss_mb']:.0f} MB after a quarter "
+        f"of the time, {result['late_rss_mb']:.0f} MB at the end; {_counted(result)}"
+    )
 
 
 def _show_rate(what: str, result: dict[str, Any], bare: float) -> float:
@@ -92,22 +118,32 @@ def _show_rate(what: str, result: dict[str, Any], bare: float) -> float:
 
 def _counted(result: dict[str, Any]) -> str:
     rows, commits = result["stored"], result["commits"]
-    return f"{rows:,} rows counted, {commits:,} commits, peak RSS {result['rss_mb']:.0f} MB"
-
-
-def blast(trades: int) -> AbstractContextManager[dict[str, Any]]:
-    """A sender of at least ``trades`` trades, as fast as they are read."""
-    repeat = -(-trades // BLAST_FRAMES)
-    return sender("simulator.blast", "--frames", str(BLAST_FRAMES), "--repeat", str(repeat))
+    costs = ", ".join(
+        f"{who} {result[f'{who}_s'] / rows * 1e6:.2f}" for who in ("daemon", "sender", "Postgres")
+    )
+    return (
+        f"{rows:,} rows counted, {commits:,} commits, peak RSS {result['rss_mb']:.0f} MB; "
+        f"CPU us a trade: {costs}"
+    )
 
 
 @contextmanager
-def sender(module: str, *arguments: str) -> Iterator[dict[str, Any]]:
+def blast(trades: int, *options: object) -> Iterator[dict[str, Any]]:
+    """A sender of at least ``trades`` trades, as fast as they are read."""
+    repeat = -(-trades // BLAST_FRAMES)
+    with sender("simulator.blast", "--frames", BLAST_FRAMES, "--repeat", repeat, *options) as ready:
+        yield ready
+
+
+@contextmanager
+def sender(module: str, *arguments: object) -> Iterator[dict[str, Any]]:
     """A process that sends frames; what it says first: where to connect and how many will come."""
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
+        yield {**json.loads(process.stdout.readline()), "pid": process.pid}
     finally:
         process.kill()
         process.communicate()
@@ -129,71 +165,102 @@ async def bare_loop(ready: dict[str, Any]) -> float:
 
 def run_daemon(ready: dict[str, Any], url: sqlalchemy.URL) -> dict[str, Any]:
     """Let a daemon in a process of its own store all that is sent; count the rows afterwards."""
-    with psycopg.connect(conninfo(url)) as connection:
-        connection.execute("truncate ticks")
+    with psycopg.connect(conninfo(url), autocommit=True) as connection:
+        connection.execute("truncate ticks, stream_gaps, leases, service_heartbeats")
+        connection.execute("checkpoint")
+        postmaster = psutil.Process(connection.info.backend_pid).parent()
+    assert postmaster is not None
+    sending = psutil.Process(ready["pid"])
+    before_s = _cpu_s(sending), _cpu_s(postmaster)
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     finished = subprocess.run(
-        [sys.executable, "-m", "bench.ingest", "--daemon", json.dumps(ready), address, url.database or ""],
+        [sys.executable, "-m", "bench.ingest", "--daemon", json.dumps(ready), address],
         stdout=subprocess.PIPE,
         check=True,
         text=True,
     )
     result: dict[str, Any] = json.loads(finished.stdout)
+    result["sender_s"] = _cpu_s(sending) - before_s[0]
+    result["Postgres_s"] = _cpu_s(postmaster) - before_s[1]
     result["stored"] = _count(url)
     return result
 
 
-def measure_daemon(ready: dict[str, Any], address: str, database: str) -> dict[str, Any]:
+class _TimedWriter(TickWriter):
+    """Reads the clock when a commit is acknowledged."""
+
+    stored = 0
+    commits = 0
+    first_sent_us = 0
+    first_cpu_s = 0.0
+    last_acknowledged_us = 0
+    latencies_us: list[np.ndarray[Any, np.dtype[np.int64]]] = []  # noqa: RUF012  # one daemon in this process
+    keeps_latencies = False
+
+    async def write_rows(self, sent: TickRows, *arguments: Any, **named: Any) -> Written:
+        timed = _TimedWriter
+        if len(sent) and not timed.first_sent_us:
+            timed.first_sent_us, timed.first_cpu_s = int(sent.ts_us.min()), time.process_time()
+        written = await super().write_rows(sent, *arguments, **named)
+        if len(sent):
+            timed.last_acknowledged_us = now_us()
+            timed.stored += written.inserted
+            timed.commits += 1
+            if timed.keeps_latencies:
+                timed.latencies_us.append(timed.last_acknowledged_us - sent.ts_us)
+        return written
+
+
+def measure_daemon(ready: dict[str, Any], address: str) -> dict[str, Any]:
     """Run the daemon in this process until it has stored everything; what was measured."""
-    logs.configure("ingest", level="warning")
-    settings = Settings(
-        _env_file=None,
-        database_url=address,
-        markets=",".join(ready["markets"]),
-        binance_ws_url=ready["ws_url"],
-        binance_rest_url="http://127.0.0.1:9",
-        data_dir=tempfile.mkdtemp(prefix="coinwatch-bench-"),
-        ingest_port=_free_port(),
-    )
-    commits: list[tuple[int, int, int]] = []
-    """Trades, when the first was sent, when the commit was acknowledged."""
-    latencies_us: list[int] = []
-    paced = ready["trades"] <= PACE * PACED_S
-
-    class TimedWriter(TickWriter):
-        async def write_rows(self, sent: TickRows, *arguments: Any, **named: Any) -> Written:
-            written = await super().write_rows(sent, *arguments, **named)
-            acknowledged_us = now_us()
-            if len(sent):
-                commits.append((written.inserted, int(sent.ts_us.min()), acknowledged_us))
-            if paced:
-                latencies_us.extend((acknowledged_us - sent.ts_us).tolist())
-            return written
-
-    commit.TickWriter = TimedWriter  # type: ignore[attr-defined]  # reads the clock at the right moment
+    logs.configure("ingest", level="error")
+    commit.TickWriter = _TimedWriter  # type: ignore[attr-defined]
+    _TimedWriter.keeps_latencies = is_paced = ready["trades"] <= PACE * PACED_S
     url = sqlalchemy.make_url(address).set(drivername="postgresql+psycopg")
+    rss_mb: list[float] = []
 
-    async def until_all_is_stored() -> None:
+    async def until_all_is_stored(settings: Settings) -> None:
         stop = asyncio.Event()
         running = asyncio.create_task(daemon.run(settings, url, stop=stop))
-        while sum(stored for stored, _, _ in commits) < ready["trades"] and not running.done():  # noqa: ASYNC110
+        while _TimedWriter.stored < ready["trades"] and not running.done():
             await asyncio.sleep(CHECK_EVERY_S)
+            if not is_paced and _TimedWriter.stored:
+                rss_mb.append(psutil.Process().memory_info().rss / 2**20)
         stop.set()
         await running
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(until_all_is_stored())
-    latencies_us.sort()
-    return {
-        "seconds": (commits[-1][2] - commits[0][1]) / 1e6,
-        "commits": len(commits),
+    with (
+        tempfile.TemporaryDirectory(prefix="coinwatch-bench-") as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        settings = Settings(
+            _env_file=None,
+            data_dir=Path(folder),
+            database_url=address,
+            markets=",".join(ready["markets"]),
+            binance_ws_url=ready["ws_url"],
+            binance_rest_url=f"http://127.0.0.1:{_free_port()}",  # nobody answers there
+            ingest_port=_free_port(),
+        )
+        runner.run(until_all_is_stored(settings))
+    result = {
+        "seconds": (_TimedWriter.last_acknowledged_us - _TimedWriter.first_sent_us) / 1e6,
+        "commits": _TimedWriter.commits,
+        "daemon_s": time.process_time() - _TimedWriter.first_cpu_s,
         "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        **{
-            f"p{share}_ms": latencies_us[len(latencies_us) * share // 100] / 1e3
-            for share in (50, 99)
-            if latencies_us
-        },
     }
+    if is_paced:
+        p50, p99 = np.percentile(np.concatenate(_TimedWriter.latencies_us), [50, 99]) / 1e3
+        return {**result, "p50_ms": p50, "p99_ms": p99}
+    return {**result, "early_rss_mb": rss_mb[len(rss_mb) // 4], "late_rss_mb": rss_mb[-1]}
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    """Of ``process`` and its children, those that ended included."""
+    try:
+        return float(sum(process.cpu_times()[:4])) + sum(map(_cpu_s, process.children()))
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _durability(url: sqlalchemy.URL) -> str:

@@ -30,7 +30,7 @@ async def _send(connection: ServerConnection, count: int, per_s: int) -> None:
         time.sleep(max(0, due_us - now_us()) / SECOND_US)  # noqa: ASYNC251
         sent_us = now_us()
         native = natives[number % len(natives)]
-        trade_id = _FIRST_ID + number
+        trade_id = _FIRST_ID + number // len(natives)
         payload = (
             f'{{"stream":"{native.lower()}@aggTrade","data":{{"e":"aggTrade","E":{sent_us},"s":"{native}",'
             f'"a":{trade_id},"p":"61234.56000000","q":"0.01200000","f":{trade_id},"l":{trade_id},'
@@ -38,6 +38,8 @@ async def _send(connection: ServerConnection, count: int, per_s: int) -> None:
         )
         connection.transport.write(text_frame(payload.encode()))
         await asyncio.sleep(0)
+        if connection.transport.is_closing():
+            return
     await connection.wait_closed()
 
 
