@@ -25,7 +25,7 @@ from ingest_daemon.streams import Streams
 from sources.exchanges import EXCHANGES
 from warehouse import leases, ledger
 from warehouse.connect import connect
-from warehouse.health import StreamState, peers
+from warehouse.health import StreamHealth, peers, write_streams
 from warehouse.markets import ensure_markets
 from warehouse.wanted import watched_markets
 
@@ -115,7 +115,7 @@ class Assignments:
         left = streamed - wanted
         if left:
             log.info("no longer wanted", markets=sorted(map(str, left)))
-            await self._drop(left)
+            await write_streams(conn, await self._drop(left), self._daemon)
             await ledger.leave(conn, self._daemon, [self._market_ids[market] for market in left])
             await self._give_back(conn, left)
         held = wanted if self._settings.ingest_mode == "standby" else await self._held(conn, wanted)
@@ -181,12 +181,12 @@ class Assignments:
         self._streams.add(markets)
         log.info("streaming", markets=len(self._streams.markets), sockets=len(self._streams))
 
-    async def _drop(self, markets: Collection[Market]) -> None:
+    async def _drop(self, markets: Collection[Market]) -> dict[int, StreamHealth]:
+        """Stream these no longer; what was known of them, by market id."""
         await self._streams.remove(markets)
         for market in markets:
             self._continuity.end(market)
-        self._board.set_state(markets, StreamState.STOPPED)
-        self._board.remove(markets)
+        return self._board.remove(markets)
 
 
 def instance() -> str:

@@ -25,11 +25,12 @@ class Board:
             self.exchange[market_id] = market.exchange
             self.health[market_id] = StreamHealth(state=StreamState.CONNECTING)
 
-    def remove(self, markets: Iterable[Market]) -> None:
-        """Others follow these, or nobody."""
-        for market in markets:
-            if (market_id := self._ids.pop(market, None)) is not None:
-                del self.health[market_id]
+    def remove(self, markets: Iterable[Market]) -> dict[int, StreamHealth]:
+        """Others follow these, or nobody. Returns what was known of them, as stopped, by market id."""
+        markets = list(markets)
+        self.set_state(markets, StreamState.STOPPED)
+        ids = [self._ids.pop(market) for market in markets if market in self._ids]
+        return {market_id: self.health.pop(market_id) for market_id in ids}
 
     def set_state(self, markets: Iterable[Market], state: StreamState, error: str | None = None) -> None:
         """Say how ``markets`` stream; ``error`` is why, where something went wrong."""

@@ -41,6 +41,8 @@ COMMIT_TIMEOUT_S = 5.0
 TRY_FOR_S = 1.0
 """How long a batch is held in memory and tried again before the spool takes it."""
 RETRY_FIRST_S, RETRY_CAP_S = 0.1, 1.0
+SPOOL_EVERY_S = 0.05
+"""Between records of the spool: few large ones are stored again faster than many small ones come."""
 HOLES_EVERY_S = 0.25
 
 log = structlog.get_logger(__name__)
@@ -143,8 +145,9 @@ class Committer:
                     if (held_back := self._full.held_back()) is not None:
                         log.error("no trade is taken in: sockets wait", reason=str(full), held_back=held_back)
                 else:
-                    return
+                    break
             await asyncio.sleep(RETRY_CAP_S)
+        await asyncio.sleep(SPOOL_EVERY_S)
 
     async def _commit(self, work: _Work) -> bool:
         """Whether ``work`` was stored. A try whose answer was lost does no harm."""

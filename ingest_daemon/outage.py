@@ -26,7 +26,7 @@ class Outage:
         if not self._sufferers:
             self._began_at = time.monotonic()
             log.error(
-                "Postgres is away: trades are held and sockets wait when the queue is full; "
+                "Postgres is away: trades are kept in the spool until it is back; "
                 "start the server or check COINWATCH_DATABASE_URL",
                 database=self._where,
                 reason=str(error).strip().partition("\n")[0],

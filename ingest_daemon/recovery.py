@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
@@ -76,6 +76,9 @@ class Recoverer:
         self._busy: set[int] = set()
         self._next_try_s: dict[int, float] = {}
         self._waits: dict[int, float] = {}
+        self._filled: Counter[str] = Counter()
+        """Since the last line about them, by cause."""
+        self._recovered = 0
         self._limits: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
 
     def wake(self) -> None:
@@ -117,7 +120,15 @@ class Recoverer:
                         if self._is_due(gap, streamed[gap.market_id]):
                             self._busy.add(gap.id)
                             tasks.create_task(self._recover(gap, streamed[gap.market_id], rest, store))
+                    self._say_filled()
                     await self._change()
+
+    def _say_filled(self) -> None:
+        """One line for all that was filled together."""
+        if self._filled and not self._busy:
+            log.info("gaps were filled", causes=dict(self._filled), recovered=self._recovered)
+            self._filled.clear()
+            self._recovered = 0
 
     def _streamed(self) -> dict[int, Market]:
         return {self._market_ids[market]: market for market in self._streams.markets}
@@ -205,8 +216,9 @@ class Recoverer:
                 reason=missing.reason,
                 recovered=recovered,
             )
-        elif recovered:
-            log.info("a gap was filled", market=str(market), cause=gap.cause, recovered=recovered)
+        else:
+            self._filled[gap.cause] += 1
+            self._recovered += recovered
 
     async def _failed(self, gap: Gap, market: Market, error: SourceError, store: _Store) -> None:
         refused = isinstance(error, Fatal)

@@ -85,10 +85,11 @@ async def test_what_is_stored_equals_the_truth_and_a_sigterm_loses_nothing_recei
 ) -> None:
     async with (
         Simulator(trades_per_s=TRADES_PER_S) as simulator,
-        start(**simulator.settings_overrides()) as program,
+        start(first_reach_s="2", rate_limit_scale="1000", **simulator.settings_overrides()) as program,
     ):
         await eventually(lambda: _all_live(program), timeout_s=20)
         began_us = now_us()
+        await eventually(lambda: _nothing_is_open(program), timeout_s=20)
         target = await program.stored() + 2.5 * TRADES_PER_S
         await eventually(lambda: _stored_over(program, target), timeout_s=20)
         program.process.send_signal(signal.SIGTERM)
@@ -135,6 +136,11 @@ def _assert_no_trade_is_missing(stored: list[Trade], truth: list[Trade], from_us
 async def _all_live(program: Program) -> bool:
     rows = await program.query("select count(*) filter (where state = 'live'), count(*) from stream_health")
     return rows == [(len(DEFAULT_MARKETS), len(DEFAULT_MARKETS))]
+
+
+async def _nothing_is_open(program: Program) -> bool:
+    rows = await program.query("select count(*) filter (where state = 'open'), count(*) from stream_gaps")
+    return rows[0][0] == 0 and rows[0][1] >= len(DEFAULT_MARKETS)
 
 
 async def _stored_over(program: Program, count: float) -> bool:
