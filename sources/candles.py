@@ -13,6 +13,7 @@ from coinwatch.records import Candle, Market, Trade
 from coinwatch.windows import Window
 from sources.exchanges.base import Exchange
 from sources.http import Answer, HttpSource
+from sources.trades import pages_since
 
 
 class FetchedWindow(msgspec.Struct, frozen=True):
@@ -91,33 +92,25 @@ async def _fold_trades(
     exchange: Exchange, http: HttpSource, market: Market, interval: Interval, wanted: Window
 ) -> AsyncIterator[FetchedWindow]:
     """Candles of ``wanted``, which is over, from pages of trades."""
-    done_us = since_us = wanted.start_us
+    done_us = wanted.start_us
     waiting: list[Trade] = []  # of the interval the last page ended in
-    at_since: set[int] = set()  # ids of trades at ``since_us``, which the next page repeats
-    while done_us < wanted.end_us:
-        answer = await http.get(exchange.trades_request(market, since_us=since_us))
-        page = exchange.decode_trades(market, answer.body)
-        waiting += [
-            trade for trade in page if trade.trade_id not in at_since and wanted.start_us <= trade.ts_us
-        ]
-        if len(page) < exchange.trades_per_request:
-            reached_us = wanted.end_us  # there are no later trades
-        else:
-            reached_us = page[-1].ts_us
-            if reached_us <= since_us:
-                raise BadMessage(
-                    exchange.name,
-                    f"{market}: {len(page)} trades do not lead on from {since_us} us",
-                    answer.body,
-                )
-            since_us = reached_us
-            at_since = {trade.trade_id for trade in page if trade.ts_us == reached_us}
-        until_us = min(interval.floor(reached_us), wanted.end_us)
+    async for page in pages_since(exchange, http, market, wanted.start_us):
+        waiting += page
+        until_us = min(interval.floor(page[-1].ts_us), wanted.end_us) if page else done_us
         if until_us > done_us:
-            complete = sorted((trade for trade in waiting if trade.ts_us < until_us), key=_time)
+            complete = [trade for trade in waiting if trade.ts_us < until_us]
             waiting = [trade for trade in waiting if trade.ts_us >= until_us]
-            yield FetchedWindow(Window(done_us, until_us), candles_from_trades(interval, complete))
+            yield _folded(interval, Window(done_us, until_us), complete)
             done_us = until_us
+        if done_us == wanted.end_us:
+            return
+    # There are no later trades.
+    rest = Window(done_us, wanted.end_us)
+    yield _folded(interval, rest, [trade for trade in waiting if trade.ts_us < rest.end_us])
+
+
+def _folded(interval: Interval, window: Window, trades: list[Trade]) -> FetchedWindow:
+    return FetchedWindow(window, candles_from_trades(interval, sorted(trades, key=_time)))
 
 
 def _closed(exchange: Exchange, interval: Interval, piece: Window, answer: Answer) -> Window | None:

@@ -1,0 +1,247 @@
+"""Trades of one market over a span, by whatever pages the exchange's REST API has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from coinwatch.errors import BadMessage, Retryable
+from coinwatch.records import Market, Trade
+from sources.exchanges.base import Exchange, Paging, RestRequest
+from sources.http import HttpSource
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A trade as one end of a span: what lies at it is known."""
+
+    trade_id: int | None
+    """None: only the time is known."""
+    ts_us: int
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """The part of a span that REST no longer shows. What lies at its ends is known."""
+
+    after: Mark
+    before: Mark | None
+    """None: up to now."""
+    reason: str
+    """A sentence, such as ``bybit's REST API shows only its newest 60 trades``."""
+
+
+class FetchedTrades(msgspec.Struct, frozen=True):
+    """A page of trades of a span, and what of the span cannot be had."""
+
+    trades: list[Trade]
+    missing: Missing | None = None
+
+
+async def fetch_trades(
+    exchange: Exchange, http: HttpSource, market: Market, after: Mark, until: Mark | None
+) -> AsyncIterator[FetchedTrades]:
+    """Fetch every trade after ``after`` up to ``until`` (None: the newest when asked), page by page.
+
+    The pages come in any order. They may repeat trades, and hold some at the very ends of the span
+    or, where REST tells time coarsely, just beyond.
+
+    Raises Retryable also when REST lags behind the stream and does not show ``until`` yet; Fatal;
+    BadMessage. The pages already yielded stay true.
+    """
+    span = _Span(exchange, http, market, after, until)
+    if exchange.trade_paging is Paging.SINCE:
+        pages = span.since()
+    elif exchange.trade_paging is Paging.NEWEST:
+        pages = span.newest()
+    elif exchange.trade_paging is Paging.FROM_ID and after.trade_id is not None:
+        pages = span.onwards(after.trade_id)
+    else:
+        pages = span.backwards()
+    async for page in pages:
+        yield page
+
+
+async def pages_since(
+    exchange: Exchange, http: HttpSource, market: Market, since_us: int
+) -> AsyncIterator[list[Trade]]:
+    """The trades at or after ``since_us``, oldest first, each once. The last page ends with the newest.
+
+    For exchanges that page by ``Paging.SINCE``. Raises as ``fetch_trades`` does.
+    """
+    repeated: set[int] = set()  # ids of trades at ``since_us``, which the next page repeats
+    while True:
+        answer = await http.get(exchange.trades_request(market, since_us=since_us))
+        page = exchange.decode_trades(market, answer.body)
+        yield [trade for trade in page if trade.ts_us >= since_us and trade.trade_id not in repeated]
+        if len(page) < exchange.trades_per_request:
+            return
+        reached_us = page[-1].ts_us
+        if reached_us <= since_us:
+            raise BadMessage(
+                exchange.name,
+                f"{market}: {len(page)} trades do not lead on from {since_us} us",
+                answer.body,
+            )
+        since_us = reached_us
+        repeated = {trade.trade_id for trade in page if trade.ts_us == reached_us}
+
+
+class _Span:
+    """What lies between two marks, and the ways to page through it."""
+
+    def __init__(
+        self, exchange: Exchange, http: HttpSource, market: Market, after: Mark, until: Mark | None
+    ) -> None:
+        self._exchange = exchange
+        self._http = http
+        self._market = market
+        self._after = after
+        self._until = until
+        self._start_us = self._told(after.ts_us)
+        self._ids_grow = exchange.consecutive_ids or exchange.trade_paging in (
+            Paging.FROM_ID,
+            Paging.BEFORE_ID,
+        )
+
+    async def onwards(self, first_id: int) -> AsyncIterator[FetchedTrades]:
+        from_id, shown = first_id, False
+        while True:
+            page = await self._page(self._exchange.trades_request(self._market, from_id=from_id))
+            newer = [trade for trade in page if trade.trade_id >= from_id]
+            lost = from_id == first_id and newer and not self._reaches_back(newer)
+            yield FetchedTrades(self._part(newer), self._older_missing(newer) if lost else None)
+            shown = shown or self._shows_end(newer)
+            if self._is_past_end(newer):
+                return
+            if not newer or len(page) < self._exchange.trades_per_request:
+                break
+            from_id = newer[-1].trade_id + 1
+        self._check(shown)
+
+    async def backwards(self) -> AsyncIterator[FetchedTrades]:
+        until = self._until
+        before_id = None if until is None or until.trade_id is None else until.trade_id + 1
+        oldest: list[Trade] = []
+        while True:
+            page = await self._page(self._request_before(before_id))
+            older = [trade for trade in page if before_id is None or trade.trade_id < before_id]
+            if not oldest:
+                self._check(self._shows_end(older))
+            oldest = older[:1] or oldest
+            if self._reaches_back(older):
+                yield FetchedTrades(self._part(older))
+                return
+            if not older or len(page) < self._exchange.trades_per_request:
+                # There are no older ones to show. That a known trade is not among them tells of loss.
+                lost = self._after.trade_id is not None
+                yield FetchedTrades(self._part(older), self._older_missing(oldest) if lost else None)
+                return
+            yield FetchedTrades(self._part(older))
+            before_id = older[0].trade_id
+
+    async def since(self) -> AsyncIterator[FetchedTrades]:
+        shown = False
+        async for page in pages_since(self._exchange, self._http, self._market, self._start_us):
+            yield FetchedTrades(self._part(page))
+            shown = shown or self._shows_end(page)
+            if self._is_past_end(page):
+                return
+        self._check(shown)
+
+    async def newest(self) -> AsyncIterator[FetchedTrades]:
+        """The narrowest answer that reaches back to the start, else the widest and what it lacks."""
+        page: list[Trade] = []
+        reached = False
+        for request in self._exchange.newest_trades_requests(self._market):
+            page = await self._page(request)
+            reached = self._reaches_back(page)
+            if reached:
+                break
+        self._check(self._shows_end(page))
+        # A short answer shows all trades there are; one that lacks a known trade shows they were cut.
+        all_shown = self._after.trade_id is None and len(page) < self._exchange.trades_per_request
+        lost = not (reached or all_shown)
+        yield FetchedTrades(self._part(page), self._older_missing(page) if lost else None)
+
+    async def _page(self, request: RestRequest) -> list[Trade]:
+        answer = await self._http.get(request)
+        return self._exchange.decode_trades(self._market, answer.body)
+
+    def _request_before(self, trade_id: int | None) -> RestRequest:
+        if trade_id is None:
+            return self._exchange.trades_request(self._market)
+        if self._exchange.trade_paging is Paging.BEFORE_ID:
+            return self._exchange.trades_request(self._market, before_id=trade_id)
+        from_id = max(trade_id - self._exchange.trades_per_request, 0)
+        return self._exchange.trades_request(self._market, from_id=from_id)
+
+    def _told(self, ts_us: int) -> int:
+        """``ts_us`` as REST tells it."""
+        return ts_us - ts_us % self._exchange.rest_ts_step_us
+
+    def _part(self, page: Sequence[Trade]) -> list[Trade]:
+        """The trades of the span; whoever belongs to it by either id or time does."""
+        return [trade for trade in page if self._is_after(trade) and self._is_until(trade)]
+
+    def _is_after(self, trade: Trade) -> bool:
+        known = self._after.trade_id if self._ids_grow else None
+        return trade.ts_us >= self._start_us or (known is not None and trade.trade_id > known)
+
+    def _is_until(self, trade: Trade) -> bool:
+        if self._until is None:
+            return True
+        known = self._until.trade_id if self._ids_grow else None
+        return trade.ts_us <= self._until.ts_us or (known is not None and trade.trade_id < known)
+
+    def _reaches_back(self, page: Sequence[Trade]) -> bool:
+        """Whether ``page`` begins so early that no trade of the span can be older."""
+        if not page:
+            return False
+        known = self._after.trade_id
+        if known is not None and self._ids_grow:
+            return page[0].trade_id <= known + int(self._exchange.consecutive_ids)
+        if known is not None and self._exchange.has_trade_ids and any(t.trade_id == known for t in page):
+            return True
+        # Of its oldest moment a page may show only a part.
+        return page[0].ts_us < self._start_us
+
+    def _shows_end(self, page: Sequence[Trade]) -> bool:
+        """Whether REST has come as far as the end of the span."""
+        until = self._until
+        if until is None or self._is_past_end(page):
+            return True
+        if until.trade_id is None:
+            return any(trade.ts_us >= self._told(until.ts_us) for trade in page)
+        return any(trade.trade_id == until.trade_id for trade in page)
+
+    def _is_past_end(self, page: Sequence[Trade]) -> bool:
+        """Whether trades after those of ``page`` are beyond the span."""
+        until = self._until
+        if until is None:
+            return False
+        if until.trade_id is not None and self._ids_grow:
+            return any(trade.trade_id >= until.trade_id for trade in page)
+        return any(trade.ts_us > self._told(until.ts_us) for trade in page)
+
+    def _check(self, is_end_shown: bool) -> None:
+        end = self._until
+        if end is not None and not is_end_shown:
+            what = f"a trade at {end.ts_us} us" if end.trade_id is None else f"trade {end.trade_id}"
+            raise Retryable(self._exchange.name, f"{self._market}: the REST API does not show {what} yet")
+
+    def _older_missing(self, page: Sequence[Trade]) -> Missing:
+        """All that lies before the oldest trade of ``page``, which is the oldest REST shows."""
+        name = self._exchange.name
+        if not page:
+            return Missing(self._after, self._until, f"{name}'s REST API shows no trades any more")
+        oldest, step_us = page[0], self._exchange.rest_ts_step_us
+        if self._exchange.trade_paging is Paging.NEWEST:
+            reason = f"{name}'s REST API shows only its newest {len(page):,} trades"
+        else:
+            reason = f"{name}'s REST API shows no trades before {oldest.trade_id}"
+        if self._until is not None and self._is_past_end([oldest]):
+            return Missing(self._after, self._until, reason)
+        if self._ids_grow:
+            return Missing(self._after, Mark(oldest.trade_id, oldest.ts_us + step_us - 1), reason)
+        # Others of its moment may not be shown: known is only what comes after that.
+        return Missing(self._after, Mark(None, oldest.ts_us + step_us), reason)
