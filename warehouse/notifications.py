@@ -6,7 +6,7 @@ A notice says which markets moved and by what; the rows themselves are read from
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -63,27 +63,35 @@ class TicksNotice(msgspec.Struct, frozen=True):
     moves: list[MarketMove]
 
 
+_ENVELOPE_BYTES = len('{"tx":,"moves":[]}') + len(str(2**64))
+
 _decoder = msgspec.json.Decoder(TicksNotice)
+_encode = msgspec.json.Encoder().encode
 
 
-def encode_notices(tx: int, moves: Iterable[MarketMove]) -> list[str]:
-    """The payloads that announce ``moves``, each of less than NOTICE_BYTES. No moves, no payload."""
-    return [f'{{"tx":{tx},"moves":[{",".join(part)}]}}' for part in _parts(tx, moves)]
+def announcing(channel: str, moves: Iterable[MarketMove]) -> list[str]:
+    """The statements that announce ``moves`` from within the transaction that stored them.
+
+    The payload is a TicksNotice. No moves, no statement.
+    """
+    return [
+        f"""select pg_notify('{channel}', '{{"tx":' || pg_current_xact_id() || ',"moves":{part}}}')"""
+        for part in encode_moves(moves)
+    ]
 
 
-def _parts(tx: int, moves: Iterable[MarketMove]) -> Iterator[list[str]]:
-    empty = len(f'{{"tx":{tx},"moves":[]}}')
-    part: list[str] = []
-    size = empty
+def encode_moves(moves: Iterable[MarketMove]) -> list[str]:
+    """``moves`` as JSON lists of numbers, each short enough for a payload of its own."""
+    parts: list[list[str]] = []
+    size = NOTICE_BYTES
     for move in moves:
-        text = msgspec.json.encode(move).decode()
-        if part and size + len(text) + 1 >= NOTICE_BYTES:
-            yield part
-            part, size = [], empty
-        part.append(text)
+        text = _encode(move).decode()
         size += len(text) + 1
-    if part:
-        yield part
+        if size >= NOTICE_BYTES:
+            parts.append([])
+            size = len(text) + _ENVELOPE_BYTES
+        parts[-1].append(text)
+    return [f"[{','.join(part)}]" for part in parts]
 
 
 def decode_notice(payload: str) -> TicksNotice:

@@ -1,0 +1,38 @@
+"""COPY in one message with the statements that follow it: half the round trips of a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import AsyncConnection, errors
+from psycopg.abc import PQGen
+from psycopg.generators import fetch_many, send
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
+
+_CHUNK_BYTES = 64 * 1024
+
+
+async def copy_in(conn: AsyncConnection, statements: Sequence[str], data: bytes) -> None:
+    """Run ``statements``, of which the first is a COPY … FROM STDIN that takes ``data``.
+
+    Outside of a transaction they are one of their own: all are done, or none. Nothing in them is
+    quoted or prepared. Raises psycopg.Error.
+    """
+    await conn.wait(_copy_in(conn.pgconn, "; ".join(statements).encode(), data))
+
+
+def _copy_in(pgconn: PGconn, query: bytes, data: bytes) -> PQGen[None]:
+    pgconn.send_query(query)
+    yield from send(pgconn)
+    results = yield from fetch_many(pgconn)
+    if results and results[-1].status == ExecStatus.COPY_IN:
+        for start in range(0, len(data), _CHUNK_BYTES):
+            pgconn.put_copy_data(data[start : start + _CHUNK_BYTES])
+            yield from send(pgconn)
+        pgconn.put_copy_end()
+        yield from send(pgconn)
+        results = yield from fetch_many(pgconn)
+    for result in results:
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise errors.error_from_result(result)
