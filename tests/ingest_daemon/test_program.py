@@ -140,7 +140,8 @@ async def _all_live(program: Program) -> bool:
 
 async def _nothing_is_open(program: Program) -> bool:
     rows = await program.query("select count(*) filter (where state = 'open'), count(*) from stream_gaps")
-    return rows[0][0] == 0 and rows[0][1] >= len(DEFAULT_MARKETS)
+    still_open, told = rows[0]
+    return bool(still_open == 0 and told >= len(DEFAULT_MARKETS))
 
 
 async def _stored_over(program: Program, count: float) -> bool:
