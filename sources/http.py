@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -88,6 +90,8 @@ class HttpSource:
 
     async def __aenter__(self) -> Self:
         self._client = httpx.AsyncClient(
+            # To read the certificates takes 20 ms and more, for which nothing else would run.
+            verify=await asyncio.to_thread(_tls),
             transport=self._transport,
             mounts=dict.fromkeys(_NEVER_BY_PROXY),
             timeout=httpx.Timeout(self._patience.read_s, connect=self._patience.connect_s),
@@ -236,6 +240,11 @@ def _message(body: bytes) -> str:
 def _date_us(header: str | None) -> int | None:
     moment = _http_date(header)
     return from_datetime(moment) if moment else None
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
 
 
 def _retry_after_s(headers: httpx.Headers) -> float | None:
