@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 
 import psycopg
 import sqlalchemy
+import structlog
 
 from coinwatch.errors import WarehouseError
 from coinwatch.times import now_us, utc_day
@@ -19,13 +20,18 @@ from ingest_daemon.queue import TradeQueue
 from ingest_daemon.spool import Spool
 from warehouse.connect import connect
 from warehouse.health import beat, write_streams
+from warehouse.notice_queue import end_stuck_listeners
 from warehouse.ticks import ensure_days_ahead
 
 SERVICE = "ingest"
 EVERY_S = 1.0
 DELAYS_OVER_S = 60.0
+NOTICE_QUEUE_EVERY_S = 10.0
 TIMEOUT_S = 10.0
 """An answer that takes longer counts as none."""
+
+
+log = structlog.get_logger(__name__)
 
 
 class Reporter:
@@ -51,6 +57,7 @@ class Reporter:
         self._started_at = datetime.now(UTC)
         self._days_made_on: date | None = None
         self._turned_s = time.monotonic()
+        self._look_at_queue_s = 0.0
         self._connection: psycopg.AsyncConnection | None = None
 
     async def run(self) -> None:
@@ -95,6 +102,10 @@ class Reporter:
         if self._days_made_on != (today := utc_day(now_us())):
             await ensure_days_ahead(self._connection)
             self._days_made_on = today
+        if time.monotonic() >= self._look_at_queue_s:
+            self._look_at_queue_s = time.monotonic() + NOTICE_QUEUE_EVERY_S
+            if ended := await end_stuck_listeners(self._connection):
+                log.error("ended sessions that kept Postgres from emptying its queue of notices", ended=ended)
         await write_streams(self._connection, self._board.health, self._daemon)
         detail = {
             "queue": len(self._queue),
