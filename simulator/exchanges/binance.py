@@ -33,11 +33,22 @@ _INTERVAL_MINUTES = {
 }
 _WEIGHTS = {"klines": 2, "aggTrades": 4, "trades": 25, "historicalTrades": 25, "exchangeInfo": 20}
 _WEIGHT_LIMIT = 6_000
+_PATIENCE = 10
+"""So many requests are told off with 429 in a minute before the address is banned."""
+_BAN_US = 2 * MINUTE_US
 _CHANNELS = ("aggTrade", "trade")
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _MESSAGES_PER_S = 5
 _STREAMS_PER_CONNECTION = 1_024
 _MAX_LIMIT, _DEFAULT_LIMIT = 1_000, 500
+
+
+class _Used(msgspec.Struct):
+    """What was asked for in one minute."""
+
+    minute: int = 0
+    weight: int = 0
+    told_off: int = 0
 
 
 class Binance(Venue):
@@ -46,8 +57,8 @@ class Binance(Venue):
     def __init__(self, markets: Mapping[Market, SimMarket], history: History) -> None:
         super().__init__(markets, history)
         self._lock = threading.Lock()
-        self._used = (0, 0)
-        """A minute and the request weight used in it."""
+        self._used = _Used()
+        self._banned_until_us = 0
 
     def native(self, market: SimMarket) -> str:
         """``BTCUSDT``"""
@@ -75,17 +86,27 @@ class Binance(Venue):
         version, _, name = path.removeprefix("/api/").partition("/")
         if version != "v3" or name not in _REST:
             raise Refused(Answer(b"<html><body><h2>404 Not found</h2></body></html>", 404))
-        body: bytes = _REST[name](self, params, now_us)
         used = str(self._spend(_WEIGHTS.get(name, 1), now_us))
+        body: bytes = _REST[name](self, params, now_us)
         return Answer(body, headers={"x-mbx-used-weight": used, "x-mbx-used-weight-1m": used})
 
     def _spend(self, weight: int, now_us: int) -> int:
-        """The weight used in this minute so far. The limit is not enforced: faults are asked for."""
+        """The weight used in this minute so far. Raises Refused when it is too much."""
         minute = now_us // MINUTE_US
         with self._lock:
-            used = self._used[1] if self._used[0] == minute else 0
-            self._used = (minute, used + weight)
-            return used + weight
+            if now_us < self._banned_until_us:
+                raise _banned(self._banned_until_us, now_us)
+            if self._used.minute != minute:
+                self._used = _Used(minute)
+            used = self._used
+            used.weight += weight
+            if used.weight > _WEIGHT_LIMIT:
+                used.told_off += 1
+                if used.told_off > _PATIENCE:
+                    self._banned_until_us = now_us + _BAN_US
+                    raise _banned(self._banned_until_us, now_us)
+                raise _too_much((minute + 1) * MINUTE_US, now_us)
+            return used.weight
 
     def _market(self, params: Mapping[str, str]) -> SimMarket:
         symbol = _mandatory(params, "symbol")
@@ -373,6 +394,27 @@ def _limit(params: Mapping[str, str]) -> int:
 
 def _error(code: int, problem: str) -> Refused:
     return Refused(Answer(encode({"code": code, "msg": problem}), 400))
+
+
+def _too_much(until_us: int, now_us: int) -> Refused:
+    problem = (
+        f"Too much request weight used; current limit is {_WEIGHT_LIMIT} request weight per 1 MINUTE. "
+        "Please use WebSocket Streams for live updates to avoid polling the API."
+    )
+    return _wait(429, problem, until_us, now_us)
+
+
+def _banned(until_us: int, now_us: int) -> Refused:
+    problem = (
+        f"Way too much request weight used; IP banned until {until_us // 1_000}. "
+        "Please use WebSocket Streams for live updates to avoid bans."
+    )
+    return _wait(418, problem, until_us, now_us)
+
+
+def _wait(status: int, problem: str, until_us: int, now_us: int) -> Refused:
+    headers = {"retry-after": str(-((now_us - until_us) // SECOND_US))}
+    return Refused(Answer(encode({"code": -1003, "msg": problem}), status, headers))
 
 
 def _refusal(code: int, problem: str, request_id: int | str | None) -> bytes:

@@ -18,6 +18,7 @@ from sources.exchanges.base import (
     Decoder,
     Exchange,
     Paging,
+    Past,
     RateLimit,
     Rejected,
     RestRequest,
@@ -126,7 +127,7 @@ class Coinbase(Exchange):
         )
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads ``match``, and ``last_match``, the old but true trade that opens a subscription::
+        """Reads ``match``, and ``last_match``, the old but true trade that opens a subscription (Past)::
 
             {"type":"match","trade_id":881614,"maker_order_id":"…","taker_order_id":"…",
              "side":"sell","size":"0.07","price":"14.7776","product_id":"BAND-GBP",
@@ -148,7 +149,8 @@ class Coinbase(Exchange):
             market = market_of(match.product_id)
             if market is None:
                 return base.OTHER_MARKET
-            return [Trade(market, match.trade_id, ts_us, match.price, match.size, match.side == "sell")]
+            trade = Trade(market, match.trade_id, ts_us, match.price, match.size, match.side == "sell")
+            return [trade] if match.type == "match" else Past([trade])
 
         return decode
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from coinwatch.records import Market
-from coinwatch.times import MINUTE_US
+from coinwatch.times import MINUTE_US, SECOND_US
 from simulator.exchanges.base import Answer, Refused, Row, Session, Venue
 from simulator.exchanges.binance import Binance
 from simulator.exchanges.coinbase import Coinbase
@@ -185,6 +185,28 @@ class TestBinance:
         assert full(venue, "/api/v3/ping").headers["x-mbx-used-weight-1m"] == "3"
         later = venue.rest("/api/v3/ping", {}, NOW_US + MINUTE_US)
         assert later.headers["x-mbx-used-weight-1m"] == "1"
+
+    def test_whoever_uses_too_much_weight_is_told_off_and_then_banned(self) -> None:
+        venue = Binance(MARKETS, HISTORY)
+        start_us = NOW_US // MINUTE_US * MINUTE_US + 20 * SECOND_US
+
+        def info(now_us: int) -> Answer:
+            try:
+                return venue.rest("/api/v3/exchangeInfo", {}, now_us)
+            except Refused as refused:
+                return refused.answer
+
+        assert [info(start_us).status for _ in range(300)] == [200] * 300
+        told_off = [info(start_us) for _ in range(10)]
+        assert {(one.status, one.headers["retry-after"]) for one in told_off} == {(429, "40")}
+        assert json.loads(told_off[0].body)["code"] == -1003
+        assert info(start_us + 40 * SECOND_US).status == 200  # a new minute
+        for _ in range(310):
+            info(start_us + 40 * SECOND_US)
+        banned = info(start_us + 50 * SECOND_US)
+        assert (banned.status, banned.headers["retry-after"]) == (418, "110")
+        assert info(start_us + 150 * SECOND_US).status == 418
+        assert info(start_us + 161 * SECOND_US).status == 200
 
     def test_subscriptions(self) -> None:
         session, here = open_session(BINANCE, "/stream", streams="btcusdt@aggTrade/nope@aggTrade")

@@ -13,7 +13,7 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Instrument, Market, MarketStatus, Trade
 from coinwatch.windows import Window
 from sources.exchanges import EXCHANGES
-from sources.exchanges.base import Rejected, Skipped
+from sources.exchanges.base import Past, Rejected, Skipped
 from tests.sources import recorded
 
 COINBASE = EXCHANGES["coinbase"]
@@ -34,15 +34,20 @@ def test_recorded_frames(recordings: Path) -> None:
     decode = COINBASE.decoder(MARKETS)
     got: list[Trade] = []
     want: list[Trade] = []
+    past = 0
     kinds: Counter[str] = Counter()
     for frame in recorded.frames(recordings / "coinbase" / "ws_matches_ticker_first_half.jsonl"):
         answer = decode(frame)
-        if isinstance(answer, list):
+        sent = recorded.loads(frame)
+        if isinstance(answer, Past):
+            got += answer.trades
+            past += 1
+        elif isinstance(answer, list):
             got += answer
         else:
             assert isinstance(answer, Skipped)
             kinds[answer.kind] += 1
-        sent = recorded.loads(frame)
+        assert isinstance(answer, Past) == (sent["type"] == "last_match")
         if sent["type"] in ("match", "last_match"):
             want.append(
                 Trade(
@@ -55,7 +60,7 @@ def test_recorded_frames(recordings: Path) -> None:
                 )
             )
     assert got == want
-    assert len(got) == 58
+    assert (len(got), past) == (58, 10)
     assert kinds == {"ack": 3, "book": 80, "ticker": 58}
 
 
