@@ -52,6 +52,8 @@ class Stream:
         self._bad_frames = Burst()
         self._endings = Burst()
         self._refused: dict[Market, float] = {}
+        self._told: set[Market] = set()
+        """Refused at least once, and logged then."""
         self._current: Connection | None = None
         self._rotate = asyncio.Event()
         self._ask = asyncio.Event()
@@ -67,6 +69,8 @@ class Stream:
         """Since when, by the loop's clock, the open socket was asked for ``market`` and is heard."""
         connection = self._current
         if connection is None or connection.ended.done() or not connection.is_heard:
+            return None
+        if market in self._refused:
             return None
         return connection.subscribed_at.get(market)
 
@@ -128,8 +132,15 @@ class Stream:
 
     def _wanted(self) -> set[Market]:
         """The markets to ask for: those not refused lately."""
+        return self.markets - self._refused.keys()
+
+    def _forgive(self) -> None:
+        """Ask again for what was refused long ago."""
         now = time.monotonic()
-        return {m for m in self.markets if now - self._refused.get(m, float("-inf")) > RETRY_REFUSED_S}
+        for market in [m for m, at in self._refused.items() if now - at > RETRY_REFUSED_S]:
+            del self._refused[market]
+            if self._current is not None:
+                self._current.subscribed_at.pop(market, None)
 
     async def _connect_and_watch(self) -> str:
         """Why the connection ended."""
@@ -235,6 +246,7 @@ class Stream:
             async with asyncio.timeout(RETRY_REFUSED_S / 10):
                 await self._ask.wait()
         self._ask.clear()
+        self._forgive()
 
     def _on_end(self, connection: Connection) -> None:
         """A socket was lost: what comes from now on does not follow what it brought."""
@@ -252,13 +264,13 @@ class Stream:
         """One market is refused: it is marked, said once and left out; the others stream on."""
         refused = [m for m in self._wanted() if self.exchange.native(m) == rejected.native]
         self._metrics.rejected.labels(self.exchange.name).inc()
-        said_before = all(market in self._refused for market in refused) and bool(refused)
-        if not said_before:
+        if not (refused and self._told.issuperset(refused)):
             self._log.error(
                 "the exchange refused a market" if refused else "the exchange refused a request",
                 market=str(refused[0]) if refused else rejected.native,
                 reason=rejected.reason,
             )
+        self._told |= set(refused)
         self._refused |= dict.fromkeys(refused, time.monotonic())
         self._board.set_state(refused, StreamState.DOWN, f"refused: {rejected.reason}")
 
