@@ -13,7 +13,7 @@ from psycopg.pq.abc import PGconn
 _CHUNK_BYTES = 64 * 1024
 
 
-async def copy_in(conn: AsyncConnection, statements: Sequence[str], data: bytes) -> None:
+async def copy_in(conn: AsyncConnection, statements: Sequence[str], data: bytearray) -> None:
     """Run ``statements``, of which the first is a COPY … FROM STDIN that takes ``data``.
 
     Outside of a transaction they are one of their own: all are done, or none. Nothing in them is
@@ -22,13 +22,14 @@ async def copy_in(conn: AsyncConnection, statements: Sequence[str], data: bytes)
     await conn.wait(_copy_in(conn.pgconn, "; ".join(statements).encode(), data))
 
 
-def _copy_in(pgconn: PGconn, query: bytes, data: bytes) -> PQGen[None]:
+def _copy_in(pgconn: PGconn, query: bytes, data: bytearray) -> PQGen[None]:
     pgconn.send_query(query)
     yield from send(pgconn)
     results = yield from fetch_many(pgconn)
     if results and results[-1].status == ExecStatus.COPY_IN:
+        view = memoryview(data)
         for start in range(0, len(data), _CHUNK_BYTES):
-            pgconn.put_copy_data(data[start : start + _CHUNK_BYTES])
+            pgconn.put_copy_data(view[start : start + _CHUNK_BYTES])
             yield from send(pgconn)
         pgconn.put_copy_end()
         yield from send(pgconn)

@@ -1,15 +1,16 @@
 """Trades as columns: sorted, encoded for binary COPY, summed up per market. Pure.
 
-A batch is turned into numpy arrays once; everything after that costs little per trade.
+A batch is turned into numpy arrays once; everything after that costs little per trade. Most batches
+hold one trade or two, for which each call of numpy costs more than the work it does.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from itertools import pairwise
-from typing import Self
 
 import msgspec
 import numpy as np
@@ -52,7 +53,7 @@ for _name in COPY_COLUMNS:
     _EMPTY_ROW[f"{_name}_bytes"] = _ROW[_name].itemsize
 
 
-class TickRows(msgspec.Struct, frozen=True):
+class TickRows(msgspec.Struct, frozen=True, dict=True):
     """A batch of trades, one array a column, ordered by (market_id, trade_id)."""
 
     market_id: NDArray[np.int32]
@@ -63,23 +64,21 @@ class TickRows(msgspec.Struct, frozen=True):
     taker_buys: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, trades: Sequence[Trade], market_ids: Mapping[Market, int]) -> Self:
+    def of(cls, trades: Sequence[Trade], market_ids: Mapping[Market, int]) -> TickRows:
         """Sort ``trades`` by their key; of equal keys the one that came first stays first.
 
         Two writers that store the same trades in one order wait for each other; in two orders they
         deadlock. Raises KeyError for a market that has no id.
         """
-        market_id = np.array([market_ids[trade.market] for trade in trades], np.int32)
-        trade_id = np.array([trade.trade_id for trade in trades], np.int64)
-        order = np.lexsort((trade_id, market_id))
-        return cls(
-            market_id[order],
-            trade_id[order],
-            np.array([trade.ts_us for trade in trades], np.int64)[order],
-            np.array([trade.price for trade in trades], np.float64)[order],
-            np.array([trade.amount for trade in trades], np.float64)[order],
-            np.array([trade.taker_buys for trade in trades], np.bool_)[order],
+        rows = cls(
+            np.array([market_ids[trade.market] for trade in trades], np.int32),
+            np.array([trade.trade_id for trade in trades], np.int64),
+            np.array([trade.ts_us for trade in trades], np.int64),
+            np.array([trade.price for trade in trades], np.float64),
+            np.array([trade.amount for trade in trades], np.float64),
+            np.array([trade.taker_buys for trade in trades], np.bool_),
         )
+        return rows if len(rows) < 2 else rows._take(np.lexsort((rows.trade_id, rows.market_id)))
 
     def __len__(self) -> int:
         return len(self.trade_id)
@@ -96,27 +95,54 @@ class TickRows(msgspec.Struct, frozen=True):
     def first_of_each(self) -> NDArray[np.bool_]:
         """True for each row whose key is not that of the row before it."""
         first = np.ones(len(self), np.bool_)
-        first[1:] = (np.diff(self.trade_id) != 0) | (np.diff(self.market_id) != 0)
+        if len(self) > 1:
+            first[1:] = (self.trade_id[1:] != self.trade_id[:-1]) | (
+                self.market_id[1:] != self.market_id[:-1]
+            )
         return first
 
-    def by_market(self) -> Iterator[tuple[int, slice]]:
+    def by_market(self) -> list[tuple[int, slice]]:
         """Each market id with where its rows are."""
-        starts = np.flatnonzero(np.diff(self.market_id, prepend=-1)).tolist()
-        for start, end in pairwise([*starts, len(self)]):
-            yield int(self.market_id[start]), slice(start, end)
+        return self._by_market
+
+    @cached_property
+    def _by_market(self) -> list[tuple[int, slice]]:
+        count, ids = len(self), self.market_id
+        if not count:
+            return []
+        if ids[0] == ids[-1]:
+            return [(int(ids[0]), slice(0, count))]
+        starts = (np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist()
+        return [(int(ids[start]), slice(start, end)) for start, end in pairwise([0, *starts, count])]
 
     def counts(self) -> Counter[int]:
         """How many rows each market id has."""
         return Counter({market_id: where.stop - where.start for market_id, where in self.by_market()})
 
+    @cached_property
+    def span_us(self) -> tuple[int, int]:
+        """The earliest and the latest time. There must be a row."""
+        if len(self) == 1:
+            ts_us = int(self.ts_us[0])
+            return ts_us, ts_us
+        return int(self.ts_us.min()), int(self.ts_us.max())
+
     def days(self) -> dict[int, date]:
         """The UTC days of the rows, by days since the epoch."""
-        return {day: utc_day(day * DAY_US) for day in np.unique(self.ts_us // DAY_US).tolist()}
+        if not len(self):
+            return {}
+        first, last = (ts_us // DAY_US for ts_us in self.span_us)
+        days = [first] if first == last else np.unique(self.ts_us // DAY_US).tolist()
+        return {day: utc_day(day * DAY_US) for day in days}
 
-    def copy_data(self) -> bytes:
+    def copy_data(self) -> bytearray:
         """What COPY … FROM STDIN (FORMAT BINARY) takes for COPY_COLUMNS."""
+        data = bytearray(len(_HEADER) + len(self) * _ROW.itemsize + len(_TRAILER))
+        data[: len(_HEADER)] = _HEADER
+        data[-len(_TRAILER) :] = _TRAILER
+        rows = np.frombuffer(data, _ROW, len(self), len(_HEADER))
+        rows[:] = _EMPTY_ROW
         since_2000_us = self.ts_us - _POSTGRES_EPOCH_US
-        rows = np.full(len(self), _EMPTY_ROW)
         rows["trade_id"] = self.trade_id
         rows["ts"] = since_2000_us
         rows["price"] = self.price
@@ -124,13 +150,15 @@ class TickRows(msgspec.Struct, frozen=True):
         rows["market_id"] = self.market_id
         rows["day"] = since_2000_us // DAY_US
         rows["taker_buys"] = self.taker_buys
-        return _HEADER + rows.tobytes() + _TRAILER
+        return data
 
     def moves(self) -> list[MarketMove]:
         """What the rows did to each market."""
         return [self._move(market_id, where) for market_id, where in self.by_market()]
 
     def _move(self, market_id: int, where: slice) -> MarketMove:
+        if where.stop - where.start == 1:
+            return self._move_of_one(market_id, where.start)
         price, ts_us = self.price[where], self.ts_us[where]
         # Rows are ordered by id, so the first of the earliest and the last of the latest are meant.
         first = int(ts_us.argmin())
@@ -148,7 +176,22 @@ class TickRows(msgspec.Struct, frozen=True):
             last_ts_us=int(ts_us[last]),
         )
 
-    def _take(self, which: NDArray[np.bool_] | slice) -> TickRows:
+    def _move_of_one(self, market_id: int, at: int) -> MarketMove:
+        trade_id, price = int(self.trade_id[at]), float(self.price[at])
+        return MarketMove(
+            market_id=market_id,
+            first_id=trade_id,
+            last_id=trade_id,
+            open=price,
+            high=price,
+            low=price,
+            last=price,
+            volume=float(self.amount[at]),
+            count=1,
+            last_ts_us=int(self.ts_us[at]),
+        )
+
+    def _take(self, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> TickRows:
         return TickRows(
             self.market_id[which],
             self.trade_id[which],

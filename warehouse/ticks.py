@@ -126,12 +126,12 @@ class TickWriter:
         and its answer was lost. Raises psycopg.OperationalError when the connection fails; then
         nothing is known of the batch.
         """
-        plausible = sent.where(await self._is_plausible(sent))
-        rows = plausible.where(self._is_unseen(plausible))
+        plausible = await self._plausible(sent)
+        rows = self._unseen(plausible)
         how = _How(TICKS_LATE if late else TICKS, ledger or None, perhaps_stored)
         moves, refused = await self._store(rows, how)
         for market_id, where in rows.by_market():
-            self._recent[market_id].add(rows.trade_id[where].tolist())
+            self._recent[market_id].add(rows.trade_id[where])
         written = Written(moves, Counter(), refused)
         if written.inserted < len(sent):
             refused += sent.counts() - plausible.counts()
@@ -223,25 +223,25 @@ class TickWriter:
         await ensure_tick_days(self._conn, days.values())
         self._days |= days.keys()
 
-    async def _is_plausible(self, rows: TickRows) -> NDArray[np.bool_]:
-        """Whether each row's time can be true. One that cannot would make a partition for its day."""
-        plausible: NDArray[np.bool_] = (rows.ts_us >= FIRST_TRADE_US) & (rows.ts_us < now_us() + DAY_US)
-        if not plausible.all():
-            wrong = rows.where(~plausible)
-            log.error("trades with impossible times were refused", count=len(wrong), **_describe(wrong))
-            await self._reject(wrong, "impossible time")
-        return plausible
+    async def _plausible(self, rows: TickRows) -> TickRows:
+        """The rows whose time can be true. One that cannot would make a partition for its day."""
+        latest_us = now_us() + DAY_US
+        if not len(rows) or (rows.span_us[0] >= FIRST_TRADE_US and rows.span_us[1] < latest_us):
+            return rows
+        is_plausible = (rows.ts_us >= FIRST_TRADE_US) & (rows.ts_us < latest_us)
+        wrong = rows.where(~is_plausible)
+        log.error("trades with impossible times were refused", count=len(wrong), **_describe(wrong))
+        await self._reject(wrong, "impossible time")
+        return rows.where(is_plausible)
 
-    def _is_unseen(self, rows: TickRows) -> NDArray[np.bool_]:
-        """Whether each row is the first of its key, here and among the recent ones."""
+    def _unseen(self, rows: TickRows) -> TickRows:
+        """The first row of each key, without those among the recent ones."""
         unseen = rows.first_of_each()
         for market_id, where in rows.by_market():
-            recent = self._recent.get(market_id)
-            if recent is not None:
-                repeated = recent.among(rows.trade_id[where].tolist())
-                if repeated:
-                    unseen[where] &= np.isin(rows.trade_id[where], list(repeated), invert=True)
-        return unseen
+            repeated = self._recent[market_id].among(rows.trade_id[where])
+            if repeated:
+                unseen[where] &= np.isin(rows.trade_id[where], list(repeated), invert=True)
+        return rows.where(unseen)
 
 
 class _RecentIds:
@@ -250,15 +250,18 @@ class _RecentIds:
     def __init__(self) -> None:
         self._newer: set[int] = set()
         self._older: set[int] = set()
+        self._greatest = -1
 
-    def among(self, ids: list[int]) -> set[int]:
-        """Those of ``ids`` that are in the window."""
-        if self._newer.isdisjoint(ids) and self._older.isdisjoint(ids):
+    def among(self, ids: NDArray[np.int64]) -> set[int]:
+        """Those of ``ids``, which are sorted, that are in the window."""
+        if ids[0] > self._greatest:
             return set()
-        return {i for i in ids if i in self._newer or i in self._older}
+        return {i for i in ids.tolist() if i in self._newer or i in self._older}
 
-    def add(self, ids: list[int]) -> None:
-        self._newer.update(ids)
+    def add(self, ids: NDArray[np.int64]) -> None:
+        """``ids`` are sorted."""
+        self._newer.update(ids.tolist())
+        self._greatest = max(self._greatest, int(ids[-1]))
         if len(self._newer) >= RECENT_IDS:
             self._older, self._newer = self._newer, set()
 

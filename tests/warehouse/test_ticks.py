@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import date, timedelta
 
+import numpy as np
 import psycopg
 import pytest
 import sqlalchemy
@@ -239,9 +240,9 @@ def test_recent_ids_are_an_exact_window(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ticks, "RECENT_IDS", 100)
     recent = ticks._RecentIds()
     for number in range(1_000):
-        recent.add([number])
-    assert recent.among(list(range(900, 1_100))) == set(range(900, 1_000))
-    assert recent.among([5, 1_500]) == set()
+        recent.add(np.array([number]))
+    assert recent.among(np.arange(900, 1_100)) == set(range(900, 1_000))
+    assert recent.among(np.array([5, 1_500])) == set()
 
 
 prices = st.floats(min_value=5e-324, max_value=1e300)
