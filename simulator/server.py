@@ -22,6 +22,7 @@ from coinwatch.times import now_us
 from simulator.exchanges.base import Answer, Refused, Session, Venue
 from simulator.exchanges.binance import Binance
 from simulator.exchanges.coinbase import Coinbase
+from simulator.exchanges.htx import Htx
 from simulator.exchanges.kraken import Kraken
 from simulator.faults import RestFault, garbage
 from simulator.feed import Feed
@@ -35,7 +36,12 @@ PONG_WITHIN_S: Final = 60.0
 LARGEST_REQUEST: Final = 1 << 16
 REST_THREADS: Final = 2
 """Few, so that answering REST does not hold up the stream."""
-VENUES: Final[tuple[type[Venue], ...]] = (Binance, Coinbase, Kraken)
+VENUES: Final[tuple[type[Venue], ...]] = (
+    Binance,
+    Coinbase,
+    Htx,
+    Kraken,
+)
 
 
 class Simulator:

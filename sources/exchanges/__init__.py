@@ -5,6 +5,15 @@ from __future__ import annotations
 from sources.exchanges.base import Exchange
 from sources.exchanges.binance import Binance
 from sources.exchanges.coinbase import Coinbase
+from sources.exchanges.htx import Htx
 from sources.exchanges.kraken import Kraken
 
-EXCHANGES: dict[str, Exchange] = {exchange.name: exchange for exchange in (Binance(), Coinbase(), Kraken())}
+EXCHANGES: dict[str, Exchange] = {
+    exchange.name: exchange
+    for exchange in (
+        Binance(),
+        Coinbase(),
+        Htx(),
+        Kraken(),
+    )
+}

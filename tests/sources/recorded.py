@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime
 from decimal import Decimal
@@ -14,9 +15,13 @@ from coinwatch.times import from_datetime
 
 
 def frames(path: Path) -> list[bytes]:
-    """Every frame the exchange sent."""
+    """Every frame the exchange sent, as it was sent."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [line["raw"].encode() for line in lines if line["dir"] == "in"]
+    return [_frame(line) for line in lines if line["dir"] == "in"]
+
+
+def _frame(line: dict[str, str]) -> bytes:
+    return base64.b64decode(line["raw_b64"]) if "raw_b64" in line else line["raw"].encode()
 
 
 def body(path: Path) -> bytes:
