@@ -71,7 +71,7 @@ class Assignments:
     def fingerprint(self) -> str:
         """Daemons that want the same markets share them; this tells which do."""
         names = ",".join(map(str, sorted(self._settings.markets)))
-        return f"{self._settings.ingest_mode} {hashlib.sha1(names.encode()).hexdigest()[:12]}"  # noqa: S324
+        return hashlib.sha1(names.encode()).hexdigest()[:12]  # noqa: S324  # no secret
 
     async def run(self) -> None:
         """Assign until cancelled. While Postgres is away everything stays as it is."""
@@ -167,6 +167,7 @@ class Assignments:
             cause=START,
             first_reach_s=self._settings.first_reach_s,
             silent_s=PEER_S,
+            is_leased=self._settings.ingest_mode == "shared",
         )
         self._market_ids |= ids
         self._board.add(ids)

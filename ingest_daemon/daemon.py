@@ -72,7 +72,9 @@ async def _run(settings: Settings, url: sqlalchemy.URL, spool: Spool, stop: asyn
             url, daemon, market_ids, queue, spool, continuity, board, metrics, outage, recoverer.wake
         )
         assignments = Assignments(settings, url, daemon, market_ids, streams, continuity, board, outage)
-        reporter = Reporter(url, daemon, assignments.fingerprint, queue, spool, board, metrics, outage)
+        reporter = Reporter(
+            url, daemon, settings.ingest_mode, assignments.fingerprint, queue, spool, board, metrics, outage
+        )
         try:
             committing = tasks.create_task(committer.run(), name="commit")
             reporting = tasks.create_task(reporter.run(), name="report")

@@ -72,6 +72,7 @@ class Recoverer:
         self._board = board
         self._metrics = metrics
         self._outage = outage
+        self._is_leased = settings.ingest_mode == "shared"
         self._changed = asyncio.Event()
         self._busy: set[int] = set()
         self._next_try_s: dict[int, float] = {}
@@ -115,7 +116,7 @@ class Recoverer:
                     streamed = self._streamed()
                     if time.monotonic() >= inherit_at:
                         inherit_at = time.monotonic() + INHERIT_EVERY_S
-                        await store.inherit(self._daemon, streamed)
+                        await store.inherit(self._daemon, streamed, is_leased=self._is_leased)
                     for gap in await store.open_gaps(self._daemon, streamed):
                         if self._is_due(gap, streamed[gap.market_id]):
                             self._busy.add(gap.id)
@@ -253,9 +254,11 @@ class _Store:
         self._writer = writer
         self._turn = asyncio.Lock()
 
-    async def inherit(self, daemon: str, market_ids: Mapping[int, Market]) -> None:
+    async def inherit(self, daemon: str, market_ids: Mapping[int, Market], *, is_leased: bool) -> None:
         async with self._turn:
-            await ledger.inherit(self._conn, daemon, market_ids, silent_s=INHERIT_EVERY_S)
+            await ledger.inherit(
+                self._conn, daemon, market_ids, silent_s=INHERIT_EVERY_S, is_leased=is_leased
+            )
 
     async def open_gaps(self, daemon: str, market_ids: Mapping[int, Market]) -> list[Gap]:
         async with self._turn:

@@ -39,6 +39,7 @@ class Reporter:
         self,
         url: sqlalchemy.URL,
         daemon: str,
+        mode: str,
         wants: str,
         queue: TradeQueue,
         spool: Spool,
@@ -48,6 +49,7 @@ class Reporter:
     ) -> None:
         self._url = url
         self._daemon = daemon
+        self._mode = mode
         self._wants = wants
         self._queue = queue
         self._spool = spool
@@ -111,6 +113,7 @@ class Reporter:
             "queue": len(self._queue),
             "spool_bytes": self._spool.bytes,
             "markets": self._board.states(),
+            "mode": self._mode,
             "wants": self._wants,
         }
         await beat(self._connection, SERVICE, self._daemon, self._started_at, detail)

@@ -142,12 +142,13 @@ async def beat(
 
 _PEERS = """
 select count(*) from service_heartbeats
-where service = %s and detail->>'wants' = %s and beat_at > clock_timestamp() - %s * interval '1 s'
+where service = %s and detail->>'mode' = 'shared' and detail->>'wants' = %s
+  and beat_at > clock_timestamp() - %s * interval '1 s'
 """
 
 
 async def peers(conn: AsyncConnection, service: str, wants: str, within_s: float) -> int:
-    """How many processes of ``service`` that want the same (``detail['wants']``) beat so lately."""
+    """How many processes of ``service`` that share the same wants (in ``detail``) beat so lately."""
     cursor = await conn.execute(_PEERS, (service, wants, within_s))
     row = await cursor.fetchone()
     return int(row[0]) if row else 0

@@ -132,9 +132,10 @@ async def enter(conn: AsyncConnection, daemon: str, entries: LedgerEntries) -> N
         )
 
 
-# Rows of daemons that are gone are taken over. A market then has an open row without an end: an
-# inherited one, or a new one that starts with what is stored. A market nobody ever streamed starts
-# a little before now.
+# Rows of daemons that are gone are taken over, and with the lease of a market those of the living
+# that had it before: only a daemon in standby streams without one. A market then has an open row
+# without an end: an inherited one, or a new one that starts with what is stored. A market nobody ever
+# streamed starts a little before now.
 _INHERIT = """
 update stream_gaps set daemon = %(daemon)s
 where state = 'open' and market_id = any(%(markets)s) and daemon <> %(daemon)s
@@ -142,6 +143,7 @@ where state = 'open' and market_id = any(%(markets)s) and daemon <> %(daemon)s
     select from service_heartbeats
     where service = 'ingest' and instance = stream_gaps.daemon
       and beat_at > clock_timestamp() - %(silent_s)s * interval '1 s'
+      and (detail->>'mode' = 'standby' or not %(is_leased)s)
   )
 """
 
@@ -197,13 +199,15 @@ async def begin(
     cause: str,
     first_reach_s: float,
     silent_s: float,
+    is_leased: bool,
 ) -> dict[int, int]:
     """Say that ``daemon`` is about to stream these markets and has not heard them yet.
 
     Returns the time (us, by the exchange's clock) of the last trade known of each market that has one.
 
     ``first_reach_s``: how far a market's very first start goes back. ``silent_s``: a daemon that has
-    not beaten for longer is gone, and its open rows become ours.
+    not beaten for longer is gone, and its open rows become ours. ``is_leased``: we alone have the
+    lease of these markets.
     """
     parameters = {
         "daemon": daemon,
@@ -212,6 +216,7 @@ async def begin(
         "overlap_s": OVERLAP_S,
         "first_reach_s": first_reach_s,
         "silent_s": silent_s,
+        "is_leased": is_leased,
     }
     async with conn.transaction():
         await conn.execute(_INHERIT, parameters)
@@ -222,10 +227,16 @@ async def begin(
 
 
 async def inherit(
-    conn: AsyncConnection, daemon: str, market_ids: Collection[int], *, silent_s: float
+    conn: AsyncConnection,
+    daemon: str,
+    market_ids: Collection[int],
+    *,
+    silent_s: float,
+    is_leased: bool,
 ) -> None:
-    """Take over the open rows that daemons now gone have left of these markets."""
-    await conn.execute(_INHERIT, {"daemon": daemon, "markets": sorted(market_ids), "silent_s": silent_s})
+    """Take over the open rows that others have left of these markets; see ``begin``."""
+    wanted = {"daemon": daemon, "markets": sorted(market_ids), "silent_s": silent_s, "is_leased": is_leased}
+    await conn.execute(_INHERIT, wanted)
 
 
 _UNWATCHED = """

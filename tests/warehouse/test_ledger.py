@@ -32,9 +32,11 @@ class Books:
     def writer(self, daemon: str = "a:1") -> TickWriter:
         return TickWriter(self.conn, self.ids, daemon=daemon)
 
-    async def begin(self, daemon: str = "a:1", *markets: Market) -> dict[int, int]:
+    async def begin(self, daemon: str = "a:1", *markets: Market, is_leased: bool = False) -> dict[int, int]:
         ids = [self.ids[market] for market in markets or (BTC,)]
-        return await ledger.begin(self.conn, daemon, ids, cause="started", first_reach_s=60, silent_s=3)
+        return await ledger.begin(
+            self.conn, daemon, ids, cause="started", first_reach_s=60, silent_s=3, is_leased=is_leased
+        )
 
     async def rows(self) -> list[tuple[Any, ...]]:
         cursor = await self.conn.execute(
@@ -103,6 +105,14 @@ async def test_what_a_dead_daemon_left_open_is_taken_over(books: Books) -> None:
     await books.begin("new:1", BTC, ETH)
     owners = [(row[0], row[2]) for row in await books.rows()]
     assert sorted(owners) == [("alive:1", "open"), ("new:1", "open"), ("new:1", "open")]
+
+
+async def test_with_the_lease_go_the_rows_of_whoever_had_it_but_not_those_of_a_standby(books: Books) -> None:
+    for daemon, mode in (("had:1", "shared"), ("stands by:1", "standby")):
+        await beat(books.conn, "ingest", daemon, datetime.now(UTC), {"mode": mode})
+        await books.begin(daemon)
+    await books.begin("has:1", is_leased=True)
+    assert sorted(row[0] for row in await books.rows()) == ["has:1", "stands by:1"]
 
 
 async def test_a_filled_row_says_how_many_were_recovered(books: Books) -> None:
