@@ -22,6 +22,7 @@ from coinwatch.times import now_us
 from simulator.exchanges.base import Answer, Refused, Session, Venue
 from simulator.exchanges.binance import Binance
 from simulator.exchanges.coinbase import Coinbase
+from simulator.exchanges.gateio import Gateio
 from simulator.exchanges.htx import Htx
 from simulator.exchanges.kraken import Kraken
 from simulator.faults import RestFault, garbage
@@ -39,6 +40,7 @@ REST_THREADS: Final = 2
 VENUES: Final[tuple[type[Venue], ...]] = (
     Binance,
     Coinbase,
+    Gateio,
     Htx,
     Kraken,
 )

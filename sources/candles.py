@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from coinwatch.errors import BadMessage
+from coinwatch.errors import BadMessage, Fatal
 from coinwatch.folding import candles_from_trades
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Trade
+from coinwatch.times import now_us
 from coinwatch.windows import Window
 from sources.exchanges.base import Exchange
 from sources.http import Answer, HttpSource
@@ -33,7 +34,8 @@ async def fetch_candles(
     candle, though some exchanges send a flat one. The recent pieces come first where older candles
     have to be built from trades.
 
-    Raises Retryable, Fatal and BadMessage; the pieces already yielded stay true.
+    Raises Retryable, Fatal (also for what lies further back than the exchange shows) and BadMessage;
+    the pieces already yielded stay true.
     """
     start_us, end_us = interval.ceil(window.start_us), interval.floor(window.end_us)
     if start_us >= end_us:
@@ -41,6 +43,8 @@ async def fetch_candles(
     wanted = Window(start_us, end_us)
     if exchange.candles_depth is None:
         pieces = _fetch_forward(exchange, http, market, interval, wanted)
+    elif exchange.candles_depth > exchange.candles_per_request:
+        pieces = _fetch_kept(exchange, http, market, interval, wanted, depth=exchange.candles_depth)
     else:
         pieces = _fetch_recent_then_older(
             exchange, http, market, interval, wanted, depth=exchange.candles_depth
@@ -60,6 +64,27 @@ async def _fetch_forward(
             yield FetchedWindow(closed, _traded_in(closed, candles))
         if closed != piece:
             return
+
+
+async def _fetch_kept(
+    exchange: Exchange,
+    http: HttpSource,
+    market: Market,
+    interval: Interval,
+    wanted: Window,
+    *,
+    depth: int,
+) -> AsyncIterator[FetchedWindow]:
+    """What the exchange still keeps, in several requests; it refuses those for older candles."""
+    oldest_us = interval.floor(now_us()) - depth * interval.us
+    if wanted.end_us > oldest_us:
+        kept = Window(max(wanted.start_us, oldest_us), wanted.end_us)
+        async for piece in _fetch_forward(exchange, http, market, interval, kept):
+            yield piece
+    if wanted.start_us < oldest_us:
+        raise Fatal(
+            exchange.name, f"{market}: serves only the newest {depth:,} candles of {interval}, no older ones"
+        )
 
 
 async def _fetch_recent_then_older(

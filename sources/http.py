@@ -52,7 +52,7 @@ class Patience(msgspec.Struct, frozen=True):
 
 
 class ErrorRules(msgspec.Struct, frozen=True):
-    """How an exchange says errors with HTTP 200; see ``Exchange``."""
+    """How an exchange says errors in its bodies; see ``Exchange``."""
 
     error_in: Callable[[bytes], str | None] = lambda body: None
     throttled: tuple[str, ...] = ()
@@ -182,10 +182,11 @@ class HttpSource:
             return Fatal(self.name, f"{what} to {response.headers['Location'][:200]}; check its REST URL")
         if status >= 500 or status == 408:
             return Retryable(self.name, what, retry_after_s=wait_s)
-        return Fatal(self.name, what)
+        message = self._errors.error_in(body)
+        return Fatal(self.name, what) if message is None else await self._said(what, message)
 
     async def _said(self, what: str, message: str) -> SourceError:
-        """The error that a message in a successful answer means."""
+        """The error that the exchange's own message means."""
         if message.startswith(self._errors.throttled):
             await self._budget.block(self._host, self._limit.scope, _BLOCKS_S[429])
             return Retryable(self.name, what, retry_after_s=_BLOCKS_S[429])

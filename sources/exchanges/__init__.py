@@ -5,6 +5,7 @@ from __future__ import annotations
 from sources.exchanges.base import Exchange
 from sources.exchanges.binance import Binance
 from sources.exchanges.coinbase import Coinbase
+from sources.exchanges.gateio import Gateio
 from sources.exchanges.htx import Htx
 from sources.exchanges.kraken import Kraken
 
@@ -13,6 +14,7 @@ EXCHANGES: dict[str, Exchange] = {
     for exchange in (
         Binance(),
         Coinbase(),
+        Gateio(),
         Htx(),
         Kraken(),
     )

@@ -118,6 +118,8 @@ class Exchange(ABC):
     """Only this many most recent closed candles are served; None: all."""
     trades_per_request: ClassVar[int]
     trade_paging: ClassVar[Paging]
+    trades_reach_us: ClassVar[int | None] = None
+    """How far back pages by ``SINCE`` show trades; None: to the first."""
     has_trade_ids: ClassVar[bool] = True
     """Without them ids are made of a trade's own numbers, and equal trades are told apart by counting."""
     consecutive_ids: ClassVar[bool]
@@ -214,7 +216,7 @@ class Exchange(ABC):
         """The spot markets of the list, each symbol once. Raises BadMessage."""
 
     def error_in(self, body: bytes) -> str | None:
-        """The error an answer carries although its HTTP status is 200, else None."""
+        """The error an answer tells in its body, whatever its HTTP status, else None."""
         return None
 
     # Shared by the exchanges

@@ -185,6 +185,20 @@ async def test_errors_with_status_200(message: str, error: type[SourceError], tr
     assert len(server.requests) == tries
 
 
+async def test_being_told_to_slow_down_with_status_400_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sources.http._BLOCKS_S, 429, 0.01)
+    gateio = EXCHANGES["gateio"]
+    slow_down = answer('{"label":"TOO_FAST","message":"Frequency is limited"}', 400)
+    wrong = answer('{"label":"INVALID_PARAM_VALUE","message":"Candlestick range too broad"}', 400)
+    async with (
+        scripted(slow_down, wrong) as server,
+        exchange_http(gateio, server.root, LocalBudget(), scale=1_000, patience=HASTY) as http,
+    ):
+        with pytest.raises(Fatal, match="HTTP 400 Candlestick range too broad"):
+            await http.get(gateio.instruments_request())
+    assert len(server.requests) == 2
+
+
 async def test_being_told_to_slow_down_with_status_200_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sources.http._BLOCKS_S, 429, 0.5)
     kraken = EXCHANGES["kraken"]
