@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import psycopg
 
-from coinwatch.records import Instrument, Market, Symbol
+from coinwatch.records import Instrument, Market, MarketStatus, Symbol
+
+
+class KnownMarket(msgspec.Struct, frozen=True):
+    """A row of markets as read."""
+
+    id: int
+    market: Market
+    is_active: bool
+    is_listed: bool
+    """Its exchange's list of instruments has told of it; else it is only known because it was streamed."""
 
 
 async def ensure_markets(
@@ -59,6 +70,17 @@ async def markets_by_id(conn: psycopg.AsyncConnection) -> dict[int, Market]:
     return {market_id: Market(exchange, Symbol(base, quote)) for market_id, exchange, base, quote in rows}
 
 
+async def known_markets(conn: psycopg.AsyncConnection) -> list[KnownMarket]:
+    """Every market there is, with what is known of it."""
+    rows = await (await conn.execute(_KNOWN)).fetchall()
+    return [
+        KnownMarket(
+            market_id, Market(exchange, Symbol(base, quote)), status == MarketStatus.ACTIVE, is_listed
+        )
+        for market_id, exchange, base, quote, status, is_listed in rows
+    ]
+
+
 # Sorted, so that two processes storing the same markets cannot wait for each other in a circle.
 # The anti-join keeps ids from being used up by markets that exist.
 _INSERT_MISSING = """
@@ -78,6 +100,11 @@ _IDS = """
 SELECT m.id, m.exchange, m.base, m.quote
 FROM unnest(%(exchanges)s::text[], %(bases)s::text[], %(quotes)s::text[]) AS wanted (exchange, base, quote)
 JOIN markets m ON m.exchange = wanted.exchange AND m.symbol = wanted.base || '-' || wanted.quote
+"""
+
+# Only a list of instruments tells steps. Not each market of it has them, and not each exchange.
+_KNOWN = """
+SELECT id, exchange, base, quote, status, price_step IS NOT NULL OR amount_step IS NOT NULL FROM markets
 """
 
 _UPSERT = """

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from coinwatch.errors import UnknownSymbol
 from coinwatch.records import Market, Symbol
-from coinwatch.symbols import parse_market, parse_symbol
+from coinwatch.symbols import QUOTES, parse_market, parse_symbol
+from warehouse.markets import KnownMarket
 
 
 class Catalogue:
     """The markets table as last read. Its reader calls ``update``."""
 
-    def __init__(self, always: Iterable[Market]) -> None:
-        """``always``: the configured markets, known even before the table has them."""
+    def __init__(self, always: Iterable[Market], exchanges: Collection[str]) -> None:
+        """``always``: the configured markets, known even before the table has them.
+
+        ``exchanges``: those that can be streamed, whose markets may be watched before anybody streams them.
+        """
         self._always = frozenset(always)
-        self.update({})
+        self._streamable = frozenset(exchanges)
+        self.update([])
         self._read_at = float("-inf")
 
     @property
@@ -24,13 +29,14 @@ class Catalogue:
         """Seconds since the table was read; infinite before the first time."""
         return time.monotonic() - self._read_at
 
-    def update(self, by_id: Mapping[int, Market]) -> None:
+    def update(self, known: Collection[KnownMarket]) -> None:
         """Take over what the table holds now."""
         exchanges: dict[Symbol, set[str]] = {}
-        for market in (*self._always, *by_id.values()):
+        for market in (*self._always, *(row.market for row in known if row.is_active)):
             exchanges.setdefault(market.symbol, set()).add(market.exchange)
-        self._by_id = dict(by_id)
+        self._by_id = {row.id: row.market for row in known}
         self._exchanges = {symbol: frozenset(names) for symbol, names in exchanges.items()}
+        self._listed = frozenset(row.market.exchange for row in known if row.is_listed)
         self._read_at = time.monotonic()
 
     def market(self, market_id: int) -> Market | None:
@@ -42,15 +48,28 @@ class Catalogue:
     def resolve(self, typed: str) -> tuple[str | None, Symbol]:
         """The exchange (None: any) and pair that ``typed`` means.
 
+        A market of an exchange whose list is not known here may exist: it passes when it looks like one.
         Raises UnknownSymbol when no market trades it.
         """
-        known = self._exchanges.keys()
         if ":" not in typed:
-            return None, parse_symbol(typed, known)
-        every = frozenset[str]().union(*self._exchanges.values())
-        market = parse_market(typed, sorted(every), known)
+            return None, parse_symbol(typed, self._exchanges.keys())
+        exchanges = sorted(self._streamable.union(*self._exchanges.values()))
+        try:
+            market = parse_market(typed, exchanges, self._exchanges.keys())
+        except UnknownSymbol:
+            market = parse_market(typed, exchanges)
+            if not self._may_exist(market) or market.symbol in self._exchanges:
+                raise
+            return market.exchange, market.symbol
         trading = self._exchanges[market.symbol]
-        if market.exchange not in trading:
+        if market.exchange not in trading and not self._may_exist(market):
             near = tuple(f"{exchange}:{market.symbol}" for exchange in sorted(trading))
             raise UnknownSymbol(typed, f"{market.exchange} does not trade {market.symbol} here", near)
         return market.exchange, market.symbol
+
+    def _may_exist(self, market: Market) -> bool:
+        return (
+            market.exchange in self._streamable
+            and market.exchange not in self._listed
+            and market.symbol.quote in QUOTES
+        )

@@ -27,6 +27,7 @@ from app.alerts.rules import RuleIndex
 from app.alerts.session import Session
 from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
+from sources.exchanges import EXCHANGES
 from warehouse.alerts import ALERT_RULES, ALERTS
 from warehouse.notifications import TICKS, listen
 
@@ -58,7 +59,7 @@ class _Endpoint:
         self._metrics = Metrics()
         self._hub = Hub(self._metrics)
         self._index = RuleIndex()
-        self._catalogue = Catalogue(settings.markets)
+        self._catalogue = Catalogue(settings.markets, EXCHANGES)
         self._marks = Marks()
         self._inbox = Inbox()
         self._databases = {

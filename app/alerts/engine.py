@@ -30,7 +30,7 @@ from coinwatch.times import MINUTE_US, SECOND_US
 from warehouse.alert_claims import Firing, claim
 from warehouse.alert_looks import Look, Missed, last_look, missed_trades, one_view, trades_of_commit
 from warehouse.alerts import ALERT_RULES, armed_rules, rules_by_id
-from warehouse.markets import markets_by_id
+from warehouse.markets import known_markets
 from warehouse.notifications import TICKS, TicksNotice, decode_notice
 
 RETRY_S = 0.5
@@ -117,7 +117,7 @@ class Engine:
             self._last_ts_us[move.market_id] = move.last_ts_us
             market = self._catalogue.market(move.market_id)
             if market is None:
-                self._catalogue.update(await markets_by_id(conn))
+                self._catalogue.update(await known_markets(conn))
                 market = self._catalogue.market(move.market_id)
             if market is None:
                 continue
@@ -148,7 +148,7 @@ class Engine:
         found: list[Firing] = []
         async with self._database.use() as conn:
             async with one_view(conn) as now:
-                self._catalogue.update(await markets_by_id(conn))
+                self._catalogue.update(await known_markets(conn))
                 self._index.replace(await armed_rules(conn))
                 seen = self._marks.looked or await last_look(conn)
                 if seen:

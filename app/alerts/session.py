@@ -28,7 +28,7 @@ from warehouse.alerts import (
     remove_rule,
     subscriber_seen,
 )
-from warehouse.markets import markets_by_id
+from warehouse.markets import known_markets
 
 MAX_WATCHES = 1_000
 CATALOGUE_FRESH_S = 2.0
@@ -138,7 +138,8 @@ class Session:
             return Refused(
                 "unknown_symbol",
                 str(error),
-                "any spelling of a pair that is collected here, like BTC-USDT or binance:BTC-USDT",
+                "any spelling of a pair that is collected or listed here, like BTC-USDT, or of a market, "
+                "like binance:BTC-USDT, which is streamed once it is watched",
                 command.id,
             )
         async with self._database.use() as conn:
@@ -186,7 +187,7 @@ class Session:
             if self._catalogue.age_s < CATALOGUE_FRESH_S:
                 raise
         async with self._database.use() as conn:
-            self._catalogue.update(await markets_by_id(conn))
+            self._catalogue.update(await known_markets(conn))
         return self._catalogue.resolve(typed)
 
     def _owner(self) -> dict[str, str | None]:

@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from coinwatch.records import Instrument, Market, MarketStatus
 from warehouse.connect import connect
-from warehouse.markets import ensure_markets, markets_by_id, upsert_instruments
+from warehouse.markets import KnownMarket, ensure_markets, known_markets, markets_by_id, upsert_instruments
 
 BTC = Market.canonical("binance:BTC-USDT")
 ETH = Market.canonical("kraken:ETH-USD")
@@ -69,3 +69,13 @@ async def test_instruments_are_kept_current_and_never_deleted(conn: psycopg.Asyn
     assert (await stored(conn))["kraken:ETH-USD"] == ("ETHUSD", "active", None, 1e-8, False)
     assert await upsert_instruments(conn, []) == (0, 0)
     assert (await ensure_markets(conn, {BTC: ""})) == ids
+
+
+async def test_what_is_known_of_each(conn: psycopg.AsyncConnection) -> None:
+    ids = await ensure_markets(conn, {BTC: "BTCUSDT", ETH: "ETHUSD"})
+    eth = Instrument(market=ETH, native="ETHUSD", status=MarketStatus.DELISTED, amount_step=1e-8)
+    await upsert_instruments(conn, [eth])
+    assert sorted(await known_markets(conn), key=lambda known: known.id) == [
+        KnownMarket(ids[BTC], BTC, is_active=True, is_listed=False),
+        KnownMarket(ids[ETH], ETH, is_active=False, is_listed=True),
+    ]

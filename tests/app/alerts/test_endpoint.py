@@ -100,24 +100,6 @@ async def test_watch_list_unwatch(endpoint: Endpoint, exchange: Exchange) -> Non
         await client.nothing_more()
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"),
-    [
-        ("btcusd", "BTC-USDT"),
-        ("kraken:BTC-USDC", "binance:BTC-USDC"),
-        ("krakn:BTC-USDT", "kraken"),
-        ("doge-eur", "doge-eur"),
-    ],
-)
-async def test_unknown_symbols_are_refused_with_near_matches(
-    endpoint: Endpoint, typed: str, said: str
-) -> None:
-    async with endpoint.client() as client:
-        answer = await client.ask(cmd="watch", symbol=typed, price=1, id=1)
-        assert answer["code"] == "unknown_symbol"
-        assert said in answer["message"] + answer["hint"]
-
-
 async def test_a_market_that_is_new_is_known_without_a_restart(endpoint: Endpoint, database: URL) -> None:
     async with endpoint.client() as client:
         assert (await client.ask(cmd="watch", symbol="dogeeur", price=1))["code"] == "unknown_symbol"
