@@ -23,6 +23,7 @@ from simulator.exchanges.base import Answer, Refused, Session, Venue
 from simulator.exchanges.binance import Binance
 from simulator.exchanges.coinbase import Coinbase
 from simulator.exchanges.gateio import Gateio
+from simulator.exchanges.gemini import Gemini
 from simulator.exchanges.htx import Htx
 from simulator.exchanges.kraken import Kraken
 from simulator.faults import RestFault, garbage
@@ -41,6 +42,7 @@ VENUES: Final[tuple[type[Venue], ...]] = (
     Binance,
     Coinbase,
     Gateio,
+    Gemini,
     Htx,
     Kraken,
 )

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from coinwatch.errors import BadMessage, Retryable
+from coinwatch.errors import BadMessage, Fatal, Retryable
 from coinwatch.records import Market, Trade
+from coinwatch.times import MINUTE_US, now_us, to_datetime
 from sources.exchanges.base import Exchange, Paging, RestRequest
 from sources.http import HttpSource
 
@@ -66,8 +67,13 @@ async def pages_since(
 ) -> AsyncIterator[list[Trade]]:
     """The trades at or after ``since_us``, oldest first, each once. The last page ends with the newest.
 
-    For exchanges that page by ``Paging.SINCE``. Raises as ``fetch_trades`` does.
+    For exchanges that page by ``Paging.SINCE``. Raises as ``fetch_trades`` does, and Fatal where the
+    exchange does not show trades as old as that.
     """
+    if since_us < _oldest_shown_us(exchange):
+        raise Fatal(
+            exchange.name, f"{market}: the REST API shows no trades as old as {to_datetime(since_us)}"
+        )
     repeated: set[int] = set()  # ids of trades at ``since_us``, which the next page repeats
     while True:
         answer = await http.get(exchange.trades_request(market, since_us=since_us))
@@ -84,6 +90,10 @@ async def pages_since(
             )
         since_us = reached_us
         repeated = {trade.trade_id for trade in page if trade.ts_us == reached_us}
+
+
+def _oldest_shown_us(exchange: Exchange) -> int:
+    return 0 if exchange.trades_reach_us is None else now_us() - exchange.trades_reach_us
 
 
 class _Span:
@@ -140,9 +150,13 @@ class _Span:
             before_id = older[0].trade_id
 
     async def since(self) -> AsyncIterator[FetchedTrades]:
-        shown = False
-        async for page in pages_since(self._exchange, self._http, self._market, self._start_us):
-            yield FetchedTrades(self._part(page))
+        oldest_us = _oldest_shown_us(self._exchange)
+        shown = self._until is not None and self._until.ts_us < oldest_us
+        lost = self._start_us < oldest_us
+        start_us = oldest_us + MINUTE_US if lost else self._start_us  # a while may pass until it is asked
+        async for page in pages_since(self._exchange, self._http, self._market, start_us):
+            yield FetchedTrades(self._part(page), self._older_missing(page) if lost else None)
+            lost = False
             shown = shown or self._shows_end(page)
             if self._is_past_end(page):
                 return

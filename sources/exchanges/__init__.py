@@ -6,6 +6,7 @@ from sources.exchanges.base import Exchange
 from sources.exchanges.binance import Binance
 from sources.exchanges.coinbase import Coinbase
 from sources.exchanges.gateio import Gateio
+from sources.exchanges.gemini import Gemini
 from sources.exchanges.htx import Htx
 from sources.exchanges.kraken import Kraken
 
@@ -15,6 +16,7 @@ EXCHANGES: dict[str, Exchange] = {
         Binance(),
         Coinbase(),
         Gateio(),
+        Gemini(),
         Htx(),
         Kraken(),
     )

@@ -22,7 +22,7 @@ from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, Paging, RateLimit, RestRequest
 from sources.exchanges.kraken import Kraken
 from sources.http import HttpSource, LocalBudget, Patience
-from sources.trades import FetchedTrades, Mark, fetch_trades
+from sources.trades import FetchedTrades, Mark, fetch_trades, pages_since
 from tests.sources.test_simulated import http_of, true_trades
 
 EACH = pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES.keys())
@@ -184,6 +184,28 @@ async def test_rest_that_lags_behind_the_stream_is_asked_again_later(
             Retryable, match=f"does not show .*{sim.market}|{sim.market}.*does not show .* yet"
         ):
             await collect(exchange, http, sim.market, mark(exchange, truth[-3]), mark(exchange, to_come[0]))
+
+
+async def test_what_is_too_old_to_be_shown_is_missing(simulator: Simulator) -> None:
+    gemini = EXCHANGES["gemini"]
+    assert gemini.trades_reach_us is not None
+    sim = quietest(simulator, gemini)
+    edge_us = now_us() - gemini.trades_reach_us
+    truth = true_trades(simulator, sim.market, Window(edge_us - 20 * MINUTE_US, edge_us + 40 * MINUTE_US))
+    after, until = mark(gemini, truth[0]), mark(gemini, truth[-1])
+    async with http_of(gemini, simulator) as http:
+        pages = await collect(gemini, http, sim.market, after, until)
+        early = next(trade for trade in truth if trade.ts_us > edge_us - 10 * MINUTE_US)
+        beyond = await collect(gemini, http, sim.market, after, mark(gemini, early))
+        with pytest.raises(Fatal, match="no trades as old as"):
+            await anext(pages_since(gemini, http, sim.market, after.ts_us))
+    [missing] = [page.missing for page in pages if page.missing]
+    assert missing.after == after
+    assert missing.before is not None
+    assert edge_us < missing.before.ts_us
+    found = counted(gemini, [trade for page in pages for trade in page.trades])
+    assert not counted(gemini, [t for t in truth[:-1] if t.ts_us >= missing.before.ts_us]) - found
+    assert [(page.missing and page.missing.before) for page in beyond] == [mark(gemini, early)]
 
 
 @EACH

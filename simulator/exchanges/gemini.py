@@ -1,0 +1,216 @@
+"""Gemini spot: websocket v2 marketdata (``l2``), REST v1 and v2/candles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from coinwatch.records import Market
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from simulator.exchanges.base import Answer, Refused, Row, Session, Stream, Venue, encode, rows, table, whole
+from simulator.history import History
+from simulator.markets import SimMarket
+
+_TIME_FRAMES = {
+    "1m": (1, 1_440),
+    "5m": (5, 2_015),
+    "15m": (15, 1_343),
+    "30m": (30, 1_439),
+    "1hr": (60, 1_463),
+}
+"""Minutes, and how many candles are shown. Those of a day open at midnight in New York and are left out."""
+_PAST_TRADES = 50
+_MOST_TRADES = 500
+_TRADES_SHOWN_US = 7 * DAY_US
+_BOOK_LEVELS = 200
+_BEAT_EVERY_US = 5 * SECOND_US
+_MS_DIGITS = 10**12
+"""A smaller ``timestamp`` is in seconds."""
+
+
+class Gemini(Venue):
+    name: ClassVar[str] = "gemini"
+
+    def __init__(self, markets: Mapping[Market, SimMarket], history: History) -> None:
+        super().__init__(markets, history)
+        self._by_symbol = {native.lower(): market for native, market in self.markets.items()}
+
+    def native(self, market: SimMarket) -> str:
+        """``BTCUSD``"""
+        return f"{market.market.symbol.base}{market.market.symbol.quote}"
+
+    def session(self, path: str, params: Mapping[str, str], stream: Stream) -> Session | None:
+        return _GeminiSession(self, stream) if path in ("/v2/marketdata", "/v2/marketdata/") else None
+
+    def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
+        """A frame for each trade, then what they took from the book."""
+        taken = [["sell" if row.taker_buys else "buy", number(row.price), "0"] for row in trades]
+        return [*(encode(self.trade(market, row)) for row in trades), encode(self._book(market, taken))]
+
+    def trade(self, market: SimMarket, row: Row) -> dict[str, Any]:
+        return {
+            "type": "trade",
+            "symbol": self.native(market),
+            "event_id": row.trade_id,
+            "timestamp": row.ts_us // 1_000,
+            "price": number(row.price),
+            "quantity": number(row.amount),
+            "side": _side(row),
+        }
+
+    def first_book(self, market: SimMarket, past: Sequence[Row]) -> bytes:
+        """The whole book, such as it is, and the last trades, oldest first."""
+        middle = past[-1].price if past else market.start_price
+        changes = [
+            [side, number(round(middle + sign * level * market.price_step, market.price_decimals)), "1.5"]
+            for side, sign in (("buy", -1), ("sell", 1))
+            for level in range(1, _BOOK_LEVELS + 1)
+        ]
+        trades = [self.trade(market, row) for row in past]
+        return encode({**self._book(market, changes), "trades": trades, "auction_events": []})
+
+    def _book(self, market: SimMarket, changes: list[list[str]]) -> dict[str, Any]:
+        return {"type": "l2_updates", "symbol": self.native(market), "changes": changes}
+
+    def rest(self, path: str, params: Mapping[str, str], now_us: int) -> Answer:
+        match path.strip("/").split("/"):
+            case ["v1", "symbols"]:
+                return Answer(encode(list(self._by_symbol)))
+            case ["v1", "symbols", "details", symbol]:
+                return Answer(encode(_details(self._market(symbol))))
+            case ["v1", "trades", symbol]:
+                return self._trades(self._market(symbol), params, now_us)
+            case ["v2", "candles", symbol, time_frame]:
+                return self._candles(self._market(symbol), time_frame, now_us)
+        raise _refused("EndpointNotFound", f"API entry point `{path}` not found", 404)
+
+    def _market(self, symbol: str) -> SimMarket:
+        market = self._by_symbol.get(symbol.lower())
+        if market is None:
+            raise _refused("InvalidSymbol", f"Received unsupported symbol '{symbol}'")
+        return market
+
+    def _trades(self, market: SimMarket, params: Mapping[str, str], now_us: int) -> Answer:
+        """The oldest trades after ``timestamp``, or the newest; always newest first."""
+        limit, after = whole(params.get("limit_trades", "50"), 0), whole(params.get("timestamp", "0"))
+        if limit is None or after is None:
+            raise _refused("InvalidParameterValue", "Invalid value for a parameter")
+        limit = min(limit, _MOST_TRADES)
+        newest = self.history.last_id(market, now_us)
+        if "timestamp" in params:
+            after_us = after * 1_000 if after >= _MS_DIGITS else after * SECOND_US
+            shown_us = max(after_us + 1_000, now_us - _TRADES_SHOWN_US)
+            first = self.history.first_id_from(market, shown_us)
+            listed = rows(self.history.trades(market, first, min(first + limit - 1, newest)))
+        else:
+            listed = rows(self.history.last_trades(market, limit, newest))
+        return Answer(encode([_rest_trade(row) for row in reversed(listed)]))
+
+    def _candles(self, market: SimMarket, time_frame: str, now_us: int) -> Answer:
+        """All there are, newest first, the open one among them; empty ones are flat."""
+        if time_frame not in _TIME_FRAMES:
+            known = ", ".join(_TIME_FRAMES)
+            raise _refused("InvalidParameterValue", f"Invalid time frame, accepted are [{known}]")
+        each, count = _TIME_FRAMES[time_frame]
+        open_minute = now_us // MINUTE_US // each * each
+        candles = self.history.candles(market, each, open_minute - (count - 1) * each, open_minute, now_us)
+        names = ("open", "high", "low", "close", "volume")
+        listed = [
+            [row["minute"] * 60_000, *(row[name] for name in names)]
+            for row in reversed(table(market, candles))
+        ]
+        return Answer(encode(listed))
+
+
+class _Subscription(msgspec.Struct):
+    name: str
+    symbols: list[str]
+
+
+class _Request(msgspec.Struct):
+    type: str
+    subscriptions: list[_Subscription]
+
+
+class _GeminiSession(Session):
+    """Subscriptions are answered by the book alone."""
+
+    def __init__(self, venue: Gemini, stream: Stream) -> None:
+        super().__init__(stream)
+        self._venue = venue
+        self._symbols: set[str] = set()
+        self._beat_us = 0
+
+    def heartbeats(self, now_us: int, *, idle: bool) -> list[bytes]:
+        if now_us - self._beat_us < _BEAT_EVERY_US:
+            return []
+        self._beat_us = now_us
+        return [encode({"type": "heartbeat", "timestamp": now_us // 1_000})]
+
+    def receive(self, text: str, now_us: int) -> list[bytes]:
+        try:
+            request = msgspec.json.decode(text, type=_Request)
+        except msgspec.DecodeError:
+            return [_error("InvalidJson", "Unable to parse the request")]
+        wanted = [(one.name, symbol) for one in request.subscriptions for symbol in one.symbols]
+        unknown = next((symbol for _, symbol in wanted if symbol not in self._venue.markets), None)
+        if unknown is not None:
+            return [_error("InvalidSymbol", f"Received unsupported symbol '{unknown}'")]
+        if request.type not in ("subscribe", "unsubscribe") or any(name != "l2" for name, _ in wanted):
+            return [_error("InvalidRequest", "Not supported")]
+        frames = []
+        for _, symbol in wanted:
+            market = self._venue.markets[symbol]
+            if request.type == "unsubscribe" and symbol in self._symbols:
+                self._symbols.remove(symbol)
+                self.stream.leave("l2", market)
+            elif request.type == "subscribe" and symbol not in self._symbols:
+                self._symbols.add(symbol)
+                last_id = self.stream.join("l2", market)
+                past = rows(self._venue.history.last_trades(market, _PAST_TRADES, last_id))
+                frames.append(self._venue.first_book(market, past))
+        return frames
+
+
+def number(value: float) -> str:
+    """Without needless digits: ``0.07946``, ``5``."""
+    return f"{value:.10f}".rstrip("0").rstrip(".")
+
+
+def _error(reason: str, message: str) -> bytes:
+    return encode({"result": "error", "reason": reason, "message": message})
+
+
+def _refused(reason: str, message: str, status: int = 400) -> Refused:
+    return Refused(Answer(_error(reason, message), status))
+
+
+def _side(row: Row) -> str:
+    return "buy" if row.taker_buys else "sell"
+
+
+def _rest_trade(row: Row) -> dict[str, Any]:
+    return {
+        "timestamp": row.ts_us // SECOND_US,
+        "timestampms": row.ts_us // 1_000,
+        "tid": row.trade_id,
+        "price": number(row.price),
+        "amount": number(row.amount),
+        "exchange": "gemini",
+        "type": _side(row),
+    }
+
+
+def _details(market: SimMarket) -> dict[str, Any]:
+    symbol = market.market.symbol
+    return {
+        "symbol": f"{symbol.base}{symbol.quote}",
+        "base_currency": symbol.base,
+        "quote_currency": symbol.quote,
+        "tick_size": market.amount_step,
+        "quote_increment": market.price_step,
+        "min_order_size": number(market.amount_step),
+        "status": "open",
+    }

@@ -1,0 +1,283 @@
+"""Gemini: websocket v2 marketdata, REST v1 and v2/candles. All public, no key."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import ClassVar, Literal
+
+import msgspec
+
+from coinwatch.errors import Fatal
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Instrument, Market, Trade
+from coinwatch.times import DAY_US
+from coinwatch.windows import Window
+from sources.exchanges import base
+from sources.exchanges.base import (
+    Decoded,
+    Decoder,
+    Exchange,
+    Paging,
+    Past,
+    RateLimit,
+    Rejected,
+    RestRequest,
+    Skipped,
+)
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.wire import UNREADABLE, bad_frame, is_trade, read
+
+_TIME_FRAMES = {Interval.M1: "1m", Interval.M5: "5m", Interval.M15: "15m", Interval.H1: "1hr"}
+"""There are none of four hours, and ``1day`` opens at midnight in New York."""
+_QUOTES = (
+    *("usd", "gusd", "usdt", "usdc", "rlusd", "dai", "eur", "gbp", "sgd"),
+    *("btc", "eth", "ltc", "bch", "sol", "fil"),
+)
+
+
+class _StreamTrade(msgspec.Struct, gc=False, tag_field="type", tag="trade"):
+    symbol: str
+    event_id: int
+    timestamp: int
+    price: float
+    quantity: float
+    side: Literal["buy", "sell"]
+    tid: int | None = None
+
+
+class _Book(msgspec.Struct, gc=False, tag_field="type", tag="l2_updates"):
+    """Its prices, thousands in the first frame, are not read."""
+
+    symbol: str
+    trades: list[_StreamTrade] = []
+
+
+class _Other(msgspec.Struct):
+    type: str = ""
+    result: str = ""
+    reason: str = ""
+    message: str = ""
+
+
+class _CandleRow(msgspec.Struct, array_like=True, gc=False):
+    time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class _RestTrade(msgspec.Struct, gc=False):
+    tid: int
+    timestampms: int
+    price: float
+    amount: float
+    type: Literal["buy", "sell"]
+
+
+# Prices and sizes are JSON strings: strict=False reads them into floats in the same pass.
+_read_frame = msgspec.json.Decoder(_StreamTrade | _Book, strict=False).decode
+_read_other = msgspec.json.Decoder(_Other).decode
+_read_candles = msgspec.json.Decoder(list[_CandleRow]).decode
+_read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
+_read_symbols = msgspec.json.Decoder(list[str]).decode
+_encode = msgspec.json.encode
+
+
+class Gemini(Exchange):
+    name: ClassVar[str] = "gemini"
+    rest_limit: ClassVar[RateLimit] = RateLimit(5, 1)
+    markets_per_socket: ClassVar[int] = 20
+    max_silence_s: ClassVar[float] = 12  # a heartbeat every five seconds
+    intervals: ClassVar[frozenset[Interval]] = frozenset(_TIME_FRAMES)
+    candles_per_request: ClassVar[int] = 1_343
+    candles_depth: ClassVar[int | None] = 1_342  # of 15m, which has the fewest; and the open one
+    trades_per_request: ClassVar[int] = 500
+    trade_paging: ClassVar[Paging] = Paging.SINCE
+    trades_reach_us: ClassVar[int | None] = 7 * DAY_US
+    consecutive_ids: ClassVar[bool] = False  # one count for all that happens on Gemini
+
+    def native(self, market: Market) -> str:
+        """``BTCUSD``"""
+        return f"{market.symbol.base}{market.symbol.quote}"
+
+    def rest_native(self, market: Market) -> str:
+        """``btcusd``"""
+        return self.native(market).lower()
+
+    def stream_url(self, root: str) -> str:
+        return f"{root}/v2/marketdata"
+
+    def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
+        """``{"type":"subscribe","subscriptions":[{"name":"l2","symbols":["BTCUSD"]}]}``
+
+        Trades come with the order book alone. A frame for each market, so that a wrong one does not
+        cost the others.
+        """
+        return [self._frame("subscribe", market) for market in markets]
+
+    def unsubscribe(self, markets: Sequence[Market]) -> list[bytes]:
+        return [self._frame("unsubscribe", market) for market in markets]
+
+    def _frame(self, command: str, market: Market) -> bytes:
+        return _encode({"type": command, "subscriptions": [{"name": "l2", "symbols": [self.native(market)]}]})
+
+    def decoder(self, markets: Collection[Market]) -> Decoder:
+        """Reads trades, and the last fifty that come with a subscription's first book frame::
+
+            {"type":"trade","symbol":"ANKRUSD","event_id":45465818387,"timestamp":1624493670759,
+             "price":"0.07946","quantity":"1020.482111","side":"buy"}
+            {"type":"l2_updates","symbol":"ZECLTC","changes":[["buy","0.858","7.023773"]],
+             "trades":[{"type":"trade",…}],"auction_events":[]}
+
+        ``side`` is the taker's. Frames with a ``tid`` mean the trade by it, as the REST API does.
+        """
+        by_native = self.by_native(markets)
+        market_of = by_native.get
+
+        def decode(frame: bytes | memoryview) -> Decoded:
+            try:
+                sent = _read_frame(frame)
+            except UNREADABLE:
+                return _decode_other(frame, by_native)
+            if isinstance(sent, _Book):
+                if not sent.trades:
+                    return base.BOOK
+                past = [trade for one in sent.trades if (trade := made(one, frame)) is not None]
+                return Past(past) if past else base.OTHER_MARKET
+            trade = made(sent, frame)
+            return base.OTHER_MARKET if trade is None else [trade]
+
+        def made(sent: _StreamTrade, frame: bytes | memoryview) -> Trade | None:
+            trade_id = sent.event_id if sent.tid is None else sent.tid
+            ts_us = sent.timestamp * 1_000
+            if not is_trade(trade_id, ts_us, sent.price, sent.quantity):
+                raise bad_frame("gemini", "trade with impossible numbers", frame)
+            market = market_of(sent.symbol)
+            if market is None:
+                return None
+            return Trade(market, trade_id, ts_us, sent.price, sent.quantity, sent.side == "buy")
+
+        return decode
+
+    def candles_request(self, market: Market, interval: Interval, window: Window) -> RestRequest:
+        """Gemini answers all it has of an interval, a day of minutes: the window is ignored."""
+        self.check_interval(interval)
+        return RestRequest(f"/v2/candles/{self.rest_native(market)}/{_TIME_FRAMES[interval]}")
+
+    def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
+        """Newest first, time open high low close volume:
+        ``[[1559755800000,7781.6,7820.23,7776.56,7819.39,34.7624802159]]``
+        """
+        rows = (
+            CandleRow(
+                row.time * 1_000,
+                row.open,
+                row.high,
+                row.low,
+                row.close,
+                row.volume,
+                trades=None if row.volume else 0,
+            )
+            for row in read(self.name, f"{market} candles", _read_candles, body)
+        )
+        return candles(market, interval, rows, body)
+
+    def trades_request(
+        self,
+        market: Market,
+        *,
+        from_id: int | None = None,
+        since_us: int | None = None,
+        before_id: int | None = None,
+    ) -> RestRequest:
+        if from_id is not None or before_id is not None:
+            raise Fatal(self.name, "serves trades by time, not by id")
+        params = {"limit_trades": str(self.trades_per_request)}
+        if since_us is not None:
+            params["timestamp"] = str(max(since_us // 1_000 - 1, 0))  # only trades after it are shown
+        return RestRequest(f"/v1/trades/{self.rest_native(market)}", params)
+
+    def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
+        """Newest first, ``type`` is the taker's side: ``[{"timestamp":1565662735,
+        "timestampms":1565662735226,"tid":7756154092,"price":"11410.49","amount":"0.03",
+        "exchange":"gemini","type":"sell"}]``
+        """
+        rows = (
+            TradeRow(row.tid, row.timestampms * 1_000, row.price, row.amount, row.type == "buy")
+            for row in reversed(read(self.name, f"{market} trades", _read_trades, body))
+        )
+        return trades(market, rows, body)
+
+    def instruments_request(self) -> RestRequest:
+        return RestRequest("/v1/symbols")
+
+    def decode_instruments(self, body: bytes) -> list[Instrument]:
+        """``["btcusd","paxgusd","btcgusd","btcgusdperp"]``
+
+        Steps and status are told of one symbol a request, and there are hundreds: they are left out.
+        """
+        names = read(self.name, "symbols", _read_symbols, body)
+        known = _assets(names)
+        return instruments(
+            instrument(
+                self.name,
+                pair[0].upper(),
+                pair[1].upper(),
+                name,
+                active=True,
+                price_step=None,
+                amount_step=None,
+            )
+            for name in names
+            if (pair := _pair(name, known)) is not None
+        )
+
+    def error_in(self, body: bytes) -> str | None:
+        """``{"result":"error","reason":"InvalidSymbol","message":"Received unsupported symbol 'x'"}``"""
+        try:
+            answer = _read_other(body)
+        except UNREADABLE:
+            return None  # a list, as all good answers are
+        return f"{answer.reason}: {answer.message}" if answer.result == "error" else None
+
+
+def _splits(name: str) -> list[tuple[str, str]]:
+    """The pairs that ``name`` may mean; perpetuals (``btcgusdperp``) mean none."""
+    return [
+        (name.removesuffix(quote), quote)
+        for quote in _QUOTES
+        if name.endswith(quote) and len(name) > len(quote)
+    ]
+
+
+def _assets(names: Iterable[str]) -> set[str]:
+    """Assets of which some name leaves no doubt."""
+    splits = map(_splits, names)
+    return {base_asset for found in splits if len(found) == 1 for base_asset, _ in found}
+
+
+def _pair(name: str, known: Collection[str]) -> tuple[str, str] | None:
+    """``btcgusd`` is BTC in GUSD, because there is a BTC; ``paxgusd`` is PAXG in USD."""
+    splits = _splits(name)
+    return next((pair for pair in splits if pair[0] in known), splits[0] if splits else None)
+
+
+def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skipped | Rejected:
+    """Any frame but a sound trade or book."""
+    try:
+        other = _read_other(frame)
+        if other.type in ("trade", "l2_updates"):
+            _read_frame(frame)  # says what is wrong with it
+    except UNREADABLE as error:
+        raise bad_frame("gemini", str(error), frame) from error
+    if other.result == "error":
+        told = other.message.upper()
+        native = next((native for native in by_native if f"'{native}'" in told), None)
+        return Rejected(native, f"{other.reason}: {other.message}")
+    if not other.type:
+        raise bad_frame("gemini", "a frame of no known kind", frame)
+    if other.type.startswith("candles_"):
+        return base.CANDLE
+    return base.HEARTBEAT if other.type == "heartbeat" else base.OTHER
