@@ -12,7 +12,7 @@ from picows import WSCloseCode, WSMsgType, WSTransport, ws_connect
 from coinwatch.records import Market
 from ingest_daemon.queue import TradeQueue
 from ingest_daemon.reader import MAX_MESSAGE_BYTES, FrameReader
-from sources.exchanges.base import Decoder, Exchange
+from sources.exchanges.base import Exchange
 
 CONNECT_TIMEOUT_S = 15.0
 SUBSCRIBE_EVERY_S = 0.15
@@ -79,9 +79,9 @@ class Connection:
         while not (self.is_delivering or self.ended.done()):
             await asyncio.wait({self.ended}, timeout=SETTLED_S / 20)
 
-    def read(self, decode: Decoder) -> None:
-        """Read frames by ``decode`` from now on."""
-        self._reader.decode = decode
+    def read(self, markets: Collection[Market]) -> None:
+        """Take the trades of ``markets`` from now on."""
+        self._reader.read(markets)
 
     def abort(self) -> None:
         """Cut it off."""

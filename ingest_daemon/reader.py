@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSProtocolError, WSTransport
 
 from coinwatch.errors import BadMessage
-from coinwatch.records import Trade
+from coinwatch.records import Market, Trade
 from coinwatch.times import now_us
 from ingest_daemon.bursts import Burst
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.queue import TradeQueue
-from sources.exchanges.base import HEARTBEAT, SHUTDOWN, Decoder, Past, Rejected, Reply
+from sources.exchanges.base import HEARTBEAT, SHUTDOWN, Exchange, Past, Rejected, Reply
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A longer one costs the connection. The longest we know of, a full order book, has 2 MB."""
+
+MANY = 1_000
+"""So many messages are read together: enough to be quick, few enough to stay in the processor's cache."""
 
 _TEXT = WSMsgType.TEXT
 
@@ -30,8 +33,8 @@ class FrameReader(WSListener):
 
     def __init__(
         self,
-        exchange: str,
-        decode: Decoder,
+        exchange: Exchange,
+        markets: Collection[Market],
         queue: TradeQueue,
         metrics: Metrics,
         bad_frames: Burst,
@@ -40,20 +43,22 @@ class FrameReader(WSListener):
         on_shutdown: Callable[[], None],
         on_heard: Callable[[], None],
     ) -> None:
-        self.decode = decode
-        """May be replaced by one for other markets at any time."""
         self.on_end: Callable[[], None] = _nothing
         """Called when the socket is gone and all it brought is in the queue."""
         self._exchange = exchange
+        self._decode = exchange.decoder(markets)
+        self._decode_many = exchange.many_decoder(markets)
         self._queue = queue
         self._metrics = metrics
         self._bad_frames = bad_frames
         self._on_rejected = on_rejected
         self._on_shutdown = on_shutdown
         self._on_heard = on_heard
-        self._received = metrics.received.labels(exchange)
+        self._received = metrics.received.labels(exchange.name)
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
+        self._messages: list[bytes] = []
+        """Not yet decoded."""
         self._trades: list[Trade] = []
         self._past: list[Trade] = []
         self._skipped: Counter[str] = Counter()
@@ -69,34 +74,22 @@ class FrameReader(WSListener):
         self._transport = transport
         self._queue.attach(self)
 
+    def read(self, markets: Collection[Market]) -> None:
+        """Take the trades of ``markets`` from now on."""
+        self._decode_messages()
+        self._decode = self._exchange.decoder(markets)
+        self._decode_many = self._exchange.many_decoder(markets)
+
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if not self._flush_is_due:
             self._flush_is_due = True
             self._loop.call_soon(self.flush)
         if frame.msg_type is _TEXT and frame.fin:
-            message = frame.get_payload_as_bytes()
+            self._messages.append(frame.get_payload_as_bytes())
         elif (assembled := self._other_frame(transport, frame)) is not None:
-            message = assembled
-        else:
-            return
-        try:
-            decoded = self.decode(message)
-        except BadMessage as error:
-            self._bad_frame(error)
-            return
-        if isinstance(decoded, list):
-            self._trades += decoded
-        elif isinstance(decoded, Rejected):
-            self._on_rejected(decoded)
-        elif isinstance(decoded, Past):
-            self._past += decoded.trades
-        elif isinstance(decoded, Reply):
-            self._skipped[HEARTBEAT.kind] += 1
-            transport.send(_TEXT, decoded.frame)
-        else:
-            self._skipped[decoded.kind] += 1
-            if decoded is SHUTDOWN:
-                self._on_shutdown()
+            self._messages.append(assembled)
+        if len(self._messages) >= MANY:
+            self._decode_messages()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._queue.detach(self)
@@ -106,6 +99,12 @@ class FrameReader(WSListener):
     def flush(self) -> None:
         """Hand over what was read since the last time."""
         self._flush_is_due = False
+        try:
+            self._decode_messages()
+        except Exception:  # a fault of ours in reading a frame: the other streams go on
+            log.exception("reading a frame failed", exchange=self._exchange.name)
+            if self._transport is not None:
+                self._transport.disconnect(graceful=False)
         self.frames += 1
         self.last_frame_at = self._loop.time()
         if self.frames == 1:
@@ -115,7 +114,7 @@ class FrameReader(WSListener):
             received_us = now_us()
             self.has_traded = True
             self._received.inc(len(trades))
-            self._metrics.delays.saw(self._exchange, received_us - trades[-1].ts_us)
+            self._metrics.delays.saw(self._exchange.name, received_us - trades[-1].ts_us)
             self._queue.put(trades, received_us)
         if self._past:
             past, self._past = self._past, []
@@ -123,7 +122,7 @@ class FrameReader(WSListener):
             self._queue.put_past(past, now_us())
         if self._skipped:
             for kind, count in self._skipped.items():
-                self._metrics.skipped.labels(self._exchange, kind).inc(count)
+                self._metrics.skipped.labels(self._exchange.name, kind).inc(count)
             self._skipped.clear()
 
     def pause(self) -> None:
@@ -135,6 +134,37 @@ class FrameReader(WSListener):
         self.last_frame_at = self._loop.time()
         if self._transport is not None:
             self._transport.underlying_transport.resume_reading()
+
+    def _decode_messages(self) -> None:
+        messages, self._messages = self._messages, []
+        if len(messages) > 1 and self._decode_many is not None:
+            trades = self._decode_many(messages)
+            if trades is not None:
+                self._trades += trades
+                return
+        for message in messages:
+            self._decode_message(message)
+
+    def _decode_message(self, message: bytes) -> None:
+        try:
+            decoded = self._decode(message)
+        except BadMessage as error:
+            self._bad_frame(error)
+            return
+        if isinstance(decoded, list):
+            self._trades += decoded
+        elif isinstance(decoded, Rejected):
+            self._on_rejected(decoded)
+        elif isinstance(decoded, Past):
+            self._past += decoded.trades
+        elif isinstance(decoded, Reply):
+            self._skipped[HEARTBEAT.kind] += 1
+            if self._transport is not None:
+                self._transport.send(_TEXT, decoded.frame)
+        else:
+            self._skipped[decoded.kind] += 1
+            if decoded is SHUTDOWN:
+                self._on_shutdown()
 
     def _other_frame(self, transport: WSTransport, frame: WSFrame) -> bytes | None:
         """A whole message, when ``frame`` ends one. Control frames are answered here."""
@@ -155,12 +185,12 @@ class FrameReader(WSListener):
         return None
 
     def _bad_frame(self, error: BadMessage) -> None:
-        self._metrics.bad_frames.labels(self._exchange).inc()
+        self._metrics.bad_frames.labels(self._exchange.name).inc()
         held_back = self._bad_frames.held_back()
         if held_back is not None:
             log.warning(
                 "a frame could not be read",
-                exchange=self._exchange,
+                exchange=self._exchange.name,
                 reason=str(error),
                 starts=error.raw,
                 held_back=held_back,

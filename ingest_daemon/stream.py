@@ -182,8 +182,8 @@ class Stream:
         """A connection that was asked for every market."""
         wanted = self._wanted()
         reader = FrameReader(
-            self.exchange.name,
-            self.exchange.decoder(wanted),
+            self.exchange,
+            wanted,
             self._queue,
             self._metrics,
             self._bad_frames,
@@ -232,7 +232,7 @@ class Stream:
                 asked = connection.subscribed_at.keys()
                 surplus, new = asked - wanted - self._refused.keys(), wanted - asked
                 if surplus or new:
-                    connection.read(self.exchange.decoder(wanted))
+                    connection.read(wanted)
                 if surplus:
                     await connection.unsubscribe(surplus)
                 if new:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 
@@ -16,6 +17,10 @@ MAX_ID = 2**63 - 1
 """Trade ids are stored as bigint."""
 LATEST_US = 4_102_444_800_000_000
 """1 January 2100: a time beyond it is a wrong unit or damage, not a trade."""
+
+Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0, lt=sys.float_info.max)]
+"""A price or an amount: positive and finite."""
+TradeId: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 
 UNREADABLE = (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.MsgspecError)
 """All that reading junk may raise: wrong UTF-8, JSON, shape, depth, number or time."""

@@ -84,6 +84,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 Decoded: TypeAlias = list[Trade] | Past | Skipped | Rejected | Reply
 Decoder: TypeAlias = Callable[[bytes | memoryview], Decoded]
+ManyDecoder: TypeAlias = Callable[[Sequence[bytes]], list[Trade] | None]
 
 OTHER_MARKET = Skipped("other market")
 ACK = Skipped("ack")
@@ -167,6 +168,14 @@ class Exchange(ABC):
         Trades of markets not in ``markets`` are Skipped. The function raises BadMessage for
         anything it cannot read, and nothing else.
         """
+
+    def many_decoder(self, markets: Collection[Market]) -> ManyDecoder | None:
+        """The same for many frames at once, where an exchange floods: a third of the time for each.
+
+        It gives None when any of the frames is more or less than one sound trade of ``markets``; then
+        they are to be read one by one. None in place of the function: there is none.
+        """
+        return None
 
     # REST
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coinwatch.errors import BadMessage
 from coinwatch.intervals import Interval
@@ -128,6 +130,41 @@ def test_impossible_trades_are_refused(old: bytes, new: bytes) -> None:
     with pytest.raises(BadMessage) as caught:
         BINANCE.decoder([BTC_USDT])(frame)
     assert caught.value.raw == frame[:200]
+
+
+def test_recorded_frames_read_at_once_are_those_read_one_by_one(recordings: Path) -> None:
+    decode, decode_many = BINANCE.decoder(MARKETS), BINANCE.many_decoder(MARKETS)
+    assert decode_many is not None
+    frames = list(recorded.frames(recordings / "binance" / "ws_aggtrade_8symbols.jsonl"))
+    assert decode_many(frames) is None  # books are among them
+    sound = [frame for frame in frames if isinstance(decode(frame), list)]
+    one_by_one: list[Trade] = []
+    for frame in sound:
+        one_by_one += decode(frame)  # type: ignore[arg-type]
+    assert decode_many(sound) == one_by_one
+    assert len(sound) == 1_240
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(TRADE, TRADE, TRADE.replace(b"18938405", b"7"), TRADE.replace(b"BTCUSDT", b"OTHER")),
+                *(TRADE.replace(b"1617647603483", b"1617647603483217"), TRADE.replace(b"0.21", b"-0.21")),
+                *(TRADE + b"," + TRADE, TRADE[:-1], TRADE[:60], TRADE[60:], b"", b"]", b"[", b'"', b"{}"),
+                b'{"result":null,"id":1}',
+            ]
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_frames_read_at_once_are_as_many_sound_trades_or_none(frames: list[bytes]) -> None:
+    decode, decode_many = BINANCE.decoder([BTC_USDT]), BINANCE.many_decoder([BTC_USDT])
+    assert decode_many is not None
+    together = decode_many(frames)
+    if together is not None:
+        assert together == [trade for frame in frames for trade in decode(frame)]  # type: ignore[union-attr]
 
 
 def test_subscribe_names_each_stream_in_batches() -> None:
