@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     )
     spool_max_mb: int = Field(
         2_048,
-        ge=1,
+        ge=16,
         description="Most megabytes the spool may take on disk while Postgres is away; when it is full, "
         "sockets wait.",
     )

@@ -75,11 +75,6 @@ with mine as (
 delete from leases using mine where leases.name = mine.name and leases.holder = %(holder)s
 """
 
-_LIVING = """
-select count(*) from service_heartbeats
-where service = %s and beat_at > clock_timestamp() - %s * interval '1 second'
-"""
-
 _SILENT = """
 select distinct holder from leases
 where not exists (
@@ -126,12 +121,6 @@ async def take(
 async def release(conn: AsyncConnection, holder: str, names: Collection[str] | None = None) -> None:
     """Give up those of ``names`` that ``holder`` has, or all it has. Others' leases are left alone."""
     await conn.execute(_RELEASE, {"holder": holder, "names": None if names is None else list(names)})
-
-
-async def living_daemons(conn: AsyncConnection, service: str, within_s: float) -> int:
-    """How many instances of ``service`` beat in the last ``within_s`` seconds."""
-    row = await (await conn.execute(_LIVING, (service, within_s))).fetchone()
-    return row[0] if row else 0
 
 
 async def silent_holders(conn: AsyncConnection, service: str, within_s: float) -> set[str]:
