@@ -19,11 +19,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import psutil
@@ -173,17 +176,51 @@ def run_daemon(ready: dict[str, Any], url: sqlalchemy.URL) -> dict[str, Any]:
     sending = psutil.Process(ready["pid"])
     before_s = _cpu_s(sending), _cpu_s(postmaster)
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    finished = subprocess.run(
-        [sys.executable, "-m", "bench.ingest", "--daemon", json.dumps(ready), address],
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
+    with _rest() as rest_url:
+        finished = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "bench.ingest",
+                "--daemon",
+                json.dumps({**ready, "rest_url": rest_url}),
+                address,
+            ],
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
     result: dict[str, Any] = json.loads(finished.stdout)
     result["sender_s"] = _cpu_s(sending) - before_s[0]
     result["Postgres_s"] = _cpu_s(postmaster) - before_s[1]
     result["stored"] = _count(url)
     return result
+
+
+class _OldTrades(BaseHTTPRequestHandler):
+    """What Binance's REST would say if nothing had been traded for long before the stream begins."""
+
+    def do_GET(self) -> None:  # the name is http.server's
+        query = parse_qs(urlsplit(self.path).query)
+        first, limit = int(query.get("fromId", ["0"])[0]), int(query.get("limit", ["0"])[0])
+        trade = {"p": "1", "q": "1", "T": 1_600_000_000_000, "m": True}
+        body = json.dumps([{"a": first + number, **trade} for number in range(limit)]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def _rest() -> Iterator[str]:
+    """A REST root that shows no trades shortly before those that are streamed."""
+    with HTTPServer(("127.0.0.1", 0), _OldTrades) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 class _TimedWriter(TickWriter):
@@ -239,7 +276,7 @@ def measure_daemon(ready: dict[str, Any], address: str) -> dict[str, Any]:
             database_url=address,
             markets=",".join(ready["markets"]),
             binance_ws_url=ready["ws_url"],
-            binance_rest_url=f"http://127.0.0.1:{_free_port()}",  # nobody answers there
+            binance_rest_url=ready["rest_url"],
             ingest_port=_free_port(),
         )
         runner.run(until_all_is_stored(settings))
