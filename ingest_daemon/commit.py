@@ -44,6 +44,8 @@ RETRY_FIRST_S, RETRY_CAP_S = 0.1, 1.0
 SPOOL_EVERY_S = 0.05
 """Between records of the spool: few large ones are stored again faster than many small ones come."""
 HOLES_EVERY_S = 0.25
+AHEAD_EVERY_S = 0.002
+"""How often, while a full batch is stored, the queue is looked at for the next one."""
 
 log = structlog.get_logger(__name__)
 
@@ -104,10 +106,9 @@ class Committer:
         try:
             async with asyncio.TaskGroup() as tasks:
                 replaying = tasks.create_task(self._replay_when_away())
-                while (batch := await self._take()) is not None:
-                    work = self._plan(batch)
-                    if batch.trades or batch.past or work.entries:
-                        await self._store(work)
+                work = await self._next()
+                while work is not None:
+                    work = await self._store_and_prepare(work, tasks)
                 replaying.cancel()
             if self._spool.records:
                 log.warning(
@@ -119,8 +120,22 @@ class Committer:
         finally:
             await self._disconnect()
 
-    async def _take(self) -> Batch | None:
-        return await self._queue.take(MAX_BATCH, HOLES_EVERY_S if self._continuity.has_holes else None)
+    async def _store_and_prepare(self, work: _Work, tasks: asyncio.TaskGroup) -> _Work | None:
+        """Store ``work``; the next one. Under load it is made ready while Postgres is busy."""
+        if len(work.rows) < MAX_BATCH:
+            await self._store(work)
+            return await self._next()
+        storing = tasks.create_task(self._store(work))
+        ahead: _Work | None = None
+        while not storing.done():
+            await asyncio.wait({storing}, timeout=AHEAD_EVERY_S)
+            if ahead is None and len(self._queue) >= MAX_BATCH:
+                ahead = await self._next()
+        return ahead or await self._next()
+
+    async def _next(self) -> _Work | None:
+        batch = await self._queue.take(MAX_BATCH, HOLES_EVERY_S if self._continuity.has_holes else None)
+        return None if batch is None else self._plan(batch)
 
     def _plan(self, batch: Batch) -> _Work:
         """Advance the continuity by ``batch``: what the ledger must be told with it."""
@@ -133,6 +148,8 @@ class Committer:
 
     async def _store(self, work: _Work) -> None:
         """Commit or spool ``work``; returns when one of them has it."""
+        if not (work.batch.trades or work.batch.past or work.entries):
+            return
         if not self._is_spooling and await self._commit(work):
             return
         payload = encode(work.batch, work.entries, self._market_ids)

@@ -20,7 +20,7 @@ SUBSCRIBE_EVERY_S = 0.15
 WATCH_EVERY_S = 1.0
 PING_AFTER_S = 5.0
 """After so long without a frame we ask for one: by the standard a pong is due at once."""
-RECEIVE_BUFFER_BYTES = 512 * 1024
+RECEIVE_BUFFER_BYTES = 128 * 1024
 CLOSE_TIMEOUT_S = 2.0
 SETTLED_S = 2.0
 """How long after the last subscribe frame a stream counts as delivering, once it has brought data."""
@@ -53,8 +53,8 @@ class Connection:
                 enable_auto_pong=False,  # the reader answers pings, so that it knows of them
                 max_frame_size=MAX_MESSAGE_BYTES,
             )
-        # The kernel holds no more than a short read's worth: the loop turns often, so that commits go
-        # on while a burst is decoded. Measured: a quarter more trades a second, and less memory.
+        # The kernel holds no more than a short read's worth: the loop turns every few milliseconds while a
+        # burst is decoded, so that Postgres does not wait. Measured: a quarter more trades a second.
         transport.underlying_transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES
         )
