@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from coinwatch.windows import Window
 from warehouse.candles import missing
 from warehouse.connect import connect, database_url, embedded, reading
 from warehouse.health import ServiceRow, StreamRow, read_services, read_streams
+from warehouse.leases import read_leases
 from warehouse.ledger import GapRow, read_gaps
 from warehouse.markets import markets_by_id
 
@@ -55,26 +57,30 @@ def status(
     url = database_url(settings)
     with reading(url, application_name="coinwatch status") as connection:
         services, streams = read_services(connection), read_streams(connection)
+        held = Counter(lease.holder for lease in read_leases(connection) if lease.expires_in_s > 0)
         interruptions = read_gaps(connection, datetime.now(UTC) - timedelta(days=1))
     gaps = asyncio.run(_gaps(url, settings))
-    well = _show_services(console, services) and _show_streams(console, streams)
+    well = _show_services(console, services, held) and _show_streams(console, streams)
     well = _show_interruptions(console, interruptions) and well
     well = _show_gaps(console, gaps) and well
     raise typer.Exit(0 if well else 1)
 
 
-def _show_services(console: Console, services: list[ServiceRow]) -> bool:
+def _show_services(console: Console, services: list[ServiceRow], held: Counter[str]) -> bool:
     running = [service for service in services if service.age_s < FRESH_S]
     if not running:
         console.print("[yellow]No service is running.[/] Start them: coinwatch up")
         return False
-    table = Table(
-        "service", "process", "running since (UTC)", "last sign of life", title="Services", box=SIMPLE
-    )
+    columns = ("service", "process", "running since (UTC)", "last sign of life", "leases")
+    table = Table(*columns, title="Services", box=SIMPLE)
     for service in running:
         started = service.started_at.strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(
-            service.service, service.instance, started, f"{duration(round(service.age_s * SECOND_US))} ago"
+            service.service,
+            service.instance,
+            started,
+            f"{duration(round(service.age_s * SECOND_US))} ago",
+            str(held[service.instance] or ""),
         )
     console.print(table)
     return True
