@@ -82,16 +82,20 @@ def announcing(channel: str, moves: Iterable[MarketMove]) -> list[str]:
 
 def encode_moves(moves: Iterable[MarketMove]) -> list[str]:
     """``moves`` as JSON lists of numbers, each short enough for a payload of its own."""
-    parts: list[list[str]] = []
+    return in_parts(map(_encode, moves), _ENVELOPE_BYTES)
+
+
+def in_parts(items: Iterable[bytes], envelope_bytes: int) -> list[str]:
+    """``items``, each of them JSON, as JSON lists that fit a payload with ``envelope_bytes`` more."""
+    parts: list[list[bytes]] = []
     size = NOTICE_BYTES
-    for move in moves:
-        text = _encode(move).decode()
+    for text in items:
         size += len(text) + 1
         if size >= NOTICE_BYTES:
             parts.append([])
-            size = len(text) + _ENVELOPE_BYTES
+            size = len(text) + envelope_bytes
         parts[-1].append(text)
-    return [f"[{','.join(part)}]" for part in parts]
+    return [f"[{b','.join(part).decode()}]" for part in parts]
 
 
 def decode_notice(payload: str) -> TicksNotice:

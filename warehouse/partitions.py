@@ -1,4 +1,4 @@
-"""Partitions of the big tables: one UTC day of ticks, one UTC month of candles.
+"""Partitions of the big tables: one UTC day of ticks and of averages, one UTC month of candles.
 
 A partition is made apart and attached, never by PARTITION OF: attaching locks the table against
 nothing but other changes of its shape, so it neither waits for a running read nor holds up inserts.
@@ -47,6 +47,10 @@ def _candle_month(month: date) -> _Partition:
     return _Partition("candles", first, (first + timedelta(days=31)).replace(day=1), checked=False)
 
 
+def _average_day(day: date) -> _Partition:
+    return _Partition("price_averages", day, day + timedelta(days=1), checked=False)
+
+
 async def ensure_tick_days(conn: psycopg.AsyncConnection, days: Collection[date]) -> None:
     """Make the partitions of ``ticks`` for UTC ``days`` that do not exist yet.
 
@@ -64,13 +68,26 @@ async def ensure_candle_months(conn: psycopg.AsyncConnection, months: Collection
     await _ensure(conn, [_candle_month(month) for month in months])
 
 
+async def ensure_average_days(conn: psycopg.AsyncConnection, days: Collection[date]) -> None:
+    """Make the partitions of ``price_averages`` for UTC ``days``. As ``ensure_tick_days``."""
+    await _ensure(conn, [_average_day(day) for day in days])
+
+
 async def drop_tick_day(conn: psycopg.AsyncConnection, day: date) -> None:
     """Delete the trades of UTC ``day``, without holding up reads or inserts; no-op when there are none.
 
     Waits for the transactions that may be reading the day. ``conn`` must be in autocommit. What an
     interrupted call left is finished by the next. Raises WarehouseError when a lock could not be had.
     """
-    partition = _tick_day(day)
+    await _drop(conn, _tick_day(day))
+
+
+async def drop_average_day(conn: psycopg.AsyncConnection, day: date) -> None:
+    """Delete the averages of UTC ``day``. As ``drop_tick_day``."""
+    await _drop(conn, _average_day(day))
+
+
+async def _drop(conn: psycopg.AsyncConnection, partition: _Partition) -> None:
     pending = (await _attached(conn, [partition])).get(partition.name)
     if pending is not None:
         await _execute(conn, _FINISH_DETACH if pending else _DETACH, partition)

@@ -214,9 +214,11 @@ def trade_rates(conn: Connection, market_ids: Sequence[int], now_us: int) -> tup
     return tuple(TradeRate(row.id, row.trades, row.span // timedelta(microseconds=1)) for row in rows)
 
 
-def day_stats(conn: Connection, market_ids: Sequence[int], now_us: int) -> tuple[DayStats, ...]:
+def day_stats(
+    conn: Connection, market_ids: Sequence[int], now_us: int, tail_us: int = TAIL_US
+) -> tuple[DayStats, ...]:
     """First price, high, low and volume of each market over the last 24 hours, as far as stored."""
-    rows = conn.execute(_DAY_STATS, _minutes_parameters(market_ids, now_us - DAY_US, now_us))
+    rows = conn.execute(_DAY_STATS, _minutes_parameters(market_ids, now_us - DAY_US, now_us, tail_us))
     return tuple(
         DayStats(
             market_id=row.market_id,
@@ -302,12 +304,14 @@ def stream_states(conn: Connection) -> tuple[StreamState, ...]:
     )
 
 
-def _minutes_parameters(market_ids: Sequence[int], since_us: int, now_us: int) -> dict[str, object]:
+def _minutes_parameters(
+    market_ids: Sequence[int], since_us: int, now_us: int, tail_us: int = TAIL_US
+) -> dict[str, object]:
     since_us = -(-since_us // MINUTE_US) * MINUTE_US
-    tail_us = max(since_us, now_us - TAIL_US)
+    tail_from_us = max(since_us, now_us - tail_us)
     return {
         "ids": list(market_ids),
         "since": to_datetime(since_us),
-        "tail_from": to_datetime(tail_us),
-        "tail_day": utc_day(tail_us),
+        "tail_from": to_datetime(tail_from_us),
+        "tail_day": utc_day(tail_from_us),
     }

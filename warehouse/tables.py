@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -268,4 +269,39 @@ api_budgets = Table(
     Column("blocked_until", _TIMESTAMP),
     Column("month", Date, nullable=False, server_default=text("date_trunc('month', now())::date")),
     Column("calls_this_month", Integer, nullable=False, server_default="0"),
+)
+
+# Partitions are one UTC day each, made like those of ticks; after a week a day is thinned to one row
+# a minute by warehouse.averages.
+price_averages = Table(
+    "price_averages",
+    metadata,
+    Column("ts", _TIMESTAMP, nullable=False, comment="a whole second, when it was computed"),
+    Column("price", Double, nullable=False),
+    Column("confidence", Double, nullable=False, comment="distance to the further weighted quartile"),
+    Column("change_24h", Double, comment="0.01 is 1 %; null where less than a day is stored"),
+    Column("high_24h", Double, comment="median over the exchanges used"),
+    Column("low_24h", Double, comment="median over the exchanges used"),
+    Column("base", Text, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="degraded: of fewer than three exchanges"),
+    Column("exchanges", ARRAY(Text), nullable=False, comment="those used"),
+    Column("inputs", JSONB, nullable=False, comment="by exchange: price, ts, age_s, weight, used, why not"),
+    PrimaryKeyConstraint("base", "quote", "ts"),
+    CheckConstraint("method in ('median', 'mean', 'vwap')", name="method"),
+    CheckConstraint("state in ('ok', 'degraded')", name="state"),
+    postgresql_partition_by="RANGE (ts)",
+)
+Index(None, price_averages.c.ts)
+
+quarantines = Table(
+    "quarantines",
+    metadata,
+    Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
+    Column("since", _TIMESTAMP, nullable=False, comment="from when on it was over 20 % from the others"),
+    Column("released_at", _TIMESTAMP, comment="null: it is left out of averages now"),
+    Column("deviation", Double, nullable=False, comment="0.5 is 50 %; when it was quarantined or released"),
+    PrimaryKeyConstraint("market_id", "since"),
+    comment="markets taken for another coin of the same ticker, and left out of averages",
 )

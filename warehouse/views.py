@@ -84,6 +84,24 @@ VIEWS = (
         FROM stream_gaps g JOIN markets m ON m.id = g.market_id
         """,
     ),
+    View(
+        "v_averages",
+        "The price of a pair over all exchanges, every second; every minute where older than a week",
+        {
+            "symbol": "canonical pair, BTC-USDT",
+            "ts": "when it was computed, whole seconds",
+            "price": "in the quote asset",
+            "method": "median, mean or vwap",
+            "exchanges": "those whose last trade it was made of",
+            "change_24h": "0.01 is 1 %; null where less than a day is stored",
+            "high_24h": "median of the highest prices of the exchanges used",
+            "low_24h": "median of the lowest prices of the exchanges used",
+        },
+        """
+        SELECT base || '-' || quote, ts, price, method, exchanges, change_24h, high_24h, low_24h
+        FROM price_averages
+        """,
+    ),
 )
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import URL, text
 
 from coinwatch.errors import WarehouseError
-from warehouse import views
+from warehouse import migrate, views
 from warehouse.backup import environment, place
 from warehouse.connect import engine
 from warehouse.migrate import upgrade
@@ -77,6 +78,25 @@ def test_is_idempotent(empty_database: URL) -> None:
     applied = upgrade(empty_database)
     assert applied[0] == "0001"
     assert upgrade(empty_database) == []
+
+
+@pytest.mark.parametrize("release", ["0001", "0002"])
+def test_upgrades_from_an_earlier_release(database: URL, empty_database: URL, release: str) -> None:
+    pool = engine(empty_database, application_name="test")
+    with pool.begin() as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, release)
+        connection.execute(
+            text(
+                "INSERT INTO markets (exchange, symbol, base, quote, native) VALUES ('x', 'A-B', 'A', 'B', '')"
+            )
+        )
+    assert upgrade(empty_database)[-1] == "0003"
+    assert schema(empty_database) == schema(database)
+    with pool.connect() as connection:
+        assert connection.execute(text("SELECT symbol FROM markets")).all() == [("A-B",)]
+    pool.dispose()
 
 
 def test_several_processes_at_once(empty_database: URL) -> None:
