@@ -10,7 +10,7 @@ from coinwatch.times import MINUTE_US, now_us
 from simulator.exchanges.base import Row, Venue, rows
 from simulator.markets import SimMarket
 from simulator.truth import trades_before, trades_in_minute
-from simulator.wire import Client, text_frame
+from simulator.wire import Client, framing
 
 _SHORTEST_SLEEP_S: Final = 0.001
 _LONGEST_SLEEP_S: Final = 0.05
@@ -24,6 +24,7 @@ class _Lane:
     def __init__(self, venue: Venue, market: SimMarket, ts_us: int) -> None:
         self.venue = venue
         self.market = market
+        self.framing = framing(binary=venue.binary)
         self.clients: dict[str, list[Client]] = {}
         """By channel."""
         minute = ts_us // MINUTE_US
@@ -122,7 +123,7 @@ class Feed:
         self.sent += len(trades)
         self.lag_us = max(self.lag_us, moment_us - trades[0].ts_us)
         for channel, clients in lane.clients.items():
-            frames = b"".join(map(text_frame, lane.venue.frames(channel, lane.market, trades, moment_us)))
+            frames = b"".join(map(lane.framing, lane.venue.frames(channel, lane.market, trades, moment_us)))
             for client in clients:
                 client.write(frames)
 

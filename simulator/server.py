@@ -31,7 +31,7 @@ from simulator.feed import Feed
 from simulator.history import History
 from simulator.listeners import Receive, Scope, Send, address_of, listen, serve_http
 from simulator.markets import SimMarket, sim_markets
-from simulator.wire import Client
+from simulator.wire import Client, framing
 
 PING_EVERY_S: Final = 20.0
 PONG_WITHIN_S: Final = 60.0
@@ -172,7 +172,7 @@ class Simulator:
         venue = self._venues.get(exchange)
         if venue is None:
             return None
-        client = Client(exchange, connection, self._silent)
+        client = Client(exchange, connection, self._silent, framing(binary=venue.binary))
         stream = _Joined(self.feed, client, venue)
         session = venue.session(f"/{below}" if below else "", dict(parse_qsl(url.query)), stream)
         return None if session is None else (client, session)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from websockets.asyncio.server import ServerConnection
@@ -13,29 +13,54 @@ MOST_UNSENT_BYTES: Final = 4 << 20
 """A client that lets more than this pile up is cut off."""
 
 
+Framing = Callable[[bytes], bytes]
+"""Makes a payload one unmasked frame, as servers send them."""
+
+
 def text_frame(payload: bytes) -> bytes:
-    """``payload`` as one unmasked text frame, as servers send them."""
+    """``payload`` as one unmasked text frame."""
+    return _frame(0x81, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """``payload`` as one unmasked binary frame."""
+    return _frame(0x82, payload)
+
+
+def framing(*, binary: bool) -> Framing:
+    """How a venue frames what it sends: all as text, or JSON objects as text and the rest as binary."""
+    return _mixed_frame if binary else text_frame
+
+
+def _mixed_frame(payload: bytes) -> bytes:
+    return text_frame(payload) if payload.startswith(b"{") else binary_frame(payload)
+
+
+def _frame(opening: int, payload: bytes) -> bytes:
     length = len(payload)
     if length < 126:
-        return bytes((0x81, length)) + payload
+        return bytes((opening, length)) + payload
     if length < 65_536:
-        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + length.to_bytes(8, "big") + payload
+        return bytes((opening, 126)) + length.to_bytes(2, "big") + payload
+    return bytes((opening, 127)) + length.to_bytes(8, "big") + payload
 
 
 class Client:
     """One connection. Frames made once are written to many of these."""
 
-    def __init__(self, exchange: str, connection: ServerConnection, silent: set[str]) -> None:
+    def __init__(
+        self, exchange: str, connection: ServerConnection, silent: set[str], framing: Framing
+    ) -> None:
         self.exchange = exchange
+        self.framing = framing
         self._connection = connection
         self._silent = silent
         self.written_s = time.monotonic()
         """When something was last written, on the monotonic clock."""
 
     def send(self, payloads: Iterable[bytes]) -> None:
-        """Write each payload as a text frame."""
-        self.write(b"".join(map(text_frame, payloads)))
+        """Write each payload as a frame."""
+        self.write(b"".join(map(self.framing, payloads)))
 
     def write(self, frames: bytes) -> None:
         """Write ready frames; cuts the connection when the client is too slow."""

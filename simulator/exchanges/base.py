@@ -79,6 +79,8 @@ class Venue(ABC):
     """One simulated exchange."""
 
     name: ClassVar[str]
+    binary: ClassVar[bool] = False
+    """Whether what it sends goes in binary frames, except JSON objects; else all goes in text frames."""
 
     def __init__(self, markets: Mapping[Market, SimMarket], history: History) -> None:
         self.history = history
