@@ -101,6 +101,9 @@ class Reporter:
     async def _write(self) -> None:
         if self._connection is None:
             self._connection = await connect(self._url, application_name="coinwatch ingest health")
+            # What is written anew each second need not survive a crash of Postgres; and its flush to the
+            # disk would hold up a commit of trades.
+            await self._connection.execute("set synchronous_commit = off")
         if self._days_made_on != (today := utc_day(now_us())):
             await ensure_days_ahead(self._connection)
             self._days_made_on = today

@@ -29,8 +29,9 @@ def _copy_in(pgconn: PGconn, query: bytes, data: bytearray) -> PQGen[None]:
     if results and results[-1].status == ExecStatus.COPY_IN:
         view = memoryview(data)
         for start in range(0, len(data), _CHUNK_BYTES):
+            if start:
+                yield from send(pgconn)
             pgconn.put_copy_data(view[start : start + _CHUNK_BYTES])
-            yield from send(pgconn)
         pgconn.put_copy_end()
         yield from send(pgconn)
         results = yield from fetch_many(pgconn)

@@ -53,6 +53,7 @@ SETTINGS: Mapping[str, str] = {
     "maintenance_work_mem": "128MB",
     "effective_cache_size": "1GB",
     "max_wal_size": "2GB",
+    "min_wal_size": "512MB",  # a commit that has to make a new WAL file takes 50 ms
     "fsync": "on",
     "synchronous_commit": "on",
     "random_page_cost": "1.1",
