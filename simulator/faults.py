@@ -1,12 +1,29 @@
-"""What a test can break on purpose."""
+"""What a test can break on purpose. The same seed breaks the same frames."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from simulator.exchanges.base import Answer
+
+LATEST_S: Final = 0.5
+"""A frame that is sent out of its turn comes no later than this."""
+
+_SAMPLES: Final = (
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'{"channel":"trade","type":"update","data":[{"symbol":7}]}',
+    b'{"type":"match","trade_id":"x","price":"-1","size":"nan"}',
+    b'{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","p":"1e999","q":""}}',
+    b"\xc3\xa9" * 40,
+    b"[" * 5_000,
+)
 
 
 class RestFault(msgspec.Struct):
@@ -21,18 +38,44 @@ class RestFault(msgspec.Struct):
         return Answer(b'{"message":"simulated failure"}', self.status, headers)
 
 
+class StreamFaults:
+    """What becomes of the trade frames of one exchange. Shares are of all frames, from 0 to 1."""
+
+    def __init__(self, seed: int, exchange: str) -> None:
+        self.garbage = 0.0
+        """Share with a damaged frame beside them."""
+        self.duplicated = 0.0
+        """Share sent twice."""
+        self.reordered = 0.0
+        """Share sent after frames that should come later."""
+        self.dropped = 0.0
+        """Share never sent."""
+        self.delay_s = 0.0
+        self._source = random.Random(f"{seed} {exchange}")
+
+    def fate(self, frames: Sequence[bytes]) -> list[tuple[float, bytes]]:
+        """What is sent in place of ``frames``: in how many seconds, and what."""
+        source, sent = self._source, []
+        for frame in frames:
+            if source.random() < self.garbage:
+                sent.append((self.delay_s, self._damaged(frame)))
+            if source.random() < self.dropped:
+                continue
+            out_of_turn = source.random() < self.reordered
+            late_s = LATEST_S * source.random() ** 3 if out_of_turn else 0.0  # most just after the next
+            sent.append((self.delay_s + late_s, frame))
+            if source.random() < self.duplicated:
+                sent.append((self.delay_s + late_s, frame))
+        return sent
+
+    def _damaged(self, frame: bytes) -> bytes:
+        """The frame cut short, or what no exchange means to send: never what reads as another trade."""
+        if self._source.random() < 0.5:
+            return frame[: self._source.randrange(len(frame))]
+        return self._source.choice(_SAMPLES)
+
+
 def garbage(seed: int, count: int) -> list[bytes]:
     """``count`` frames that no exchange means to send; the same for the same seed."""
     source = random.Random(seed)
-    samples = (
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b'{"channel":"trade","type":"update","data":[{"symbol":7}]}',
-        b'{"type":"match","trade_id":"x","price":"-1","size":"nan"}',
-        b'{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","p":"1e999","q":""}}',
-        b"\xc3\xa9" * 40,
-        b"[" * 5_000,
-    )
-    return [source.choice(samples) for _ in range(count)]
+    return [source.choice(_SAMPLES) for _ in range(count)]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
+from coinwatch.records import Market
 from coinwatch.times import MINUTE_US, now_us
 from simulator.exchanges.base import Row, Venue, rows
+from simulator.faults import StreamFaults
 from simulator.markets import SimMarket
 from simulator.truth import trades_before, trades_in_minute
 from simulator.wire import Client, framing
@@ -74,6 +79,10 @@ class Feed:
 
     def __init__(self) -> None:
         self._lanes: dict[SimMarket, _Lane] = {}
+        self.faults: dict[str, StreamFaults] = {}
+        """By exchange."""
+        self.silent: set[Market] = set()
+        """Markets whose trades are not sent."""
         self.sent = 0
         self.lag_us = 0
 
@@ -122,10 +131,20 @@ class Feed:
             return
         self.sent += len(trades)
         self.lag_us = max(self.lag_us, moment_us - trades[0].ts_us)
+        if lane.market.market in self.silent:
+            return
+        faults = self.faults.get(lane.venue.name)
         for channel, clients in lane.clients.items():
-            frames = b"".join(map(lane.framing, lane.venue.frames(channel, lane.market, trades, moment_us)))
-            for client in clients:
-                client.write(frames)
+            payloads = lane.venue.frames(channel, lane.market, trades, moment_us)
+            if faults is None:
+                _write(clients, b"".join(map(lane.framing, payloads)))
+                continue
+            for wait_s, group in groupby(faults.fate(payloads), itemgetter(0)):
+                frames = b"".join(lane.framing(payload) for _, payload in group)
+                if wait_s:
+                    asyncio.get_running_loop().call_later(wait_s, _write, list(clients), frames)
+                else:
+                    _write(clients, frames)
 
     async def _until_next(self) -> None:
         next_us = min((lane.next_us for lane in self._lanes.values()), default=1 << 62)
@@ -141,3 +160,8 @@ class Feed:
                     if lane.ready_until == ready_until:
                         lane.add(minute)
             await asyncio.sleep(1)
+
+
+def _write(clients: Iterable[Client], frames: bytes) -> None:
+    for client in clients:
+        client.write(frames)

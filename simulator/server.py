@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from http import HTTPStatus
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as WsRequest
 from websockets.http11 import Response as WsResponse
 
+from coinwatch.records import Market
 from coinwatch.times import now_us
 from simulator.exchanges.base import Answer, Refused, Session, Venue
 from simulator.exchanges.binance import Binance
@@ -26,7 +27,7 @@ from simulator.exchanges.gateio import Gateio
 from simulator.exchanges.gemini import Gemini
 from simulator.exchanges.htx import Htx
 from simulator.exchanges.kraken import Kraken
-from simulator.faults import RestFault, garbage
+from simulator.faults import RestFault, StreamFaults, garbage
 from simulator.feed import Feed
 from simulator.history import History
 from simulator.listeners import Receive, Scope, Send, address_of, listen, serve_http
@@ -72,11 +73,13 @@ class Simulator:
         self.rest_url = ""
         self._host, self._ws_port, self._rest_port = host, ws_port, rest_port
         self._seed = seed
-        history = History()
-        self._venues = {venue.name: venue(self.markets, history) for venue in VENUES}
+        self._history = History()
+        self._venues = {venue.name: venue(self.markets, self._history) for venue in VENUES}
         self._clients: dict[Client, Session] = {}
         self._silent: set[str] = set()
         self._rest_faults: dict[str, RestFault] = {}
+        self._life_s: dict[str, float] = {}
+        self._delisted: set[Market] = set()
         self._workers = ThreadPoolExecutor(REST_THREADS, "rest")
         self._stack = AsyncExitStack()
         self._work: list[asyncio.Task[None]] = []
@@ -153,13 +156,56 @@ class Simulator:
         self._rest_faults[exchange] = RestFault(status, times, retry_after_s)
 
     @contextmanager
-    def go_silent(self, exchange: str) -> Iterator[None]:
-        """Keep the sockets of ``exchange`` open but send nothing; what was due meanwhile is never sent."""
-        self._silent.add(exchange)
+    def go_silent(self, name: str) -> Iterator[None]:
+        """Keep sockets open but send nothing of ``name``; what was due meanwhile is never sent.
+
+        ``name``: an exchange, or a market such as ``binance:BTC-USDT``, of which only trades stay away.
+        """
+        silent: set[Any] = self.feed.silent if ":" in name else self._silent
+        what = self.market(name).market if ":" in name else name
+        silent.add(what)
         try:
             yield
         finally:
-            self._silent.discard(exchange)
+            silent.discard(what)
+
+    def disturb(
+        self, exchange: str, *, garbage: float = 0.01, duplicated: float = 0.01, reordered: float = 0.01
+    ) -> None:
+        """Damage these shares of the trade frames of ``exchange``; each true frame still comes."""
+        faults = self._stream_faults(exchange)
+        faults.garbage, faults.duplicated, faults.reordered = garbage, duplicated, reordered
+
+    def delay(self, exchange: str, seconds: float) -> None:
+        """Send the trade frames of ``exchange`` so much later; REST shows the trades in time."""
+        self._stream_faults(exchange).delay_s = seconds
+
+    def drop_frames(self, exchange: str, share: float) -> None:
+        """Never send this share of the trade frames of ``exchange``; REST shows their trades."""
+        self._stream_faults(exchange).dropped = share
+
+    def delist(self, market: str) -> None:
+        """No trade of ``market`` (canonical name) is sent any more, and new sockets and REST know no such."""
+        gone = self.market(market).market
+        self.feed.silent.add(gone)
+        self._delisted.add(gone)
+        left = {known: sim for known, sim in self.markets.items() if known not in self._delisted}
+        self._venues[gone.exchange] = type(self._venues[gone.exchange])(left, self._history)
+
+    def announce_shutdown(self, exchange: str, closes_in_s: float = 5.0) -> None:
+        """Say on every socket of ``exchange`` that it will end, and end those sockets then."""
+        frame = self._venues[exchange].shutdown(now_us())
+        ending = [client for client in self._clients if client.exchange == exchange]
+        for client in ending:
+            client.send([] if frame is None else [frame])
+            asyncio.get_running_loop().call_later(closes_in_s, client.close)
+
+    def limit_life(self, exchange: str, seconds: float) -> None:
+        """End each socket of ``exchange``, without a word before, about so long after it was opened."""
+        self._life_s[exchange] = seconds
+
+    def _stream_faults(self, exchange: str) -> StreamFaults:
+        return self.feed.faults.setdefault(exchange, StreamFaults(self._seed, exchange))
 
     def send_garbage(self, exchange: str, frames: int = 20) -> None:
         """Send damaged frames to every websocket of ``exchange``, the same ones for the same seed."""
@@ -208,6 +254,8 @@ class Simulator:
             moment_us, moment_s = now_us(), time.monotonic()
             for client, session in list(self._clients.items()):
                 client.send(session.heartbeats(moment_us, idle=moment_s - client.written_s > 0.95))
+                if moment_s - client.opened_s >= self._life_s.get(client.exchange, float("inf")):
+                    client.close()
 
     async def _rest(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""

@@ -13,6 +13,8 @@ MOST_UNSENT_BYTES: Final = 4 << 20
 """A client that lets more than this pile up is cut off."""
 
 
+_CLOSE_FRAME: Final = b"\x88\x02" + (1_001).to_bytes(2, "big")
+
 Framing = Callable[[bytes], bytes]
 """Makes a payload one unmasked frame, as servers send them."""
 
@@ -55,7 +57,8 @@ class Client:
         self.framing = framing
         self._connection = connection
         self._silent = silent
-        self.written_s = time.monotonic()
+        self.opened_s = time.monotonic()
+        self.written_s = self.opened_s
         """When something was last written, on the monotonic clock."""
 
     def send(self, payloads: Iterable[bytes]) -> None:
@@ -76,3 +79,10 @@ class Client:
     def cut(self) -> None:
         """End the connection without a closing handshake, as a network failure does."""
         self._connection.transport.abort()
+
+    def close(self) -> None:
+        """End the connection politely, as an exchange does."""
+        transport = self._connection.transport
+        if not transport.is_closing():
+            transport.write(_CLOSE_FRAME)
+            transport.close()

@@ -104,6 +104,10 @@ class Venue(ABC):
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
         """The frames that carry ``trades``, which are consecutive and at least one."""
 
+    def shutdown(self, now_us: int) -> bytes | None:
+        """The frame that announces the end of a socket; None where the exchange says nothing before."""
+        return None
+
 
 def rows(trades: SimTrades) -> list[Row]:
     """Columns as rows."""

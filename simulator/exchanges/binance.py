@@ -82,6 +82,9 @@ class Binance(Venue):
         write = _agg_trade if kind == "aggTrade" else _trade
         return [f"{opening}{write(native, trade, event_ms)}{closing}".encode() for trade in trades]
 
+    def shutdown(self, now_us: int) -> bytes:
+        return encode({"e": "serverShutdown", "E": now_us // 1_000})
+
     def rest(self, path: str, params: Mapping[str, str], now_us: int) -> Answer:
         version, _, name = path.removeprefix("/api/").partition("/")
         if version != "v3" or name not in _REST:

@@ -6,9 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx
 import pytest
@@ -22,12 +20,10 @@ from coinwatch.settings import Settings
 from coinwatch.times import MINUTE_US, from_datetime, now_us
 from simulator.server import Simulator
 from simulator.truth import trades_in_minutes
+from tests.simulator.streams import STREAMS, Heard, read_binance, subscribed
 from tests.waiting import eventually
 
 RATE = 2_000.0
-
-Heard = tuple[int, int, float, float, bool]
-"""Id, time, price, amount and whether the taker bought."""
 
 
 @pytest.fixture
@@ -40,64 +36,6 @@ async def simulator() -> AsyncIterator[Simulator]:
 async def http() -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(trust_env=False) as client:
         yield client
-
-
-def _binance(frame: Any) -> list[Heard]:
-    trade = frame.get("data")
-    if trade is None:
-        return []
-    return [(trade["a"], trade["T"] * 1_000, float(trade["p"]), float(trade["q"]), not trade["m"])]
-
-
-def _coinbase(frame: Any) -> list[Heard]:
-    if frame["type"] not in ("match", "last_match"):
-        return []
-    ts_us = from_datetime(datetime.fromisoformat(frame["time"]))
-    taker_buys = frame["side"] == "sell"
-    return [(frame["trade_id"], ts_us, float(frame["price"]), float(frame["size"]), taker_buys)]
-
-
-def _kraken(frame: Any) -> list[Heard]:
-    return [
-        (
-            trade["trade_id"],
-            from_datetime(datetime.fromisoformat(trade["timestamp"])),
-            trade["price"],
-            trade["qty"],
-            trade["side"] == "buy",
-        )
-        for trade in frame.get("data", [])
-        if frame["channel"] == "trade"
-    ]
-
-
-STREAMS = {
-    "binance": (
-        "/stream",
-        {"method": "SUBSCRIBE", "params": ["btcusdt@aggTrade"], "id": 1},
-        _binance,
-        "BTC-USDT",
-    ),
-    "coinbase": (
-        "",
-        {"type": "subscribe", "product_ids": ["BTC-USD"], "channels": ["matches", "heartbeat"]},
-        _coinbase,
-        "BTC-USD",
-    ),
-    "kraken": (
-        "",
-        {"method": "subscribe", "params": {"channel": "trade", "symbol": ["BTC/USD"]}},
-        _kraken,
-        "BTC-USD",
-    ),
-}
-
-
-async def subscribed(simulator: Simulator, exchange: str, max_queue: int | None = None) -> ClientConnection:
-    path, request, _, _ = STREAMS[exchange]
-    client = await connect(f"{simulator.ws_url}/{exchange}{path}", max_queue=max_queue)
-    await client.send(json.dumps(request))
-    return client
 
 
 async def read_on(client: ClientConnection, quiet_s: float) -> None:
@@ -139,11 +77,11 @@ async def test_rest_and_stream_tell_the_same_trades(simulator: Simulator, http: 
     client = await subscribed(simulator, "binance")
     heard: list[Heard] = []
     while len(heard) < 50:
-        heard += _binance(json.loads(await asyncio.wait_for(client.recv(), 10)))
+        heard += read_binance(json.loads(await asyncio.wait_for(client.recv(), 10)))
     await client.close()
     asked = f"symbol=BTCUSDT&fromId={heard[0][0]}&limit={len(heard)}"
     answer = await http.get(f"{simulator.rest_url}/binance/api/v3/aggTrades?{asked}")
-    assert [_binance({"data": trade})[0] for trade in answer.json()] == heard
+    assert [read_binance({"data": trade})[0] for trade in answer.json()] == heard
     assert answer.headers["x-mbx-used-weight-1m"] == "4"
     sent_at = parsedate_to_datetime(answer.headers["date"])
     assert abs(from_datetime(sent_at) - now_us()) < 3_000_000
@@ -153,7 +91,7 @@ async def test_rest_and_stream_tell_the_same_trades(simulator: Simulator, http: 
 async def test_many_clients_get_the_same_trades(simulator: Simulator) -> None:
     async def listen(client: ClientConnection, heard: list[Heard]) -> None:
         async for frame in client:
-            heard += _binance(json.loads(frame))
+            heard += read_binance(json.loads(frame))
 
     heard: list[list[Heard]] = [[] for _ in range(20)]
     async with asyncio.TaskGroup() as tasks:
