@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from coinwatch.averaging import Method
 from coinwatch.errors import CoinwatchError, SettingsError
 from coinwatch.logs import LogFormat
 from coinwatch.records import Market
@@ -78,6 +79,25 @@ class Settings(BaseSettings):
         min_length=1,
         description="Markets to stream and collect, comma separated, any usual spelling.",
     )
+    polled_markets: Markets = Field(
+        (),
+        description="Markets whose newest trades are asked for by REST every few seconds, comma separated: "
+        "for exchanges or pairs without a stream.",
+    )
+    poll_every_s: float = Field(
+        5.0, ge=0.5, le=3_600, description="How often polled markets are asked, in seconds."
+    )
+    averages_every_s: int = Field(
+        1, ge=1, le=60, description="How often the average of each pair is computed, in whole seconds."
+    )
+    averages_method: Method = Field(
+        Method.MEDIAN,
+        description="How several prices become one: median (weighted by volume), mean or vwap.",
+    )
+    averages_fold_stablecoins: bool = Field(
+        False,
+        description="Count USDT and USDC quotes, converted by their own market price, into the USD average.",
+    )
     history_start: date = Field(
         date(2024, 1, 1), description="No candle older than this day is ever asked for."
     )
@@ -139,7 +159,7 @@ class Settings(BaseSettings):
     def _is_absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
-    @field_validator("markets")
+    @field_validator("markets", "polled_markets")
     @classmethod
     def _are_on_known_exchanges(cls, value: tuple[Market, ...]) -> tuple[Market, ...]:
         for market in value:
