@@ -22,6 +22,7 @@ from coinwatch.records import Market
 from coinwatch.times import now_us
 from simulator.exchanges.base import Answer, Refused, Session, Venue
 from simulator.exchanges.binance import Binance
+from simulator.exchanges.bitstamp import Bitstamp
 from simulator.exchanges.coinbase import Coinbase
 from simulator.exchanges.gateio import Gateio
 from simulator.exchanges.gemini import Gemini
@@ -41,6 +42,7 @@ REST_THREADS: Final = 2
 """Few, so that answering REST does not hold up the stream."""
 VENUES: Final[tuple[type[Venue], ...]] = (
     Binance,
+    Bitstamp,
     Coinbase,
     Gateio,
     Gemini,

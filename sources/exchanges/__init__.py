@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sources.exchanges.base import Exchange
 from sources.exchanges.binance import Binance
+from sources.exchanges.bitstamp import Bitstamp
 from sources.exchanges.coinbase import Coinbase
 from sources.exchanges.gateio import Gateio
 from sources.exchanges.gemini import Gemini
@@ -14,6 +15,7 @@ EXCHANGES: dict[str, Exchange] = {
     exchange.name: exchange
     for exchange in (
         Binance(),
+        Bitstamp(),
         Coinbase(),
         Gateio(),
         Gemini(),

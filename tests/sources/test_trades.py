@@ -106,7 +106,7 @@ def check(exchange: Exchange, truth: Sequence[Trade], span: slice, pages: Sequen
     found = counted(exchange, [trade for page in pages for trade in page.trades])
     assert not counted(exchange, [t for t in inside if t not in lacking(inside, pages)]) - found
     first, last = truth[span.start - 1], truth[span.stop]
-    start_us, end_us = first.ts_us - first.ts_us % step, last.ts_us
+    start_us, end_us = first.ts_us - first.ts_us % step, last.ts_us - last.ts_us % step + step - 1
     assert not found - counted(exchange, [t for t in truth if start_us <= t.ts_us <= end_us])
     if exchange.trade_paging is not Paging.NEWEST:
         assert lacking(inside, pages) == []
