@@ -9,20 +9,20 @@ import asyncio
 import os
 import socket
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import psycopg
 
 from coinwatch.records import Market, Trade
 from coinwatch.times import MINUTE_US, from_datetime, now_us
-from simulator.server import Simulator
+from simulator.markets import sim_markets
+from simulator.server import VENUES, Simulator
 from simulator.truth import trades_in_minute
 from sources.exchanges import EXCHANGES
+from tests.chaos.counting import Tally, count
 from tests.waiting import eventually
 from warehouse.connect import conninfo
 from warehouse.migrate import upgrade
@@ -30,25 +30,7 @@ from warehouse.server import EmbeddedPostgres
 
 COINWATCH = str(Path(sys.executable).parent / "coinwatch")
 SETTLED_WITHIN_S = 120
-
-
-class Tally(msgspec.Struct):
-    """Trades of a stretch of time."""
-
-    true: int = 0
-    lost: int = 0
-    """Not stored, and not in a span that the ledger calls unfillable."""
-    unfillable: int = 0
-    """Not stored, as the ledger says."""
-    denied: int = 0
-    """Stored, although the ledger says they cannot be had."""
-    twice: int = 0
-    wrong: int = 0
-    """Stored, but never traded, or other than they were."""
-
-    @property
-    def is_exact(self) -> bool:
-        return not (self.lost or self.twice or self.wrong or self.denied)
+COMES_WITHIN_S = 20
 
 
 class Ground:
@@ -60,10 +42,10 @@ class Ground:
         self.server = server
         self.simulator = simulator
         self.markets = markets
-        self.url = server.socket_url()
+        self.url = server.url()
         self.daemons: list[asyncio.subprocess.Process] = []
         self._folder = folder
-        self.log = folder / "daemons.log"
+        self._log = folder / "daemons.log"
         self._settings = {
             **simulator.settings_overrides(),
             "markets": ",".join(map(str, markets)),
@@ -83,7 +65,7 @@ class Ground:
 
     async def _spawn(self, settings: dict[str, str]) -> asyncio.subprocess.Process:
         given = self._settings | settings | {"ingest_port": str(free_port())}
-        with self.log.open("ab") as log:
+        with self._log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *(COINWATCH, "ingest"),
                 cwd=self._folder,
@@ -104,6 +86,10 @@ class Ground:
         else:
             del self.daemons[index]
 
+    def said(self, text: str) -> int:
+        """How many lines of the daemons' logs have ``text`` in them."""
+        return sum(text in line for line in self._log.read_text().splitlines())
+
     def kill_postgres(self) -> None:
         """kill -9 the postmaster."""
         [pid_file] = self._folder.glob("postgres/**/postmaster.pid")
@@ -122,12 +108,16 @@ class Ground:
     async def settled(self) -> None:
         """Until every market is heard, nothing is open, and what traded before now is stored."""
         from_us = now_us()
+        names = list(map(str, self.markets))
 
         async def is_settled() -> bool:
             counts = await self.query(
-                "select count(distinct market_id), count(*) filter (where state = 'open') from stream_gaps"
+                "select count(distinct market_id), count(*) filter (where state = 'open')"
+                " from stream_gaps join markets on markets.id = market_id"
+                " where exchange || ':' || symbol = any(%s)",
+                names,
             )
-            return counts == [(len(self.markets), 0)]
+            return counts == [(len(names), 0)]
 
         await eventually(is_settled, SETTLED_WITHIN_S)
 
@@ -142,40 +132,33 @@ class Ground:
 
         await eventually(has_come_this_far, SETTLED_WITHIN_S)
 
+    async def counted(self, from_us: int, to_us: int) -> Tally:
+        """The trades from ``from_us`` to ``to_us``, once all that is still on its way has come."""
+        await self.settled()
+        tally = await self.tally(from_us, to_us)
+        with suppress(AssertionError):
+
+            async def is_exact() -> bool:
+                nonlocal tally
+                tally = await self.tally(from_us, to_us)
+                return tally.is_exact
+
+            await eventually(is_exact, COMES_WITHIN_S)
+        return tally
+
     async def tally(self, from_us: int, to_us: int) -> Tally:
-        """Count the trades from ``from_us`` to ``to_us``."""
-        total = Tally()
-        for market in self.markets:
-            part = await self._tally(market, from_us, to_us)
-            for name in Tally.__struct_fields__:
-                setattr(total, name, getattr(total, name) + getattr(part, name))
-        return total
+        """Count the trades from ``from_us`` to ``to_us`` as they are stored now."""
+        return sum([await self._tally(market, from_us, to_us) for market in self.markets], Tally())
 
     async def _tally(self, market: Market, from_us: int, to_us: int) -> Tally:
-        exchange = EXCHANGES[market.exchange]
-        true = [trade for trade in self._truth(market, from_us, to_us) if from_us <= trade.ts_us < to_us]
         stored = await self._stored(market)
-        if exchange.has_trade_ids:
-            by_id = {trade.trade_id: trade for trade in stored}
-            missing = [trade for trade in true if trade.trade_id not in by_id]
-            known = {trade.trade_id: trade for trade in true}
-            step_us = exchange.rest_ts_step_us
-            wrong = sum(
-                trade_id in known and not _same(known[trade_id], trade, step_us)
-                for trade_id, trade in by_id.items()
-            )
-            twice = len(stored) - len(by_id)
-        else:
-            there = Counter(map(_numbers, stored))
-            wanted = Counter(map(_numbers, true))
-            lacking = wanted - there
-            missing = []
-            for trade in true:
-                if lacking[_numbers(trade)]:
-                    lacking[_numbers(trade)] -= 1
-                    missing.append(trade)
-            everything = Counter(map(_numbers, self._truth(market, from_us - MINUTE_US, to_us + MINUTE_US)))
-            wrong, twice = 0, (there - everything).total()
+        minutes = {trade.ts_us // MINUTE_US for trade in stored}
+        minutes.update(range(from_us // MINUTE_US, to_us // MINUTE_US + 1))
+        sim = self.simulator.markets[market]
+        everything = [
+            trade for minute in sorted(minutes) for trade in trades_in_minute(sim, minute).records(sim)
+        ]
+        true = [trade for trade in everything if from_us <= trade.ts_us < to_us]
         spans = await self.query(
             "select after_ts, before_ts from stream_gaps join markets m on m.id = market_id"
             " where state = 'unfillable' and exchange = %s and symbol = %s",
@@ -183,24 +166,7 @@ class Ground:
             str(market.symbol),
         )
         unfillable = [(from_datetime(start), from_datetime(end)) for start, end in spans]
-        gone = {id(trade) for trade in missing}
-        told = [trade for trade in true if any(start < trade.ts_us < end for start, end in unfillable)]
-        untold = [
-            trade for trade in missing if not any(start <= trade.ts_us <= end for start, end in unfillable)
-        ]
-        return Tally(
-            true=len(true),
-            lost=len(untold),
-            unfillable=len(missing) - len(untold),
-            denied=sum(id(trade) not in gone for trade in told),
-            twice=twice,
-            wrong=wrong,
-        )
-
-    def _truth(self, market: Market, from_us: int, to_us: int) -> list[Trade]:
-        sim = self.simulator.markets[market]
-        minutes = range(from_us // MINUTE_US, to_us // MINUTE_US + 1)
-        return [trade for minute in minutes for trade in trades_in_minute(sim, minute).records(sim)]
+        return count(EXCHANGES[market.exchange], true, everything, stored, unfillable)
 
     async def _stored(self, market: Market) -> list[Trade]:
         rows = await self.query(
@@ -214,22 +180,35 @@ class Ground:
 
 @asynccontextmanager
 async def ground(folder: Path, *, trades_per_s: float, markets: Sequence[str] = ()) -> AsyncIterator[Ground]:
-    """Everything but the daemons. ``markets``: all that are simulated, when none is named."""
+    """Everything but the daemons.
+
+    ``markets``: the busiest of each exchange, when none is named. Together they make ``trades_per_s``.
+    """
     server = EmbeddedPostgres(folder / "postgres")
     server.start()
     place: Ground | None = None
     try:
         upgrade(server.socket_url())
-        async with Simulator(trades_per_s=trades_per_s) as simulator:
-            known = [market for market in simulator.markets if market.exchange in simulator.exchanges]
-            wanted = [Market.canonical(name) for name in markets] or known
+        wanted = [Market.canonical(name) for name in markets] or busiest()
+        rates = {market: sim.trades_per_s for market, sim in sim_markets(1.0).items()}
+        share = sum(rates[market] for market in wanted)
+        async with Simulator(trades_per_s=trades_per_s / share) as simulator:
             place = Ground(folder, server, simulator, wanted)
             yield place
-            await place.end()
     finally:
         if place is not None:
             await place.end()
         server.stop()
+
+
+def busiest() -> list[Market]:
+    """One market of each exchange that is both streamed and simulated."""
+    simulated = {venue.name for venue in VENUES} & EXCHANGES.keys()
+    found: dict[str, Market] = {}
+    for sim in sorted(sim_markets().values(), key=lambda sim: sim.trades_per_s):
+        if sim.market.exchange in simulated:
+            found[sim.market.exchange] = sim.market
+    return sorted(found.values())
 
 
 def free_port() -> int:
@@ -237,18 +216,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _numbers(trade: Trade) -> tuple[int, float, float, bool]:
-    return trade.ts_us, trade.price, trade.amount, trade.taker_buys
-
-
-def _same(true: Trade, stored: Trade, step_us: int) -> bool:
-    """Whether they are the same trade; its time may be cut to what REST tells."""
-    cut_us = true.ts_us - true.ts_us % step_us
-    same_time = stored.ts_us in (true.ts_us, cut_us)
-    return same_time and (true.price, true.amount, true.taker_buys) == (
-        stored.price,
-        stored.amount,
-        stored.taker_buys,
-    )

@@ -12,43 +12,51 @@ from pathlib import Path
 
 import pytest
 
-from coinwatch.times import now_us
-from tests.chaos.ground import Ground, Tally, ground
+from coinwatch.times import now_us, to_datetime
+from sources.exchanges import EXCHANGES
+from tests.chaos.counting import Tally
+from tests.chaos.ground import Ground, busiest, ground
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(900)]
 
-BUSY = ("binance:BTC-USDT", "coinbase:BTC-USD", "kraken:BTC-USD", "binance:ETH-USDT")
+QUIET = "kraken:ADA-EUR"
 
 
 def counts(short: int, full: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("times", [short, pytest.param(full, marks=pytest.mark.proof)])
 
 
-async def run(place: Ground, times: int, hurt: Callable[[int], Awaitable[None]]) -> Tally:
-    """Hurt it so often; what is counted when it has settled."""
+async def run(place: Ground, times: int, hurt: Callable[[int], Awaitable[None]]) -> None:
+    """Hurt it so often; then every trade made meanwhile is stored once."""
     from_us = now_us()
     for number in range(times):
         await hurt(number)
+    await assert_exact(place, from_us, times)
+
+
+async def assert_exact(place: Ground, from_us: int, times: int) -> Tally:
+    """Every trade from then to now is stored once, or as the ledger says."""
     to_us = now_us()
-    await place.settled()
-    tally = await place.tally(from_us, to_us)
-    print(f"{times} times: {tally}")  # noqa: T201  # the figures of a proof
+    tally = await place.counted(from_us, to_us)
+    print(f"{times} times, {(to_us - from_us) / 1e6:.0f} s: {tally}")  # noqa: T201  # the figures of a proof
+    assert tally.is_exact
+    assert tally.true > 100
+    assert not place.said("Traceback")
     return tally
 
 
 @counts(4, 50)
 async def test_dropped_sockets(tmp_path: Path, times: int) -> None:
-    async with ground(tmp_path, trades_per_s=300) as place:
+    markets = [*map(str, busiest()), QUIET]
+    async with ground(tmp_path, trades_per_s=150, markets=markets) as place:
         await place.start()
 
         async def drop(_: int) -> None:
             place.simulator.drop_sockets()
             await asyncio.sleep(1)
 
-        tally = await run(place, times, drop)
-        assert tally.is_exact
-        assert tally.true > 100
+        await run(place, times, drop)
 
 
 @counts(2, 20)
@@ -60,12 +68,12 @@ async def test_a_killed_daemon(tmp_path: Path, times: int) -> None:
             await place.kill()
             await asyncio.sleep(3)
 
-        assert (await run(place, times, kill)).is_exact
+        await run(place, times, kill)
 
 
 @counts(2, 10)
 async def test_a_killed_postgres(tmp_path: Path, times: int) -> None:
-    async with ground(tmp_path, trades_per_s=1_000, markets=BUSY) as place:
+    async with ground(tmp_path, trades_per_s=500) as place:
         await place.start()
 
         async def kill(_: int) -> None:
@@ -74,34 +82,61 @@ async def test_a_killed_postgres(tmp_path: Path, times: int) -> None:
             await asyncio.to_thread(place.server.start)
             await asyncio.sleep(2)
 
-        assert (await run(place, times, kill)).is_exact
+        await run(place, times, kill)
 
 
 @pytest.mark.parametrize("away_s", [4, pytest.param(60, marks=pytest.mark.proof)])
 async def test_postgres_away_at_5000_trades_a_second(tmp_path: Path, away_s: int) -> None:
-    async with ground(tmp_path, trades_per_s=13_000, markets=BUSY) as place:
+    async with ground(tmp_path, trades_per_s=5_000) as place:
         await place.start()
+        from_us = now_us()
+        await asyncio.to_thread(place.server.stop)
+        await asyncio.sleep(away_s)
+        await asyncio.to_thread(place.server.start)
+        tally = await assert_exact(place, from_us, 1)
+        assert tally.true > 4_000 * away_s
 
-        async def stop(_: int) -> None:
-            await asyncio.to_thread(place.server.stop)
-            await asyncio.sleep(away_s)
-            await asyncio.to_thread(place.server.start)
 
-        tally = await run(place, 1, stop)
-        assert tally.is_exact
-        assert tally.true > 4_500 * away_s
+@counts(6, 60)
+async def test_damaged_doubled_and_reordered_frames(tmp_path: Path, times: int) -> None:
+    """Seconds of them, with all sockets dropped once in the middle."""
+    async with ground(tmp_path, trades_per_s=600) as place:
+        await place.start()
+        for exchange in place.simulator.exchanges:
+            place.simulator.disturb(exchange)
+
+        async def go_on(number: int) -> None:
+            if number == times // 2:
+                place.simulator.drop_sockets()
+            await asyncio.sleep(1)
+
+        await run(place, times, go_on)
+        assert place.said("a frame could not be read")
+
+
+@counts(4, 30)
+async def test_frames_that_never_come(tmp_path: Path, times: int) -> None:
+    """Where trades are numbered one by one, holes are seen and filled while the socket lives."""
+    markets = [str(market) for market in busiest() if EXCHANGES[market.exchange].consecutive_ids]
+    async with ground(tmp_path, trades_per_s=300, markets=markets) as place:
+        await place.start()
+        for exchange in place.simulator.exchanges:
+            place.simulator.drop_frames(exchange, 0.01)
+        await run(place, times, lambda _: asyncio.sleep(1))
+        holes = await place.query("select count(*) from stream_gaps where cause = 'missing trades'")
+        assert holes > [(times // 4,)]
 
 
 @counts(2, 10)
 async def test_two_daemons_on_the_same_markets(tmp_path: Path, times: int) -> None:
-    async with ground(tmp_path, trades_per_s=600, markets=BUSY) as place:
+    async with ground(tmp_path, trades_per_s=300) as place:
         await place.start(2, ingest_mode="standby")
 
         async def kill(number: int) -> None:
             await place.kill(number % 2)
             await asyncio.sleep(3)
 
-        assert (await run(place, times, kill)).is_exact
+        await run(place, times, kill)
 
 
 @counts(1, 3)
@@ -121,26 +156,73 @@ async def test_one_of_three_daemons_is_killed(tmp_path: Path, times: int) -> Non
         async def kill(_: int) -> None:
             await place.kill(again=False)
             await eventually(lambda: all_are_held_by(2), timeout_s=10)
-            await place.start()
-            await eventually(lambda: all_are_held_by(3))
+            if times > 1:
+                await place.start()
+                await eventually(lambda: all_are_held_by(3))
 
-        assert (await run(place, times, kill)).is_exact
+        await run(place, times, kill)
 
 
 @counts(1, 5)
 async def test_silence_is_a_row_within_15_s(tmp_path: Path, times: int) -> None:
-    async with ground(tmp_path, trades_per_s=300) as place:
+    """Of a whole exchange, and of one market of another whose socket is alive."""
+    markets = ["binance:BTC-USDT", "binance:ETH-USDT", "coinbase:BTC-USD", "kraken:BTC-USD"]
+    async with ground(tmp_path, trades_per_s=100, markets=markets) as place:
         await place.start()
 
-        async def silence(number: int) -> None:
-            async def is_told() -> bool:
+        async def silence(_: int) -> None:
+            since = to_datetime(now_us())
+
+            async def are_told() -> bool:
                 rows = await place.query(
-                    "select count(distinct opened_at) from stream_gaps where cause = 'silent'"
+                    "select distinct exchange from stream_gaps join markets on markets.id = market_id"
+                    " where cause = 'silent' and opened_at > %s",
+                    since,
                 )
-                return bool(rows[0][0] > number)
+                return {name for (name,) in rows} == {"binance", "kraken"}
 
-            with place.simulator.go_silent("binance"):
-                await eventually(is_told, timeout_s=15)
+            with place.simulator.go_silent("kraken"), place.simulator.go_silent("binance:BTC-USDT"):
+                await eventually(are_told, timeout_s=15)
 
-        tally = await run(place, times, silence)
-        assert tally.is_exact
+        await run(place, times, silence)
+
+
+@counts(1, 5)
+async def test_an_end_that_is_announced_is_no_interruption(tmp_path: Path, times: int) -> None:
+    markets = ["binance:BTC-USDT", "binance:ETH-USDT"]
+    async with ground(tmp_path, trades_per_s=100, markets=markets) as place:
+        await place.start()
+
+        async def announce(number: int) -> None:
+            place.simulator.announce_shutdown("binance", closes_in_s=4)
+            await eventually(lambda: place.simulator.connections["binance"] == number + 2)
+            await eventually(lambda: place.simulator.open_sockets("binance") == 1)
+            await asyncio.sleep(2)  # beyond the end of the old socket
+
+        await run(place, times, announce)
+        assert await place.query("select distinct cause from stream_gaps") == [("started",)]
+
+
+async def test_a_delisted_market_does_no_harm_to_others(tmp_path: Path) -> None:
+    """One of each exchange goes; then the sockets drop, so that it is asked for again with the others."""
+    also = ["binance:ETH-USDT", "coinbase:ETH-USD", "kraken:ETH-USD"]
+    async with ground(tmp_path, trades_per_s=300, markets=[*map(str, busiest()), *also]) as place:
+        await place.start()
+        for name in also:
+            place.simulator.delist(name)
+        place.markets = busiest()
+
+        async def drop(_: int) -> None:
+            place.simulator.drop_sockets()
+            await asyncio.sleep(2)
+
+        await run(place, 2, drop)
+
+        async def is_marked() -> bool:
+            rows = await place.query(
+                "select exchange || ':' || symbol from stream_health join markets on markets.id = market_id"
+                " where state = 'down'"
+            )
+            return {name for (name,) in rows} == set(also)
+
+        await eventually(is_marked)
