@@ -26,7 +26,9 @@ than the shortest and always by the longest of these times."""
 RHYTHM_S = 600.0
 """Over how long the usual interval is taken."""
 RHYTHM_TRADES = 20.0
-"""With fewer trades nothing is usual."""
+"""With fewer trades little is usual: a market is suspected the less readily, and half as often each time
+its silence has proved true."""
+DOUBT = 4.0
 MISSED = "missing trades"
 """The cause of a hole in the numbers while the stream was up."""
 
@@ -61,10 +63,11 @@ class _Rhythm(msgspec.Struct):
         self.heard_s = now_s
 
     def is_quiet(self, now_s: float) -> bool:
-        longest_s = QUIET_LONGEST_S
-        if self.trades >= RHYTHM_TRADES:
-            usual_s = self.seconds / self.trades
-            longest_s = min(max(QUIET_INTERVALS * usual_s, QUIET_SHORTEST_S), QUIET_LONGEST_S)
+        usual_s = self.seconds / self.trades if self.trades else 0.0
+        longest_s = max(QUIET_INTERVALS * usual_s, QUIET_SHORTEST_S)
+        if self.trades < RHYTHM_TRADES:
+            longest_s = max(longest_s, DOUBT * QUIET_INTERVALS * usual_s, self.checked_s - self.heard_s)
+        longest_s = min(longest_s, QUIET_LONGEST_S)
         return now_s - max(self.heard_s, self.checked_s) > longest_s
 
 
@@ -109,10 +112,13 @@ class Continuity:
             del self._by_id[market_id]
             self._with_holes.discard(market_id)
 
-    def newest(self, market: Market) -> tuple[int, int] | None:
-        """Id and ts_us of its newest live trade since it is heard; None while it is not."""
+    def newest(self, market: Market) -> tuple[int | None, int] | None:
+        """Id and ts_us up to which its trades are known; None while it is not heard.
+
+        Without an id when there was no trade yet.
+        """
         state = self._by_id.get(self._ids.get(market, -1))
-        if state is None or not state.is_heard or state.last_id is None:
+        if state is None or not state.is_heard:
             return None
         return state.last_id, state.last_ts_us
 

@@ -58,14 +58,14 @@ class QuietWatch:
         finally:
             self._asking.discard(market)
 
-    async def _has_traded_since(self, market: Market, trade_id: int, ts_us: int) -> bool:
+    async def _has_traded_since(self, market: Market, trade_id: int | None, ts_us: int) -> bool:
         exchange = EXCHANGES[market.exchange]
         http = await self._rest.of(exchange)
         answer = await http.get(exchange.newest_trades_requests(market)[0])
         old_us = (answer.date_us or now_us()) - ON_ITS_WAY_US
 
         def was_missed(trade: Trade) -> bool:
-            if exchange.consecutive_ids:
+            if exchange.consecutive_ids and trade_id is not None:
                 return trade.trade_id > trade_id and trade.ts_us < old_us
             return ts_us + max(SECOND_US, exchange.rest_ts_step_us) < trade.ts_us < old_us
 

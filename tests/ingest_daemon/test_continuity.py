@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -150,6 +151,30 @@ def test_a_market_is_suspected_by_its_own_rhythm(usual_s: float, quiet_s: float)
     assert continuity.quiet(now_s + quiet_s * 1.05) == [MARKET]
     continuity.is_truly_quiet(MARKET, now_s + quiet_s * 1.05)
     assert continuity.quiet(now_s + quiet_s * 1.5) == []
+
+
+def test_a_market_of_unknown_rhythm_is_suspected_soon_and_then_ever_later() -> None:
+    continuity = followed()
+    continuity.heard_until(MARKET, None, 5, 5.0)
+    asked_s, now_s = [], 5.0
+    while now_s < 1_200:
+        now_s += 0.25
+        if continuity.quiet(now_s):
+            asked_s.append(now_s)
+            continuity.is_truly_quiet(MARKET, now_s)
+    assert continuity.newest(MARKET) == (None, 5)
+    assert asked_s[0] < 15
+    waits_s = [later - earlier for earlier, later in pairwise(asked_s)]
+    assert all(wait_s <= 300.25 for wait_s in waits_s)
+    assert len(asked_s) < 10
+
+
+def test_few_trades_at_once_do_not_make_a_busy_market() -> None:
+    continuity = followed()
+    for number, now_s in enumerate((20.0, 20.1, 20.2), start=1):
+        plan(continuity, number, now_s=now_s)
+    assert continuity.quiet(20.2 + 200) == []
+    assert continuity.quiet(20.2 + 220) == [MARKET]
 
 
 def _parts(items: Sequence[int], sizes: list[int]) -> list[list[int]]:
