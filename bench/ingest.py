@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import resource
@@ -284,6 +285,8 @@ def measure_daemon(ready: dict[str, Any], address: str) -> dict[str, Any]:
             binance_rest_url=ready["rest_url"],
             ingest_port=_free_port(),
         )
+        gc.collect()  # as coinwatch ingest does
+        gc.freeze()
         runner.run(until_all_is_stored(settings))
     result = {
         "seconds": (_TimedWriter.last_acknowledged_us - _TimedWriter.first_sent_us) / 1e6,
