@@ -9,8 +9,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ from simulator.truth import trades_in_minute
 from sources.exchanges import EXCHANGES
 from tests.chaos.counting import Tally, count
 from tests.waiting import eventually
+from warehouse import postmaster
 from warehouse.connect import conninfo
-from warehouse.migrate import upgrade
 from warehouse.server import EmbeddedPostgres
 
 COINWATCH = str(Path(sys.executable).parent / "coinwatch")
@@ -37,12 +37,17 @@ class Ground:
     """One run."""
 
     def __init__(
-        self, folder: Path, server: EmbeddedPostgres, simulator: Simulator, markets: Sequence[Market]
+        self,
+        folder: Path,
+        server: EmbeddedPostgres,
+        database: str,
+        simulator: Simulator,
+        markets: Sequence[Market],
     ) -> None:
         self.server = server
         self.simulator = simulator
         self.markets = markets
-        self.url = server.url()
+        self.url = server.url(database)
         self.daemons: list[asyncio.subprocess.Process] = []
         self._folder = folder
         self._log = folder / "daemons.log"
@@ -92,8 +97,9 @@ class Ground:
 
     def kill_postgres(self) -> None:
         """kill -9 the postmaster."""
-        [pid_file] = self._folder.glob("postgres/**/postmaster.pid")
-        os.kill(int(pid_file.read_text().splitlines()[0]), 9)
+        found = postmaster.find(self.server.folder / "data")
+        assert found is not None
+        found.process.kill()
 
     async def end(self) -> None:
         for daemon in self.daemons:
@@ -176,29 +182,6 @@ class Ground:
             str(market.symbol),
         )
         return [Trade(market, row[0], from_datetime(row[1]), *row[2:]) for row in rows]
-
-
-@asynccontextmanager
-async def ground(folder: Path, *, trades_per_s: float, markets: Sequence[str] = ()) -> AsyncIterator[Ground]:
-    """Everything but the daemons.
-
-    ``markets``: the busiest of each exchange, when none is named. Together they make ``trades_per_s``.
-    """
-    server = EmbeddedPostgres(folder / "postgres")
-    server.start()
-    place: Ground | None = None
-    try:
-        upgrade(server.socket_url())
-        wanted = [Market.canonical(name) for name in markets] or busiest()
-        rates = {market: sim.trades_per_s for market, sim in sim_markets(1.0).items()}
-        share = sum(rates[market] for market in wanted)
-        async with Simulator(trades_per_s=trades_per_s / share) as simulator:
-            place = Ground(folder, server, simulator, wanted)
-            yield place
-    finally:
-        if place is not None:
-            await place.end()
-        server.stop()
 
 
 def busiest() -> list[Market]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from coinwatch.times import now_us, to_datetime
 from sources.exchanges import EXCHANGES
+from tests.chaos.conftest import MakeGround
 from tests.chaos.counting import Tally
-from tests.chaos.ground import Ground, busiest, ground
+from tests.chaos.ground import Ground, busiest
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(900)]
@@ -47,9 +47,9 @@ async def assert_exact(place: Ground, from_us: int, times: int) -> Tally:
 
 
 @counts(4, 50)
-async def test_dropped_sockets(tmp_path: Path, times: int) -> None:
+async def test_dropped_sockets(ground: MakeGround, times: int) -> None:
     markets = [*map(str, busiest()), QUIET]
-    async with ground(tmp_path, trades_per_s=150, markets=markets) as place:
+    async with ground(trades_per_s=150, markets=markets) as place:
         await place.start()
 
         async def drop(_: int) -> None:
@@ -60,8 +60,8 @@ async def test_dropped_sockets(tmp_path: Path, times: int) -> None:
 
 
 @counts(2, 20)
-async def test_a_killed_daemon(tmp_path: Path, times: int) -> None:
-    async with ground(tmp_path, trades_per_s=300) as place:
+async def test_a_killed_daemon(ground: MakeGround, times: int) -> None:
+    async with ground(trades_per_s=300) as place:
         await place.start()
 
         async def kill(_: int) -> None:
@@ -72,8 +72,8 @@ async def test_a_killed_daemon(tmp_path: Path, times: int) -> None:
 
 
 @counts(2, 10)
-async def test_a_killed_postgres(tmp_path: Path, times: int) -> None:
-    async with ground(tmp_path, trades_per_s=500) as place:
+async def test_a_killed_postgres(ground: MakeGround, times: int) -> None:
+    async with ground(trades_per_s=500) as place:
         await place.start()
 
         async def kill(_: int) -> None:
@@ -86,8 +86,8 @@ async def test_a_killed_postgres(tmp_path: Path, times: int) -> None:
 
 
 @pytest.mark.parametrize("away_s", [4, pytest.param(60, marks=pytest.mark.proof)])
-async def test_postgres_away_at_5000_trades_a_second(tmp_path: Path, away_s: int) -> None:
-    async with ground(tmp_path, trades_per_s=5_000) as place:
+async def test_postgres_away_at_5000_trades_a_second(ground: MakeGround, away_s: int) -> None:
+    async with ground(trades_per_s=5_000) as place:
         await place.start()
         from_us = now_us()
         await asyncio.to_thread(place.server.stop)
@@ -98,9 +98,9 @@ async def test_postgres_away_at_5000_trades_a_second(tmp_path: Path, away_s: int
 
 
 @counts(6, 60)
-async def test_damaged_doubled_and_reordered_frames(tmp_path: Path, times: int) -> None:
+async def test_damaged_doubled_and_reordered_frames(ground: MakeGround, times: int) -> None:
     """Seconds of them, with all sockets dropped once in the middle."""
-    async with ground(tmp_path, trades_per_s=600) as place:
+    async with ground(trades_per_s=600) as place:
         await place.start()
         for exchange in place.simulator.exchanges:
             place.simulator.disturb(exchange)
@@ -115,10 +115,10 @@ async def test_damaged_doubled_and_reordered_frames(tmp_path: Path, times: int) 
 
 
 @counts(4, 30)
-async def test_frames_that_never_come(tmp_path: Path, times: int) -> None:
+async def test_frames_that_never_come(ground: MakeGround, times: int) -> None:
     """Where trades are numbered one by one, holes are seen and filled while the socket lives."""
     markets = [str(market) for market in busiest() if EXCHANGES[market.exchange].consecutive_ids]
-    async with ground(tmp_path, trades_per_s=300, markets=markets) as place:
+    async with ground(trades_per_s=300, markets=markets) as place:
         await place.start()
         for exchange in place.simulator.exchanges:
             place.simulator.drop_frames(exchange, 0.01)
@@ -128,8 +128,8 @@ async def test_frames_that_never_come(tmp_path: Path, times: int) -> None:
 
 
 @counts(2, 10)
-async def test_two_daemons_on_the_same_markets(tmp_path: Path, times: int) -> None:
-    async with ground(tmp_path, trades_per_s=300) as place:
+async def test_two_daemons_on_the_same_markets(ground: MakeGround, times: int) -> None:
+    async with ground(trades_per_s=300) as place:
         await place.start(2, ingest_mode="standby")
 
         async def kill(number: int) -> None:
@@ -140,8 +140,8 @@ async def test_two_daemons_on_the_same_markets(tmp_path: Path, times: int) -> No
 
 
 @counts(1, 3)
-async def test_one_of_three_daemons_is_killed(tmp_path: Path, times: int) -> None:
-    async with ground(tmp_path, trades_per_s=300) as place:
+async def test_one_of_three_daemons_is_killed(ground: MakeGround, times: int) -> None:
+    async with ground(trades_per_s=300) as place:
         await place.start(3)
 
         async def all_are_held_by(daemons: int) -> bool:
@@ -164,10 +164,10 @@ async def test_one_of_three_daemons_is_killed(tmp_path: Path, times: int) -> Non
 
 
 @counts(1, 5)
-async def test_silence_is_a_row_within_15_s(tmp_path: Path, times: int) -> None:
+async def test_silence_is_a_row_within_15_s(ground: MakeGround, times: int) -> None:
     """Of a whole exchange, and of one market of another whose socket is alive."""
     markets = ["binance:BTC-USDT", "binance:ETH-USDT", "coinbase:BTC-USD", "kraken:BTC-USD"]
-    async with ground(tmp_path, trades_per_s=100, markets=markets) as place:
+    async with ground(trades_per_s=100, markets=markets) as place:
         await place.start()
 
         async def silence(_: int) -> None:
@@ -188,9 +188,9 @@ async def test_silence_is_a_row_within_15_s(tmp_path: Path, times: int) -> None:
 
 
 @counts(1, 5)
-async def test_an_end_that_is_announced_is_no_interruption(tmp_path: Path, times: int) -> None:
+async def test_an_end_that_is_announced_is_no_interruption(ground: MakeGround, times: int) -> None:
     markets = ["binance:BTC-USDT", "binance:ETH-USDT"]
-    async with ground(tmp_path, trades_per_s=100, markets=markets) as place:
+    async with ground(trades_per_s=100, markets=markets) as place:
         await place.start()
 
         async def announce(number: int) -> None:
@@ -203,10 +203,10 @@ async def test_an_end_that_is_announced_is_no_interruption(tmp_path: Path, times
         assert await place.query("select distinct cause from stream_gaps") == [("started",)]
 
 
-async def test_a_delisted_market_does_no_harm_to_others(tmp_path: Path) -> None:
+async def test_a_delisted_market_does_no_harm_to_others(ground: MakeGround) -> None:
     """One of each exchange goes; then the sockets drop, so that it is asked for again with the others."""
     also = ["binance:ETH-USDT", "coinbase:ETH-USD", "kraken:ETH-USD"]
-    async with ground(tmp_path, trades_per_s=300, markets=[*map(str, busiest()), *also]) as place:
+    async with ground(trades_per_s=300, markets=[*map(str, busiest()), *also]) as place:
         await place.start()
         for name in also:
             place.simulator.delist(name)

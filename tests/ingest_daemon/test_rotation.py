@@ -55,3 +55,16 @@ async def test_a_shutdown_that_is_announced_costs_no_trade(run_daemon: RunDaemon
 
         await eventually(all_are_stored)
         assert await daemon.query(CAUSES) == [("started",)]
+
+
+async def test_sockets_of_a_limited_life_are_replaced_in_time(
+    run_daemon: RunDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Binance, "rotate_every_s", 2.0)
+    async with Simulator(trades_per_s=400) as simulator:
+        simulator.limit_life("binance", 6.0)
+        async with run_daemon(markets=(BTC,), **simulator.settings_overrides()) as daemon:
+            await eventually(lambda: simulator.connections["binance"] >= 3, timeout_s=40)
+            ids = await daemon.ids(BTC)
+            assert ids == list(range(ids[0], ids[-1] + 1))
+            assert await daemon.query(CAUSES) == [("started",)]
