@@ -12,13 +12,16 @@ import structlog
 from coinwatch.errors import CoinwatchError, WarehouseError
 from coinwatch.records import Market
 from coinwatch.settings import Settings
+from coinwatch.times import now_us
 from ingest_daemon.assignments import Assignments, instance
+from ingest_daemon.averages import Averager
 from ingest_daemon.board import Board
 from ingest_daemon.commit import Committer, replay
 from ingest_daemon.continuity import Continuity
 from ingest_daemon.http import Health, serve
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.outage import Outage
+from ingest_daemon.polling import Poller
 from ingest_daemon.queue import TradeQueue
 from ingest_daemon.recovery import Recoverer
 from ingest_daemon.report import Reporter
@@ -75,12 +78,16 @@ async def _run(settings: Settings, url: sqlalchemy.URL, spool: Spool, stop: asyn
         reporter = Reporter(
             url, daemon, settings.ingest_mode, assignments.fingerprint, queue, spool, board, metrics, outage
         )
+        averager = Averager(url, settings, daemon)
+        poller = Poller(settings, url, daemon, market_ids, board, lambda trades: queue.put(trades, now_us()))
         try:
             committing = tasks.create_task(committer.run(), name="commit")
             reporting = tasks.create_task(reporter.run(), name="report")
             deciding = [
                 tasks.create_task(assignments.run(), name="assignments"),
                 tasks.create_task(recoverer.run(), name="recovery"),
+                tasks.create_task(averager.run(), name="averages"),
+                tasks.create_task(poller.run(), name="polling"),
                 tasks.create_task(_watch_for_sleep(streams), name="sleep"),
             ]
             log.info("started", markets=len(settings.markets), mode=settings.ingest_mode)
