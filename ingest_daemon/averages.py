@@ -19,12 +19,13 @@ from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us, utc_day
 from ingest_daemon.backoff import backoff
 from ingest_daemon.bursts import Burst
 from ingest_daemon.pairs import FORGET_US, Now, Pairs
-from warehouse import averages, reads
+from warehouse import averages
 from warehouse.connect import connect, reading
 from warehouse.leases import hold, release
 from warehouse.markets import markets_by_id
 from warehouse.notifications import TICKS, decode_notice, listen
 from warehouse.partitions import ensure_average_days
+from warehouse.reads import DayStats, TradeRate, day_stats, trade_rates
 
 LEASE = "averages"
 LEASE_S = 5.0
@@ -130,25 +131,23 @@ class Averager:
     async def _measure(self, pairs: Pairs, heard: asyncio.Event, measured: asyncio.Event) -> None:
         """Keep volumes, extremes and usual rates of the last day."""
         await heard.wait()
-
-        def read(
-            market_ids: list[int],
-        ) -> tuple[tuple[reads.DayStats, ...], tuple[reads.TradeRate, ...]]:
-            at_us = now_us()
-            # A connection of its own each time: it is closed by its thread, though nobody waits for it.
-            with reading(self._url, application_name="coinwatch ingest averages statistics") as conn:
-                return (
-                    reads.day_stats(conn, market_ids, at_us, TAIL_US),
-                    reads.trade_rates(conn, market_ids, at_us),
-                )
-
         while True:
             try:
-                pairs.measure(*await asyncio.to_thread(read, pairs.traded))
+                pairs.measure(*await asyncio.to_thread(self._last_day, pairs.traded))
             except _FAILURES as error:
                 self._failed("volumes and rates of the last day could not be read", error)
             measured.set()
             await asyncio.sleep(MEASURE_EVERY_S)
+
+    def _last_day(self, market_ids: list[int]) -> tuple[tuple[DayStats, ...], tuple[TradeRate, ...]]:
+        at_us = now_us()
+        # A connection of its own each time: it is closed by its thread, though nobody waits for it.
+        with reading(
+            self._url,
+            application_name="coinwatch ingest averages statistics",
+            statement_timeout_s=TIMEOUT_S,
+        ) as conn:
+            return day_stats(conn, market_ids, at_us, TAIL_US), trade_rates(conn, market_ids, at_us)
 
     async def _write(
         self, conn: psycopg.AsyncConnection, pairs: Pairs, heard: asyncio.Event, measured: asyncio.Event

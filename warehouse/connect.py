@@ -85,9 +85,11 @@ def engine(url: URL, *, application_name: str, statement_timeout_s: float = 15) 
 
 
 @contextmanager
-def reading(url: URL, *, application_name: str) -> Iterator[sqlalchemy.Connection]:
+def reading(
+    url: URL, *, application_name: str, statement_timeout_s: float = 15
+) -> Iterator[sqlalchemy.Connection]:
     """One connection for one look, closed after it. Raises WarehouseError when there is none to be had."""
-    pool = engine(url, application_name=application_name)
+    pool = engine(url, application_name=application_name, statement_timeout_s=statement_timeout_s)
     try:
         with pool.connect() as connection:
             yield connection

@@ -293,13 +293,12 @@ async def test_an_hour_of_another_coin_is_entered(
     ]
 
 
-async def test_a_daemon_and_simulated_exchanges(run_daemon: RunDaemon, averaging: RunAverager) -> None:
-    names = ("binance", "coinbase", "kraken", "htx", "gateio")
-    markets = tuple(Market(name, BTC) for name in names)
+async def test_a_daemon_averages_what_it_streams_and_what_it_polls(run_daemon: RunDaemon) -> None:
+    streamed = tuple(Market(name, BTC) for name in ("binance", "coinbase", "kraken", "htx"))
+    given = {"markets": streamed, "polled_markets": (Market("gateio", BTC),), "poll_every_s": 1.0}
     async with (
         Simulator(trades_per_s=400) as simulator,
-        run_daemon(markets=markets, **simulator.settings_overrides()) as daemon,
-        averaging(),
+        run_daemon(**given, **simulator.settings_overrides()) as daemon,
     ):
 
         async def is_sound() -> bool:
