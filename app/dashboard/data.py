@@ -20,7 +20,7 @@ from coinwatch.records import Candle, Market, Symbol
 from coinwatch.settings import Settings, load_settings
 from coinwatch.times import DAY_US, MINUTE_US, now_us
 from coinwatch.windows import Window
-from warehouse import alerts, reads
+from warehouse import alerts, averages, reads
 from warehouse.connect import database_url, engine
 
 T = TypeVar("T")
@@ -83,6 +83,10 @@ class Source:
         return self._read(
             ("latest", *market_ids), lambda conn: reads.latest_trades(conn, market_ids, now_us() - DAY_US)
         )
+
+    def averages(self) -> Reading[tuple[averages.PairAverage, ...]]:
+        """The newest average of each pair, where a daemon computes them."""
+        return self._read(("averages",), lambda conn: averages.latest_averages(conn, now_us()))
 
     def statistics(self, market_ids: Sequence[int]) -> Reading[Statistics]:
         """Day statistics, usual rates and stream states."""

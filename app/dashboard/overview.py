@@ -10,6 +10,7 @@ from statistics import median
 from app.dashboard import formats
 from coinwatch.records import Symbol
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from warehouse.averages import LATEST_US, PairAverage
 from warehouse.reads import DayStats, LastTrade, StreamState, TradeRate, WatchedMarket
 
 ENOUGH_EXCHANGES = 3
@@ -62,7 +63,8 @@ class Constituent:
 
 @dataclass(frozen=True)
 class Card:
-    """A symbol: its price is the median of each fresh exchange's last trade."""
+    """A symbol: its price is the stored average, or where there is none of late, the median of each
+    fresh exchange's last trade."""
 
     symbol: Symbol
     state: CardState
@@ -110,6 +112,7 @@ def build(
     markets: Sequence[WatchedMarket],
     latest: Iterable[LastTrade],
     *,
+    averages: Iterable[PairAverage] = (),
     day: Iterable[DayStats] = (),
     rates: Iterable[TradeRate] = (),
     streams: Iterable[StreamState] = (),
@@ -118,7 +121,11 @@ def build(
     wanted: Collection[Symbol] = (),
     now_us: int,
 ) -> Overview:
-    """One card per symbol, those on most exchanges first; ``wanted`` limits them, none means all."""
+    """One card per symbol, those on most exchanges first; ``wanted`` limits them, none means all.
+
+    ``averages`` that are not of the last seconds are not used.
+    """
+    average_of = {pair.symbol: pair for pair in averages if now_us - pair.ts_us < LATEST_US}
     last_of = {trade.market_id: trade for trade in latest}
     day_of = {stats.market_id: stats for stats in day}
     rate_of = {rate.market_id: rate for rate in rates}
@@ -130,9 +137,11 @@ def build(
     cards = []
     live_markets = 0
     for symbol, members in by_symbol.items():
+        average = average_of.get(symbol)
         constituents = tuple(
             _constituent(
                 watched,
+                average,
                 last_of.get(watched.market_id),
                 rate_of.get(watched.market_id),
                 stream_of.get(watched.market_id),
@@ -145,6 +154,7 @@ def build(
             cards.append(
                 _card(
                     symbol,
+                    average,
                     constituents,
                     [last_of.get(watched.market_id) for watched in members],
                     [day_of.get(watched.market_id) for watched in members],
@@ -200,6 +210,7 @@ def remember(overview: Overview, shown: Mapping[Symbol, Shown]) -> dict[Symbol, 
 
 def _constituent(
     watched: WatchedMarket,
+    average: PairAverage | None,
     last: LastTrade | None,
     rate: TradeRate | None,
     stream: StreamState | None,
@@ -212,6 +223,11 @@ def _constituent(
     if last is None:
         return Constituent(exchange, None, None, False, f"no live trade in 24 h{trouble}")
     age_us = max(0, now_us - last.ts_us)
+    given = average.average.inputs.get(exchange) if average is not None else None
+    if given is not None:
+        return Constituent(
+            exchange, last.price, age_us, given.used, f"{given.why}{trouble}" if given.why else ""
+        )
     if age_us > patience_us(rate):
         return Constituent(
             exchange, last.price, age_us, False, f"silent for {formats.duration(age_us)}{trouble}"
@@ -221,6 +237,7 @@ def _constituent(
 
 def _card(
     symbol: Symbol,
+    average: PairAverage | None,
     constituents: tuple[Constituent, ...],
     latest: Sequence[LastTrade | None],
     day: Sequence[DayStats | None],
@@ -234,7 +251,7 @@ def _card(
     if not basis:
         return Card(symbol, CardState.EMPTY, "no live trade in the last 24 h", constituents=constituents)
     trades = [trade for i in basis if (trade := latest[i]) is not None]
-    price = median(trade.price for trade in trades)
+    price = average.average.price if average is not None else median(trade.price for trade in trades)
     stats = [one for i in basis if (one := day[i]) is not None]
     change = None
     high = low = volume = None
@@ -248,7 +265,8 @@ def _card(
         low = min(price, median(one.low for one in stats))
         volume = sum(one.quote_volume for one in day if one is not None)
     trend, moved = direction(price, shown)
-    state, message = _state(constituents, len(used))
+    # An average may also be made of other quotes of the pair.
+    state, message = _state(constituents, len(used) if average is None else len(average.average.exchanges))
     return Card(
         symbol=symbol,
         state=state,

@@ -41,6 +41,7 @@ def _cards(source: Source, wanted: tuple[Symbol, ...], known: int) -> None:
     if len(page.symbols_of(markets.known)) != known:
         st.rerun()
     latest = source.latest(ids)
+    averages = source.averages()
     statistics = source.statistics(ids)
     sparklines = source.sparklines(ids)
     frozen = page.trouble([latest, markets, statistics, sparklines])
@@ -59,6 +60,7 @@ def _cards(source: Source, wanted: tuple[Symbol, ...], known: int) -> None:
     view = overview.build(
         markets.known,
         latest.value,
+        averages=averages.value or (),
         day=slow.day if slow else (),
         rates=slow.rates if slow else (),
         streams=slow.streams if slow else (),

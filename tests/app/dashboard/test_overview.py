@@ -4,8 +4,10 @@ import pytest
 
 from app.dashboard import overview
 from app.dashboard.overview import Card, CardState, Overview, Shown, Trend
+from coinwatch.averaging import Average, Input, Method, State
 from coinwatch.records import Market, Symbol
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from warehouse.averages import PairAverage
 from warehouse.reads import DayStats, LastTrade, StreamState, TradeRate, WatchedMarket
 
 NOW_US = 1_795_176_000 * SECOND_US
@@ -44,6 +46,32 @@ def test_price_is_the_median_of_fresh_exchanges() -> None:
     assert card.change == pytest.approx(101 / 95 - 1)
     assert (card.high, card.low, card.quote_volume, card.span_us) == (107, 90, 300.0, DAY_US)
     assert card.used == ("binance", "coinbase", "kraken")
+
+
+def stored_average(*, age_s: float = 1, price: float = 102.0) -> PairAverage:
+    inputs = {
+        "binance": Input(100.0, "", 1.0, 0.5, True, None),
+        "coinbase": Input(104.0, "", 1.0, 0.5, True, None),
+        "kraken": Input(150.0, "", 1.0, 0.0, False, "48% from the others"),
+    }
+    made = Average(price, 2.0, Method.MEDIAN, State.DEGRADED, ("binance", "coinbase"), inputs)
+    return PairAverage(symbol=BTC, ts_us=NOW_US - round(age_s * SECOND_US), average=made)
+
+
+def test_a_stored_average_is_the_price_and_says_what_it_is_made_of() -> None:
+    latest = trades(binance=(100.0, 0.4), coinbase=(104.5, 40), kraken=(150.0, 5))
+    day = [stats(1, high=105), stats(2, high=111), stats(3, high=207)]
+    view = overview.build(BTC_MARKETS, latest, averages=[stored_average()], day=day, now_us=NOW_US)
+    card = only(view)
+    assert (card.price, card.state, card.high) == (102.0, CardState.DEGRADED, 108)
+    assert card.used == ("binance", "coinbase")
+    assert card.message == "2 of 3 exchanges: kraken 48% from the others"
+
+
+def test_an_old_average_is_not_shown() -> None:
+    latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 2), kraken=(101.0, 5))
+    card = only(overview.build(BTC_MARKETS, latest, averages=[stored_average(age_s=10)], now_us=NOW_US))
+    assert (card.price, card.state) == (101.0, CardState.OK)
 
 
 def test_a_silent_exchange_is_left_out_by_name() -> None:
