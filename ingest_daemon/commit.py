@@ -173,7 +173,8 @@ class Committer:
         give_up_at = time.monotonic() + TRY_FOR_S
         perhaps_stored = False
         while True:
-            await asyncio.sleep(wait_s)
+            if wait_s:
+                await asyncio.sleep(wait_s)
             try:
                 await self._write(work, late=False, perhaps_stored=perhaps_stored)
             except _FAILURES as error:
