@@ -23,6 +23,7 @@ from coinwatch.times import now_us
 from simulator.exchanges.base import Answer, Refused, Session, Venue
 from simulator.exchanges.binance import Binance
 from simulator.exchanges.bitstamp import Bitstamp
+from simulator.exchanges.bybit import Bybit
 from simulator.exchanges.coinbase import Coinbase
 from simulator.exchanges.gateio import Gateio
 from simulator.exchanges.gemini import Gemini
@@ -43,6 +44,7 @@ REST_THREADS: Final = 2
 VENUES: Final[tuple[type[Venue], ...]] = (
     Binance,
     Bitstamp,
+    Bybit,
     Coinbase,
     Gateio,
     Gemini,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sources.exchanges.base import Exchange
 from sources.exchanges.binance import Binance
 from sources.exchanges.bitstamp import Bitstamp
+from sources.exchanges.bybit import Bybit
 from sources.exchanges.coinbase import Coinbase
 from sources.exchanges.gateio import Gateio
 from sources.exchanges.gemini import Gemini
@@ -16,6 +17,7 @@ EXCHANGES: dict[str, Exchange] = {
     for exchange in (
         Binance(),
         Bitstamp(),
+        Bybit(),
         Coinbase(),
         Gateio(),
         Gemini(),

@@ -26,6 +26,7 @@ EACH = pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES.key
 QUIET = {
     "binance": "TRX-USDT",
     "bitstamp": "LTC-USD",
+    "bybit": "LTC-USDT",
     "coinbase": "LTC-EUR",
     "gateio": "LTC-USDT",
     "gemini": "LTC-USD",
@@ -79,6 +80,7 @@ def told(exchange: Exchange, candles: list[Candle]) -> list[Candle]:
     """``candles`` without what the exchange does not say."""
     unsaid: dict[str, dict[str, None]] = {
         "bitstamp": {"quote_volume": None, "trades": None},
+        "bybit": {"trades": None},
         "coinbase": {"quote_volume": None, "trades": None},
         "gemini": {"quote_volume": None, "trades": None},
         "gateio": {"trades": None},
@@ -201,7 +203,7 @@ async def test_an_unknown_market_is_fatal_in_the_exchanges_words(
 ) -> None:
     market = Market.canonical(f"{exchange.name}:NOPE-USD")
     window = Window(now_us() - 10 * MINUTE_US, now_us())
-    words = "invalid symbol|unsupported symbol|NotFound|Unknown asset pair|invalid currency|HTTP 404"
+    words = "symbol|NotFound|Unknown asset pair|invalid currency|HTTP 404|instrument"
     async with http_of(exchange, simulator) as http:
         with pytest.raises(Fatal, match=f"(?i){words}"):
             await collect(exchange, http, market, Interval.M1, window)
