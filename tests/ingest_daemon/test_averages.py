@@ -212,7 +212,9 @@ async def test_one_computes_and_another_takes_over(desk: Desk, averaging: RunAve
             await desk.trade({BINANCE: 101.0})
             await eventually(lambda: _price_is(desk, 101.0))
             assert await holder() == "two"
-        assert await eventually(holder) == "one"
+        await desk.trade({BINANCE: 102.0})
+        await eventually(lambda: _price_is(desk, 102.0))
+        assert await holder() == "one"
     assert await holder() == ""
 
 
