@@ -29,6 +29,7 @@ from simulator.exchanges.gateio import Gateio
 from simulator.exchanges.gemini import Gemini
 from simulator.exchanges.htx import Htx
 from simulator.exchanges.kraken import Kraken
+from simulator.exchanges.okx import Okx
 from simulator.faults import RestFault, StreamFaults, garbage
 from simulator.feed import Feed
 from simulator.history import History
@@ -50,6 +51,7 @@ VENUES: Final[tuple[type[Venue], ...]] = (
     Gemini,
     Htx,
     Kraken,
+    Okx,
 )
 
 

@@ -11,6 +11,7 @@ from sources.exchanges.gateio import Gateio
 from sources.exchanges.gemini import Gemini
 from sources.exchanges.htx import Htx
 from sources.exchanges.kraken import Kraken
+from sources.exchanges.okx import Okx
 
 EXCHANGES: dict[str, Exchange] = {
     exchange.name: exchange
@@ -23,5 +24,6 @@ EXCHANGES: dict[str, Exchange] = {
         Gemini(),
         Htx(),
         Kraken(),
+        Okx(),
     )
 }

@@ -32,6 +32,7 @@ QUIET = {
     "gemini": "LTC-USD",
     "htx": "LTC-USDT",
     "kraken": "ADA-EUR",
+    "okx": "LTC-USDT",
 }
 """Markets where most minutes have no trade."""
 BUSY = {"bitstamp": "BTC-USD", "gemini": "BTC-USD"}
@@ -85,6 +86,7 @@ def told(exchange: Exchange, candles: list[Candle]) -> list[Candle]:
         "gemini": {"quote_volume": None, "trades": None},
         "gateio": {"trades": None},
         "kraken": {"quote_volume": None},
+        "okx": {"trades": None},
     }
     return [msgspec.structs.replace(candle, **unsaid.get(exchange.name, {})) for candle in candles]
 
