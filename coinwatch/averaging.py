@@ -34,6 +34,8 @@ LEAST_OLD_US, MOST_OLD_US = 10 * SECOND_US, 180 * SECOND_US
 OUTLIER_MADS = 5.0
 OUTLIER, THIN_OUTLIER = 0.005, 0.03
 THIN_INTERVAL_US = 10 * SECOND_US
+NO_VOLUME = 1e-9
+"""A volume that is not above this is none that was measured."""
 ASTRAY = 0.20
 """Two prices further apart than this do not agree."""
 
@@ -253,9 +255,10 @@ def _is_thin(voters: Sequence[Candidate]) -> bool:
 
 def _weights(candidates: Sequence[Candidate]) -> dict[str, int]:
     """What each weighs, in parts: an exchange that is there with several markets has one limit for all."""
-    volumes = [one.volume for one in candidates if one.volume > 0]
-    least = min(volumes, default=1.0)
-    weights = {one.name: (one.volume if one.volume > 0 else least) * _fading(one) for one in candidates}
+    least = min((one.volume for one in candidates if one.volume > NO_VOLUME), default=1.0)
+    weights = {
+        one.name: (one.volume if one.volume > NO_VOLUME else least) * _fading(one) for one in candidates
+    }
     by_exchange: dict[str, float] = {}
     for one in candidates:
         by_exchange[one.exchange] = by_exchange.get(one.exchange, 0.0) + weights[one.name]
