@@ -26,9 +26,8 @@ than the shortest and always by the longest of these times."""
 RHYTHM_S = 600.0
 """Over how long the usual interval is taken."""
 RHYTHM_TRADES = 20.0
-"""With fewer trades little is usual: a market is suspected the less readily, and half as often each time
-its silence has proved true."""
-DOUBT = 4.0
+"""With fewer trades little is usual: a market is suspected soon, but half as readily each time its
+silence has proved true."""
 MISSED = "missing trades"
 """The cause of a hole in the numbers while the stream was up."""
 
@@ -52,6 +51,8 @@ class _Rhythm(msgspec.Struct):
     heard_s: float
     checked_s: float
     """Until then its silence is known to be true."""
+    checks: int = 0
+    """How often it was found to be true."""
     trades: float = 0.0
     seconds: float = 0.0
 
@@ -66,7 +67,7 @@ class _Rhythm(msgspec.Struct):
         usual_s = self.seconds / self.trades if self.trades else 0.0
         longest_s = max(QUIET_INTERVALS * usual_s, QUIET_SHORTEST_S)
         if self.trades < RHYTHM_TRADES:
-            longest_s = max(longest_s, DOUBT * QUIET_INTERVALS * usual_s, self.checked_s - self.heard_s)
+            longest_s = max(longest_s, QUIET_SHORTEST_S * 2.0 ** min(self.checks, 8))
         longest_s = min(longest_s, QUIET_LONGEST_S)
         return now_s - max(self.heard_s, self.checked_s) > longest_s
 
@@ -136,6 +137,7 @@ class Continuity:
         state = self._by_id.get(self._ids.get(market, -1))
         if state is not None:
             state.rhythm.checked_s = now_s
+            state.rhythm.checks += 1
 
     def plan(self, interruptions: Iterable[Interruption], rows: TickRows, now_s: float) -> LedgerEntries:
         """What the ledger must say of a batch: ``interruptions``, then ``rows``, which are live."""

@@ -169,12 +169,16 @@ def test_a_market_of_unknown_rhythm_is_suspected_soon_and_then_ever_later() -> N
     assert len(asked_s) < 10
 
 
-def test_few_trades_at_once_do_not_make_a_busy_market() -> None:
+def test_few_trades_make_a_market_no_less_trusted_than_its_silence_did() -> None:
     continuity = followed()
-    for number, now_s in enumerate((20.0, 20.1, 20.2), start=1):
-        plan(continuity, number, now_s=now_s)
-    assert continuity.quiet(20.2 + 200) == []
-    assert continuity.quiet(20.2 + 220) == [MARKET]
+    plan(continuity, 1, now_s=0.5)
+    assert continuity.quiet(8.4) == []
+    assert continuity.quiet(8.6) == [MARKET]
+    for _ in range(3):
+        continuity.is_truly_quiet(MARKET, 9.0)
+    plan(continuity, 2, 3, now_s=10.0)
+    assert continuity.quiet(10.0 + 63) == []
+    assert continuity.quiet(10.0 + 65) == [MARKET]
 
 
 def _parts(items: Sequence[int], sizes: list[int]) -> list[list[int]]:
