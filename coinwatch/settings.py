@@ -15,16 +15,21 @@ from coinwatch.logs import LogFormat
 from coinwatch.records import Market
 from coinwatch.symbols import parse_market
 
+_TETHER = ("binance", "coinbase", "kraken", "bybit", "okx", "htx", "mexc", "gateio")
+_DOLLAR = ("coinbase", "kraken", "bitstamp", "gemini")
 DEFAULT_MARKETS = tuple(
-    Market.canonical(market)
-    for market in (
-        *("binance:BTC-USDT", "coinbase:BTC-USDT", "kraken:BTC-USDT"),
-        *("binance:ETH-USDT", "coinbase:ETH-USDT", "kraken:ETH-USDT"),
-        *("binance:SOL-USDT", "coinbase:SOL-USDT", "kraken:SOL-USDT"),
-        *("binance:XRP-USDT", "coinbase:XRP-USDT", "kraken:XRP-USDT"),
-        *("coinbase:BTC-USD", "kraken:BTC-USD", "coinbase:ETH-USD", "kraken:ETH-USD"),
-        *("binance:BTC-USDC", "kraken:BTC-USDC", "coinbase:BTC-EUR", "kraken:BTC-EUR"),
+    Market.canonical(f"{exchange}:{symbol}")
+    for symbol, exchanges in (
+        ("BTC-USDT", _TETHER),
+        ("ETH-USDT", _TETHER),
+        ("SOL-USDT", _TETHER[:5]),
+        ("XRP-USDT", _TETHER[:5]),
+        ("BTC-USD", _DOLLAR),
+        ("ETH-USD", _DOLLAR),
+        ("BTC-USDC", ("binance", "kraken")),
+        ("BTC-EUR", ("coinbase", "kraken", "bitstamp")),
     )
+    for exchange in exchanges
 )
 
 Port = Annotated[int, Field(ge=1, le=65_535)]

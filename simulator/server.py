@@ -29,6 +29,7 @@ from simulator.exchanges.gateio import Gateio
 from simulator.exchanges.gemini import Gemini
 from simulator.exchanges.htx import Htx
 from simulator.exchanges.kraken import Kraken
+from simulator.exchanges.mexc import Mexc
 from simulator.exchanges.okx import Okx
 from simulator.faults import RestFault, StreamFaults, garbage
 from simulator.feed import Feed
@@ -51,6 +52,7 @@ VENUES: Final[tuple[type[Venue], ...]] = (
     Gemini,
     Htx,
     Kraken,
+    Mexc,
     Okx,
 )
 

@@ -11,6 +11,7 @@ from sources.exchanges.gateio import Gateio
 from sources.exchanges.gemini import Gemini
 from sources.exchanges.htx import Htx
 from sources.exchanges.kraken import Kraken
+from sources.exchanges.mexc import Mexc
 from sources.exchanges.okx import Okx
 
 EXCHANGES: dict[str, Exchange] = {
@@ -24,6 +25,7 @@ EXCHANGES: dict[str, Exchange] = {
         Gemini(),
         Htx(),
         Kraken(),
+        Mexc(),
         Okx(),
     )
 }

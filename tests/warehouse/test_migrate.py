@@ -89,7 +89,8 @@ def test_upgrades_from_an_earlier_release(database: URL, empty_database: URL, re
         command.upgrade(config, release)
         connection.execute(
             text(
-                "INSERT INTO markets (exchange, symbol, base, quote, native) VALUES ('x', 'A-B', 'A', 'B', '')"
+                "INSERT INTO markets (exchange, symbol, base, quote, native) "
+                "VALUES ('x', 'A-B', 'A', 'B', '')"
             )
         )
     assert upgrade(empty_database)[-1] == "0003"

@@ -47,7 +47,7 @@ def test_from_nothing_to_a_backup_and_back(folder: Path, tmp_path: Path) -> None
     assert run("upgrade").startswith("Upgraded the schema: 0001")
     assert run("upgrade") == "The schema is up to date"
     file = tmp_path / "all.dump"
-    assert run("backup", str(file)) == f"Wrote {file} (0.0 MB)"
+    assert run("backup", str(file)) == f"Wrote {file} (0.1 MB)"
     with psycopg.connect(shown) as connection:
         connection.execute(
             "INSERT INTO alert_rules (client, base, quote, typed, condition) "

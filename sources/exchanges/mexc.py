@@ -1,0 +1,295 @@
+"""MEXC spot: websocket ``public.aggre.deals`` in protobuf, REST api/v3. All public, no key.
+
+Trades have no ids, so ids are made of their numbers. No recording of the stream exists: the frames
+are read as their published schema says, which is unproven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
+import msgspec
+from google.protobuf.message import DecodeError
+
+from coinwatch.errors import Fatal
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Instrument, Market, Trade
+from coinwatch.windows import Window
+from sources.exchanges import base
+from sources.exchanges.base import (
+    Decoded,
+    Decoder,
+    Exchange,
+    Paging,
+    RateLimit,
+    Rejected,
+    RestRequest,
+    Skipped,
+)
+from sources.made_ids import Ordinals, Repeats
+from sources.mexc_messages import read_push_data
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.wire import UNREADABLE, bad_frame, is_trade, read
+
+_CHANNEL = "spot@public.aggre.deals.v3.api.pb@100ms@"
+_MS_US = 1_000
+_BUY, _SELL = 1, 2
+_INTERVALS = {Interval.H1: "60m"}
+_REPEATED = Skipped("repeated")
+
+
+class _Text(msgspec.Struct):
+    msg: str = ""
+
+
+class _CandleRow(msgspec.Struct, array_like=True, gc=False):
+    start_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    end_ms: int
+    quote_volume: float
+
+
+class _RestTrade(msgspec.Struct, gc=False, rename="camel"):
+    price: float
+    qty: float
+    time: int
+    is_buyer_maker: bool
+
+
+class _Pair(msgspec.Struct, rename="camel"):
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    status: str
+    quote_precision: int
+    base_size_precision: float
+
+
+class _Info(msgspec.Struct):
+    symbols: list[_Pair]
+
+
+class _Refusal(msgspec.Struct):
+    code: int
+    msg: str
+
+
+# Numbers come as JSON strings here and there: strict=False reads them in the same pass.
+_read_text = msgspec.json.Decoder(_Text).decode
+_read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
+_read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
+_read_info = msgspec.json.Decoder(_Info, strict=False).decode
+_read_refusal = msgspec.json.Decoder(_Refusal).decode
+_encode = msgspec.json.encode
+
+
+class Mexc(Exchange):
+    name: ClassVar[str] = "mexc"
+    rest_limit: ClassVar[RateLimit] = RateLimit(100, 30)  # weight 500 in ten seconds
+    markets_per_socket: ClassVar[int] = 30
+    max_silence_s: ClassVar[float] = 12
+    keepalive_s: ClassVar[float | None] = 5
+    candles_per_request: ClassVar[int] = 500
+    trades_per_request: ClassVar[int] = 1_000
+    trade_paging: ClassVar[Paging] = Paging.NEWEST
+    has_trade_ids: ClassVar[bool] = False
+    consecutive_ids: ClassVar[bool] = False
+    rotate_every_s: ClassVar[float | None] = 24 * 3_600
+    throttled_errors: ClassVar[tuple[str, ...]] = ("429:", "510:")
+    passing_errors: ClassVar[tuple[str, ...]] = ("500:", "503:", "700007:")
+
+    def native(self, market: Market) -> str:
+        """``BTCUSDT``"""
+        return f"{market.symbol.base}{market.symbol.quote}"
+
+    def stream_url(self, root: str) -> str:
+        return f"{root}/ws"
+
+    def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
+        """``{"method":"SUBSCRIPTION","params":["spot@public.aggre.deals.v3.api.pb@100ms@BTCUSDT"]}``
+
+        A frame for each market, so that a refusal names it.
+        """
+        return [self._frame("SUBSCRIPTION", market) for market in markets]
+
+    def unsubscribe(self, markets: Sequence[Market]) -> list[bytes]:
+        return [self._frame("UNSUBSCRIPTION", market) for market in markets]
+
+    def _frame(self, method: str, market: Market) -> bytes:
+        return _encode({"method": method, "params": [f"{_CHANNEL}{self.native(market)}"]})
+
+    def keepalive(self) -> bytes | None:
+        """Answered by ``{"id":0,"code":0,"msg":"PONG"}``."""
+        return b'{"method":"PING"}'
+
+    def decoder(self, markets: Collection[Market]) -> Decoder:
+        """Reads the trades of a tenth of a second from a protobuf frame, or an answer in JSON.
+
+        ``tradeType`` is the taker's side, 1 to buy and 2 to sell; ``time`` is in milliseconds. A frame
+        that comes again, with the time it was sent, is no news.
+        """
+        market_of = {f"{_CHANNEL}{native}": market for native, market in self.by_native(markets).items()}.get
+        ordinals, repeats = Ordinals(), Repeats()
+
+        def decode(frame: bytes | memoryview) -> Decoded:
+            if frame[:1] == b"{":
+                return _decode_text(frame)
+            try:
+                pushed = read_push_data(bytes(frame))
+                deals = [
+                    (deal.time * _MS_US, float(deal.price), float(deal.quantity), deal.tradeType)
+                    for deal in pushed.publicAggreDeals.deals
+                ]
+            except (DecodeError, ValueError, UnicodeDecodeError) as error:
+                raise bad_frame("mexc", str(error), frame) from error
+            if not pushed.channel:
+                raise bad_frame("mexc", "a frame of no channel", frame)
+            for ts_us, price, amount, side in deals:
+                if side not in (_BUY, _SELL) or not is_trade(0, ts_us, price, amount):
+                    raise bad_frame("mexc", "trade with impossible numbers", frame)
+            market = market_of(pushed.channel)
+            if not pushed.channel.startswith(_CHANNEL):
+                return base.OTHER
+            if market is None:
+                return base.OTHER_MARKET
+            if repeats.has(frame):
+                return _REPEATED
+            native = pushed.channel
+            made = [
+                Trade(
+                    market,
+                    ordinals.id_of(native, ts_us, price, amount, side == _BUY),
+                    ts_us,
+                    price,
+                    amount,
+                    side == _BUY,
+                )
+                for ts_us, price, amount, side in deals
+            ]
+            return made or Skipped("empty")
+
+        return decode
+
+    def candles_request(self, market: Market, interval: Interval, window: Window) -> RestRequest:
+        return RestRequest(
+            "/api/v3/klines",
+            {
+                "symbol": self.rest_native(market),
+                "interval": _INTERVALS.get(interval, str(interval)),
+                "startTime": str(window.start_us // _MS_US),
+                "endTime": str(window.end_us // _MS_US - 1),
+                "limit": str(self.candles_per_request),
+            },
+        )
+
+    def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
+        """Start, open, high, low, close, volume, end, quote volume:
+        ``[[1767056100000,"87231.15","87269.54","87231.12","87250.54","17.48934453",1767056400000,
+        "1525897.53"]]``
+        """
+        rows = (
+            CandleRow(
+                row.start_ms * _MS_US,
+                row.open,
+                row.high,
+                row.low,
+                row.close,
+                row.volume,
+                row.quote_volume,
+                None if row.volume else 0,
+            )
+            for row in read(self.name, f"{market} klines", _read_candles, body)
+        )
+        return candles(market, interval, rows, body)
+
+    def trades_request(
+        self,
+        market: Market,
+        *,
+        from_id: int | None = None,
+        since_us: int | None = None,
+        before_id: int | None = None,
+    ) -> RestRequest:
+        if from_id is not None or since_us is not None or before_id is not None:
+            raise Fatal(self.name, f"serves only its newest {self.trades_per_request:,} trades")
+        return RestRequest(
+            "/api/v3/trades",
+            {"symbol": self.rest_native(market), "limit": str(self.trades_per_request)},
+        )
+
+    def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
+        """Newest first, without ids: ``[{"id":null,"price":"87924.49","qty":"0.00722558","quoteQty":
+        "635.3","time":1767205820300,"isBuyerMaker":false,"isBestMatch":true,"tradeType":"BID"}]``
+        """
+        ordinals, native = Ordinals(), self.rest_native(market)
+        rows = (
+            TradeRow(
+                ordinals.id_of(native, row.time * _MS_US, row.price, row.qty, not row.is_buyer_maker),
+                row.time * _MS_US,
+                row.price,
+                row.qty,
+                not row.is_buyer_maker,
+            )
+            for row in _oldest_first(read(self.name, f"{market} trades", _read_trades, body))
+            if _fits(row)
+        )
+        return trades(market, rows, body)
+
+    def instruments_request(self) -> RestRequest:
+        return RestRequest("/api/v3/exchangeInfo")
+
+    def decode_instruments(self, body: bytes) -> list[Instrument]:
+        """``{"symbols":[{"symbol":"BTCUSDT","baseAsset":"BTC","quoteAsset":"USDT","status":"1",
+        "quotePrecision":2,"baseSizePrecision":"0.000001"}]}``; status 1 is traded.
+        """
+        return instruments(
+            instrument(
+                self.name,
+                pair.base_asset,
+                pair.quote_asset,
+                pair.symbol,
+                active=pair.status == "1",
+                price_step=float(f"1e-{pair.quote_precision}"),
+                amount_step=pair.base_size_precision or None,
+            )
+            for pair in read(self.name, "exchangeInfo", _read_info, body).symbols
+        )
+
+    def error_in(self, body: bytes) -> str | None:
+        """``{"code":-1121,"msg":"Invalid symbol.","_extend":null}``"""
+        try:
+            refusal = _read_refusal(body)
+        except UNREADABLE:
+            return None  # the decoder will say what is wrong with it
+        return f"{refusal.code}: {refusal.msg}"
+
+
+def _oldest_first(sent: list[_RestTrade]) -> list[_RestTrade]:
+    sent.reverse()
+    return sorted(sent, key=lambda row: row.time)
+
+
+def _fits(row: _RestTrade) -> bool:
+    """Whether its numbers can be hashed at all; what is wrong with others the check of trades says."""
+    if abs(row.time) < 2**53:
+        return True
+    raise ValueError(f"not a time: {row.time}")
+
+
+def _decode_text(frame: bytes | memoryview) -> Skipped | Rejected:
+    """An answer in JSON."""
+    try:
+        message = _read_text(frame).msg
+    except UNREADABLE as error:
+        raise bad_frame("mexc", str(error), frame) from error
+    if message == "PONG":
+        return base.PONG
+    if message.startswith("Not Subscribed"):
+        _, named, rest = message.partition(_CHANNEL)
+        return Rejected(rest.partition("]")[0] or None if named else None, message)
+    return base.ACK
