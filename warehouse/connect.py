@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 import sqlalchemy
@@ -17,6 +18,7 @@ from coinwatch.settings import Settings
 from warehouse.server import EmbeddedPostgres
 
 CONNECT_TIMEOUT_S = 10
+_FINISH_TIMEOUT_S = 1.0
 _IN_UTC = "-c timezone=UTC"
 
 
@@ -59,14 +61,23 @@ def conninfo(url: URL) -> str:
 
 async def connect(url: URL, *, application_name: str, autocommit: bool = True) -> psycopg.AsyncConnection:
     """A new connection, with times in UTC. Raises WarehouseError when there is none to be had."""
-    try:
-        return await psycopg.AsyncConnection.connect(
+    connecting = asyncio.ensure_future(
+        psycopg.AsyncConnection.connect(
             conninfo(url),
             autocommit=autocommit,
             application_name=application_name,
             connect_timeout=CONNECT_TIMEOUT_S,
             options=_options(url),
         )
+    )
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        # Left half made, it stays until memory is collected, and the server waits for it.
+        with suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(_FINISH_TIMEOUT_S):
+                await (await connecting).close()
+        raise
     except psycopg.OperationalError as error:
         raise unreachable(url, error) from error
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from sqlalchemy import URL, text
 
 from coinwatch.errors import SettingsError, WarehouseError
 from coinwatch.settings import Settings
+from tests.waiting import eventually
 from warehouse.connect import connect, conninfo, database_url, embedded, engine
 from warehouse.server import EmbeddedPostgres
 
@@ -129,3 +131,36 @@ def test_the_pool_ends_long_statements_and_speaks_utc(database: URL) -> None:
                 connection.execute(text("SELECT pg_sleep(5)"))
     finally:
         pool.dispose()
+
+
+async def test_who_stops_connecting_leaves_nothing_half_made(database: URL) -> None:
+    async def sessions() -> int:
+        cursor = await watching.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
+    async def nothing_left() -> bool:
+        return await sessions() == before
+
+    failed: list[BaseException] = []
+
+    async def stay() -> None:
+        try:
+            async with await connect(database, application_name="test"):
+                await asyncio.sleep(10)
+        except asyncio.CancelledError as error:
+            failed.append(error)  # a traceback that is kept keeps what its frames hold
+            raise
+
+    async with await connect(database, application_name="test") as watching:
+        before = await sessions()
+        for place in range(20):
+            task = asyncio.create_task(stay())
+            await asyncio.sleep(place / 2_000)
+            task.cancel()
+            await asyncio.wait([task])
+        await eventually(nothing_left, 3)
+    assert failed
