@@ -199,6 +199,8 @@ class Recoverer:
         # What is asked for begins before the gap; only what is missing of the gap itself counts.
         if missing is not None and missing.before is not None and missing.before.ts_us <= gap.after_ts_us:
             missing = None
+        if gap.after_id is None:  # a first start goes back as far as it can, and nothing was there before
+            missing = None
         if missing is None:
             await store.fill(gap, recovered, end_id, end_us)
         else:

@@ -149,9 +149,10 @@ where state = 'open' and market_id = any(%(markets)s) and daemon <> %(daemon)s
 
 _BEGIN = """
 insert into stream_gaps (market_id, daemon, cause, after_id, after_ts)
-select wanted.market_id, %(daemon)s, %(cause)s, case when not unwatched then earlier.trade_id end,
+select wanted.market_id, %(daemon)s, %(cause)s, 
+       case when not unwatched then coalesce(earlier.trade_id, oldest.trade_id) end,
        coalesce(
-           case when not unwatched then coalesce(earlier.ts, latest.ts - %(overlap_s)s * interval '1 s') end,
+           case when not unwatched then coalesce(earlier.ts, oldest.ts) end,
            now() - %(first_reach_s)s * interval '1 s'
        )
 from unnest(%(markets)s::int[]) as wanted (market_id)
@@ -164,6 +165,11 @@ left join lateral (
       and ticks.day >= (latest.ts at time zone 'utc')::date - 2
     order by ts desc, trade_id desc limit 1
 ) earlier on true
+left join lateral (
+    select trade_id, ts from ticks
+    where ticks.market_id = wanted.market_id and earlier.ts is null
+    order by ts, trade_id limit 1
+) oldest on true
 cross join lateral (
     select exists (
         select from stream_gaps

@@ -71,6 +71,13 @@ async def test_a_start_goes_back_behind_the_last_stored_trade(books: Books) -> N
     assert known == {books.ids[BTC]: gap.after_ts_us}
 
 
+async def test_a_start_soon_after_the_first_goes_back_to_the_first_trade(books: Books) -> None:
+    await books.writer().write([trade(7, 4), trade(8, 3)])
+    await books.begin()
+    [gap] = await ledger.open_gaps(books.conn, "a:1", books.ids.values())
+    assert (gap.after_id, gap.after_ts_us) == (7, trade(7, 4).ts_us)
+
+
 async def test_rows_are_entered_with_the_trades_that_follow_or_not_at_all(books: Books) -> None:
     market_id = books.ids[BTC]
     entries = LedgerEntries(
