@@ -28,6 +28,7 @@ _BAR_MINUTES = {
     "1Dutc": 1_440,
 }
 _MOST_ROWS = 100
+_CONNECTION = "a4d3ae55"
 
 
 class Okx(Venue):
@@ -45,6 +46,16 @@ class Okx(Venue):
         native = self.native(market)
         opening = f'{{"arg":{{"channel":"{channel}","instId":"{native}"}},"data":'
         return [opening.encode() + encode([_trade(native, market, trade)]) + b"}" for trade in trades]
+
+    def shutdown(self, now_us: int) -> bytes:
+        return encode(
+            {
+                "event": "notice",
+                "code": "64008",
+                "msg": "The connection will soon be closed for a service upgrade. Please reconnect.",
+                "connId": _CONNECTION,
+            }
+        )
 
     def rest(self, path: str, params: Mapping[str, str], now_us: int) -> Answer:
         match path.removeprefix("/api/v5/"):
@@ -137,11 +148,11 @@ class _OkxSession(Session):
         elif op == "unsubscribe" and argument.inst_id in self._pairs:
             self._pairs.discard(argument.inst_id)
             self.stream.leave(_CHANNEL, market)
-        return encode({"event": op, "arg": argument, "connId": "a4d3ae55"})
+        return encode({"event": op, "arg": argument, "connId": _CONNECTION})
 
 
 def _error(code: str, message: str) -> bytes:
-    return encode({"event": "error", "msg": message, "code": code, "connId": "a4d3ae55"})
+    return encode({"event": "error", "msg": message, "code": code, "connId": _CONNECTION})
 
 
 def _answer(code: str, message: str, data: list[Any], status: int = 200) -> Answer:

@@ -109,7 +109,8 @@ _encode = msgspec.json.encode
 
 class Okx(Exchange):
     name: ClassVar[str] = "okx"
-    rest_limit: ClassVar[RateLimit] = RateLimit(10, 8)  # 20 requests in two seconds for each endpoint
+    # 20 requests in two seconds for an address, of each kind: a full bucket and its refill stay below.
+    rest_limit: ClassVar[RateLimit] = RateLimit(5, 7)
     markets_per_socket: ClassVar[int] = 100
     max_silence_s: ClassVar[float] = 12
     keepalive_s: ClassVar[float | None] = 5  # OKX leaves after 30 s without one

@@ -10,6 +10,8 @@ from simulator.exchanges.base import Session
 from simulator.exchanges.okx import Okx
 from simulator.history import History
 from simulator.markets import sim_markets
+from sources.exchanges import EXCHANGES
+from sources.exchanges.base import Skipped
 from tests.simulator.shapes import body, frames, shape
 from tests.simulator.test_exchanges import NOW_S, NOW_US, Here, ask, live, refusal, say
 
@@ -88,6 +90,10 @@ def test_candles_lie_between_the_times() -> None:
 def test_errors_come_with_status_200(path: str, params: dict[str, str], code: str) -> None:
     status, answer = refusal(OKX, path, **params)
     assert (status, answer["code"]) == (200, code)
+
+
+def test_an_end_is_announced_as_the_decoder_reads_it() -> None:
+    assert EXCHANGES["okx"].decoder([])(OKX.shutdown(NOW_US)) == Skipped("shutdown")
 
 
 def test_subscriptions() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coinwatch.errors import BadMessage, Fatal
 from coinwatch.intervals import Interval
@@ -183,3 +185,47 @@ def test_errors_come_with_status_200() -> None:
     assert OKX.error_in(b'{"code":"0","msg":"","data":[]}') is None
     with pytest.raises(BadMessage, match="Instrument ID does not exist"):
         OKX.decode_trades(BTC_USDT, body)
+
+
+@pytest.mark.parametrize(
+    ("code", "throttled", "passing"),
+    [
+        ("50011", True, False),
+        ("50001", False, True),
+        ("50026", False, True),
+        ("51001", False, False),
+        ("500110", False, False),
+    ],
+)
+def test_what_a_later_try_may_mend(code: str, throttled: bool, passing: bool) -> None:
+    error = OKX.error_in(f'{{"code":"{code}","msg":"Said","data":[]}}'.encode()) or ""
+    assert error.startswith(OKX.throttled_errors) is throttled
+    assert error.startswith(OKX.passing_errors) is passing
+
+
+def test_no_two_seconds_have_more_than_20_requests() -> None:
+    assert OKX.rest_limit.capacity + 2 * OKX.rest_limit.per_second <= 20
+
+
+def numbers(text: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return text.map(lambda said: msgspec.json.encode(said).decode())
+
+
+@given(
+    st.fixed_dictionaries(
+        {name: numbers(st.text(max_size=8) | st.floats().map(str)) for name in ("tradeId", "px", "sz", "ts")}
+    )
+)
+def test_odd_trades_are_trades_or_refused(said: dict[str, str]) -> None:
+    fields = ",".join(f'"{name}":{value}' for name, value in said.items())
+    row = f'{{"instId":"BTC-USDT","side":"sell",{fields}}}'
+    frame = f'{{"arg":{{"channel":"trades-all","instId":"BTC-USDT"}},"data":[{row}]}}'.encode()
+    try:
+        answer = OKX.decoder([BTC_USDT])(frame)
+    except BadMessage:
+        return
+    assert isinstance(answer, list)
+    [trade] = answer
+    assert trade.price > 0
+    assert trade.amount > 0
+    assert trade.ts_us > 0
