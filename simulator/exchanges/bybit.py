@@ -144,6 +144,8 @@ class _BybitSession(Session):
             known = topic.startswith(_TOPIC) and topic.removeprefix(_TOPIC) in self._venue.markets
             if not known:
                 return f"Invalid symbol :[{topic}]"
+            if request.op == "subscribe" and topic in self._topics:
+                return f"error:already subscribed,topic:{topic}"
         return None
 
 

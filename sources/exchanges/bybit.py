@@ -27,6 +27,8 @@ from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _TOPIC = "publicTrade."
 _MS_US = 1_000
+_ALREADY = "error:already subscribed"
+"""Said, as a failure, of a topic that goes on streaming."""
 _INTERVALS = {
     Interval.M1: "1",
     Interval.M5: "5",
@@ -301,7 +303,8 @@ def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
             _read_frame(frame)  # says what is wrong with it
     except UNREADABLE as error:
         raise bad_frame("bybit", str(error), frame) from error
-    if not other.success and other.op != "unsubscribe":
+    is_failure = not other.success and not other.ret_msg.startswith(_ALREADY)
+    if is_failure and other.op != "unsubscribe":
         _, named, rest = other.ret_msg.partition(_TOPIC)
         return Rejected(rest.strip("[]\"' ") or None if named else None, other.ret_msg)
     if other.op == "ping" or other.ret_msg == "pong":

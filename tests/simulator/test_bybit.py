@@ -77,6 +77,9 @@ def test_subscriptions(recordings: Path) -> None:
     real = frames(recordings / "bybit", "ws_v5_spot_btcusdt.jsonl", '"op":"subscribe"')[0]
     assert shape(ack) == shape(real)
     assert here.joined == [(TOPIC, "bybit:BTC-USDT")]
+    [again] = say(session, {"op": "subscribe", "args": [TOPIC]})
+    assert again["ret_msg"] == f"error:already subscribed,topic:{TOPIC}"
+    assert here.joined == [(TOPIC, "bybit:BTC-USDT")]
     say(session, {"op": "unsubscribe", "args": [TOPIC]})
     assert here.joined == []
     [refused] = say(session, {"op": "subscribe", "args": [TOPIC, "publicTrade.NOPEUSD"]})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coinwatch.errors import BadMessage, Fatal
 from coinwatch.intervals import Interval
@@ -72,6 +75,16 @@ def test_recorded_acks(recordings: Path) -> None:
             b'{"success":false,"ret_msg":"Invalid symbol :[publicTrade.NOPEUSD]","op":"subscribe"}',
             Rejected("NOPEUSD", "Invalid symbol :[publicTrade.NOPEUSD]"),
         ),
+        (
+            b'{"success":false,"ret_msg":"error:handler not found,topic:publicTrade.NOPEUSD",'
+            b'"op":"subscribe"}',
+            Rejected("NOPEUSD", "error:handler not found,topic:publicTrade.NOPEUSD"),
+        ),
+        (
+            b'{"success":false,"ret_msg":"error:already subscribed,topic:publicTrade.BTCUSDT",'
+            b'"op":"subscribe"}',
+            Skipped("ack"),
+        ),
         (b'{"success":false,"ret_msg":"args size >10","op":"subscribe"}', Rejected(None, "args size >10")),
         (b'{"topic":"lt.something","data":{}}', Skipped("other")),
         (TRADE.replace(b'"s":"BTCUSDT"', b'"s":"ETHUSDT"'), Skipped("other market")),
@@ -103,9 +116,35 @@ def test_impossible_trades_are_refused(old: bytes, new: bytes) -> None:
         BYBIT.decoder([BTC_USDT])(frame)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            *(st.integers(0, 2**63 - 1), st.integers(1, 4_102_444_799_999)),
+            *(st.decimals("0.00000001", 10_000_000, places=8),) * 2,
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_all_trades_of_a_frame(sent: list[tuple[int, int, Decimal, Decimal, bool]]) -> None:
+    rows = [
+        {"i": str(number), "T": ms, "p": str(price), "v": str(amount), "S": "Buy" if buys else "Sell"}
+        for number, ms, price, amount, buys in sent
+    ]
+    frame = {"topic": "publicTrade.BTCUSDT", "data": [{**row, "s": "BTCUSDT"} for row in rows]}
+    assert BYBIT.decoder([BTC_USDT])(msgspec.json.encode(frame)) == [
+        Trade(BTC_USDT, number, ms * 1_000, float(price), float(amount), taker_buys=buys)
+        for number, ms, price, amount, buys in sent
+    ]
+
+
 def test_subscribe_is_a_frame_for_each_market() -> None:
-    [sent] = [msgspec.json.decode(frame) for frame in BYBIT.subscribe([BTC_USDT])]
-    assert sent == {"op": "subscribe", "args": ["publicTrade.BTCUSDT"]}
+    markets = recorded.markets("bybit", "BTC-USDT", "ETH-USDT")
+    assert [msgspec.json.decode(frame) for frame in BYBIT.subscribe(markets)] == [
+        {"op": "subscribe", "args": ["publicTrade.BTCUSDT"]},
+        {"op": "subscribe", "args": ["publicTrade.ETHUSDT"]},
+    ]
 
 
 def test_recorded_candles_have_the_form_of_spot(recordings: Path) -> None:
