@@ -149,7 +149,7 @@ where state = 'open' and market_id = any(%(markets)s) and daemon <> %(daemon)s
 
 _BEGIN = """
 insert into stream_gaps (market_id, daemon, cause, after_id, after_ts)
-select wanted.market_id, %(daemon)s, %(cause)s, 
+select wanted.market_id, %(daemon)s, %(cause)s,
        case when not unwatched then coalesce(earlier.trade_id, oldest.trade_id) end,
        coalesce(
            case when not unwatched then coalesce(earlier.ts, oldest.ts) end,
