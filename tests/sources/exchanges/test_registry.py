@@ -149,12 +149,13 @@ def test_nasty_frames(exchange: Exchange, junk: bytes) -> None:
 
 
 @EACH
-def test_damaged_recordings(recordings: Path, exchange: Exchange) -> None:
+@pytest.mark.parametrize("count", [2_000, pytest.param(25_000, marks=pytest.mark.proof)])
+def test_damaged_recordings(recordings: Path, exchange: Exchange, count: int) -> None:
     """Recorded frames and answers with bytes changed, cut out, doubled, or the end missing."""
     random = Random(f"damage {exchange.name}")
     folder = recordings / exchange.name
     sound = [frame for path in sorted(folder.glob("ws_*.jsonl")) for frame in recorded.frames(path)]
-    for frame in random.choices(sound, k=2_000) if sound else []:
+    for frame in random.choices(sound, k=count) if sound else []:
         check_decode(exchange, damaged(random, frame))
     for path in sorted(folder.glob("rest_*.json")):
         body = recorded.body(path)[:4_000]
