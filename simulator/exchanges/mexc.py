@@ -221,6 +221,7 @@ def _pair(native: str, market: SimMarket) -> dict[str, Any]:
         "baseAsset": market.market.symbol.base,
         "quoteAsset": market.market.symbol.quote,
         "quotePrecision": market.price_decimals,
-        "baseSizePrecision": f"{market.amount_step:.{market.amount_decimals}f}",
+        "baseAssetPrecision": market.amount_decimals,
+        "baseSizePrecision": f"{market.amount_step * 100:.{market.amount_decimals}f}",
         "isSpotTradingAllowed": True,
     }

@@ -7,6 +7,7 @@ are read as their published schema says, which is unproven.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import itemgetter
 from typing import ClassVar
 
 import msgspec
@@ -67,7 +68,7 @@ class _Pair(msgspec.Struct, rename="camel"):
     quote_asset: str
     status: str
     quote_precision: int
-    base_size_precision: float
+    base_asset_precision: int
 
 
 class _Info(msgspec.Struct):
@@ -90,7 +91,7 @@ _encode = msgspec.json.encode
 
 class Mexc(Exchange):
     name: ClassVar[str] = "mexc"
-    rest_limit: ClassVar[RateLimit] = RateLimit(100, 30)  # weight 500 in ten seconds
+    rest_limit: ClassVar[RateLimit] = RateLimit(50, 25)  # weight 300 in ten seconds, of two limits told
     markets_per_socket: ClassVar[int] = 30
     max_silence_s: ClassVar[float] = 12
     keepalive_s: ClassVar[float | None] = 5
@@ -131,7 +132,8 @@ class Mexc(Exchange):
         """Reads the trades of a tenth of a second from a protobuf frame, or an answer in JSON.
 
         ``tradeType`` is the taker's side, 1 to buy and 2 to sell; ``time`` is in milliseconds. A frame
-        that comes again, with the time it was sent, is no news.
+        that comes again, with the time it was sent, is no news. How a frame orders its trades is not
+        documented (REST has the newest first): they are given by time.
         """
         market_of = {f"{_CHANNEL}{native}": market for native, market in self.by_native(markets).items()}.get
         ordinals, repeats = Ordinals(), Repeats()
@@ -169,7 +171,7 @@ class Mexc(Exchange):
                     amount,
                     side == _BUY,
                 )
-                for ts_us, price, amount, side in deals
+                for ts_us, price, amount, side in sorted(deals, key=itemgetter(0))
             ]
             return made or Skipped("empty")
 
@@ -220,6 +222,7 @@ class Mexc(Exchange):
         return RestRequest(
             "/api/v3/trades",
             {"symbol": self.rest_native(market), "limit": str(self.trades_per_request)},
+            cost=5,
         )
 
     def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
@@ -241,11 +244,12 @@ class Mexc(Exchange):
         return trades(market, rows, body)
 
     def instruments_request(self) -> RestRequest:
-        return RestRequest("/api/v3/exchangeInfo")
+        return RestRequest("/api/v3/exchangeInfo", cost=10)
 
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """``{"symbols":[{"symbol":"BTCUSDT","baseAsset":"BTC","quoteAsset":"USDT","status":"1",
-        "quotePrecision":2,"baseSizePrecision":"0.000001"}]}``; status 1 is traded.
+        "quotePrecision":2,"baseAssetPrecision":8,"baseSizePrecision":"0.000001"}]}``; status 1 is traded.
+        ``baseSizePrecision`` is an order's least amount: trades come in finer steps than that.
         """
         return instruments(
             instrument(
@@ -254,8 +258,8 @@ class Mexc(Exchange):
                 pair.quote_asset,
                 pair.symbol,
                 active=pair.status == "1",
-                price_step=float(f"1e-{pair.quote_precision}"),
-                amount_step=pair.base_size_precision or None,
+                price_step=_step(pair.quote_precision),
+                amount_step=_step(pair.base_asset_precision),
             )
             for pair in read(self.name, "exchangeInfo", _read_info, body).symbols
         )
@@ -267,6 +271,11 @@ class Mexc(Exchange):
         except UNREADABLE:
             return None  # the decoder will say what is wrong with it
         return f"{refusal.code}: {refusal.msg}"
+
+
+def _step(decimals: int) -> float | None:
+    """The least amount that ``decimals`` digits after the point can say."""
+    return float(f"1e-{decimals}") if 0 <= decimals <= 30 else None
 
 
 def _oldest_first(sent: list[_RestTrade]) -> list[_RestTrade]:

@@ -57,6 +57,13 @@ def test_the_same_trades_have_the_same_ids_by_rest() -> None:
     assert MEXC.decode_trades(BTC_USDT, msgspec.json.encode(sent)) == streamed
 
 
+def test_newest_first_becomes_oldest_first() -> None:
+    rows = [Row(number, NOW_US + ms * 1_000, 1.0, float(number), True) for number, ms in ((1, 7), (2, 3))]
+    answer = MEXC.decoder([BTC_USDT])(frame(*rows))
+    assert isinstance(answer, list)
+    assert [trade.amount for trade in answer] == [2.0, 1.0]
+
+
 def test_a_frame_that_comes_again_is_no_news() -> None:
     decode = MEXC.decoder([BTC_USDT])
     first, second = frame(ROWS[0]), frame(ROWS[0])
@@ -189,10 +196,17 @@ def test_recorded_instruments(recordings: Path) -> None:
             native=row["symbol"],
             status=MarketStatus.ACTIVE if row["status"] == "1" else MarketStatus.DELISTED,
             price_step=float(Decimal(1).scaleb(-row["quotePrecision"])),
-            amount_step=float(row["baseSizePrecision"]) or None,
+            amount_step=float(Decimal(1).scaleb(-row["baseAssetPrecision"])),
         )
         for row in recorded.loads(body)["symbols"]
     ]
+
+
+def test_recorded_amounts_are_whole_steps(recordings: Path) -> None:
+    listed = MEXC.decode_instruments(recorded.body(recordings / "mexc" / "rest_exchange_info.json"))
+    [step] = [one.amount_step for one in listed if one.market == BTC_USDT]
+    sent = recorded.loads(recorded.body(recordings / "mexc" / "rest_trades_btcusdt.json"))
+    assert all(Decimal(row["qty"]) % Decimal(str(step)) == 0 for row in sent)
 
 
 def test_errors_with_a_code() -> None:
