@@ -169,27 +169,30 @@ class Recoverer:
         oldest_us = gap.after_ts_us - max(OVERLAP_US, exchange.rest_ts_step_us)
         recovered, missing = 0, None
         newest: Trade | None = None
+        page: list[Trade] = []
         asked_us = now_us()
         http = await rest.of(exchange)
         if until is None or until.ts_us >= gap.after_ts_us:
-            async for page in fetch_trades(exchange, http, market, after, until):
-                found = [trade for trade in page.trades if trade.ts_us >= oldest_us]
-                newest = max([*found, *([newest] if newest else [])], key=_by_time, default=None)
-                recovered += await store.write(found)
-                missing = page.missing or missing
+            async for fetched in fetch_trades(exchange, http, market, after, until):
+                recovered += await store.write(page)
+                page = [trade for trade in fetched.trades if trade.ts_us >= oldest_us]
+                newest = max([*page, *([newest] if newest else [])], key=_by_time, default=None)
+                missing = fetched.missing or missing
         if until is None and self._streams.subscribed_since(market) != since:
+            await store.write(page)
             return  # the stream was lost meanwhile: the row is still without an end
         end_id, end_us = (gap.before_id, gap.before_ts_us or asked_us)
         if until is None:
             known = (newest.trade_id, newest.ts_us) if newest else (gap.after_id, gap.after_ts_us)
             self._continuity.heard_until(market, *known, time.monotonic())
             end_id = known[0]
-        await self._close(gap, market, recovered, missing, end_id, end_us, store)
+        await self._close(gap, market, page, recovered, missing, end_id, end_us, store)
 
     async def _close(
         self,
         gap: Gap,
         market: Market,
+        page: list[Trade],
         recovered: int,
         missing: Missing | None,
         end_id: int | None,
@@ -202,12 +205,13 @@ class Recoverer:
         if gap.after_id is None:  # a first start goes back as far as it can, and nothing was there before
             missing = None
         if missing is None:
+            recovered += await store.write(page)
             await store.fill(gap, recovered, end_id, end_us)
         else:
             before = missing.before or Mark(end_id, end_us)
             if before.ts_us > end_us:
                 before = Mark(end_id, end_us)
-            await store.give_up(gap, recovered, missing.reason, before, end_id, end_us)
+            recovered = await store.give_up(gap, page, recovered, missing.reason, before, end_id, end_us)
         self._metrics.gaps.labels(market.exchange, "unfillable" if missing else "filled").inc()
         self._metrics.recovered.labels(market.exchange).inc(recovered)
         self._board.recovered(gap.market_id, recovered)
@@ -230,7 +234,7 @@ class Recoverer:
         if refused and now_us() - gap.after_ts_us > GIVE_UP_AFTER_US:
             end_us = gap.before_ts_us or now_us()
             missing = Missing(Mark(gap.after_id, gap.after_ts_us), None, str(error))
-            await self._close(gap, market, 0, missing, gap.before_id, end_us, store)
+            await self._close(gap, market, [], 0, missing, gap.before_id, end_us, store)
             return
         cap_s = REFUSED_CAP_S if refused else RETRY_CAP_S
         wait_s = min(self._waits.get(gap.id, RETRY_FIRST_S / 2) * 2, cap_s)
@@ -268,29 +272,46 @@ class _Store:
 
     async def write(self, trades: list[Trade]) -> int:
         """How many were new."""
+        async with self._turn:
+            return await self._write(trades)
+
+    async def _write(self, trades: list[Trade]) -> int:
         if not trades:
             return 0
-        async with self._turn:
-            return (await self._writer.write(trades, late=True, perhaps_stored=True)).inserted
+        return (await self._writer.write(trades, late=True, perhaps_stored=True)).inserted
 
     async def fill(self, gap: Gap, recovered: int, end_id: int | None, end_us: int) -> None:
         async with self._turn:
             await ledger.fill(self._conn, gap, recovered, heard_id=end_id, heard_ts_us=end_us)
 
     async def give_up(
-        self, gap: Gap, recovered: int, reason: str, before: Mark, end_id: int | None, end_us: int
-    ) -> None:
-        async with self._turn:
+        self,
+        gap: Gap,
+        page: list[Trade],
+        recovered: int,
+        reason: str,
+        before: Mark,
+        end_id: int | None,
+        end_us: int,
+    ) -> int:
+        """Store ``page``, all that could be had, and say so at once: killed in between, the next try would
+        take what is stored of it for the other end of what is missing. How many trades were new in all."""
+        async with self._turn, self._conn.transaction():
+            after_id, after_ts_us = await ledger.last_stored(self._conn, gap, before.ts_us)
+            recovered += await self._write(page)
             await ledger.give_up(
                 self._conn,
                 gap,
                 recovered=recovered,
                 reason=reason,
+                after_id=after_id,
+                after_ts_us=after_ts_us,
                 before_id=before.trade_id,
                 before_ts_us=before.ts_us,
                 end_id=end_id,
                 end_ts_us=end_us,
             )
+        return recovered
 
     async def note_failure(self, gap: Gap, reason: str) -> None:
         async with self._turn:

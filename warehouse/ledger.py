@@ -292,10 +292,30 @@ async def fill(
     await conn.execute(_FILL, (recovered, heard_id, to_datetime(heard_ts_us), gap.id))
 
 
+_LAST_STORED = """
+select trade_id, ts from ticks
+where market_id = %s and ts > %s and ts < %s and day between %s and %s
+order by ts desc, trade_id desc limit 1
+"""
+
+
+async def last_stored(conn: AsyncConnection, gap: Gap, before_ts_us: int) -> tuple[int | None, int]:
+    """Id and time of the last trade stored of ``gap`` before ``before_ts_us``; its start where there is none.
+
+    A row may begin well before the interruption, see ``OVERLAP_S``, and another daemon may have heard
+    what this one did not.
+    """
+    start, end = to_datetime(gap.after_ts_us), to_datetime(before_ts_us)
+    cursor = await conn.execute(_LAST_STORED, (gap.market_id, start, end, start.date(), end.date()))
+    found = await cursor.fetchone()
+    return (gap.after_id, gap.after_ts_us) if found is None else (found[0], from_datetime(found[1]))
+
+
 _SPLIT = """
 with whole as (
     update stream_gaps
     set state = 'unfillable', closed_at = clock_timestamp(), reason = %(reason)s,
+        after_id = %(after_id)s, after_ts = %(after_ts)s,
         before_id = %(before_id)s, before_ts = %(before_ts)s
     where id = %(id)s and state = 'open'
     returning market_id, daemon, cause, opened_at
@@ -314,18 +334,22 @@ async def give_up(
     *,
     recovered: int,
     reason: str,
+    after_id: int | None,
+    after_ts_us: int,
     before_id: int | None,
     before_ts_us: int,
     end_id: int | None,
     end_ts_us: int,
 ) -> None:
-    """The span's first part, up to ``before_…``, cannot be had; what follows up to ``end_…`` was filled."""
+    """What lies from ``after_…`` to ``before_…`` cannot be had; what follows up to ``end_…`` was filled."""
     await conn.execute(
         _SPLIT,
         {
             "id": gap.id,
             "reason": reason,
             "recovered": recovered,
+            "after_id": after_id,
+            "after_ts": to_datetime(after_ts_us),
             "before_id": before_id,
             "before_ts": to_datetime(before_ts_us),
             "end_id": end_id,

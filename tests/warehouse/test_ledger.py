@@ -142,6 +142,8 @@ async def test_what_cannot_be_had_is_told_apart_from_what_was_filled(books: Book
         gap,
         recovered=5,
         reason="only the newest are shown",
+        after_id=gap.after_id,
+        after_ts_us=gap.after_ts_us,
         before_id=20,
         before_ts_us=NOW_US - 10,
         end_id=25,
@@ -151,6 +153,16 @@ async def test_what_cannot_be_had_is_told_apart_from_what_was_filled(books: Book
         ("a:1", "started", "unfillable", None, 20, 0, "only the newest are shown"),
         ("a:1", "started", "filled", 20, 25, 5, None),
     ]
+
+
+async def test_what_is_missing_begins_with_the_last_trade_stored(books: Books) -> None:
+    await books.writer().write([trade(1, 60), trade(2, 9), trade(3, 1)])
+    await books.begin()
+    [gap] = await ledger.open_gaps(books.conn, "a:1", books.ids.values())
+    assert gap.after_id == 1
+    assert await ledger.last_stored(books.conn, gap, trade(3, 1).ts_us) == (2, trade(2, 9).ts_us)
+    assert await ledger.last_stored(books.conn, gap, NOW_US) == (3, trade(3, 1).ts_us)
+    assert await ledger.last_stored(books.conn, gap, gap.after_ts_us + 1) == (1, gap.after_ts_us)
 
 
 async def test_a_market_nobody_wanted_is_not_recovered_when_it_is_wanted_again(books: Books) -> None:
