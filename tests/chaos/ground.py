@@ -63,9 +63,9 @@ class Ground:
 
     async def start(self, count: int = 1, **settings: str) -> None:
         """Start ``count`` daemons and wait until what they open with is settled."""
+        self._last_settings = settings
         for _ in range(count):
             self.daemons.append(await self._spawn(settings))
-        self._last_settings = settings
         await self.settled()
 
     async def _spawn(self, settings: dict[str, str]) -> asyncio.subprocess.Process:
@@ -84,8 +84,7 @@ class Ground:
 
     async def kill(self, index: int = 0, *, again: bool = True) -> None:
         """kill -9 one daemon; a new one takes its place, unless it is not to come ``again``."""
-        self.daemons[index].kill()
-        await self.daemons[index].wait()
+        await _kill(self.daemons[index])
         if again:
             self.daemons[index] = await self._spawn(self._last_settings)
         else:
@@ -103,9 +102,7 @@ class Ground:
 
     async def end(self) -> None:
         for daemon in self.daemons:
-            with suppress(ProcessLookupError):
-                daemon.kill()
-            await daemon.wait()
+            await _kill(daemon)
 
     async def query(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
         async with await psycopg.AsyncConnection.connect(conninfo(self.url), autocommit=True) as conn:
@@ -117,6 +114,7 @@ class Ground:
         names = list(map(str, self.markets))
 
         async def is_settled() -> bool:
+            await self._restart_ended()
             counts = await self.query(
                 "select count(distinct market_id), count(*) filter (where state = 'open')"
                 " from stream_gaps join markets on markets.id = market_id"
@@ -137,6 +135,12 @@ class Ground:
             return newest is not None and from_datetime(newest) > from_us and not spooled[0][0]
 
         await eventually(has_come_this_far, SETTLED_WITHIN_S)
+
+    async def _restart_ended(self) -> None:
+        """As ``coinwatch up`` does: one that starts while Postgres is away says so and ends."""
+        for index, daemon in enumerate(self.daemons):
+            if daemon.returncode is not None:
+                self.daemons[index] = await self._spawn(self._last_settings)
 
     async def counted(self, from_us: int, to_us: int) -> Tally:
         """The trades from ``from_us`` to ``to_us``, once all that is still on its way has come."""
@@ -199,3 +203,9 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def _kill(daemon: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        daemon.kill()
+    await daemon.wait()
