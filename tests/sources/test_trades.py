@@ -81,22 +81,27 @@ def counted(exchange: Exchange, trades: Sequence[Trade]) -> Counter[tuple[float,
     )
 
 
-def lacking(trades: Sequence[Trade], pages: Sequence[FetchedTrades]) -> list[Trade]:
+def lacking(exchange: Exchange, trades: Sequence[Trade], pages: Sequence[FetchedTrades]) -> list[Trade]:
     """Those of ``trades`` that the pages say are missing."""
     gaps = [page.missing for page in pages if page.missing]
     if not gaps:
         return []
     [missing] = gaps
     after, before = missing.after, missing.before
-    by_id = after.trade_id is not None and before is not None and before.trade_id is not None
+
+    def is_after(trade: Trade) -> bool:
+        return trade.ts_us >= after.ts_us if after.trade_id is None else trade.trade_id > after.trade_id
+
+    def is_before(trade: Trade) -> bool:
+        if before is None:
+            return True
+        return trade.ts_us < before.ts_us if before.trade_id is None else trade.trade_id < before.trade_id
+
+    by_id = exchange.has_trade_ids
     return [
         trade
         for trade in trades
-        if (
-            (after.trade_id or 0) < trade.trade_id < (before.trade_id or 0)
-            if before is not None and by_id
-            else after.ts_us <= trade.ts_us and (before is None or trade.ts_us < before.ts_us)
-        )
+        if is_before(trade) and (is_after(trade) if by_id else trade.ts_us >= after.ts_us)
     ]
 
 
@@ -104,14 +109,14 @@ def check(exchange: Exchange, truth: Sequence[Trade], span: slice, pages: Sequen
     """What was found and what is said to be missing are the trades inside ``span`` of ``truth``."""
     inside, step = truth[span], exchange.rest_ts_step_us
     found = counted(exchange, [trade for page in pages for trade in page.trades])
-    assert not counted(exchange, [t for t in inside if t not in lacking(inside, pages)]) - found
+    assert not counted(exchange, [t for t in inside if t not in lacking(exchange, inside, pages)]) - found
     first, last = truth[span.start - 1], truth[span.stop]
     start_us, end_us = first.ts_us - first.ts_us % step, last.ts_us - last.ts_us % step + step - 1
     assert not found - counted(exchange, [t for t in truth if start_us <= t.ts_us <= end_us])
     if exchange.trade_paging is not Paging.NEWEST:
-        assert lacking(inside, pages) == []
+        assert lacking(exchange, inside, pages) == []
     elif exchange.consecutive_ids:
-        assert not counted(exchange, lacking(inside, pages)) & found
+        assert not counted(exchange, lacking(exchange, inside, pages)) & found
 
 
 @EACH
