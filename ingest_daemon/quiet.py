@@ -51,10 +51,11 @@ class QuietWatch:
             except SourceError as error:
                 self._say_unknown(market, error)
                 missed = self._is_alone(market)
-            if missed and self._continuity.newest(market) == known:
+            if not missed:
+                self._continuity.is_truly_quiet(market, time.monotonic())
+            elif self._continuity.newest(market) == known:
                 log.warning("a market trades but its stream brings nothing", market=str(market))
                 self._streams.revive(market)
-            self._continuity.is_truly_quiet(market, time.monotonic())
         finally:
             self._asking.discard(market)
 
