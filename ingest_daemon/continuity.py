@@ -194,6 +194,8 @@ class Continuity:
     ) -> None:
         first, last = int(rows.trade_id[where.start]), int(rows.trade_id[where.stop - 1])
         count = where.stop - where.start
+        if not state.is_heard:
+            state.rhythm.heard_s = now_s  # a time in which it could not be heard says nothing of its rhythm
         state.rhythm.hear(count, now_s)
         if not state.is_heard:
             # Of a batch the oldest that is newer than what was known: an exchange that sends an old

@@ -181,6 +181,15 @@ def test_few_trades_make_a_market_no_less_trusted_than_its_silence_did() -> None
     assert continuity.quiet(10.0 + 65) == [MARKET]
 
 
+def test_what_was_not_heard_does_not_make_a_market_slow() -> None:
+    continuity = followed()
+    now_s = 0.0
+    for number in range(1, 41):
+        now_s += 60.0 if number % 10 == 0 else 0.1
+        plan(continuity, number, cut="silent" if number % 10 == 0 else None, now_s=now_s)
+    assert continuity.quiet(now_s + 8.5) == [MARKET]
+
+
 def _parts(items: Sequence[int], sizes: list[int]) -> list[list[int]]:
     parts, start, turn = [], 0, 0
     while start < len(items):
