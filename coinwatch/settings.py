@@ -31,6 +31,15 @@ DEFAULT_MARKETS = tuple(
     )
     for exchange in exchanges
 )
+DEFAULT_FEEDS = (
+    ("coindesk", "https://www.coindesk.com/arc/outboundfeeds/rss/"),
+    ("cointelegraph", "https://cointelegraph.com/rss"),
+    ("decrypt", "https://decrypt.co/feed"),
+    ("theblock", "https://www.theblock.co/rss.xml"),
+    ("cryptoslate", "https://cryptoslate.com/feed/"),
+)
+PROVIDERS = ("coingecko", "coinmarketcap", "defillama", "alternative", "gdelt", "reddit", "x", "telegram")
+"""Sources of what is not traded; each has an address here, as the exchanges have."""
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 WsUrl = Annotated[str, Field(pattern=r"^wss?://[^\s/]+(/\S*)?$")]
@@ -46,6 +55,24 @@ def _markets(value: Any) -> Any:
         raise ValueError(str(error)) from None
 
 
+def _feeds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    feeds = {}
+    for part in filter(None, map(str.strip, value.split(","))):
+        outlet, equals, url = part.partition("=")
+        if not (equals and outlet.strip() and url.startswith(("http://", "https://"))):
+            raise ValueError(f"{part[:60]!r} is not outlet=URL")
+        feeds[outlet.strip()] = url.strip()
+    return tuple(feeds.items())
+
+
+def _names(value: Any) -> Any:
+    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+Feeds = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_feeds)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Markets = Annotated[tuple[Market, ...], NoDecode, BeforeValidator(_markets)]
 
 
@@ -159,6 +186,38 @@ class Settings(BaseSettings):
     gemini_ws_url: WsUrl = Field("wss://api.gemini.com", description="Gemini streams.")
     gemini_rest_url: HttpUrl = Field("https://api.gemini.com", description="Gemini REST.")
 
+    coingecko_rest_url: HttpUrl = Field(
+        "https://api.coingecko.com/api/v3", description="CoinGecko: fundamentals and votes."
+    )
+    coingecko_api_key: SecretStr | None = Field(
+        None, description="CoinGecko demo key. Unset: the key-less limits."
+    )
+    coinmarketcap_rest_url: HttpUrl = Field(
+        "https://pro-api.coinmarketcap.com", description="CoinMarketCap: the second source of fundamentals."
+    )
+    coinmarketcap_api_key: SecretStr | None = Field(
+        None, description="CoinMarketCap key. Unset: its key-less public API."
+    )
+    defillama_rest_url: HttpUrl = Field("https://api.llama.fi", description="DefiLlama: value locked.")
+    alternative_rest_url: HttpUrl = Field(
+        "https://api.alternative.me", description="alternative.me: the Fear & Greed index."
+    )
+    gdelt_rest_url: HttpUrl = Field("https://api.gdeltproject.org", description="GDELT: the tone of news.")
+    news_feeds: Feeds = Field(
+        DEFAULT_FEEDS, description="News feeds (RSS or Atom) as outlet=URL, comma separated."
+    )
+    reddit_rest_url: HttpUrl = Field("https://oauth.reddit.com", description="Reddit.")
+    reddit_client_id: str | None = Field(None, description="Reddit application. Unset: Reddit is not asked.")
+    reddit_client_secret: SecretStr | None = Field(None, description="Its secret.")
+    x_rest_url: HttpUrl = Field("https://api.x.com", description="X.")
+    x_bearer_token: SecretStr | None = Field(
+        None, description="X: each count of posts costs money. Unset: X is not asked."
+    )
+    telegram_rest_url: HttpUrl = Field("https://t.me", description="Telegram: public pages of channels.")
+    telegram_channels: Names = Field(
+        (), description="Public Telegram channels to read, comma separated. Unset: Telegram is not asked."
+    )
+
     @field_validator("data_dir")
     @classmethod
     def _is_absolute(cls, value: Path) -> Path:
@@ -192,7 +251,7 @@ class Settings(BaseSettings):
         return self._root(exchange, "ws")
 
     def rest_url(self, exchange: str) -> str:
-        """The REST root of ``exchange``, without a trailing slash."""
+        """The REST root of ``exchange``, or of a provider, without a trailing slash."""
         return self._root(exchange, "rest")
 
     def _root(self, exchange: str, kind: str) -> str:

@@ -27,7 +27,7 @@ def _default(field: FieldInfo) -> str:
     if value is None or isinstance(value, SecretStr):
         return ""
     if isinstance(value, tuple):
-        return ", ".join(str(item) for item in value)
+        return ", ".join("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
     return str(value)
 
 

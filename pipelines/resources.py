@@ -70,11 +70,17 @@ class Coinwatch(dg.ConfigurableResource[None]):
             yield conn
 
     @asynccontextmanager
+    async def budget(self) -> AsyncIterator[CountedBudget]:
+        """The request limits that all processes share, on a connection of its own."""
+        async with self.warehouse() as conn:
+            yield CountedBudget(WarehouseBudget(conn))
+
+    @asynccontextmanager
     async def exchanges(self, names: Iterable[str]) -> AsyncIterator[Clients]:
         """REST clients by exchange, spending from the budgets that all processes share."""
         settings = self.settings()
         async with AsyncExitStack() as stack:
-            budget = CountedBudget(WarehouseBudget(await stack.enter_async_context(self.warehouse())))
+            budget = await stack.enter_async_context(self.budget())
             by_exchange = {
                 name: await stack.enter_async_context(
                     exchange_http(

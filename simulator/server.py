@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
@@ -36,6 +37,7 @@ from simulator.feed import Feed
 from simulator.history import History
 from simulator.listeners import Receive, Scope, Send, address_of, listen, serve_http
 from simulator.markets import SimMarket, sim_markets
+from simulator.providers import PROVIDERS
 from simulator.wire import Client, framing
 
 PING_EVERY_S: Final = 20.0
@@ -83,6 +85,7 @@ class Simulator:
         self._seed = seed
         self._history = History()
         self._venues = {venue.name: venue(self.markets, self._history) for venue in VENUES}
+        self._providers = {one.name: one(self.markets, self._history) for one in PROVIDERS}
         self._clients: dict[Client, Session] = {}
         self._silent: set[str] = set()
         self._rest_faults: dict[str, RestFault] = {}
@@ -133,9 +136,11 @@ class Simulator:
             stopping.cancel()
 
     def settings_overrides(self) -> dict[str, str]:
-        """Settings that point every simulated exchange here."""
-        roots = (("ws", self.ws_url), ("rest", self.rest_url))
-        return {f"{name}_{kind}_url": f"{root}/{name}" for name in self._venues for kind, root in roots}
+        """Settings that point every simulated exchange and provider here."""
+        return {
+            **{f"{name}_ws_url": f"{self.ws_url}/{name}" for name in self._venues},
+            **{f"{name}_rest_url": f"{self.rest_url}/{name}" for name in (*self._venues, *self._providers)},
+        }
 
     @property
     def exchanges(self) -> tuple[str, ...]:
@@ -160,7 +165,7 @@ class Simulator:
     def fail_rest(
         self, exchange: str, status: int, times: int = 1, *, retry_after_s: float | None = None
     ) -> None:
-        """Answer the next ``times`` REST requests to ``exchange`` with ``status``."""
+        """Answer the next ``times`` REST requests to ``exchange`` (or a provider) with ``status``."""
         self._rest_faults[exchange] = RestFault(status, times, retry_after_s)
 
     @contextmanager
@@ -270,7 +275,8 @@ class Simulator:
         exchange, _, below = scope["path"].lstrip("/").partition("/")
         self.requests[f"{exchange}/{below}"] += 1
         params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        answer = await self._answer(exchange, f"/{below}", params, scope["method"])
+        sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = await self._answer(exchange, f"/{below}", params, sent, scope["method"])
         headers = {
             "content-type": "application/json",
             "content-length": str(len(answer.body)),
@@ -280,21 +286,26 @@ class Simulator:
         await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _answer(self, exchange: str, path: str, params: dict[str, str], method: str) -> Answer:
+    async def _answer(
+        self, exchange: str, path: str, params: dict[str, str], headers: dict[str, str], method: str
+    ) -> Answer:
         fault = self._rest_faults.get(exchange)
         if fault is not None:
             fault.left -= 1
             if fault.left <= 0:
                 del self._rest_faults[exchange]
             return fault.answer()
-        venue = self._venues.get(exchange)
-        if venue is None:
-            return Answer(b'{"message":"no such exchange here"}', 404)
+        venue, provider = self._venues.get(exchange), self._providers.get(exchange)
         if method != "GET":
             return Answer(b'{"message":"Method Not Allowed"}', 405)
+        if venue is not None:
+            answer = partial(venue.rest, path, params, now_us())
+        elif provider is not None:
+            answer = partial(provider.rest, path, params, headers, now_us())
+        else:
+            return Answer(b'{"message":"no such exchange or provider here"}', 404)
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._workers, venue.rest, path, params, now_us())
+            return await asyncio.get_running_loop().run_in_executor(self._workers, answer)
         except Refused as refused:
             return refused.answer
 

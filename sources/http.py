@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -62,7 +62,8 @@ class ErrorRules(msgspec.Struct, frozen=True):
 class HttpSource:
     """GETs below one REST root. ``async with`` opens it; tasks may share it.
 
-    ``reserve`` is the share of the limit left to others (see ``Budget``).
+    ``reserve`` is the share of the limit left to others (see ``Budget``); ``headers`` are sent with
+    each request, a key for one.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class HttpSource:
         reserve: float = 0.0,
         errors: ErrorRules | None = None,
         patience: Patience | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.root = root.rstrip("/")
@@ -86,6 +88,7 @@ class HttpSource:
         self._transport = transport
         self._errors = errors or ErrorRules()
         self._patience = patience or Patience()
+        self._headers = headers or {}
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -95,7 +98,7 @@ class HttpSource:
             transport=self._transport,
             mounts=dict.fromkeys(_NEVER_BY_PROXY),
             timeout=httpx.Timeout(self._patience.read_s, connect=self._patience.connect_s),
-            headers={"User-Agent": "coinwatch", "Accept": "application/json"},
+            headers={"User-Agent": "coinwatch", "Accept": "application/json", **self._headers},
         )
         return self
 

@@ -17,7 +17,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from app.cli.supervisor import Part
 from coinwatch.errors import CoinwatchError
-from coinwatch.settings import Settings, load_settings
+from coinwatch.settings import DEFAULT_FEEDS, PROVIDERS, Settings, load_settings
 from warehouse.connect import database_url
 from warehouse.dagster import DAGSTER_DATABASE, daemon_beats
 
@@ -34,17 +34,15 @@ DEMO_RATE_LIMIT_SCALE = 20.0
 
 def demo_environment(settings: Settings) -> dict[str, str]:
     """What turns the stack into the demo: the same code with other addresses and its own data folder."""
-    host = settings.host
-    addresses = {
-        f"COINWATCH_{exchange.upper()}_{kind}_URL": f"{scheme}://{host}:{port}/{exchange}"
-        for exchange in settings.exchanges()
-        for kind, scheme, port in (
-            ("WS", "ws", settings.simulator_ws_port),
-            ("REST", "http", settings.simulator_rest_port),
-        )
-    }
+    streams = f"ws://{settings.host}:{settings.simulator_ws_port}"
+    answers = f"http://{settings.host}:{settings.simulator_rest_port}"
     return {
-        **addresses,
+        **{f"COINWATCH_{name.upper()}_WS_URL": f"{streams}/{name}" for name in settings.exchanges()},
+        **{
+            f"COINWATCH_{name.upper()}_REST_URL": f"{answers}/{name}"
+            for name in (*settings.exchanges(), *PROVIDERS)
+        },
+        "COINWATCH_NEWS_FEEDS": ",".join(f"{outlet}={answers}/news/{outlet}" for outlet, _ in DEFAULT_FEEDS),
         "COINWATCH_DATABASE_URL": "",
         "COINWATCH_DATA_DIR": str(settings.data_dir / "demo"),
         "COINWATCH_RATE_LIMIT_SCALE": str(DEMO_RATE_LIMIT_SCALE),

@@ -80,7 +80,7 @@ def test_is_idempotent(empty_database: URL) -> None:
     assert upgrade(empty_database) == []
 
 
-@pytest.mark.parametrize("release", ["0001", "0002"])
+@pytest.mark.parametrize("release", ["0001", "0002", "0003"])
 def test_upgrades_from_an_earlier_release(database: URL, empty_database: URL, release: str) -> None:
     pool = engine(empty_database, application_name="test")
     with pool.begin() as connection:
@@ -93,7 +93,7 @@ def test_upgrades_from_an_earlier_release(database: URL, empty_database: URL, re
                 "VALUES ('x', 'A-B', 'A', 'B', '')"
             )
         )
-    assert upgrade(empty_database)[-1] == "0003"
+    assert upgrade(empty_database)[0] > release
     assert schema(empty_database) == schema(database)
     with pool.connect() as connection:
         assert connection.execute(text("SELECT symbol FROM markets")).all() == [("A-B",)]

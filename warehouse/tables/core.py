@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy sees them. The migrations must build exactly these (a test compares)."""
+"""Markets, what is streamed and collected of them, and alerts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     Double,
     ForeignKey,
     Identity,
     Index,
     Integer,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -25,18 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSTZMULTIRANGE
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-        "pk": "%(table_name)s_pkey",
-    }
-)
-
-_NOW = text("now()")
-_TIMESTAMP = DateTime(timezone=True)
+from warehouse.tables.base import NOW, TIMESTAMP, metadata
 
 markets = Table(
     "markets",
@@ -48,11 +35,11 @@ markets = Table(
     Column("quote", Text, nullable=False),
     Column("native", Text, nullable=False, comment="the exchange's own spelling"),
     Column("status", Text, nullable=False, server_default="active"),
-    Column("listed_at", _TIMESTAMP),
-    Column("delisted_at", _TIMESTAMP),
+    Column("listed_at", TIMESTAMP),
+    Column("delisted_at", TIMESTAMP),
     Column("price_step", Double),
     Column("amount_step", Double),
-    Column("updated_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("updated_at", TIMESTAMP, nullable=False, server_default=NOW),
     UniqueConstraint("exchange", "symbol"),
     CheckConstraint("status in ('active', 'delisted')", name="status"),
     CheckConstraint("symbol = base || '-' || quote", name="symbol"),
@@ -64,7 +51,7 @@ ticks = Table(
     "ticks",
     metadata,
     Column("trade_id", BigInteger, nullable=False),
-    Column("ts", _TIMESTAMP, nullable=False),
+    Column("ts", TIMESTAMP, nullable=False),
     Column("price", Double, nullable=False),
     Column("amount", Double, nullable=False),
     Column(
@@ -91,14 +78,14 @@ Index(None, ticks.c.market_id, ticks.c.ts)
 candles = Table(
     "candles",
     metadata,
-    Column("open_ts", _TIMESTAMP, nullable=False),
+    Column("open_ts", TIMESTAMP, nullable=False),
     Column("open", Double, nullable=False),
     Column("high", Double, nullable=False),
     Column("low", Double, nullable=False),
     Column("close", Double, nullable=False),
     Column("volume", Double, nullable=False),
     Column("quote_volume", Double),
-    Column("updated_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("updated_at", TIMESTAMP, nullable=False, server_default=NOW),
     Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
     Column("trades", Integer),
     Column("revision", SmallInteger, nullable=False, server_default="0"),
@@ -145,8 +132,8 @@ alert_rules = Table(
     Column("note", Text),
     Column("armed", Boolean, nullable=False, server_default=text("true")),
     Column("state_no", Integer, nullable=False, server_default="0", comment="grows with each claim"),
-    Column("created_at", _TIMESTAMP, nullable=False, server_default=_NOW),
-    Column("fired_at", _TIMESTAMP),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("fired_at", TIMESTAMP),
     CheckConstraint("(client is null) <> (connection is null)", name="owner"),
 )
 Index("alert_rules_armed_idx", alert_rules.c.id, postgresql_where=alert_rules.c.armed)
@@ -162,9 +149,9 @@ alert_events = Table(
     Column("exchange", Text, nullable=False),
     Column("trade_id", BigInteger, nullable=False),
     Column("price", Double, nullable=False),
-    Column("ts", _TIMESTAMP, nullable=False, comment="the trade's time"),
+    Column("ts", TIMESTAMP, nullable=False, comment="the trade's time"),
     Column("message", Text, nullable=False),
-    Column("created_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
 )
 Index(None, alert_events.c.client, alert_events.c.event_id)
 
@@ -181,8 +168,8 @@ subscribers = Table(
     "subscribers",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("first_seen_at", _TIMESTAMP, nullable=False, server_default=_NOW),
-    Column("last_seen_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("first_seen_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("last_seen_at", TIMESTAMP, nullable=False, server_default=NOW),
 )
 
 stream_health = Table(
@@ -191,15 +178,15 @@ stream_health = Table(
     Column("market_id", Integer, ForeignKey("markets.id"), primary_key=True),
     Column("state", Text, nullable=False),
     Column("last_price", Double),
-    Column("last_trade_ts", _TIMESTAMP, comment="the exchange's clock"),
-    Column("last_received_at", _TIMESTAMP, comment="our clock"),
+    Column("last_trade_ts", TIMESTAMP, comment="the exchange's clock"),
+    Column("last_received_at", TIMESTAMP, comment="our clock"),
     Column("lag_ms", Double, comment="from the exchange's clock to our commit, last batch"),
     Column("trades", BigInteger, nullable=False, server_default="0", comment="stored by this daemon"),
     Column("duplicates", BigInteger, nullable=False, server_default="0"),
     Column("reconnects", Integer, nullable=False, server_default="0"),
     Column("last_error", Text),
-    Column("last_error_at", _TIMESTAMP),
-    Column("updated_at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("last_error_at", TIMESTAMP),
+    Column("updated_at", TIMESTAMP, nullable=False, server_default=NOW),
     Column("daemon", Text, nullable=False, server_default="", comment="host and process"),
     Column("recovered", BigInteger, nullable=False, server_default="0", comment="by this daemon"),
     CheckConstraint("state in ('connecting', 'live', 'down', 'stopped')", name="state"),
@@ -214,13 +201,13 @@ stream_gaps = Table(
     Column("cause", Text, nullable=False),
     Column("state", Text, nullable=False, server_default="open"),
     Column("after_id", BigInteger, comment="the last trade before it"),
-    Column("after_ts", _TIMESTAMP, nullable=False, comment="its time; nothing is known after it"),
+    Column("after_ts", TIMESTAMP, nullable=False, comment="its time; nothing is known after it"),
     Column("before_id", BigInteger, comment="the first trade after it"),
-    Column("before_ts", _TIMESTAMP, comment="its time; null: the stream has not come back"),
+    Column("before_ts", TIMESTAMP, comment="its time; null: the stream has not come back"),
     Column("recovered", BigInteger, nullable=False, server_default="0", comment="trades stored by recovery"),
     Column("reason", Text, comment="why it is unfillable, or why the last try failed"),
-    Column("opened_at", _TIMESTAMP, nullable=False, server_default=_NOW),
-    Column("closed_at", _TIMESTAMP),
+    Column("opened_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("closed_at", TIMESTAMP),
     CheckConstraint("state in ('open', 'filled', 'unfillable')", name="state"),
     CheckConstraint("(state = 'open') = (closed_at is null)", name="closed"),
     comment="the ledger of interruptions: spans in which a stream was not heard, and what became of them",
@@ -233,7 +220,7 @@ leases = Table(
     metadata,
     Column("name", Text, primary_key=True, comment="what is held: a market, the averages"),
     Column("holder", Text, nullable=False, comment="host and process"),
-    Column("expires_at", _TIMESTAMP, nullable=False, comment="by this server's clock"),
+    Column("expires_at", TIMESTAMP, nullable=False, comment="by this server's clock"),
     comment="who of several daemons does what",
 )
 
@@ -241,7 +228,7 @@ rejects = Table(
     "rejects",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("at", _TIMESTAMP, nullable=False, server_default=_NOW),
+    Column("at", TIMESTAMP, nullable=False, server_default=NOW),
     Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
     Column("trade", JSONB, nullable=False, comment="as it was decoded"),
     Column("reason", Text, nullable=False),
@@ -254,8 +241,8 @@ service_heartbeats = Table(
     metadata,
     Column("service", Text, primary_key=True),
     Column("instance", Text, primary_key=True, comment="host and process"),
-    Column("started_at", _TIMESTAMP, nullable=False),
-    Column("beat_at", _TIMESTAMP, nullable=False),
+    Column("started_at", TIMESTAMP, nullable=False),
+    Column("beat_at", TIMESTAMP, nullable=False),
     Column("detail", JSONB, nullable=False, server_default="{}"),
 )
 
@@ -265,8 +252,8 @@ api_budgets = Table(
     Column("host", Text, primary_key=True),
     Column("scope", Text, primary_key=True),
     Column("tokens", Double, nullable=False),
-    Column("refilled_at", _TIMESTAMP, nullable=False, server_default=_NOW),
-    Column("blocked_until", _TIMESTAMP),
+    Column("refilled_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("blocked_until", TIMESTAMP),
     Column("month", Date, nullable=False, server_default=text("date_trunc('month', now())::date")),
     Column("calls_this_month", Integer, nullable=False, server_default="0"),
 )
@@ -276,7 +263,7 @@ api_budgets = Table(
 price_averages = Table(
     "price_averages",
     metadata,
-    Column("ts", _TIMESTAMP, nullable=False, comment="a whole second, when it was computed"),
+    Column("ts", TIMESTAMP, nullable=False, comment="a whole second, when it was computed"),
     Column("price", Double, nullable=False),
     Column("confidence", Double, nullable=False, comment="distance to the further weighted quartile"),
     Column("change_24h", Double, comment="0.01 is 1 %; null where less than a day is stored"),
@@ -299,8 +286,8 @@ quarantines = Table(
     "quarantines",
     metadata,
     Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
-    Column("since", _TIMESTAMP, nullable=False, comment="from when on it was over 20 % from the others"),
-    Column("released_at", _TIMESTAMP, comment="null: it is left out of averages now"),
+    Column("since", TIMESTAMP, nullable=False, comment="from when on it was over 20 % from the others"),
+    Column("released_at", TIMESTAMP, comment="null: it is left out of averages now"),
     Column("deviation", Double, nullable=False, comment="0.5 is 50 %; when it was quarantined or released"),
     PrimaryKeyConstraint("market_id", "since"),
     comment="markets taken for another coin of the same ticker, and left out of averages",

@@ -1,0 +1,1 @@
+"""Assets of the group ``maintenance``: what keeps the warehouse small and quick."""

@@ -1,0 +1,1 @@
+"""Assets of the group ``sentiment``: what people seem to think."""

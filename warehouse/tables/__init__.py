@@ -1,0 +1,45 @@
+"""The tables, as SQLAlchemy sees them. The migrations must build exactly these (a test compares)."""
+
+from warehouse.tables import fundamentals, indicators, sentiment
+from warehouse.tables.base import metadata
+from warehouse.tables.core import (
+    alert_counter,
+    alert_events,
+    alert_rules,
+    api_budgets,
+    candle_coverage,
+    candles,
+    leases,
+    markets,
+    price_averages,
+    quarantines,
+    rejects,
+    service_heartbeats,
+    stream_gaps,
+    stream_health,
+    subscribers,
+    ticks,
+)
+
+__all__ = [
+    "alert_counter",
+    "alert_events",
+    "alert_rules",
+    "api_budgets",
+    "candle_coverage",
+    "candles",
+    "fundamentals",
+    "indicators",
+    "leases",
+    "markets",
+    "metadata",
+    "price_averages",
+    "quarantines",
+    "rejects",
+    "sentiment",
+    "service_heartbeats",
+    "stream_gaps",
+    "stream_health",
+    "subscribers",
+    "ticks",
+]

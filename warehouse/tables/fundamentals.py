@@ -1,0 +1,1 @@
+"""Assets, and what is known of them beside their price."""

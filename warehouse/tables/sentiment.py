@@ -1,0 +1,1 @@
+"""What people seem to think of assets, day by day."""
