@@ -40,6 +40,7 @@ markets = Table(
     Column("price_step", Double),
     Column("amount_step", Double),
     Column("updated_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("quote_volume_24h", Double, comment="as its exchange's tickers said last, in the quote asset"),
     UniqueConstraint("exchange", "symbol"),
     CheckConstraint("status in ('active', 'delisted')", name="status"),
     CheckConstraint("symbol = base || '-' || quote", name="symbol"),
@@ -116,6 +117,36 @@ candle_coverage = Table(
         server_default="{}",
         comment="spans the exchange no longer serves",
     ),
+    Column(
+        "wanted",
+        TSTZMULTIRANGE,
+        nullable=False,
+        server_default="{}",
+        comment="spans somebody asked for; endless while the market is active",
+    ),
+)
+
+candle_rollups = Table(
+    "candle_rollups",
+    metadata,
+    Column("market_id", Integer, ForeignKey("markets.id"), primary_key=True),
+    Column("interval", Text, primary_key=True, comment="of the rollups, 5m and longer"),
+    Column("due", TSTZMULTIRANGE, nullable=False, comment="spans whose 1m candles changed since"),
+    comment="which candles of longer intervals have to be made again",
+)
+
+candle_checks = Table(
+    "candle_checks",
+    metadata,
+    Column("checked_at", TIMESTAMP, nullable=False, server_default=NOW),
+    Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("repaired", Integer, nullable=False, server_default="0", comment="minutes that were corrected"),
+    Column("state", Text, nullable=False, comment="same, repaired, differs, or incomplete"),
+    Column("detail", JSONB, nullable=False, server_default="{}", comment="ours, theirs and what remains"),
+    PrimaryKeyConstraint("market_id", "day"),
+    CheckConstraint("state in ('same', 'repaired', 'differs', 'incomplete')", name="state"),
+    comment="days of candles compared with the exchange's own candle of the day",
 )
 
 alert_rules = Table(
