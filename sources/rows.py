@@ -34,12 +34,26 @@ class TradeRow(NamedTuple):
     taker_buys: bool
 
 
+class BadCandles(BadMessage):
+    """Some candles of an answer are impossible, the others are fine."""
+
+    def __init__(
+        self, source: str, message: str, raw: bytes, good: list[Candle], bad_ts_us: frozenset[int]
+    ) -> None:
+        super().__init__(source, message, raw)
+        self.good = good
+        """By open time."""
+        self.bad_ts_us = bad_ts_us
+        """Open times of the intervals of which nothing is known."""
+
+
 def candles(market: Market, interval: Interval, rows: Iterable[CandleRow], body: bytes) -> list[Candle]:
     """Candles by open time, each time once (the later row wins).
 
-    Raises BadMessage naming market and time of an impossible one.
+    Raises BadCandles naming market and time of impossible ones, BadMessage for times that are none.
     """
     by_time: dict[int, Candle] = {}
+    bad: dict[int, str] = {}
     for row in rows:
         if not 0 <= row.open_ts_us < LATEST_US:
             raise BadMessage(market.exchange, f"{market} {interval} candle at {row.open_ts_us} us", body)
@@ -58,10 +72,13 @@ def candles(market: Market, interval: Interval, rows: Iterable[CandleRow], body:
             )
         except ValueError as error:
             opened = to_datetime(row.open_ts_us).isoformat()
-            raise BadMessage(
-                market.exchange, f"{market} {interval} candle of {opened}: {error}", body
-            ) from error
-    return [by_time[open_ts_us] for open_ts_us in sorted(by_time)]
+            bad[interval.floor(row.open_ts_us)] = f"{market} {interval} candle of {opened}: {error}"
+    good = [by_time[open_ts_us] for open_ts_us in sorted(by_time) if open_ts_us not in bad]
+    if bad:
+        first = bad[min(bad)]
+        message = first if len(bad) == 1 else f"{first}; and {len(bad) - 1} more"
+        raise BadCandles(market.exchange, message, body, good, frozenset(bad))
+    return good
 
 
 def trades(market: Market, rows: Iterable[TradeRow], body: bytes) -> list[Trade]:

@@ -15,6 +15,7 @@ import msgspec
 from coinwatch.errors import Fatal
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Instrument, Market, Trade
+from coinwatch.times import SECOND_US
 from coinwatch.windows import Window
 
 
@@ -117,6 +118,8 @@ class Exchange(ABC):
     candles_per_request: ClassVar[int]
     candles_depth: ClassVar[int | None] = None
     """Only this many most recent closed candles are served; None: all."""
+    candles_late_us: ClassVar[int] = 30 * SECOND_US
+    """How long after its end a candle may still be missing from the answer, or change."""
     trades_per_request: ClassVar[int]
     trade_paging: ClassVar[Paging]
     trades_reach_us: ClassVar[int | None] = None
@@ -190,7 +193,7 @@ class Exchange(ABC):
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
         """All candles of the answer, the one still open included, by open time, each once.
 
-        Raises BadMessage, naming market and time where one candle is impossible.
+        Raises BadMessage; where only some candles are impossible BadCandles, which has the others.
         """
 
     @abstractmethod

@@ -11,6 +11,7 @@ import msgspec
 from coinwatch.errors import BadMessage, Fatal
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Instrument, Market, Trade
+from coinwatch.times import SECOND_US
 from coinwatch.windows import Window
 from sources.exchanges import base
 from sources.exchanges.base import (
@@ -115,6 +116,7 @@ class Okx(Exchange):
     max_silence_s: ClassVar[float] = 12
     keepalive_s: ClassVar[float | None] = 5  # OKX leaves after 30 s without one
     candles_per_request: ClassVar[int] = 100
+    candles_late_us: ClassVar[int] = 120 * SECOND_US  # a closed candle can take a minute to appear
     trades_per_request: ClassVar[int] = 100
     trade_paging: ClassVar[Paging] = Paging.BEFORE_ID
     consecutive_ids: ClassVar[bool] = True

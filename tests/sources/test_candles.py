@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from email.utils import formatdate
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from coinwatch.folding import candles_from_trades
 from coinwatch.intervals import Interval
 from coinwatch.records import Market, Trade
 from coinwatch.windows import Window, merge
-from sources.candles import FetchedWindow, fetch_candles
+from sources.candles import FetchedWindow, NoLongerServed, Piece, fetch_candles
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, RateLimit
 from sources.exchanges.kraken import Kraken
@@ -80,7 +81,7 @@ def trade(number: int, ts_us: int) -> Trade:
 
 async def collect(
     exchange: Exchange, answers: httpx.MockTransport, window: Window, interval: Interval = Interval.M1
-) -> list[FetchedWindow]:
+) -> list[Piece]:
     market = Market.canonical(f"{exchange.name}:BTC-USD")
     hasty = Patience(attempts=1)
     async with HttpSource(
@@ -109,7 +110,7 @@ async def test_whatever_the_page_edges_the_candles_are_those_of_the_trades(
     stand_in = KrakenStandIn(happened, now_us)
     pieces = await collect(SmallPages(), httpx.MockTransport(stand_in), window)
 
-    closed = window.intersect(Window(0, Interval.M1.floor(now_us - 1)))
+    closed = window.intersect(Window(0, Interval.M1.floor(now_us - 1 - SmallPages.candles_late_us)))
     covered = [piece.window for piece in pieces]
     assert merge(covered) == ([closed] if closed else [])
     assert sum(one.length_us for one in covered) == (closed.length_us if closed else 0)
@@ -118,11 +119,13 @@ async def test_whatever_the_page_edges_the_candles_are_those_of_the_trades(
         for candle in candles_from_trades(Interval.M1, happened)
         if closed and closed.start_us <= candle.open_ts_us < closed.end_us
     ]
-    got = sorted((candle for piece in pieces for candle in piece.candles), key=lambda one: one.open_ts_us)
+    assert all(isinstance(piece, FetchedWindow) for piece in pieces), "Kraken shows every trade"
+    fetched = [piece for piece in pieces if isinstance(piece, FetchedWindow)]
+    got = sorted((candle for piece in fetched for candle in piece.candles), key=lambda one: one.open_ts_us)
     assert [msgspec.structs.replace(one, quote_volume=None) for one in got] == [
         msgspec.structs.replace(one, quote_volume=None) for one in want
     ]
-    for piece in pieces:
+    for piece in fetched:
         assert all(
             piece.window.start_us <= candle.open_ts_us < piece.window.end_us for candle in piece.candles
         )
@@ -154,9 +157,10 @@ async def test_a_candle_is_taken_when_the_exchanges_clock_is_past_it() -> None:
     answers = [kline(100, 3), kline(101, 0), kline(102, 1), kline(103, 2)]
     window = Window(100 * MINUTE, 110 * MINUTE)
     binance = EXCHANGES["binance"]
-    for second, minutes in ((0, 2), (1, 3), (59, 3)):
+    for second, minutes in ((0, 2), (30, 2), (31, 3), (59, 3)):  # 30 s until it is final
         date = formatdate(103 * 60 + second, usegmt=True)
         [piece] = await collect(binance, binance_answer(*answers, date=date), window)
+        assert isinstance(piece, FetchedWindow)
         assert piece.window == Window(100 * MINUTE, (100 + minutes) * MINUTE)
         # The flat candle of a minute without trades is none.
         assert [candle.open_ts_us // MINUTE for candle in piece.candles] == [100, 102][: minutes - 1]
@@ -166,6 +170,53 @@ async def test_nothing_is_claimed_of_the_future() -> None:
     date = formatdate(100 * 60, usegmt=True)
     answers = binance_answer(kline(100, 3), date=date)
     assert await collect(EXCHANGES["binance"], answers, Window(100 * MINUTE, 110 * MINUTE)) == []
+
+
+async def test_of_an_impossible_candle_only_its_minute_is_refused() -> None:
+    rows = [kline(100, 3), kline(101, 2).replace('"5"', '"-5"', 1), kline(102, 1), kline(103, 0)]
+    answers = binance_answer(*rows, date=formatdate(110 * 60, usegmt=True))
+    pieces: list[Piece] = []
+    async with HttpSource("binance", "http://exchange.example", LocalBudget(), LIMIT, answers) as http:
+        market = Market.canonical("binance:BTC-USD")
+        with pytest.raises(BadMessage, match="1970-01-01T01:41:00"):  # noqa: PT012
+            async for piece in fetch_candles(
+                EXCHANGES["binance"], http, market, Interval.M1, Window(100 * MINUTE, 104 * MINUTE)
+            ):
+                pieces.append(piece)  # kept although the last step raises
+    windows = [Window(100 * MINUTE, 101 * MINUTE), Window(102 * MINUTE, 104 * MINUTE)]
+    assert [piece.window for piece in pieces] == windows
+
+
+class GateioStandIn:
+    """Answers like Gate.io at ``now_s``: candles without a trade, none older than its 10,000."""
+
+    def __init__(self, now_s: int) -> None:
+        self.now_s = now_s
+        self.oldest_asked_s = now_s
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        start_s = int(request.url.params["from"])
+        self.oldest_asked_s = min(self.oldest_asked_s, start_s)
+        headers = {"Date": formatdate(self.now_s, usegmt=True)}
+        if start_s < self.now_s - 10_000 * 60:
+            return httpx.Response(400, json={"label": "INVALID_PARAM_VALUE"}, headers=headers)
+        return httpx.Response(200, content=b"[]", headers=headers)
+
+
+@pytest.mark.parametrize("ahead_s", [0, 86_400])
+async def test_what_is_gone_is_told_by_the_exchanges_clock(ahead_s: int) -> None:
+    """Ours may run ahead: what the exchange still serves must not be given up."""
+    now_s = int(time.time()) - ahead_s
+    stand_in = GateioStandIn(now_s)
+    end_us = Interval.M1.floor(now_s * 1_000_000) - 60 * MINUTE
+    window = Window(end_us - 20_000 * MINUTE, end_us)
+    pieces = await collect(EXCHANGES["gateio"], httpx.MockTransport(stand_in), window)
+    [gone] = [piece for piece in pieces if isinstance(piece, NoLongerServed)]
+    assert gone.window.start_us == window.start_us
+    assert merge(piece.window for piece in pieces) == [window]
+    depth_us = gone.window.end_us - (now_s * 1_000_000 - 9_990 * MINUTE)
+    assert abs(depth_us) <= MINUTE
+    assert "newest 9,990 candles" in gone.reason
 
 
 async def test_without_the_exchanges_clock_nothing_is_claimed() -> None:
