@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipelines.fundamentals.definitions import DEFINITIONS as FUNDAMENTALS
-from pipelines.maintenance.definitions import DEFINITIONS as MAINTENANCE
-from pipelines.market_data.definitions import DEFINITIONS as MARKET_DATA
+# As modules, because Dagster takes only one Definitions at the top of this one.
+from pipelines.fundamentals import definitions as fundamentals
+from pipelines.maintenance import definitions as maintenance
+from pipelines.market_data import definitions as market_data
 from pipelines.resources import Coinwatch
-from pipelines.sentiment.definitions import DEFINITIONS as SENTIMENT
+from pipelines.sentiment import definitions as sentiment
 
 defs = dg.Definitions.merge(
-    MARKET_DATA,
-    FUNDAMENTALS,
-    SENTIMENT,
-    MAINTENANCE,
+    market_data.DEFINITIONS,
+    fundamentals.DEFINITIONS,
+    sentiment.DEFINITIONS,
+    maintenance.DEFINITIONS,
     dg.Definitions(
         resources={"coinwatch": Coinwatch()},
         # A process for each step would cost seconds and win nothing: the work is waiting for answers.

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 import yaml
@@ -68,6 +69,19 @@ def test_they_load_without_a_database_and_quickly() -> None:
     )
     assert float(answer.stdout) < 20
     assert answer.stderr == ""
+
+
+def test_dagster_loads_the_workspace() -> None:
+    """As its code server does, which takes a module with one Definitions only."""
+    answer = subprocess.run(
+        [str(Path(sys.executable).parent / "dagster"), "definitions", "validate"],
+        cwd=PROJECT,
+        env={**os.environ, "DAGSTER_HOME": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_the_workspace_names_our_definitions() -> None:
