@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from coinwatch.errors import Retryable
@@ -26,7 +28,8 @@ class Budget(Protocol):
         """Wait until ``cost`` can be spent, and spend it.
 
         ``reserve`` is the share of the bucket left to others: backfills leave the last third to
-        recovery. Raises Retryable when the host has blocked us for more than LONGEST_BLOCK_S.
+        recovery. Raises Retryable when the host has blocked us for more than LONGEST_BLOCK_S, or
+        when the calls of this month are spent.
         """
 
     async def block(self, host: str, scope: str, seconds: float) -> None:
@@ -66,8 +69,14 @@ class LocalBudget:
     Where other processes ask the same hosts and Postgres is away, pass a third of the limit.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        calendar: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._clock = clock
+        self._calendar = calendar
+        self._calls: Counter[tuple[str, str, date]] = Counter()
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._blocked: dict[tuple[str, str], float] = {}
 
@@ -80,12 +89,34 @@ class LocalBudget:
             if wait_s > LONGEST_BLOCK_S:
                 raise Retryable(host, f"has blocked us for another {wait_s:.0f} s", retry_after_s=wait_s)
             if wait_s <= 0:
+                month = self._month_of_call(host, scope, limit)
                 bucket = self._buckets.setdefault((host, scope), Bucket(limit, now_s))
                 wait_s = bucket.spend(limit, cost, reserve, now_s)
                 if wait_s <= 0:
+                    self._calls[host, scope, month] += 1
                     return
             await asyncio.sleep(wait_s)
 
     async def block(self, host: str, scope: str, seconds: float) -> None:
         until_s = self._clock() + seconds
         self._blocked[host, scope] = max(until_s, self._blocked.get((host, scope), until_s))
+
+    def _month_of_call(self, host: str, scope: str, limit: RateLimit) -> date:
+        """The first day of this month. Raises Retryable when its calls are spent."""
+        now = self._calendar()
+        month = now.date().replace(day=1)
+        if limit.per_month is not None and self._calls[host, scope, month] >= limit.per_month:
+            following = (month + timedelta(days=31)).replace(day=1)
+            wait_s = (datetime(following.year, following.month, 1, tzinfo=UTC) - now).total_seconds()
+            raise month_spent(host, limit.per_month, wait_s)
+        return month
+
+
+def month_spent(host: str, per_month: int, wait_s: float) -> Retryable:
+    """What to raise when nothing is left of a month's calls; the next month begins in ``wait_s``."""
+    return Retryable(
+        host,
+        f"all {per_month:,} calls of this month are spent; "
+        f"the next month begins in {wait_s / 86_400:.1f} days",
+        retry_after_s=wait_s,
+    )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import psycopg
+import sqlalchemy
 
 from coinwatch.errors import Retryable, WarehouseError
 
@@ -19,9 +20,10 @@ LONGEST_BLOCK_S = 60.0
 # ``excluded.refilled_at`` is this statement's now. It can be older than the row's when another
 # process spent meanwhile: then nothing has been refilled since, and time never runs back.
 _SPEND = """
-insert into api_budgets as budget (host, scope, tokens, refilled_at, month, calls_this_month)
+insert into api_budgets as budget
+    (host, scope, tokens, refilled_at, month, calls_this_month, calls_per_month)
 select %(host)s, %(scope)s, %(capacity)s::float8 - %(cost)s::float8, now,
-       date_trunc('month', now at time zone 'UTC')::date, 1
+       date_trunc('month', now at time zone 'UTC')::date, 1, %(per_month)s::int
 from clock_timestamp() as now
 on conflict (host, scope) do update set
     tokens = least(
@@ -31,20 +33,31 @@ on conflict (host, scope) do update set
     ) - %(cost)s::float8,
     refilled_at = greatest(budget.refilled_at, excluded.refilled_at),
     month = greatest(budget.month, excluded.month),
-    calls_this_month = case when budget.month < excluded.month then 0 else budget.calls_this_month end + 1
+    calls_this_month = case when budget.month < excluded.month then 0 else budget.calls_this_month end + 1,
+    calls_per_month = excluded.calls_per_month
 where coalesce(budget.blocked_until <= excluded.refilled_at, true)
   and least(
         %(capacity)s::float8,
         budget.tokens + %(per_second)s::float8
             * greatest(0, extract(epoch from excluded.refilled_at - budget.refilled_at)::float8)
       ) >= %(needed)s::float8
+  and coalesce(
+        case when budget.month < excluded.month then 0 else budget.calls_this_month end
+            < excluded.calls_per_month,
+        true
+      )
 returning true
 """
 
 _WAIT = """
 select greatest(0, extract(epoch from blocked_until - clock_timestamp())::float8),
        (%(needed)s::float8 - tokens) / %(per_second)s::float8
-           - extract(epoch from clock_timestamp() - refilled_at)::float8
+           - extract(epoch from clock_timestamp() - refilled_at)::float8,
+       case when calls_this_month >= %(per_month)s::int
+            then extract(
+                epoch from (month + interval '1 month') at time zone 'UTC' - clock_timestamp()
+            )::float8
+       end
 from api_budgets
 where host = %(host)s and scope = %(scope)s
 """
@@ -57,13 +70,50 @@ set blocked_until = greatest(budget.blocked_until, excluded.blocked_until)
 """
 
 
+_THIS_MONTH = (
+    "case when month >= date_trunc('month', now() at time zone 'UTC') then calls_this_month else 0 end"
+)
+_CALLS = f"select {_THIS_MONTH} from api_budgets where host = %s and scope = %s"  # noqa: S608
+_MONTHS = f"""
+select host, scope, {_THIS_MONTH}, calls_per_month
+from api_budgets where calls_per_month is not null order by host, scope
+"""  # noqa: S608 -- of constants
+
+
 class Limit(Protocol):
-    """A bucket that holds ``capacity`` and refills by ``per_second``."""
+    """A bucket that holds ``capacity`` and refills by ``per_second``, and calls allowed ``per_month``."""
 
     @property
     def capacity(self) -> float: ...
     @property
     def per_second(self) -> float: ...
+    @property
+    def per_month(self) -> int | None: ...
+
+
+class MonthOfCalls(NamedTuple):
+    """What was spent of a limit by the month."""
+
+    host: str
+    scope: str
+    calls: int
+    allowed: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.allowed - self.calls)
+
+
+def months_of_calls(conn: sqlalchemy.Connection) -> tuple[MonthOfCalls, ...]:
+    """Every limit by the month there is, and how far it is spent; by host."""
+    rows = conn.execute(sqlalchemy.text(_MONTHS))
+    return tuple(MonthOfCalls(*row) for row in rows)
+
+
+async def calls_this_month(conn: psycopg.AsyncConnection[Any], host: str, scope: str) -> int:
+    """How many calls were let through to ``host`` in this month (UTC)."""
+    row = await (await conn.execute(_CALLS, (host, scope))).fetchone()
+    return row[0] if row else 0
 
 
 class WarehouseBudget:
@@ -78,8 +128,8 @@ class WarehouseBudget:
         """Wait until ``cost`` can be spent, and spend it.
 
         ``reserve`` is the share of the bucket left to others: backfills leave the last third to
-        recovery. Raises Retryable when the host has blocked us for more than LONGEST_BLOCK_S,
-        WarehouseError when Postgres fails.
+        recovery. Raises Retryable when the host has blocked us for more than LONGEST_BLOCK_S or the
+        calls of this month are spent, WarehouseError when Postgres fails.
         """
         asked = {
             "host": host,
@@ -88,6 +138,7 @@ class WarehouseBudget:
             "per_second": limit.per_second,
             "cost": cost,
             # Never more than full: a dearer request waits for a full bucket and leaves it in debt.
+            "per_month": limit.per_month,
             "needed": min(cost + reserve * limit.capacity, limit.capacity),
         }
         async with self._turns[host, scope, reserve]:
@@ -105,6 +156,13 @@ class WarehouseBudget:
         if waits is None:
             return 0.0  # the row was deleted in between: the next try makes it anew
         blocked_s, refilled_s = float(waits[0] or 0.0), float(waits[1])
+        if waits[2] is not None and waits[2] > 0:
+            raise Retryable(
+                asked["host"],
+                f"all {asked['per_month']:,} calls of this month are spent; the next month begins in "
+                f"{waits[2] / 86_400:.1f} days",
+                retry_after_s=float(waits[2]),
+            )
         if blocked_s > LONGEST_BLOCK_S:
             raise Retryable(
                 asked["host"], f"has blocked us for another {blocked_s:.0f} s", retry_after_s=blocked_s

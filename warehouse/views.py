@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from warehouse.coverage import EXPECTED_AFTER, GAPS_SQL
+
 
 @dataclass(frozen=True)
 class View:
@@ -25,6 +27,10 @@ _MARKET = {
     "base": "the asset that is traded",
     "quote": "the asset that prices are in",
 }
+
+_GAPS = GAPS_SQL.format(
+    until=f"date_bin('1 minute', now() - interval '{EXPECTED_AFTER.seconds} seconds', 'epoch')"
+)
 
 VIEWS = (
     View(
@@ -57,12 +63,30 @@ VIEWS = (
             "low": "lowest price",
             "close": "last price",
             "volume": "in the base asset",
+            "source": "exchange; ticks: made of trades we stored; rollup: made of 1m candles",
         },
         """
         SELECT m.exchange, m.symbol, m.base, m.quote, c."interval", c.open_ts,
-               c.open, c.high, c.low, c.close, c.volume
+               c.open, c.high, c.low, c.close, c.volume, c.source
         FROM candles c JOIN markets m ON m.id = c.market_id
         """,
+    ),
+    View(
+        "v_gaps",
+        "Spans of candles that are wanted and not there, of minutes that ended ten minutes ago or earlier",
+        {
+            "exchange": _MARKET["exchange"],
+            "symbol": _MARKET["symbol"],
+            "interval": "1m; longer candles are made of these",
+            "from_ts": "start of the first minute that is missing",
+            "to_ts": "end of the last",
+        },
+        f"""
+        SELECT m.exchange, m.symbol, c."interval", lower(hole), upper(hole)
+        FROM candle_coverage c JOIN markets m ON m.id = c.market_id
+        CROSS JOIN LATERAL unnest({_GAPS}) AS hole
+        WHERE c."interval" = '1m'
+        """,  # noqa: S608 -- built from constants
     ),
     View(
         "v_stream_gaps",
@@ -100,6 +124,75 @@ VIEWS = (
         """
         SELECT base || '-' || quote, ts, price, method, exchanges, change_24h, high_24h, low_24h
         FROM price_averages
+        """,
+    ),
+    View(
+        "v_assets",
+        "What is known of the assets behind the markets, and of the largest others",
+        {
+            "asset": "as CoinGecko calls it, bitcoin",
+            "symbol": "the ticker, BTC",
+            "name": "Bitcoin",
+            "bases": "bases of our markets that are this asset",
+            "categories": "what CoinMarketCap files it under",
+            "description": "null: not told yet",
+            "links": "lists of URLs by kind: website, source_code, technical_doc, …",
+            "platforms": "contract address by platform; empty: a coin of its own chain",
+            "launched_on": "day of its first block or sale; null: not told",
+            "images": "URL by who serves it",
+            "cmc_id": "as CoinMarketCap numbers it",
+            "gone_at": "since when CoinGecko lists it no more",
+            "described_at": "how old description, links and categories are",
+        },
+        """
+        SELECT a.id, a.symbol, a.name,
+               ARRAY(SELECT b.base FROM asset_bases b WHERE b.asset_id = a.id ORDER BY b.base),
+               a.categories, a.description, a.links, a.platforms, a.launched_on, a.images, a.cmc_id,
+               a.gone_at, a.described_at
+        FROM assets a
+        WHERE a.described_at IS NOT NULL OR EXISTS (SELECT FROM asset_bases b WHERE b.asset_id = a.id)
+           OR EXISTS (SELECT FROM asset_metrics m WHERE m.asset_id = a.id)
+        """,
+    ),
+    View(
+        "v_asset_metrics",
+        "Metrics of assets by the hour: of CoinGecko, of CoinMarketCap where that has none; TVL of DefiLlama",
+        {
+            "asset": "as CoinGecko calls it, bitcoin",
+            "symbol": "the ticker, BTC",
+            "ts": "the hour it was asked in",
+            "source": "coingecko or coinmarketcap",
+            "observed_at": "as old as its source says it is",
+            "price_usd": "over the exchanges its source follows",
+            "market_cap_usd": "price times circulating supply",
+            "rank": "by market cap",
+            "fdv_usd": "fully diluted valuation",
+            "volume_24h_usd": "on the exchanges its source follows",
+            "circulating_supply": "in the asset itself, like the other supplies",
+            "total_supply": "made so far, less what was destroyed",
+            "max_supply": "null: without a limit, or not known",
+            "ath_usd": "all-time high",
+            "ath_at": "when that was",
+            "atl_usd": "all-time low",
+            "atl_at": "when that was",
+            "change_1h": "0.01 is 1 %",
+            "change_24h": "0.01 is 1 %",
+            "change_7d": "0.01 is 1 %",
+            "change_30d": "0.01 is 1 %",
+            "tvl_usd": "value locked in its chain, or in its protocols; null where DefiLlama has none",
+        },
+        """
+        SELECT m.asset_id, a.symbol, m.ts, m.source, m.observed_at, m.price_usd, m.market_cap_usd, m.rank,
+               m.fdv_usd, m.volume_24h_usd, m.circulating_supply, m.total_supply, m.max_supply,
+               m.ath_usd, m.ath_at, m.atl_usd, m.atl_at,
+               m.change_1h, m.change_24h, m.change_7d, m.change_30d, locked.tvl_usd
+        FROM asset_metrics m JOIN assets a ON a.id = m.asset_id
+        LEFT JOIN asset_metrics locked
+            ON locked.asset_id = m.asset_id AND locked.ts = m.ts AND locked.source = 'defillama'
+        WHERE m.source = 'coingecko' OR m.source = 'coinmarketcap' AND NOT EXISTS (
+            SELECT FROM asset_metrics better
+            WHERE better.asset_id = m.asset_id AND better.ts = m.ts AND better.source = 'coingecko'
+        )
         """,
     ),
 )

@@ -28,10 +28,12 @@ class RateLimit(msgspec.Struct, frozen=True):
     capacity: float
     per_second: float
     scope: str = "ip"
+    per_month: int | None = None
+    """Calls allowed in a calendar month (UTC), whatever each costs; None: no such limit."""
 
     def scaled(self, factor: float) -> RateLimit:
-        """The same limit, ``factor`` times as generous."""
-        return RateLimit(self.capacity * factor, self.per_second * factor, self.scope)
+        """The same limit, ``factor`` times as generous by the second; a month's calls stay as they are."""
+        return RateLimit(self.capacity * factor, self.per_second * factor, self.scope, self.per_month)
 
 
 class Paging(StrEnum):
@@ -226,6 +228,18 @@ class Exchange(ABC):
     @abstractmethod
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """The spot markets of the list, each symbol once. Raises BadMessage."""
+
+    def volumes_request(self) -> RestRequest | None:
+        """Ask for the last 24 hours' volume of all markets; None where no single request tells it."""
+        return None
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """By native name as in ``Instrument``: the volume of the last 24 hours, in the quote asset.
+
+        Markets of which no sound number is told are left out. Raises BadMessage, and Fatal where there
+        is no ``volumes_request``.
+        """
+        raise Fatal(self.name, "tells no volumes")
 
     def error_in(self, body: bytes) -> str | None:
         """The error an answer tells in its body, whatever its HTTP status, else None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -85,3 +86,16 @@ async def test_many_tasks_together_keep_the_limit() -> None:
         for _ in range(30):
             group.create_task(budget.acquire("host", "ip", limit, 1))
     assert loop.time() - start_s >= 0.24
+
+
+async def test_no_call_over_the_month_is_let_through() -> None:
+    now = datetime(2026, 2, 27, 12, tzinfo=UTC)
+    budget = LocalBudget(calendar=lambda: now)
+    limit = RateLimit(capacity=100, per_second=100, per_month=3)
+    for _ in range(3):
+        await budget.acquire("host", "ip", limit, 5)
+    with pytest.raises(Retryable, match="all 3 calls of this month are spent") as caught:
+        await budget.acquire("host", "ip", limit.scaled(1_000), 1)
+    assert caught.value.retry_after_s == 36 * 3_600
+    now += timedelta(hours=36)
+    await budget.acquire("host", "ip", limit, 1)

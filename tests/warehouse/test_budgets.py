@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 import psycopg
 import pytest
+import sqlalchemy
 from sqlalchemy import URL
 
 from coinwatch.errors import Retryable, WarehouseError
 from sources.budgets import Budget
 from sources.exchanges.base import RateLimit
-from warehouse.budgets import WarehouseBudget
-from warehouse.connect import connect
+from warehouse.budgets import WarehouseBudget, calls_this_month, months_of_calls
+from warehouse.connect import connect, engine
 
 SLOW = RateLimit(capacity=6, per_second=0.001)
+
+
+@pytest.fixture
+def pool(database: URL) -> Iterator[sqlalchemy.Engine]:
+    pool = engine(database, application_name="test")
+    yield pool
+    pool.dispose()
 
 
 async def open_budget(database: URL) -> tuple[WarehouseBudget, psycopg.AsyncConnection]:
@@ -128,3 +137,50 @@ async def test_a_lost_connection_is_a_warehouse_error(database: URL) -> None:
     await conn.close()
     with pytest.raises(WarehouseError, match="request budgets"):
         await budget.acquire("host", "ip", SLOW, 1)
+
+
+MONTHLY = RateLimit(capacity=1_000, per_second=1_000, scope="key", per_month=25)
+
+
+async def test_no_call_over_the_month_is_let_through_whoever_asks(database: URL) -> None:
+    """Four connections with 20 askers each, at once: exactly as many pass as the month has."""
+    opened = [await open_budget(database) for _ in range(4)]
+
+    try:
+        asking = (budget.acquire("api.example.com", "key", MONTHLY, 1) for budget, _ in opened * 20)
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, Retryable)]
+        assert (answers.count(None), len(refused)) == (25, 55)
+        assert "all 25 calls of this month are spent" in str(refused[0])
+        assert refused[0].retry_after_s is not None
+        assert 0 < refused[0].retry_after_s <= 31 * 86_400
+        assert await calls_this_month(opened[0][1], "api.example.com", "key") == 25
+    finally:
+        for _, conn in opened:
+            await conn.close()
+
+
+async def test_a_new_month_has_all_its_calls_and_what_is_left_can_be_read(
+    database: URL, pool: sqlalchemy.Engine
+) -> None:
+    budget, conn = await open_budget(database)
+    async with conn:
+        for _ in range(25):
+            await budget.acquire("api.example.com", "key", MONTHLY, 1)
+        await budget.acquire("elsewhere.example.com", "ip", SLOW, 1)
+        with pool.connect() as reader:
+            (month,) = months_of_calls(reader)
+        assert (month.host, month.scope, month.calls, month.allowed, month.left) == (
+            "api.example.com",
+            "key",
+            25,
+            25,
+            0,
+        )
+        await conn.execute("update api_budgets set month = month - interval '1 month'")
+        assert await calls_this_month(conn, "api.example.com", "key") == 0
+        with pool.connect() as reader:
+            assert months_of_calls(reader)[0].left == 25
+        await budget.acquire("api.example.com", "key", MONTHLY, 1)
+        assert await calls_this_month(conn, "api.example.com", "key") == 1
+        assert await calls_this_month(conn, "nobody.example.com", "ip") == 0

@@ -287,6 +287,7 @@ api_budgets = Table(
     Column("blocked_until", TIMESTAMP),
     Column("month", Date, nullable=False, server_default=text("date_trunc('month', now())::date")),
     Column("calls_this_month", Integer, nullable=False, server_default="0"),
+    Column("calls_per_month", Integer, comment="the most that are let through; null: as many as one likes"),
 )
 
 # Partitions are one UTC day each, made like those of ticks; after a week a day is thinned to one row
