@@ -118,3 +118,5 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     status: MarketStatus
     price_step: float | None = None
     amount_step: float | None = None
+    listed_us: int | None = None
+    """When trading began, or will; None where the list does not say."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple, TypeVar
+
+import msgspec
 
 from coinwatch.errors import BadMessage
 from coinwatch.intervals import Interval
@@ -13,6 +15,13 @@ from coinwatch.times import to_datetime
 from sources.wire import LATEST_US, UNREADABLE, is_trade
 
 _ASSET = re.compile(r"[A-Z0-9]{1,20}")
+_LARGEST_VOLUME = 1e18
+"""No market turns over as much in a day, whatever it is quoted in."""
+
+T = TypeVar("T")
+
+read_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+"""A list, its rows as they came: one that cannot be read then does not cost the others."""
 
 
 class CandleRow(NamedTuple):
@@ -103,6 +112,7 @@ def instrument(
     active: bool,
     price_step: float | None,
     amount_step: float | None,
+    listed_us: int | None = None,
 ) -> Instrument | None:
     """An instrument, or None for names that no one could type (``币安人生``, ``TSLAx``)."""
     if not (_ASSET.fullmatch(base) and _ASSET.fullmatch(quote)):
@@ -113,6 +123,7 @@ def instrument(
         status=MarketStatus.ACTIVE if active else MarketStatus.DELISTED,
         price_step=price_step,
         amount_step=amount_step,
+        listed_us=listed_us if listed_us is not None and 0 < listed_us < LATEST_US else None,
     )
 
 
@@ -125,3 +136,24 @@ def instruments(found: Iterable[Instrument | None]) -> list[Instrument]:
         ):
             by_market[listed.market] = listed
     return list(by_market.values())
+
+
+def volumes(
+    exchange: str, rows: Collection[T], volume: Callable[[T], tuple[str, float]], body: bytes
+) -> dict[str, float]:
+    """What ``volume`` reads of each row: a market's native name and its volume in the quote asset.
+
+    Rows that it cannot read or that cannot be true are left out.
+    Raises BadMessage when that is all of them.
+    """
+    found: dict[str, float] = {}
+    for row in rows:
+        try:
+            native, amount = volume(row)
+        except UNREADABLE:
+            continue
+        if 0.0 <= amount < _LARGEST_VOLUME:
+            found[native] = amount
+    if rows and not found:
+        raise BadMessage(exchange, f"none of {len(rows)} tickers can be read", body)
+    return found

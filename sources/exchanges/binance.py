@@ -22,7 +22,7 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
 from sources.wire import LATEST_US, UNREADABLE, Positive, TradeId, bad_frame, read
 
 _STREAMS_PER_FRAME = 200
@@ -108,6 +108,11 @@ class _ExchangeInfo(msgspec.Struct):
     symbols: list[_Listed]
 
 
+class _Ticker(msgspec.Struct, rename="camel", gc=False):
+    symbol: str
+    quote_volume: float
+
+
 _KINDS = {
     "trade": Skipped("trade"),
     "kline": base.CANDLE,
@@ -129,6 +134,7 @@ _read_other = msgspec.json.Decoder(_Other).decode
 _read_klines = msgspec.json.Decoder(list[_Kline], strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_listed = msgspec.json.Decoder(_ExchangeInfo, strict=False).decode
+_read_ticker = msgspec.json.Decoder(_Ticker, strict=False).decode
 _encode = msgspec.json.encode
 
 
@@ -279,6 +285,14 @@ class Binance(Exchange):
         listed = read(self.name, "exchangeInfo", _read_listed, body).symbols
         return instruments(_instrument(entry) for entry in listed)
 
+    def volumes_request(self) -> RestRequest:
+        """The page 24hr Ticker Price Change Statistics, in its short form."""
+        return RestRequest("/api/v3/ticker/24hr", {"type": "MINI"}, cost=80)
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``[{"symbol":"BNBBTC","lastPrice":"4.00000200","volume":"8913.3","quoteVolume":"15.3"}]``"""
+        return volumes(self.name, read(self.name, "ticker/24hr", read_rows, body), _volume, body)
+
 
 def _instrument(listed: _Listed) -> Instrument | None:
     filters = {entry.filterType: entry for entry in listed.filters}
@@ -292,6 +306,11 @@ def _instrument(listed: _Listed) -> Instrument | None:
         price_step=price_filter.tickSize if price_filter else None,
         amount_step=lot_size.stepSize if lot_size else None,
     )
+
+
+def _volume(row: msgspec.Raw) -> tuple[str, float]:
+    ticker = _read_ticker(row)
+    return ticker.symbol, ticker.quote_volume
 
 
 def _us(time: int) -> int:

@@ -23,7 +23,7 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _CHANNEL = "live_trades_"
@@ -89,6 +89,12 @@ class _Pair(msgspec.Struct):
     trading: str
 
 
+class _Ticker(msgspec.Struct, gc=False):
+    pair: str
+    volume: float
+    vwap: float
+
+
 class _Refusal(msgspec.Struct):
     status: Literal["error"]
     reason: str | dict[str, list[str]] = ""
@@ -112,6 +118,7 @@ _read_candles = msgspec.json.Decoder(_Candles, strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_pairs = msgspec.json.Decoder(list[_Pair]).decode
 _read_refusal = msgspec.json.Decoder(_Refusal).decode
+_read_ticker = msgspec.json.Decoder(_Ticker, strict=False).decode
 _encode = msgspec.json.encode
 
 
@@ -252,6 +259,17 @@ class Bitstamp(Exchange):
             _instrument(pair) for pair in read(self.name, "trading-pairs-info", _read_pairs, body)
         )
 
+    def volumes_request(self) -> RestRequest:
+        """The tickers of all currency pairs, section Tickers."""
+        return RestRequest("/api/v2/ticker/")
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``[{"pair":"BTC/USD","last":"2211.00","vwap":"2189.80","volume":"213.26801100"}]``
+
+        The volume is of the base asset, ``vwap`` the average price of the same 24 hours.
+        """
+        return volumes(self.name, read(self.name, "ticker", read_rows, body), _volume, body)
+
     def error_in(self, body: bytes) -> str | None:
         """``{"status":"error","reason":"Invalid step","code":"API0001"}``"""
         try:
@@ -276,6 +294,11 @@ def _instrument(pair: _Pair) -> Instrument | None:
         price_step=float(f"1e-{pair.counter_decimals}"),
         amount_step=float(f"1e-{pair.base_decimals}"),
     )
+
+
+def _volume(row: msgspec.Raw) -> tuple[str, float]:
+    ticker = _read_ticker(row)
+    return ticker.pair.replace("/", "").lower(), ticker.volume * ticker.vwap
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:

@@ -22,7 +22,7 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _TOPIC = "publicTrade."
@@ -95,6 +95,11 @@ class _Pair(msgspec.Struct, rename="camel"):
     price_filter: _PriceFilter
 
 
+class _Ticker(msgspec.Struct, gc=False):
+    symbol: str
+    turnover24h: float
+
+
 class _Result(msgspec.Struct):
     list: msgspec.Raw
 
@@ -119,6 +124,7 @@ _read_result = msgspec.json.Decoder(_Result).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_pairs = msgspec.json.Decoder(list[_Pair], strict=False).decode
+_read_ticker = msgspec.json.Decoder(_Ticker, strict=False).decode
 _encode = msgspec.json.encode
 
 
@@ -274,6 +280,17 @@ class Bybit(Exchange):
             for pair in pairs
         )
 
+    def volumes_request(self) -> RestRequest:
+        """The page Get Tickers."""
+        return RestRequest("/v5/market/tickers", {"category": "spot"})
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``{"result":{"category":"spot","list":[{"symbol":"BTCUSDT","lastPrice":"25741.97",
+        "turnover24h":"146073704.01447217","volume24h":"5683.211445"}]}}``
+        """
+        rows = read(self.name, "tickers", read_rows, self._list(body, "tickers"))
+        return volumes(self.name, rows, _volume, body)
+
     def error_in(self, body: bytes) -> str | None:
         """``{"retCode":10001,"retMsg":"Not supported symbols","result":{}}``, with HTTP status 200."""
         try:
@@ -293,6 +310,11 @@ class Bybit(Exchange):
 
 def _order(trade: _RestTrade) -> tuple[int, int]:
     return trade.time, trade.exec_id
+
+
+def _volume(row: msgspec.Raw) -> tuple[str, float]:
+    ticker = _read_ticker(row)
+    return ticker.symbol, ticker.turnover24h
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:

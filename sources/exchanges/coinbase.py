@@ -24,7 +24,7 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades, volumes
 from sources.wire import UNREADABLE, bad_frame, is_trade, iso_us, read
 
 
@@ -70,6 +70,15 @@ class _Product(msgspec.Struct):
     base_increment: float | None = None
 
 
+class _Day(msgspec.Struct, gc=False):
+    volume: float
+    last: float
+
+
+class _Stats(msgspec.Struct, gc=False):
+    stats_24hour: _Day
+
+
 _KINDS = {
     "subscriptions": base.ACK,
     "heartbeat": base.HEARTBEAT,
@@ -86,6 +95,8 @@ _read_other = msgspec.json.Decoder(_Other).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_products = msgspec.json.Decoder(list[_Product], strict=False).decode
+_read_all_stats = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_stats = msgspec.json.Decoder(_Stats, strict=False).decode
 _encode = msgspec.json.encode
 
 
@@ -223,10 +234,29 @@ class Coinbase(Exchange):
             for product in read(self.name, "products", _read_products, body)
         )
 
+    def volumes_request(self) -> RestRequest:
+        """The page Get product stats without a product, which the documentation leaves out."""
+        return RestRequest("/products/stats")
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``{"ETH-BTC":{"stats_30day":{"volume":"311024.5"},"stats_24hour":{"open":"0.0723",
+        "high":"0.07455","low":"0.07163","volume":"62.43255831","last":"0.0726"}}}``
+
+        The volume is of the base asset.
+        """
+        sent = read(self.name, "products/stats", _read_all_stats, body)
+        return volumes(self.name, sent.items(), _volume, body)
+
 
 def _iso(ts_us: int) -> str:
     """``2021-04-17T16:43:00Z``"""
     return to_datetime(ts_us).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _volume(product: tuple[str, msgspec.Raw]) -> tuple[str, float]:
+    native, stats = product
+    day = _read_stats(stats).stats_24hour
+    return native, day.volume * day.last
 
 
 def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skipped | Rejected:

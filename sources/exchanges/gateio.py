@@ -23,7 +23,7 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 
@@ -80,6 +80,12 @@ class _Pair(msgspec.Struct):
     precision: int
     amount_precision: int
     trade_status: str
+    buy_start: int = 0
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    currency_pair: str
+    quote_volume: float
 
 
 class _Refusal(msgspec.Struct):
@@ -101,6 +107,7 @@ _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_pairs = msgspec.json.Decoder(list[_Pair]).decode
 _read_refusal = msgspec.json.Decoder(_Refusal).decode
+_read_ticker = msgspec.json.Decoder(_Ticker, strict=False).decode
 _encode = msgspec.json.encode
 
 
@@ -234,7 +241,7 @@ class Gateio(Exchange):
 
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """``[{"id":"ONT_ETH","base":"ONT","quote":"ETH","amount_precision":3,"precision":7,
-        "trade_status":"tradable"}]``
+        "trade_status":"tradable","buy_start":0}]``; ``buy_start`` is in seconds, 0 where not known.
         """
         return instruments(
             instrument(
@@ -245,9 +252,20 @@ class Gateio(Exchange):
                 active=pair.trade_status == "tradable",
                 price_step=_step(pair.precision),
                 amount_step=_step(pair.amount_precision),
+                listed_us=pair.buy_start * SECOND_US,
             )
             for pair in read(self.name, "currency_pairs", _read_pairs, body)
         )
+
+    def volumes_request(self) -> RestRequest:
+        """The page Get currency pair ticker information."""
+        return RestRequest("/api/v4/spot/tickers")
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``[{"currency_pair":"BTC_USDT","last":"71315.9","base_volume":"12743.96265195",
+        "quote_volume":"889377538.04358603"}]``
+        """
+        return volumes(self.name, read(self.name, "tickers", read_rows, body), _volume, body)
 
     def error_in(self, body: bytes) -> str | None:
         """``{"label":"INVALID_PARAM_VALUE","message":"Candlestick range too broad. …"}``"""
@@ -271,6 +289,11 @@ def _us(milliseconds: str) -> int:
 def _step(decimals: int) -> float:
     """The least amount that ``decimals`` digits after the point can say."""
     return float(f"1e-{decimals}")
+
+
+def _volume(row: msgspec.Raw) -> tuple[str, float]:
+    ticker = _read_ticker(row)
+    return ticker.currency_pair, ticker.quote_volume
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:

@@ -26,7 +26,7 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _GZIP = 31
@@ -113,6 +113,11 @@ class _Pair(msgspec.Struct, rename="kebab"):
     state: str
 
 
+class _Ticker(msgspec.Struct, gc=False):
+    symbol: str
+    vol: float
+
+
 _KINDS = {"depth": base.BOOK, "mbp": base.BOOK, "bbo": base.TICKER, "ticker": base.TICKER}
 _KINDS |= {"detail": base.TICKER, "kline": base.CANDLE}
 
@@ -122,6 +127,7 @@ _read_answer = msgspec.json.Decoder(_Answer).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow]).decode
 _read_trades = msgspec.json.Decoder(list[_Order]).decode
 _read_pairs = msgspec.json.Decoder(list[_Pair]).decode
+_read_ticker = msgspec.json.Decoder(_Ticker).decode
 _encode = msgspec.json.encode
 
 
@@ -291,6 +297,19 @@ class Htx(Exchange):
             for pair in read(self.name, "symbols", _read_pairs, self._data(body, "symbols"))
         )
 
+    def volumes_request(self) -> RestRequest:
+        """The page Get Latest Tickers for All Pairs."""
+        return RestRequest("/market/tickers")
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``{"status":"ok","ts":1629789355531,"data":[{"symbol":"smtusdt","open":0.004659,
+        "close":0.004574,"amount":36551302.17544405,"vol":178526.0731285,"count":1709}]}``
+
+        ``vol`` is of the quote asset, ``amount`` of the base asset.
+        """
+        rows = read(self.name, "tickers", read_rows, self._data(body, "tickers"))
+        return volumes(self.name, rows, _volume, body)
+
     def error_in(self, body: bytes) -> str | None:
         """``{"status":"error","err-code":"invalid-parameter","err-msg":"invalid symbol"}``"""
         try:
@@ -313,6 +332,11 @@ def _id(trade: _RestTrade) -> int:
 def _step(decimals: int) -> float | None:
     """The least amount that ``decimals`` digits after the point can say."""
     return float(f"1e-{decimals}") if 0 <= decimals <= 30 else None
+
+
+def _volume(row: msgspec.Raw) -> tuple[str, float]:
+    ticker = _read_ticker(row)
+    return ticker.symbol, ticker.vol
 
 
 def _unpacked(frame: bytes | memoryview) -> bytes:

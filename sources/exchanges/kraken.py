@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from typing import ClassVar, Literal, TypeVar
@@ -24,12 +25,14 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades, volumes
 from sources.wire import UNREADABLE, bad_frame, is_trade, iso_us, read, seconds_us
 
 _SYMBOLS_PER_FRAME = 100
 _REST_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 """Assets that the REST API still calls by their old names; streams do not."""
+_CLASSED = re.compile(r"(?:[XZ]([A-Z]{3})|(USDT))[XZ](XBT|ETH|USD|EUR|GBP|JPY|CAD|AUD)")
+"""Keys of the pairs whose assets still carry their class, X for crypto and Z for money: ``XXBTZUSD``."""
 _CANONICAL_NAMES = {old: name for name, old in _REST_NAMES.items()}
 
 T = TypeVar("T")
@@ -91,6 +94,11 @@ class _Pair(msgspec.Struct):
     tick_size: float | None = None
 
 
+class _Ticker(msgspec.Struct, gc=False):
+    v: tuple[float, float]  # today, and over 24 hours
+    p: tuple[float, float]
+
+
 _KINDS = {
     "heartbeat": base.HEARTBEAT,
     "status": base.STATUS,
@@ -106,6 +114,7 @@ _read_answer = msgspec.json.Decoder(_Answer).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_pair = msgspec.json.Decoder(_Pair, strict=False).decode
+_read_ticker = msgspec.json.Decoder(_Ticker, strict=False).decode
 _encode = msgspec.json.encode
 
 
@@ -253,6 +262,18 @@ class Kraken(Exchange):
             _instrument(read(self.name, "AssetPairs", _read_pair, bytes(entry))) for entry in entries
         )
 
+    def volumes_request(self) -> RestRequest:
+        """The page Get Ticker Information: without a pair it tells all."""
+        return RestRequest("/0/public/Ticker")
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``{"error":[],"result":{"XXBTZUSD":{"c":["105899.4","0.00009443"],
+        "v":["0.78648221","163.28908096"],"p":["105960.64756","105904.39279"]}}}``
+
+        Volumes of the base asset and average prices, each of today and of the last 24 hours.
+        """
+        return volumes(self.name, self._result(body, "Ticker").items(), _volume, body)
+
     def error_in(self, body: bytes) -> str | None:
         """``{"error":["EQuery:Unknown asset pair"]}``"""
         try:
@@ -287,6 +308,13 @@ def _instrument(pair: _Pair) -> Instrument | None:
         price_step=pair.tick_size or _step(pair.pair_decimals),
         amount_step=_step(pair.lot_decimals),
     )
+
+
+def _volume(pair: tuple[str, msgspec.Raw]) -> tuple[str, float]:
+    key, row = pair
+    ticker = _read_ticker(row)
+    classed = _CLASSED.fullmatch(key)
+    return classed.expand(r"\1\2\3") if classed else key, ticker.v[1] * ticker.p[1]
 
 
 def _step(decimals: int) -> float:

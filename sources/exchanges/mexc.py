@@ -30,7 +30,7 @@ from sources.exchanges.base import (
 )
 from sources.made_ids import Ordinals, Repeats
 from sources.mexc_messages import read_push_data
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _CHANNEL = "spot@public.aggre.deals.v3.api.pb@100ms@"
@@ -75,6 +75,11 @@ class _Info(msgspec.Struct):
     symbols: list[_Pair]
 
 
+class _Ticker(msgspec.Struct, rename="camel", gc=False):
+    symbol: str
+    quote_volume: float
+
+
 class _Refusal(msgspec.Struct):
     code: int
     msg: str
@@ -86,6 +91,7 @@ _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_info = msgspec.json.Decoder(_Info, strict=False).decode
 _read_refusal = msgspec.json.Decoder(_Refusal).decode
+_read_ticker = msgspec.json.Decoder(_Ticker, strict=False).decode
 _encode = msgspec.json.encode
 
 
@@ -264,6 +270,16 @@ class Mexc(Exchange):
             for pair in read(self.name, "exchangeInfo", _read_info, body).symbols
         )
 
+    def volumes_request(self) -> RestRequest:
+        """The page 24hr Ticker Price Change Statistics."""
+        return RestRequest("/api/v3/ticker/24hr", cost=40)
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``[{"symbol":"BTCUSDT","lastPrice":"87904","volume":"7670.80936815",
+        "quoteVolume":"677764373.43"}]``
+        """
+        return volumes(self.name, read(self.name, "ticker/24hr", read_rows, body), _volume, body)
+
     def error_in(self, body: bytes) -> str | None:
         """``{"code":-1121,"msg":"Invalid symbol.","_extend":null}``"""
         try:
@@ -276,6 +292,11 @@ class Mexc(Exchange):
 def _step(decimals: int) -> float | None:
     """The least amount that ``decimals`` digits after the point can say."""
     return float(f"1e-{decimals}") if 0 <= decimals <= 30 else None
+
+
+def _volume(row: msgspec.Raw) -> tuple[str, float]:
+    ticker = _read_ticker(row)
+    return ticker.symbol, ticker.quote_volume
 
 
 def _oldest_first(sent: list[_RestTrade]) -> list[_RestTrade]:

@@ -24,7 +24,7 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
+from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _CHANNEL = "trades-all"
@@ -87,6 +87,12 @@ class _Pair(msgspec.Struct, rename="camel"):
     tick_sz: float | Literal[""]
     lot_sz: float | Literal[""]
     state: str
+    list_time: int | Literal[""] = ""
+
+
+class _Ticker(msgspec.Struct, rename="camel", gc=False):
+    inst_id: str
+    vol_ccy24h: float = msgspec.field(name="volCcy24h")
 
 
 class _Answer(msgspec.Struct):
@@ -105,6 +111,7 @@ _read_answer = msgspec.json.Decoder(_Answer).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_Trade], strict=False).decode
 _read_pairs = msgspec.json.Decoder(list[_Pair], strict=False).decode
+_read_ticker = msgspec.json.Decoder(_Ticker, strict=False).decode
 _encode = msgspec.json.encode
 
 
@@ -243,7 +250,8 @@ class Okx(Exchange):
 
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """``{"code":"0","data":[{"instId":"BTC-USDT","baseCcy":"BTC","quoteCcy":"USDT",
-        "tickSz":"0.1","lotSz":"0.00000001","state":"live"}]}``
+        "tickSz":"0.1","lotSz":"0.00000001","listTime":"1548133413000",
+        "state":"live"}]}``
         """
         pairs = read(self.name, "instruments", _read_pairs, self._data(body, "instruments"))
         return instruments(
@@ -255,9 +263,23 @@ class Okx(Exchange):
                 active=pair.state == "live",
                 price_step=pair.tick_sz or None,
                 amount_step=pair.lot_sz or None,
+                listed_us=pair.list_time * _MS_US if pair.list_time else None,
             )
             for pair in pairs
         )
+
+    def volumes_request(self) -> RestRequest:
+        """The page Get tickers."""
+        return RestRequest("/api/v5/market/tickers", {"instType": "SPOT"})
+
+    def decode_volumes(self, body: bytes) -> dict[str, float]:
+        """``{"code":"0","data":[{"instType":"SPOT","instId":"BTC-USDT","last":"9999.99",
+        "volCcy24h":"2222","vol24h":"2222"}]}``
+
+        ``volCcy24h`` is of the quote asset for spot markets, ``vol24h`` of the base asset.
+        """
+        rows = read(self.name, "tickers", read_rows, self._data(body, "tickers"))
+        return volumes(self.name, rows, _volume, body)
 
     def error_in(self, body: bytes) -> str | None:
         """``{"code":"51001","msg":"Instrument ID does not exist","data":[]}``, with HTTP status 200."""
@@ -277,6 +299,11 @@ class Okx(Exchange):
 
 def _id(trade: _Trade) -> int:
     return trade.trade_id
+
+
+def _volume(row: msgspec.Raw) -> tuple[str, float]:
+    ticker = _read_ticker(row)
+    return ticker.inst_id, ticker.vol_ccy24h
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:

@@ -215,6 +215,8 @@ def test_recorded_instruments(recordings: Path) -> None:
         for row in sent
     ]
     assert len(got) == 92
+    [listed, *_] = GATEIO.decode_instruments(body.replace(b'"buy_start":0', b'"buy_start":1516378650'))
+    assert listed.listed_us == 1_516_378_650_000_000
 
 
 def test_recorded_errors(recordings: Path) -> None:

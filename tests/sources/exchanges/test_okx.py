@@ -174,9 +174,13 @@ def test_recorded_instruments(recordings: Path) -> None:
             status=MarketStatus.ACTIVE if row["state"] == "live" else MarketStatus.DELISTED,
             price_step=float(Decimal(row["tickSz"])),
             amount_step=float(Decimal(row["lotSz"])),
+            listed_us=int(row["listTime"]) * 1_000,
         )
         for row in recorded.loads(body)["data"]
     ]
+    for unknown in (b'""', b'"0"', b'"99999999999999999"'):
+        [listed, *_] = OKX.decode_instruments(body.replace(b'"1548133413000"', unknown))
+        assert listed.listed_us is None
 
 
 def test_errors_come_with_status_200() -> None:

@@ -57,6 +57,9 @@ def check_bodies(exchange: Exchange, body: bytes) -> None:
     ):
         with suppress(BadMessage):
             assert isinstance(decode(), list)
+    if exchange.volumes_request() is not None:
+        with suppress(BadMessage):
+            assert isinstance(exchange.decode_volumes(body), dict)
     exchange.error_in(body)
 
 
