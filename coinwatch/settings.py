@@ -71,6 +71,19 @@ def _names(value: Any) -> Any:
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
+def _asset_ids(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    ids = {}
+    for part in filter(None, map(str.strip, value.split(","))):
+        base, equals, asset = map(str.strip, part.partition("="))
+        if not (equals and base and asset):
+            raise ValueError(f"{part[:60]!r} is not base=CoinGecko id, such as BTC=bitcoin")
+        ids[base.upper()] = asset
+    return tuple(ids.items())
+
+
+AssetIds = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_asset_ids)]
 Feeds = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_feeds)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Markets = Annotated[tuple[Market, ...], NoDecode, BeforeValidator(_markets)]
@@ -130,11 +143,26 @@ class Settings(BaseSettings):
         False,
         description="Count USDT and USDC quotes, converted by their own market price, into the USD average.",
     )
+    top_markets: int = Field(
+        0,
+        ge=0,
+        le=1_000,
+        description="Collect candles of this many markets with most volume, besides those named and watched.",
+    )
     history_start: date = Field(
         date(2024, 1, 1), description="No candle older than this day is ever asked for."
     )
     history_days: int = Field(
         1, ge=0, le=3_650, description="Days before today that are collected without being asked."
+    )
+    ticks_keep_days: int = Field(
+        7, ge=1, le=3_650, description="Days before today whose trades are kept; candles stay for ever."
+    )
+    ticks_keep_gb: float = Field(
+        20.0,
+        gt=0,
+        description="Most gigabytes that trades may take, 200 bytes each: beyond, the oldest days go first. "
+        "A day whose candles are not complete stays until the limit is exceeded by half.",
     )
     ingest_mode: Literal["shared", "standby"] = Field(
         "shared",
@@ -191,6 +219,11 @@ class Settings(BaseSettings):
     )
     coingecko_api_key: SecretStr | None = Field(
         None, description="CoinGecko demo key. Unset: the key-less limits."
+    )
+    asset_ids: AssetIds = Field(
+        (),
+        description="Which asset a base of markets is, where the ticker, contracts and prices do not decide, "
+        "or decide wrongly: base=CoinGecko id, comma separated, such as BTC=bitcoin,CAT=simon-s-cat.",
     )
     coinmarketcap_rest_url: HttpUrl = Field(
         "https://pro-api.coinmarketcap.com", description="CoinMarketCap: the second source of fundamentals."

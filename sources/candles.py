@@ -33,12 +33,12 @@ class NoLongerServed(msgspec.Struct, frozen=True):
     reason: str
 
 
-Piece: TypeAlias = FetchedWindow | NoLongerServed
+Fetched: TypeAlias = FetchedWindow | NoLongerServed
 
 
 async def fetch_candles(
     exchange: Exchange, http: HttpSource, market: Market, interval: Interval, window: Window
-) -> AsyncIterator[Piece]:
+) -> AsyncIterator[Fetched]:
     """Fetch the closed candles of ``window``, yielding each verified piece as it arrives.
 
     The pieces lie on the interval's grid and do not overlap. They cover all of the window that is on
@@ -77,7 +77,7 @@ class _Fetching:
         self.bad: list[BadCandles] = []
         """What was wrong with some candles; the others of their answers were yielded."""
 
-    async def forward(self, wanted: Window) -> AsyncIterator[Piece]:
+    async def forward(self, wanted: Window) -> AsyncIterator[Fetched]:
         for piece in wanted.pieces(self._exchange.candles_per_request * self._interval.us):
             answer, candles, bad = await self._ask(piece)
             closed = self._closed(piece, answer)
@@ -87,7 +87,7 @@ class _Fetching:
             if closed != piece:
                 return
 
-    async def kept(self, wanted: Window, depth: int) -> AsyncIterator[Piece]:
+    async def kept(self, wanted: Window, depth: int) -> AsyncIterator[Fetched]:
         """What the exchange still keeps, in several requests; it refuses those for older candles."""
         step_us = self._interval.us
         oldest_us = self._interval.floor(now_us()) - depth * step_us
@@ -102,7 +102,7 @@ class _Fetching:
         if wanted.start_us < oldest_us:
             yield self._gone(Window(wanted.start_us, min(oldest_us, wanted.end_us)))
 
-    async def recent_then_older(self, wanted: Window, depth: int) -> AsyncIterator[Piece]:
+    async def recent_then_older(self, wanted: Window, depth: int) -> AsyncIterator[Fetched]:
         answer, candles, bad = await self._ask(wanted)
         closed = self._closed(wanted, answer)
         if closed is None:
@@ -118,7 +118,7 @@ class _Fetching:
             async for piece in self._older(older, self._date_us(answer)):
                 yield piece
 
-    async def _older(self, wanted: Window, date_us: int) -> AsyncIterator[Piece]:
+    async def _older(self, wanted: Window, date_us: int) -> AsyncIterator[Fetched]:
         """What lies before the candles that are served: folded from trades, as far as these reach."""
         if self._exchange.trade_paging is not Paging.SINCE:
             yield self._gone(wanted)

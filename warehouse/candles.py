@@ -1,26 +1,21 @@
-"""Candles and their coverage: what is missing, and storing what was fetched.
-
-``candle_coverage`` says which spans were verified against the exchange. Gaps are found by range
-subtraction on it, never by looking for absent rows: a minute without a trade is covered and empty.
-"""
+"""Storing candles together with what they cover."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.types.multirange import Multirange
-from psycopg.types.range import Range
 
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle
-from coinwatch.times import from_datetime, to_datetime, utc_day
+from coinwatch.times import to_datetime, utc_day
 from coinwatch.windows import Window
+from warehouse.coverage import multirange
 from warehouse.partitions import ensure_candle_months
+from warehouse.rollups import mark_due
 
 CANDLES = "candles"
 """NOTIFY channel: one CandlesNotice, as JSON, for each store that changed a row."""
@@ -47,51 +42,6 @@ class Stored(msgspec.Struct, frozen=True):
     """There before with the same values, or verified against the exchange and so not replaced."""
     withdrawn: int
     """There before, in a span the exchange says is empty; deleted."""
-
-
-_MISSING = """
-with wanted as (
-    select id as market_id,
-           greatest(%(start)s, date_bin(%(step)s, listed_at, 'epoch')) as from_ts,
-           least(%(end)s, date_bin(%(step)s, delisted_at, 'epoch') + %(step)s) as to_ts
-    from markets
-    where id = any(%(market_ids)s)
-)
-select wanted.market_id, lower(hole), upper(hole)
-from wanted
-left join candle_coverage as coverage
-    on coverage.market_id = wanted.market_id and coverage.interval = %(interval)s
-cross join lateral unnest(
-    case when from_ts < to_ts then tstzmultirange(tstzrange(from_ts, to_ts)) else '{}' end
-    - coalesce(covered, '{}')
-    - coalesce(unavailable, '{}')
-) as hole
-order by wanted.market_id, hole
-"""
-
-
-async def missing(
-    conn: AsyncConnection[Any], market_ids: Collection[int], interval: Interval, window: Window
-) -> dict[int, list[Window]]:
-    """The parts of ``window`` neither covered nor unavailable, ordered, by market.
-
-    Only the time a market was listed is wanted. A market with nothing missing is left out.
-    """
-    holes: dict[int, list[Window]] = defaultdict(list)
-    cursor = await conn.execute(
-        _MISSING,
-        {
-            "market_ids": list(market_ids),
-            "interval": interval.value,
-            "step": timedelta(seconds=interval.seconds),
-            "start": to_datetime(window.start_us),
-            "end": to_datetime(window.end_us),
-        },
-        binary=True,
-    )
-    async for market_id, start, end in cursor:
-        holes[market_id].append(Window(from_datetime(start), from_datetime(end)))
-    return dict(holes)
 
 
 _COVER = """
@@ -181,10 +131,12 @@ async def store(
     stores of the same market: coverage grows in SQL and no range is lost.
     """
     await ensure_candle_months(conn, {utc_day(candle.open_ts_us).replace(day=1) for candle in candles})
-    spans = Multirange(
-        [Range(to_datetime(window.start_us), to_datetime(window.end_us)) for window in covered]
-    )
-    values = {"market_id": market_id, "interval": interval.value, "source": source, "covered": spans}
+    values = {
+        "market_id": market_id,
+        "interval": interval.value,
+        "source": source,
+        "covered": multirange(covered),
+    }
     async with conn.transaction(), conn.cursor() as cursor:
         if covered:
             # First, because the row it locks puts concurrent stores of one market in a queue.
@@ -205,7 +157,10 @@ async def store(
                     for edge in (candle.open_ts_us, candle.open_ts_us + interval.us)
                 ),
             ]
-            notice = CandlesNotice(market_id, interval, min(edges), max(edges))
+            changed = Window(min(edges), max(edges))
+            if interval is Interval.M1:
+                await mark_due(cursor, market_id, [changed])
+            notice = CandlesNotice(market_id, interval, changed.start_us, changed.end_us)
             await cursor.execute("select pg_notify(%s, %s)", (CANDLES, msgspec.json.encode(notice).decode()))
     return Stored(inserted, revised, len(candles) - inserted - revised, withdrawn)
 

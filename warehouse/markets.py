@@ -81,6 +81,13 @@ async def known_markets(conn: psycopg.AsyncConnection) -> list[KnownMarket]:
     ]
 
 
+async def is_active(conn: psycopg.AsyncConnection, market_id: int) -> bool:
+    """Whether its exchange still lists the market."""
+    cursor = await conn.execute("SELECT status = 'active' FROM markets WHERE id = %s", (market_id,))
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
 # Sorted, so that two processes storing the same markets cannot wait for each other in a circle.
 # The anti-join keeps ids from being used up by markets that exist.
 _INSERT_MISSING = """

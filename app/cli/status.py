@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.box import SIMPLE
@@ -19,14 +19,15 @@ from app.dashboard.formats import duration, price
 from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.settings import Settings, load_settings
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us, utc_day
 from coinwatch.windows import Window
-from warehouse.candles import missing
 from warehouse.connect import connect, database_url, embedded, reading
+from warehouse.coverage import missing
 from warehouse.health import ServiceRow, StreamRow, read_services, read_streams
 from warehouse.leases import read_leases
 from warehouse.ledger import GapRow, read_gaps
 from warehouse.markets import markets_by_id
+from warehouse.retention import PartitionDay, overdue, tick_days, unverified
 
 FRESH_S = 10.0
 """A service or stream that has not written for longer is not running."""
@@ -35,6 +36,13 @@ OPEN_FOR_S = 30.0
 MOST_ROWS = 20
 COLLECTED_AFTER_US = 10 * MINUTE_US
 """Candles younger than this may still be on their way."""
+
+
+class Ticks(NamedTuple):
+    """The days of trades stored, and those over the limits, with the markets they wait for."""
+
+    days: list[PartitionDay]
+    kept: dict[date, list[Market]]
 
 
 def status(
@@ -63,6 +71,7 @@ def status(
     well = _show_services(console, services, held) and _show_streams(console, streams)
     well = _show_interruptions(console, interruptions) and well
     well = _show_gaps(console, gaps) and well
+    _show_retention(console, asyncio.run(_ticks(url, settings)), settings)
     raise typer.Exit(0 if well else 1)
 
 
@@ -150,6 +159,26 @@ def _show_gaps(console: Console, gaps: dict[Market, int]) -> bool:
     for market, minutes in sorted(gaps.items()):
         console.print(f"  {market}: {minutes:,} min")
     return False
+
+
+def _show_retention(console: Console, ticks: Ticks, settings: Settings) -> None:
+    gigabytes = sum(day.bytes for day in ticks.days) / 1e9
+    since = f" since {ticks.days[0].day}" if ticks.days else ""
+    console.print(
+        f"Trades: {gigabytes:,.2f} GB{since}; kept for {settings.ticks_keep_days} days "
+        f"or {settings.ticks_keep_gb:g} GB."
+    )
+    for day, lacking in ticks.kept.items():
+        markets = ", ".join(map(str, lacking[:MOST_ROWS]))
+        console.print(f"  [yellow]{day} is over that and stays until its candles are complete:[/] {markets}")
+
+
+async def _ticks(url: URL, settings: Settings) -> Ticks:
+    async with await connect(url, application_name="coinwatch status") as connection:
+        days = await tick_days(connection)
+        due = overdue(days, utc_day(now_us()), settings.ticks_keep_days, round(settings.ticks_keep_gb * 1e9))
+        lacking = {day.day: list(await unverified(connection, day.day)) for day in due}
+    return Ticks(days, {day: markets for day, markets in lacking.items() if markets})
 
 
 async def _gaps(url: URL, settings: Settings) -> dict[Market, int]:

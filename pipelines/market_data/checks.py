@@ -7,6 +7,7 @@ import dagster as dg
 from coinwatch.intervals import Interval
 from coinwatch.times import MINUTE_US, now_us
 from coinwatch.windows import Window
+from pipelines.market_data.active import active_markets
 from pipelines.market_data.lacking import LATE_US, uncovered
 from pipelines.market_data.report import spell, spell_all
 from pipelines.resources import Coinwatch
@@ -14,7 +15,7 @@ from pipelines.resources import Coinwatch
 RECENT_COVERAGE = dg.AssetCheckSpec(
     "no_uncovered_range_in_last_hour",
     asset="candles_1m",
-    description="Every minute of the last hour is covered on every configured market, but for those "
+    description="Every minute of the last hour is covered on every active market, but for those "
     f"newer than {LATE_US // MINUTE_US} minutes, which the next run fetches.",
 )
 """Evaluated by the asset itself, because Dagster skips checks of an asset that failed, and that is
@@ -28,7 +29,7 @@ async def recent_coverage(coinwatch: Coinwatch) -> dg.AssetCheckResult:
     end_us = Interval.M1.floor(now_us() - LATE_US)
     window = Window(end_us - _SPAN_US, end_us)
     async with coinwatch.warehouse() as conn:
-        lacking = await uncovered(conn, coinwatch.settings().markets, Interval.M1, window)
+        lacking = await uncovered(conn, await active_markets(conn, coinwatch.settings()), window)
     rows = [f"| {market} | {spell_all(windows)} |" for market, windows in lacking.items()]
     table = "\n".join(["| market | uncovered |", "|---|---|", *rows])
     return dg.AssetCheckResult(

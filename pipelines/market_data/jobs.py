@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG
 
-from pipelines.market_data.assets import candles_1m, markets
+from pipelines.market_data.assets import markets
+from pipelines.market_data.candles import candles_1m
+from pipelines.market_data.gap_report import gap_report
+from pipelines.market_data.rollups import rollups
 
 MARKETS_JOB = dg.define_asset_job(
     "refresh_markets",
@@ -16,10 +20,25 @@ MARKETS_JOB = dg.define_asset_job(
 CANDLES_JOB = dg.define_asset_job(
     "collect_candles",
     selection=dg.AssetSelection.assets(candles_1m),
-    description="Make the recent days complete; one run over all of them and all markets.",
+    description="Keep today complete: one run over all markets, every five minutes.",
+)
+GAPS_JOB = dg.define_asset_job(
+    "fill_gaps",
+    selection=dg.AssetSelection.assets(candles_1m),
+    description="Fill what is missing of the days before, without holding up today.",
+)
+ROLLUPS_JOB = dg.define_asset_job(
+    "roll_up",
+    selection=dg.AssetSelection.assets(rollups),
+    description="Make the candles of 5m and longer whose minutes changed.",
+)
+REPORT_JOB = dg.define_asset_job(
+    "report_gaps",
+    selection=dg.AssetSelection.assets(gap_report),
+    description="List what is missing, and what nobody can have any more.",
 )
 
-_UNDER_WAY = [
+UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -30,8 +49,22 @@ _UNDER_WAY = [
 
 def run_under_way(instance: dg.DagsterInstance, job_name: str) -> str | None:
     """The id of a run of the job that is queued or running, None when there is none."""
-    ids = instance.get_run_ids(dg.RunsFilter(job_name=job_name, statuses=_UNDER_WAY), limit=1)
+    ids = instance.get_run_ids(dg.RunsFilter(job_name=job_name, statuses=UNDER_WAY), limit=1)
     return ids[0] if ids else None
+
+
+def collecting(instance: dg.DagsterInstance, day: str | None = None) -> str | None:
+    """The id of a run under way that collects candles, whoever asked for it: a schedule, a backfill.
+
+    ``day``: only a run that ends with this partition.
+    """
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY)):
+        of_candles = run.job_name in (CANDLES_JOB.name, GAPS_JOB.name)
+        if of_candles or candles_1m.key in (run.asset_selection or ()):
+            last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG) or run.tags.get(PARTITION_NAME_TAG)
+            if day in (None, last):
+                return run.run_id
+    return None
 
 
 def ran_within(instance: dg.DagsterInstance, job_name: str, span: timedelta) -> bool:

@@ -33,6 +33,7 @@ def fill_metadata(fill: Fill, requests: int) -> Metadata:
     """Metadata of a materialisation of candles, which took ``requests``."""
     pieces = [piece for market in fill.markets for piece in market.pieces]
     asked = [window for market in fill.markets for window in market.asked]
+    gone = [one.window for market in fill.markets for one in market.gone]
     answered = sum(_slots([piece.window for piece in pieces], fill))
     metadata: dict[str, dg.MetadataValue] = {
         "window_utc": dg.MetadataValue.text(spell(fill.window)),
@@ -43,6 +44,8 @@ def fill_metadata(fill: Fill, requests: int) -> Metadata:
         "found_empty": dg.MetadataValue.int(answered - sum(piece.candles for piece in pieces)),
         "rows_inserted": dg.MetadataValue.int(sum(piece.stored.inserted for piece in pieces)),
         "rows_revised": dg.MetadataValue.int(sum(piece.stored.revised for piece in pieces)),
+        "unavailable": dg.MetadataValue.int(sum(_slots(gone, fill))),
+        "made_of_own_trades": dg.MetadataValue.int(sum(market.from_ticks for market in fill.markets)),
         "rows_withdrawn": dg.MetadataValue.int(sum(piece.stored.withdrawn for piece in pieces)),
         "requests": dg.MetadataValue.int(requests),
     }
@@ -59,8 +62,8 @@ def _slots(windows: Iterable[Window], fill: Fill) -> list[int]:
 
 def _by_market(fill: Fill) -> str:
     lines = [
-        "| market | candles asked | inserted | revised | empty | remains |",
-        "|---|---:|---:|---:|---:|---|",
+        "| market | candles asked | inserted | revised | empty | unavailable | remains |",
+        "|---|---:|---:|---:|---:|---|---|",
     ]
     for market in fill.markets:
         pieces = market.pieces
@@ -71,6 +74,7 @@ def _by_market(fill: Fill) -> str:
             str(sum(piece.stored.inserted for piece in pieces)),
             str(sum(piece.stored.revised for piece in pieces)),
             str(empty),
+            spell_all([one.window for one in market.gone]),
             spell_all(market.still_missing),
         )
         lines.append(f"| {' | '.join(cells)} |")

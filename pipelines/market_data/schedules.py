@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import dagster as dg
 
-from coinwatch.intervals import Interval
-from coinwatch.times import now_us
-from pipelines.market_data.jobs import CANDLES_JOB, MARKETS_JOB, run_under_way
-from pipelines.market_data.lacking import first_day, uncovered
-from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, closed_window, recent_days, run_for_days
+from coinwatch.times import now_us, utc_day
+from pipelines.market_data.active import want_active
+from pipelines.market_data.jobs import CANDLES_JOB, MARKETS_JOB, REPORT_JOB, collecting
+from pipelines.market_data.lacking import days_in, uncovered
+from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, closed_window, run_for_days
 from pipelines.resources import Coinwatch
 
 markets_every_hour = dg.ScheduleDefinition(
@@ -21,26 +22,35 @@ markets_every_hour = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
+gap_report_every_hour = dg.ScheduleDefinition(
+    name="gap_report_every_hour",
+    job=REPORT_JOB,
+    cron_schedule="23 * * * *",
+    run_config=PRINT_WARNINGS_ONLY,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
 
 @dg.schedule(job=CANDLES_JOB, cron_schedule="*/5 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def candles_every_5_minutes(
     context: dg.ScheduleEvaluationContext, coinwatch: Coinwatch
 ) -> dg.RunRequest | dg.SkipReason:
-    """Complete today, and with it the recent days that still lack something, in one run."""
-    if run_id := run_under_way(context.instance, CANDLES_JOB.name):
+    """Complete today, and the end of yesterday while it lacks something. Older days are for ``fill_gaps``."""
+    today = utc_day(now_us())
+    if run_id := collecting(context.instance, day=today.isoformat()):
         return dg.SkipReason(f"Run {run_id} is still at it.")
     return asyncio.run(_request(coinwatch))
 
 
 async def _request(coinwatch: Coinwatch) -> dg.RunRequest | dg.SkipReason:
-    settings = coinwatch.settings()
-    first, today = recent_days(now_us(), settings.history_days, settings.history_start)
-    window = closed_window(first, today, now_us())
+    settings, now = coinwatch.settings(), now_us()
+    today = utc_day(now)
+    window = closed_window(max(today - timedelta(days=1), min(today, settings.history_start)), today, now)
     if window is None:
         return dg.SkipReason("No minute of the first day is over yet.")
     async with coinwatch.warehouse() as conn:
-        lacking = await uncovered(conn, settings.markets, Interval.M1, window)
-    since = first_day(lacking)
-    if since is None:
-        return dg.SkipReason("Every closed minute of the recent days is covered.")
-    return run_for_days(since, today)
+        lacking = await uncovered(conn, await want_active(conn, settings), window)
+    days = days_in(hole for holes in lacking.values() for hole in holes)
+    if not days:
+        return dg.SkipReason("Every closed minute of today is covered.")
+    return run_for_days(min(days), today)

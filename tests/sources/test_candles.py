@@ -17,7 +17,7 @@ from coinwatch.folding import candles_from_trades
 from coinwatch.intervals import Interval
 from coinwatch.records import Market, Trade
 from coinwatch.windows import Window, merge
-from sources.candles import FetchedWindow, NoLongerServed, Piece, fetch_candles
+from sources.candles import FetchedWindow, NoLongerServed, Fetched, fetch_candles
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, RateLimit
 from sources.exchanges.kraken import Kraken
@@ -81,7 +81,7 @@ def trade(number: int, ts_us: int) -> Trade:
 
 async def collect(
     exchange: Exchange, answers: httpx.MockTransport, window: Window, interval: Interval = Interval.M1
-) -> list[Piece]:
+) -> list[Fetched]:
     market = Market.canonical(f"{exchange.name}:BTC-USD")
     hasty = Patience(attempts=1)
     async with HttpSource(
@@ -175,7 +175,7 @@ async def test_nothing_is_claimed_of_the_future() -> None:
 async def test_of_an_impossible_candle_only_its_minute_is_refused() -> None:
     rows = [kline(100, 3), kline(101, 2).replace('"5"', '"-5"', 1), kline(102, 1), kline(103, 0)]
     answers = binance_answer(*rows, date=formatdate(110 * 60, usegmt=True))
-    pieces: list[Piece] = []
+    pieces: list[Fetched] = []
     async with HttpSource("binance", "http://exchange.example", LocalBudget(), LIMIT, answers) as http:
         market = Market.canonical("binance:BTC-USD")
         with pytest.raises(BadMessage, match="1970-01-01T01:41:00"):  # noqa: PT012

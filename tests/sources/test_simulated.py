@@ -17,7 +17,7 @@ from coinwatch.times import DAY_US, MINUTE_US, now_us
 from coinwatch.windows import Window, merge
 from simulator.server import Simulator
 from simulator.truth import candle_in_minute, trades_in_minute
-from sources.candles import FetchedWindow, NoLongerServed, Piece, fetch_candles
+from sources.candles import FetchedWindow, NoLongerServed, Fetched, fetch_candles
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, Paging, Past, Rejected, Reply, Skipped
 from sources.http import HttpSource, LocalBudget, Patience, exchange_http
@@ -95,11 +95,11 @@ def told(exchange: Exchange, candles: list[Candle]) -> list[Candle]:
 
 async def collect(
     exchange: Exchange, http: HttpSource, market: Market, interval: Interval, window: Window
-) -> list[Piece]:
+) -> list[Fetched]:
     return [piece async for piece in fetch_candles(exchange, http, market, interval, window)]
 
 
-def candles_of(pieces: list[Piece]) -> list[Candle]:
+def candles_of(pieces: list[Fetched]) -> list[Candle]:
     fetched = (piece for piece in pieces if isinstance(piece, FetchedWindow))
     return sorted((one for piece in fetched for one in piece.candles), key=lambda one: one.open_ts_us)
 

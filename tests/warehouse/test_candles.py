@@ -19,8 +19,9 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import DAY_US, MINUTE_US, to_datetime
 from coinwatch.windows import Window, merge, subtract
-from warehouse.candles import CANDLES, CandlesNotice, Stored, missing, store
+from warehouse.candles import CANDLES, CandlesNotice, Stored, store
 from warehouse.connect import connect
+from warehouse.coverage import missing
 from warehouse.markets import ensure_markets
 
 MARKET = Market.canonical("binance:BTC-USDT")

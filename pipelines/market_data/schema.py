@@ -1,0 +1,34 @@
+"""What the assets of the group have in common: whose they are, and columns of their tables."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+GROUP = "market_data"
+OWNERS = ["team:market-data"]
+
+MARKETS_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("exchange", "text", "Name of the exchange, as in binance:BTC-USDT"),
+        dg.TableColumn("symbol", "text", "Canonical pair, BTC-USDT"),
+        dg.TableColumn("native", "text", "The exchange's own spelling"),
+        dg.TableColumn("status", "text", "active or delisted"),
+        dg.TableColumn("price_step", "double precision", "Smallest step of a price, in the quote asset"),
+        dg.TableColumn("amount_step", "double precision", "Smallest step of an amount, in the base asset"),
+    ]
+)
+
+CANDLES_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("market_id", "integer", "The market, see markets"),
+        dg.TableColumn("interval", "text", "1m; 5m, 15m, 1h, 4h and 1d are rollups"),
+        dg.TableColumn("open_ts", "timestamptz", "Start of the interval"),
+        *(dg.TableColumn(name, "double precision", "In the quote asset") for name in ("open", "high", "low")),
+        dg.TableColumn("close", "double precision", "In the quote asset"),
+        dg.TableColumn("volume", "double precision", "In the base asset"),
+        dg.TableColumn("quote_volume", "double precision", "In the quote asset; null where not given"),
+        dg.TableColumn("trades", "integer", "How many trades; null where not given"),
+        dg.TableColumn("source", "text", "exchange, ticks or rollup"),
+        dg.TableColumn("revision", "smallint", "How often a stored candle was corrected"),
+    ]
+)
