@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from coinwatch.records import Market
-from coinwatch.times import to_datetime
+from coinwatch.times import DAY_US, MINUTE_US, to_datetime
 from simulator.history import Candles, History
 from simulator.markets import SimMarket
 from simulator.truth import SimTrades
@@ -26,6 +26,18 @@ class Row(NamedTuple):
     price: float
     amount: float
     taker_buys: bool
+
+
+class Day(NamedTuple):
+    """The last 24 hours of a market up to now, in units of the assets."""
+
+    open: float
+    high: float
+    low: float
+    last: float
+    volume: float
+    quote_volume: float
+    trades: int
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -95,6 +107,21 @@ class Venue(ABC):
     @abstractmethod
     def rest(self, path: str, params: Mapping[str, str], now_us: int) -> Answer:
         """Answer a GET of ``path`` (below the root). Raises Refused."""
+
+    def last_day(self, market: SimMarket, now_us: int) -> Day:
+        """What a ticker tells: the 1,440 minutes that end with the open one."""
+        minute = now_us // MINUTE_US
+        day = self.history.candles(market, 1, minute - DAY_US // MINUTE_US + 1, minute, now_us).rows
+        price, amount = 10**market.price_decimals, 10**market.amount_decimals
+        return Day(
+            open=int(day.open[0]) / price,
+            high=int(day.high.max()) / price,
+            low=int(day.low.min()) / price,
+            last=int(day.close[-1]) / price,
+            volume=int(day.volume.sum()) / amount,
+            quote_volume=int(day.quote_volume.sum()) / float(price * amount),
+            trades=int(day.trades.sum()),
+        )
 
     @abstractmethod
     def session(self, path: str, params: Mapping[str, str], stream: Stream) -> Session | None:

@@ -13,6 +13,7 @@ from coinwatch.records import Market
 from coinwatch.times import MINUTE_US, SECOND_US
 from simulator.exchanges.base import (
     Answer,
+    Day,
     Refused,
     Row,
     Session,
@@ -32,6 +33,7 @@ _INTERVAL_MINUTES = {
     "1d": 1_440,
 }
 _WEIGHTS = {"klines": 2, "aggTrades": 4, "trades": 25, "historicalTrades": 25, "exchangeInfo": 20}
+_WEIGHTS |= {"ticker/24hr": 80}
 _WEIGHT_LIMIT = 6_000
 _PATIENCE = 10
 """So many requests are told off with 429 in a minute before the address is banned."""
@@ -162,6 +164,12 @@ class Binance(Venue):
         )
         return b"[" + b",".join(_kline(row, each_ms) for row in table(market, candles)) + b"]"
 
+    def tickers(self, params: Mapping[str, str], now_us: int) -> bytes:
+        """Of every market, in the short form."""
+        if "symbol" in params or params.get("type") != "MINI":
+            raise _error(-1128, "Combination of optional parameters invalid.")
+        return encode([_ticker(native, self.last_day(sim, now_us)) for native, sim in self.markets.items()])
+
     def agg_trades(self, params: Mapping[str, str], now_us: int) -> bytes:
         market = self._market(params)
         limit, from_id = _limit(params), _number(params, "fromId")
@@ -196,6 +204,7 @@ _REST = {
     "time": Binance.time,
     "exchangeInfo": Binance.exchange_info,
     "klines": Binance.klines,
+    "ticker/24hr": Binance.tickers,
     "aggTrades": Binance.agg_trades,
     "trades": Binance.trades,
     "historicalTrades": Binance.historical_trades,
@@ -332,6 +341,12 @@ def _kline(row: dict[str, Any], each_ms: int) -> bytes:
         f'"{row["volume"]:.8f}",{open_ms + each_ms - 1},"{row["quote_volume"]:.8f}",{row["trades"]},'
         f'"{row["buy_volume"]:.8f}","{row["buy_quote_volume"]:.8f}","0"]'
     ).encode()
+
+
+def _ticker(native: str, day: Day) -> dict[str, Any]:
+    prices = {"openPrice": day.open, "highPrice": day.high, "lowPrice": day.low, "lastPrice": day.last}
+    figures = {**prices, "volume": day.volume, "quoteVolume": day.quote_volume}
+    return {"symbol": native, **{name: f"{x:.8f}" for name, x in figures.items()}, "count": day.trades}
 
 
 def _symbol_info(native: str, market: SimMarket) -> dict[str, Any]:

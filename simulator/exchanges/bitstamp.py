@@ -10,6 +10,7 @@ import msgspec
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
 from simulator.exchanges.base import (
     Answer,
+    Day,
     Refused,
     Row,
     Session,
@@ -45,6 +46,8 @@ class Bitstamp(Venue):
         match path.strip("/").removeprefix("api/v2/").split("/"):
             case ["trading-pairs-info"]:
                 found: object = [_pair(native, market) for native, market in self.markets.items()]
+            case ["ticker"]:
+                found = [_ticker(sim, self.last_day(sim, now_us), now_us) for sim in self.markets.values()]
             case ["ohlc", native] if native in self.markets:
                 found = self._ohlc(self.markets[native], params, now_us)
             case ["transactions", native] if native in self.markets:
@@ -164,6 +167,18 @@ def _candle(market: SimMarket, row: dict[str, Any]) -> dict[str, str]:
 
 def _name(market: SimMarket) -> str:
     return f"{market.market.symbol.base}/{market.market.symbol.quote}"
+
+
+def _ticker(market: SimMarket, day: Day, now_us: int) -> dict[str, str]:
+    mean = day.quote_volume / day.volume if day.volume else day.last
+    prices = {"last": day.last, "open": day.open, "high": day.high, "low": day.low, "vwap": mean}
+    return {
+        "timestamp": str(now_us // SECOND_US),
+        **{name: f"{price:.{market.price_decimals}f}" for name, price in prices.items()},
+        "volume": f"{day.volume:.8f}",
+        "market_type": "SPOT",
+        "pair": _name(market),
+    }
 
 
 def _pair(native: str, market: SimMarket) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from simulator.exchanges.base import (
     Answer,
+    Day,
     Refused,
     Row,
     Session,
@@ -60,6 +61,9 @@ class Bybit(Venue):
         match path:
             case "/v5/market/instruments-info":
                 found: dict[str, Any] = {"list": [_pair(native, sim) for native, sim in self.markets.items()]}
+            case "/v5/market/tickers":
+                sims = self.markets.items()
+                found = {"list": [_ticker(native, sim, self.last_day(sim, now_us)) for native, sim in sims]}
             case "/v5/market/kline":
                 found = {"symbol": params.get("symbol"), "list": self._kline(params, now_us)}
             case "/v5/market/recent-trade":
@@ -192,6 +196,21 @@ def _candle(market: SimMarket, row: dict[str, Any]) -> list[str]:
     prices = (f"{row[name]:.{market.price_decimals}f}" for name in ("open", "high", "low", "close"))
     volumes = (f"{row[name]:.8f}" for name in ("volume", "quote_volume"))
     return [str(row["minute"] * 60_000), *prices, *volumes]
+
+
+def _ticker(native: str, market: SimMarket, day: Day) -> dict[str, str]:
+    prices = {
+        "lastPrice": day.last,
+        "prevPrice24h": day.open,
+        "highPrice24h": day.high,
+        "lowPrice24h": day.low,
+    }
+    return {
+        "symbol": native,
+        **{name: f"{price:.{market.price_decimals}f}" for name, price in prices.items()},
+        "turnover24h": f"{day.quote_volume:.8f}",
+        "volume24h": f"{day.volume:.8f}",
+    }
 
 
 def _pair(native: str, market: SimMarket) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, from_datetime
+from coinwatch.times import SECOND_US, from_datetime
 from simulator.exchanges.base import (
     Answer,
     Refused,
@@ -97,6 +97,11 @@ class Coinbase(Venue):
             return Answer(encode({"iso": iso(now_us)[:-4] + "Z", "epoch": now_us // 1_000 / 1_000}))
         if parts == ["products"]:
             return Answer(encode([_product(native, market) for native, market in self.markets.items()]))
+        if parts == ["products", "stats"]:
+            stats = {
+                native: {"stats_24hour": self._stats(sim, now_us)} for native, sim in self.markets.items()
+            }
+            return Answer(encode(stats))
         if parts[0] != "products" or len(parts) > 3 or parts[1] not in self.markets:
             raise _refused("NotFound", 404)
         market = self.markets[parts[1]]
@@ -108,7 +113,7 @@ class Coinbase(Venue):
             case ["trades"]:
                 return self._trades(market, params, now_us)
             case ["stats"]:
-                return Answer(self._stats(market, now_us))
+                return Answer(encode(self._stats(market, now_us)))
         raise _refused("NotFound", 404)
 
     def _candles(self, market: SimMarket, params: Mapping[str, str], now_us: int) -> bytes:
@@ -158,18 +163,10 @@ class Coinbase(Venue):
         cursors = {"cb-before": str(trades[-1].trade_id), "cb-after": str(trades[0].trade_id)}
         return Answer(encode(body), headers=cursors)
 
-    def _stats(self, market: SimMarket, now_us: int) -> bytes:
-        last = now_us // MINUTE_US
-        day = table(market, self.history.candles(market, 1, last - DAY_US // MINUTE_US + 1, last, now_us))
-        figures = {
-            "open": day[0]["open"],
-            "high": max(row["high"] for row in day),
-            "low": min(row["low"] for row in day),
-            "last": day[-1]["close"],
-        }
-        volume = sum(row["volume"] for row in day)
-        priced = {name: _price(market, figure) for name, figure in figures.items()}
-        return encode({**priced, "volume": f"{volume:.8f}"})
+    def _stats(self, market: SimMarket, now_us: int) -> dict[str, str]:
+        day = self.last_day(market, now_us)
+        priced = {name: _price(market, getattr(day, name)) for name in ("open", "high", "low", "last")}
+        return {**priced, "volume": f"{day.volume:.8f}"}
 
 
 class _Channel(msgspec.Struct):

@@ -13,6 +13,7 @@ from coinwatch.records import Market
 from coinwatch.times import SECOND_US
 from simulator.exchanges.base import (
     Answer,
+    Day,
     Refused,
     Row,
     Session,
@@ -25,6 +26,7 @@ from simulator.exchanges.base import (
 )
 from simulator.history import History
 from simulator.markets import SimMarket
+from simulator.truth import GENESIS_MINUTE
 
 _INTERVAL_MINUTES = {
     **{f"{minutes}m": minutes for minutes in (1, 5, 15, 30)},
@@ -91,6 +93,11 @@ class Gateio(Venue):
     def currency_pairs(self, params: Mapping[str, str], now_us: int) -> list[dict[str, Any]]:
         return [_pair(native, market) for native, market in self.markets.items()]
 
+    def tickers(self, params: Mapping[str, str], now_us: int) -> list[dict[str, str]]:
+        """Of every market, or of the one named."""
+        sims = {params["currency_pair"]: self._market(params)} if "currency_pair" in params else self.markets
+        return [_ticker(native, sim, self.last_day(sim, now_us)) for native, sim in sims.items()]
+
     def candlesticks(self, params: Mapping[str, str], now_us: int) -> list[list[str]]:
         """Rows on the grid from ``from`` to ``to``, both included, or the ``limit`` newest."""
         market = self._market(params)
@@ -134,6 +141,7 @@ class Gateio(Venue):
 
 _REST = {
     "currency_pairs": Gateio.currency_pairs,
+    "tickers": Gateio.tickers,
     "candlesticks": Gateio.candlesticks,
     "trades": Gateio.trades,
 }
@@ -241,6 +249,16 @@ def _candle(market: SimMarket, row: dict[str, Any], each_s: int, now_s: int) -> 
     ]
 
 
+def _ticker(native: str, market: SimMarket, day: Day) -> dict[str, str]:
+    prices = {"last": day.last, "high_24h": day.high, "low_24h": day.low}
+    return {
+        "currency_pair": native,
+        **{name: f"{price:.{market.price_decimals}f}" for name, price in prices.items()},
+        "base_volume": f"{day.volume:.8f}",
+        "quote_volume": f"{day.quote_volume:.8f}",
+    }
+
+
 def _pair(native: str, market: SimMarket) -> dict[str, Any]:
     return {
         "id": native,
@@ -251,8 +269,8 @@ def _pair(native: str, market: SimMarket) -> dict[str, Any]:
         "amount_precision": market.amount_decimals,
         "precision": market.price_decimals,
         "trade_status": "tradable",
-        "sell_start": 0,
-        "buy_start": 0,
+        "sell_start": GENESIS_MINUTE * 60,
+        "buy_start": GENESIS_MINUTE * 60,
     }
 
 

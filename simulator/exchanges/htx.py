@@ -12,7 +12,19 @@ import msgspec
 
 from coinwatch.records import Market
 from coinwatch.times import SECOND_US
-from simulator.exchanges.base import Answer, Refused, Row, Session, Stream, Venue, encode, rows, table, whole
+from simulator.exchanges.base import (
+    Answer,
+    Day,
+    Refused,
+    Row,
+    Session,
+    Stream,
+    Venue,
+    encode,
+    rows,
+    table,
+    whole,
+)
 from simulator.history import History
 from simulator.markets import SimMarket
 
@@ -68,6 +80,8 @@ class Htx(Venue):
                 case "/v1/common/symbols":
                     listed = [_symbol(native, market) for native, market in self.markets.items()]
                     return Answer(encode({"status": "ok", "data": listed}))
+                case "/market/tickers":
+                    return self._tickers(now_us)
                 case "/market/history/kline":
                     return self._kline(params, now_us)
                 case "/market/history/trade":
@@ -82,6 +96,10 @@ class Htx(Venue):
         if market is None:
             raise _Wrong("invalid symbol")
         return market
+
+    def _tickers(self, now_us: int) -> Answer:
+        listed = [_ticker(native, self.last_day(sim, now_us)) for native, sim in self.markets.items()]
+        return Answer(encode({"data": listed, "status": "ok", "ts": now_us // 1_000}))
 
     def _kline(self, params: Mapping[str, str], now_us: int) -> Answer:
         """The newest candles, newest first, the open one among them."""
@@ -231,6 +249,19 @@ def _candle(row: Mapping[str, Any]) -> bytes:
         f'"low":{number(row["low"])},"high":{number(row["high"])},"amount":{number(row["volume"])},'
         f'"vol":{number(row["quote_volume"])},"count":{row["trades"]}}}'
     ).encode()
+
+
+def _ticker(native: str, day: Day) -> dict[str, Any]:
+    return {
+        "symbol": native,
+        "open": day.open,
+        "high": day.high,
+        "low": day.low,
+        "close": day.last,
+        "amount": day.volume,
+        "vol": day.quote_volume,
+        "count": day.trades,
+    }
 
 
 def _symbol(native: str, market: SimMarket) -> dict[str, Any]:

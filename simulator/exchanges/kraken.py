@@ -12,6 +12,7 @@ from coinwatch.records import Market
 from coinwatch.times import SECOND_US, to_datetime
 from simulator.exchanges.base import (
     Answer,
+    Day,
     Refused,
     Row,
     Session,
@@ -87,6 +88,8 @@ class Kraken(Venue):
                     result: object = {"unixtime": seconds, "rfc1123": moment}
                 case "AssetPairs":
                     result = self._asset_pairs(params)
+                case "Ticker":
+                    result = self._tickers(params, now_us)
                 case "OHLC":
                     result = self._ohlc(params, now_us)
                 case "Trades":
@@ -110,6 +113,12 @@ class Kraken(Venue):
             return {key: _asset_pair(market) for key, market in self._pairs.items()}
         keys = [self._pair({"pair": name}) for name in params["pair"].split(",")]
         return {key: _asset_pair(self._pairs[key]) for key in keys}
+
+    def _tickers(self, params: Mapping[str, str], now_us: int) -> dict[str, Any]:
+        """Of all pairs, or of those named."""
+        named = params["pair"].split(",") if params.get("pair") else self._pairs
+        keys = [self._pair({"pair": name}) for name in named]
+        return {key: _ticker(self._pairs[key], self.last_day(self._pairs[key], now_us)) for key in keys}
 
     def _ohlc(self, params: Mapping[str, str], now_us: int) -> dict[str, Any]:
         """The newest 720 candles and the open one, whatever ``since`` asks; it is exclusive."""
@@ -245,6 +254,26 @@ def _altname(market: SimMarket) -> str:
 def _wsname(market: SimMarket) -> str:
     """``XBT/USD``"""
     return f"{_old(market.market.symbol.base)}/{_old(market.market.symbol.quote)}"
+
+
+def _ticker(market: SimMarket, day: Day) -> dict[str, Any]:
+    """Pairs are of today and of 24 hours: here both are of 24 hours."""
+    last, low, high, opened = (
+        f"{x:.{market.price_decimals}f}" for x in (day.last, day.low, day.high, day.open)
+    )
+    mean = f"{day.quote_volume / day.volume if day.volume else day.last:.5f}"
+    quoted = [last, "1", "1.000"]
+    return {
+        "a": quoted,
+        "b": quoted,
+        "c": [last, "1.00000000"],
+        "v": [f"{day.volume:.8f}"] * 2,
+        "p": [mean] * 2,
+        "t": [day.trades] * 2,
+        "l": [low] * 2,
+        "h": [high] * 2,
+        "o": opened,
+    }
 
 
 def _pair_key(market: SimMarket) -> str:

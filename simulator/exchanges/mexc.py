@@ -11,6 +11,7 @@ import msgspec
 from coinwatch.records import Market
 from simulator.exchanges.base import (
     Answer,
+    Day,
     Refused,
     Row,
     Session,
@@ -66,6 +67,9 @@ class Mexc(Venue):
             case "/api/v3/exchangeInfo":
                 listed = [_pair(native, market) for native, market in self.markets.items()]
                 found: object = {"timezone": "CST", "serverTime": now_us // 1_000, "symbols": listed}
+            case "/api/v3/ticker/24hr" if "symbol" not in params:
+                sims = self.markets.items()
+                found = [_ticker(native, sim, self.last_day(sim, now_us)) for native, sim in sims]
             case "/api/v3/klines":
                 found = self._klines(params, now_us)
             case "/api/v3/trades":
@@ -212,6 +216,17 @@ def _candle(market: SimMarket, row: dict[str, Any], each: int) -> list[Any]:
     prices = (f"{row[name]:.{market.price_decimals}f}" for name in ("open", "high", "low", "close"))
     volume, quote_volume = f"{row['volume']:.8f}", f"{row['quote_volume']:.8f}"
     return [start_ms, *prices, volume, start_ms + each * 60_000, quote_volume]
+
+
+def _ticker(native: str, market: SimMarket, day: Day) -> dict[str, Any]:
+    prices = {"lastPrice": day.last, "openPrice": day.open, "highPrice": day.high, "lowPrice": day.low}
+    return {
+        "symbol": native,
+        **{name: f"{price:.{market.price_decimals}f}" for name, price in prices.items()},
+        "volume": f"{day.volume:.8f}",
+        "quoteVolume": f"{day.quote_volume:.2f}",
+        "count": None,
+    }
 
 
 def _pair(native: str, market: SimMarket) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from simulator.exchanges.base import (
     Answer,
+    Day,
     Refused,
     Row,
     Session,
@@ -20,6 +21,7 @@ from simulator.exchanges.base import (
     whole,
 )
 from simulator.markets import SimMarket
+from simulator.truth import GENESIS_MINUTE
 
 _CHANNEL = "trades-all"
 _BAR_MINUTES = {
@@ -61,6 +63,10 @@ class Okx(Venue):
         match path.removeprefix("/api/v5/"):
             case "public/instruments":
                 found: list[Any] = [_pair(native, market) for native, market in self.markets.items()]
+            case "market/tickers":
+                found = [
+                    _ticker(native, sim, self.last_day(sim, now_us)) for native, sim in self.markets.items()
+                ]
             case "market/history-candles":
                 found = self._candles(params, now_us)
             case "market/history-trades":
@@ -184,11 +190,23 @@ def _candle(market: SimMarket, row: dict[str, Any], each: int, now_us: int) -> l
     return [str(open_ms), *prices, *volumes, "1" if closed else "0"]
 
 
+def _ticker(native: str, market: SimMarket, day: Day) -> dict[str, str]:
+    prices = {"last": day.last, "open24h": day.open, "high24h": day.high, "low24h": day.low}
+    return {
+        "instType": "SPOT",
+        "instId": native,
+        **{name: f"{price:.{market.price_decimals}f}" for name, price in prices.items()},
+        "volCcy24h": f"{day.quote_volume:.8f}",
+        "vol24h": f"{day.volume:.8f}",
+    }
+
+
 def _pair(native: str, market: SimMarket) -> dict[str, str]:
     return {
         "baseCcy": market.market.symbol.base,
         "instId": native,
         "instType": "SPOT",
+        "listTime": str(GENESIS_MINUTE * 60_000),
         "lotSz": f"{market.amount_step:.{market.amount_decimals}f}",
         "quoteCcy": market.market.symbol.quote,
         "state": "live",
