@@ -18,15 +18,17 @@ from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Symbol
 from coinwatch.settings import Settings, load_settings
-from coinwatch.times import DAY_US, MINUTE_US, now_us
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us
 from coinwatch.windows import Window
-from warehouse import alerts, averages, reads
+from warehouse import alerts, averages, reads, reads_averages
+from warehouse.averages import PairAverage
 from warehouse.connect import database_url, engine
 
 T = TypeVar("T")
 
 STATEMENT_TIMEOUT_S = 5.0
 MOST_EVENTS = 50
+WEEK_US = 7 * DAY_US
 LIVE_S = 0.9
 """Pages rerun every second; a little less, so that each rerun finds news."""
 
@@ -84,9 +86,36 @@ class Source:
             ("latest", *market_ids), lambda conn: reads.latest_trades(conn, market_ids, now_us() - DAY_US)
         )
 
-    def averages(self) -> Reading[tuple[averages.PairAverage, ...]]:
+    def averages(self) -> Reading[tuple[PairAverage, ...]]:
         """The newest average of each pair, where a daemon computes them."""
         return self._read(("averages",), lambda conn: averages.latest_averages(conn, now_us()))
+
+    def average_samples(
+        self, symbol: Symbol, range_us: int, step_us: int, warm_up: int
+    ) -> Reading[tuple[PairAverage, ...]]:
+        """The averages of the last ``range_us``, one a step, and ``warm_up`` steps before."""
+
+        def ask(conn: Connection) -> tuple[PairAverage, ...]:
+            end_us = -(-now_us() // step_us) * step_us
+            start_us = end_us - range_us // step_us * step_us - warm_up * step_us
+            return reads_averages.average_samples(conn, symbol, Window(start_us, end_us), step_us)
+
+        fresh_s = max(LIVE_S, min(step_us / 2 / SECOND_US, 30))
+        return self._read(("samples", symbol, range_us, step_us, warm_up), ask, fresh_s)
+
+    def average_at(self, symbol: Symbol, at_us: int) -> Reading[tuple[PairAverage, ...]]:
+        """The average that held at a moment, alone; nothing when there was none."""
+        return self._read(
+            ("average at", symbol, at_us), lambda conn: reads_averages.average_at(conn, symbol, at_us), 30
+        )
+
+    def last_average(self, symbol: Symbol) -> Reading[tuple[PairAverage, ...]]:
+        """The newest average of ``symbol`` within a week, alone; nothing when there is none."""
+        return self._read(
+            ("last average", symbol),
+            lambda conn: reads_averages.average_at(conn, symbol, now_us(), WEEK_US),
+            5,
+        )
 
     def statistics(self, market_ids: Sequence[int]) -> Reading[Statistics]:
         """Day statistics, usual rates and stream states."""

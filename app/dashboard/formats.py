@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from math import floor, isfinite, log10
 
 from coinwatch.times import SECOND_US, to_datetime
@@ -78,6 +78,26 @@ def moment(when: int | datetime) -> str:
     """``21 Nov 2026, 12:34:56 UTC``, from microseconds or an aware UTC datetime."""
     value = to_datetime(when) if isinstance(when, int) else when
     return f"{value:%-d %b %Y, %H:%M:%S} UTC"
+
+
+def local(ts_us: int, zone: tzinfo, *, seconds: bool = True) -> str:
+    """``21 Nov 2026, 13:34:56`` in ``zone``; UTC says so."""
+    value = to_datetime(ts_us).astimezone(zone)
+    words = f"{value:%-d %b %Y, %H:%M:%S}" if seconds else f"{value:%-d %b %Y, %H:%M}"
+    return f"{words} UTC" if zone is UTC else words
+
+
+def basis_points(value: float | None) -> str:
+    """A deviation in hundredths of a percent: ``+1.2 bp``."""
+    if value is None or not isfinite(value):
+        return UNKNOWN
+    rounded = round(value, 1)
+    return f"{'+' if rounded > 0 else MINUS if rounded < 0 else ''}{abs(rounded):,.1f} bp"
+
+
+def share(value: float | None) -> str:
+    """A part of a whole, 0 to 1: ``12.3 %``."""
+    return UNKNOWN if value is None or not isfinite(value) else f"{value * 100:.1f} %"
 
 
 def names(items: list[str] | tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app.dashboard import data, markup, page, page_alerts, page_chart, page_overview, style
+from app.dashboard import data, markup, page, page_alerts, page_averages, page_chart, page_overview, style
 from coinwatch.errors import SettingsError
 
 # A file of our own: Streamlit would fetch a named icon from another host.
@@ -37,6 +37,7 @@ def main() -> None:
     pages = [
         _page(page_overview.show, source, "Overview", ":material/grid_view:", default=True),
         _page(page_chart.show, source, "Chart", ":material/candlestick_chart:"),
+        _page(page_averages.show, source, "Averages", ":material/balance:"),
         _page(page_alerts.show, source, "Alerts", ":material/notifications:"),
     ]
     chosen = st.navigation(pages, position="top")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import tzinfo
 from html import escape
 from urllib.parse import quote as quote_url
 
@@ -21,6 +22,12 @@ _BADGES = {
     CardState.STALE: "stale",
     CardState.EMPTY: "no data",
 }
+
+
+def time(ts_us: int, zone: tzinfo, *, seconds: bool = True) -> str:
+    """A moment in the viewer's zone, in UTC when pointed at."""
+    utc = escape(formats.moment(ts_us))
+    return f'<time title="{utc}">{escape(formats.local(ts_us, zone, seconds=seconds))}</time>'
 
 
 def wrap(*parts: str, frozen: bool = False) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, tzinfo
 from functools import wraps
 from typing import Any, ParamSpec
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 import structlog
 
-from app.dashboard import markup
+from app.dashboard import markup, query
 from app.dashboard.data import Source
 from app.dashboard.reader import Reading
+from app.dashboard.url import PageUrl
 from coinwatch.records import Symbol
 from coinwatch.times import now_us
 from warehouse.reads import WatchedMarket
@@ -49,8 +52,33 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
 
 def live(draw: Callable[P, None]) -> Callable[P, None]:
     """A guarded part of a page that runs by itself every second."""
-    fragment: Callable[P, None] = st.fragment(guarded(draw), run_every=TICK_S)
-    return fragment
+    return every(TICK_S)(draw)
+
+
+def every(seconds: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """A guarded part of a page that runs by itself so often."""
+
+    def part(draw: Callable[P, None]) -> Callable[P, None]:
+        fragment: Callable[P, None] = st.fragment(guarded(draw), run_every=seconds)
+        return fragment
+
+    return part
+
+
+def zone() -> tzinfo:
+    """The viewer's time zone; UTC when the browser does not say."""
+    name = st.context.timezone
+    try:
+        return ZoneInfo(name) if name and name != "UTC" else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def take(url: PageUrl, key: str, asked: query.Choice[str], notes: list[str]) -> None:
+    """Give the widget ``key`` what the address asks, when it must take it, and note what was wrong."""
+    if url.fresh(key):
+        st.session_state[key] = asked.value
+        notes.append(asked.note)
 
 
 def notice(text: str) -> None:

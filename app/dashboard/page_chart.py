@@ -56,22 +56,24 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         known = page.symbols_of(markets)
         asked = query.symbol(url.one("symbol"), known)
-        _take(url, "symbol", query.Choice(str(asked.value), asked.note), notes)
+        page.take(url, "symbol", query.Choice(str(asked.value), asked.note), notes)
         symbol = st.selectbox("Symbol", [str(one) for one in known], key="symbol", width=140)
         members = {
             watched.market.exchange: watched for watched in markets if str(watched.market.symbol) == symbol
         }
         exchanges = list(members)
-        _take(url, "exchange", query.one_of("exchange", url.one("exchange"), exchanges, exchanges[0]), notes)
+        page.take(
+            url, "exchange", query.one_of("exchange", url.one("exchange"), exchanges, exchanges[0]), notes
+        )
         if st.session_state["exchange"] not in exchanges:
             st.session_state["exchange"] = exchanges[0]
         exchange = st.selectbox("Exchange", exchanges, key="exchange", width=120)
         ranges = tuple(chart.RANGES)
-        _take(url, "range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes)
+        page.take(url, "range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes)
         range_name = st.segmented_control(
             "Range", ranges, key="range", required=True, help="How far back from now."
         )
-        _take(url, "interval", query.one_of("candle", url.one("interval"), _INTERVALS, chart.AUTO), notes)
+        page.take(url, "interval", query.one_of("candle", url.one("interval"), _INTERVALS, chart.AUTO), notes)
         length = st.segmented_control(
             "Candle", _INTERVALS, key="interval", required=True, help="Its length; auto picks one that fits."
         )
@@ -104,12 +106,6 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
         }
     )
     return _Chosen(members[exchange], range_name, interval, typed.value), [*notes, typed.note, word]
-
-
-def _take(url: PageUrl, key: str, asked: query.Choice[str], notes: list[str]) -> None:
-    if url.fresh(key):
-        st.session_state[key] = asked.value
-        notes.append(asked.note)
 
 
 def _of(watched: WatchedMarket, rows: Iterable[Row] | None) -> Row | None:

@@ -6,9 +6,12 @@ The widgets' own colours are in ``.streamlit/config.toml`` and match these.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from sources.exchanges import EXCHANGES
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Palette:
     accent: str
     hatch: str
     overlays: tuple[str, ...]
+    exchanges: tuple[str, ...]
+    """Told apart in a chart, and legible on its ground."""
 
 
 LIGHT = Palette(
@@ -36,6 +41,10 @@ LIGHT = Palette(
     accent="#2456c7",
     hatch="#a85b00",
     overlays=("#2456c7", "#a85b00", "#7a3fc0", "#0077a3", "#8a6d00"),
+    exchanges=(
+        *("#b8860b", "#2456c7", "#c2410c", "#7a3fc0", "#0a7867"),
+        *("#be185d", "#0077a3", "#4d7c0f", "#6b4f3a", "#64748b"),
+    ),
 )
 DARK = Palette(
     text="#e5eaf1",
@@ -47,12 +56,27 @@ DARK = Palette(
     accent="#7da6ff",
     hatch="#f0b057",
     overlays=("#7da6ff", "#f0b057", "#c79bff", "#5cc8f2", "#e0cf6b"),
+    exchanges=(
+        *("#f3c64b", "#7da6ff", "#ff9466", "#c79bff", "#3fd0b4"),
+        *("#ff8cc0", "#5cc8f2", "#a8d86a", "#d2b48c", "#a9b6c8"),
+    ),
 )
 
 
 def palette(theme: Literal["light", "dark"] | str | None) -> Palette:
     """The palette of a theme by Streamlit's name for it; light when it is not known."""
     return DARK if theme == "dark" else LIGHT
+
+
+def exchange_colours(names: Iterable[str], colours: Palette) -> dict[str, str]:
+    """The colour of each exchange, the same on every page; ``binance:USDC`` has that of ``binance``."""
+    known = sorted(EXCHANGES)
+    chosen = {}
+    for name in names:
+        exchange = name.partition(":")[0]
+        place = known.index(exchange) if exchange in known else len(known) - 1
+        chosen[name] = colours.exchanges[place % len(colours.exchanges)]
+    return chosen
 
 
 def _style_sheet() -> str:

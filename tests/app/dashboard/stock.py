@@ -13,7 +13,7 @@ from coinwatch.records import Market
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, to_datetime, utc_day
 from coinwatch.windows import Window
 from warehouse.connect import connect
-from warehouse.partitions import ensure_candle_months, ensure_tick_days
+from warehouse.partitions import ensure_average_days, ensure_candle_months, ensure_tick_days
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Stock:
         async def partitions() -> None:
             async with await connect(url, application_name="test") as conn:
                 await ensure_tick_days(conn, days)
+                await ensure_average_days(conn, days)
                 await ensure_candle_months(conn, [*days, utc_day(now_us - 40 * DAY_US)])
 
         asyncio.run(partitions())
@@ -104,6 +105,47 @@ class Stock:
                         "amount": amount,
                     },
                 )
+
+    def averages(self, symbol: str, prices: Mapping[str, float], window: Window, step_s: int = 1) -> None:
+        """An average every ``step_s`` of exchanges a little apart; the last of them always left out."""
+        base, _, quote = symbol.partition("-")
+        with self.engine.begin() as conn:
+            conn.execute(
+                text("""
+                    insert into price_averages
+                        (ts, base, quote, price, confidence, change_24h, high_24h, low_24h, method, state,
+                         exchanges, inputs)
+                    select ts, :base, :quote, percentile_cont(0.5) within group (order by price)
+                            filter (where used), max(center) * 2e-4, 0.0123, max(center) * 1.02,
+                        max(center) * 0.97, 'median', case when count(*) > 3 then 'ok' else 'degraded' end,
+                        array_agg(exchange order by exchange) filter (where used),
+                        jsonb_object_agg(exchange, jsonb_build_object(
+                            'price', price, 'ts', ts - interval '300 ms', 'age_s', 0.3, 'weight',
+                            case when used then 1.0 / (total - 1) else 0 end, 'used', used, 'why',
+                            case when not used then 'its last trade is 75 s old' end))
+                    from (
+                        select ts, exchange, center, number < total as used, total,
+                            center * (1 + 0.01 * sin(n / 700.0))
+                                * (1 + 2e-4 * sin(n / 50.0 + number)) as price
+                        from generate_series(cast(:since as timestamptz),
+                                cast(:until as timestamptz) - interval '1 second',
+                                make_interval(secs => :step_s)) with ordinality as seconds(ts, n)
+                        cross join (
+                            select *, count(*) over () as total from unnest(
+                                cast(:exchanges as text[]), cast(:prices as float8[])
+                            ) with ordinality as given(exchange, center, number)
+                        ) given
+                    ) traded
+                    group by ts"""),
+                {
+                    "base": base,
+                    "quote": quote,
+                    "step_s": step_s,
+                    "exchanges": list(prices),
+                    "prices": list(prices.values()),
+                    **_span(window),
+                },
+            )
 
     def day(self, prices: Mapping[str, float], *, age_s: float = 0.2) -> dict[str, int]:
         """Markets with a day of candles until five minutes ago, then trades, the last ``age_s`` ago."""

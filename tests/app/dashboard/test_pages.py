@@ -13,7 +13,8 @@ from sqlalchemy import URL, text
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
-from coinwatch.times import now_us
+from coinwatch.times import MINUTE_US, SECOND_US, now_us, to_datetime
+from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
 from tests.waiting import eventually_sync
 from warehouse import alerts
@@ -26,6 +27,8 @@ PRICES = {
     "kraken:ETH-USDT": 3_201.0,
 }
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+BTC_PRICES = {name.partition(":")[0]: price for name, price in PRICES.items() if "BTC" in name}
 
 OpenPage = Callable[..., AppTest]
 
@@ -64,7 +67,7 @@ def words(page: AppTest) -> str:
     return said
 
 
-PAGES = ["overview", "chart", "alerts"]
+PAGES = ["overview", "chart", "averages", "alerts"]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -92,13 +95,20 @@ def test_a_database_that_goes_away_leaves_the_last_numbers(
     open_page: OpenPage, stock: Stock, name: str
 ) -> None:
     stock.day(PRICES)
+    stock.averages("BTC-USDT", BTC_PRICES, lately(stock))
     page = open_page(name)
     words(page)
     with unreachable(stock.url):
         eventually_sync(lambda: "Shown are the last numbers read" in words(page.run()))
         if name != "alerts":
-            assert "67,1" in words(page)
+            assert "67," in words(page)
     eventually_sync(lambda: "Shown are the last numbers read" not in words(page.run()))
+
+
+def lately(stock: Stock) -> Window:
+    """The last minutes up to this second."""
+    second_us = stock.now_us // SECOND_US * SECOND_US
+    return Window(second_us - 5 * MINUTE_US, second_us + SECOND_US)
 
 
 @contextmanager
@@ -269,6 +279,47 @@ def test_alerts_show_what_has_fired(open_page: OpenPage, stock: Stock) -> None:
     assert "Fired · 1" in [one.value for one in page.subheader]
     for cell in ("20 Nov 2026, 12:00:00 UTC", "kraken:BTC-USDT", "67,000.50", "Take profit &lt;b&gt;"):
         assert cell in said
+
+
+def test_averages_show_what_a_price_is_made_of(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    stock.averages("BTC-USDT", BTC_PRICES, lately(stock))
+    page = open_page("averages", symbol="btc/usdt", range="5m", overlays="ema5")
+    said = words(page)
+    assert "<small>average of 2</small>" in said
+    assert "Constituents now" in said
+    assert "its last trade is 75 s old" in said
+    assert "Share of volume" in said
+    assert page.query_params == {"symbol": "BTC-USDT", "range": "5m", "overlays": "EMA 5"}
+
+
+def test_averages_of_a_moment_are_told_apart_from_now(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    stock.averages("BTC-USDT", BTC_PRICES, lately(stock))
+    at = f"{to_datetime(stock.now_us - 2 * MINUTE_US):%Y-%m-%dT%H:%M:%SZ}"
+    page = open_page("averages", at=at)
+    assert "Constituents at" in words(page)
+    assert page.query_params["at"] == at
+    next(button for button in page.button if button.label == "Now").click().run()
+    assert "Constituents now" in words(page)
+    assert "at" not in page.query_params
+    assert "No average was computed" in words(open_page("averages", at="2020-01-01 10:00"))
+
+
+def test_averages_refuse_nonsense_and_say_when_there_are_none(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    said = words(open_page("averages", symbol="doge", range="9y", overlays="x", at="<i>"))
+    for word in ("doge", "9y", "is not an overlay", "&lt;i&gt;", "is not a moment", "No average of BTC-USDT"):
+        assert word in said
+
+
+def test_an_old_average_is_marked(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    old_us = stock.now_us // SECOND_US * SECOND_US - 3 * MINUTE_US
+    stock.averages("BTC-USDT", BTC_PRICES, Window(old_us - MINUTE_US, old_us))
+    said = words(open_page("averages"))
+    assert 'class="cw-badge stale"' in said
+    assert "Constituents, last known" in said
 
 
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

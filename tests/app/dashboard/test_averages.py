@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from datetime import timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.dashboard import averages
+from app.dashboard.averages import parse_moment
+from app.dashboard.averages_plot import options
+from app.dashboard.chart import Overlay
+from app.dashboard.style import DARK
+from coinwatch.averaging import Average, Input, Method, State
+from coinwatch.errors import CoinwatchError
+from coinwatch.records import Symbol
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from warehouse.averages import PairAverage
+
+NOON_US = 1_795_176_000 * SECOND_US
+BTC = Symbol("BTC", "USDT")
+
+
+def sample(ts_us: int, price: float, **exchanges: tuple[float, bool]) -> PairAverage:
+    inputs = {
+        name: Input(one, "2026-11-20T12:00:00Z", 0.5, 0.5 if used else 0.0, used, None if used else "old")
+        for name, (one, used) in exchanges.items()
+    }
+    used = tuple(name for name, (_, is_used) in exchanges.items() if is_used)
+    average = Average(price, 1.0, Method.MEDIAN, State.OK, used, inputs)
+    return PairAverage(symbol=BTC, ts_us=ts_us, average=average)
+
+
+def view(samples: list[PairAverage], *overlays: Overlay, steps: int = 4) -> averages.AveragesView:
+    return averages.build(
+        samples,
+        start_us=NOON_US,
+        end_us=NOON_US + steps * SECOND_US,
+        step_us=SECOND_US,
+        overlays=overlays,
+    )
+
+
+def test_a_step_without_an_average_stays_empty() -> None:
+    found = view([sample(NOON_US, 100.0, kraken=(101.0, True)), sample(NOON_US + 3 * SECOND_US, 102.0)])
+    assert found.prices == (100.0, None, None, 102.0)
+    (kraken,) = found.exchanges
+    assert kraken.prices == (101.0, None, None, None)
+    assert kraken.deviations[0] == pytest.approx(100.0)
+    assert not found.is_empty
+    assert view([]).is_empty
+
+
+def test_an_exchange_says_how_far_it_usually_is_while_used() -> None:
+    found = view(
+        [
+            sample(NOON_US, 100.0, okx=(100.1, True)),
+            sample(NOON_US + SECOND_US, 100.0, okx=(99.7, True)),
+            sample(NOON_US + 2 * SECOND_US, 100.0, okx=(150.0, False)),
+        ]
+    )
+    (okx,) = found.exchanges
+    assert okx.usual_deviation == pytest.approx(20.0)
+    assert okx.used_share == pytest.approx(2 / 3)
+
+
+def test_moving_averages_warm_up_before_the_chart() -> None:
+    samples = [sample(NOON_US + n * SECOND_US, 100.0 + n) for n in range(-2, 3)]
+    found = view(samples, Overlay("SMA", 3), Overlay("SMA", 9), steps=3)
+    assert found.lines[0].values == (99.0, 100.0, 101.0)
+    assert found.lines[1].values == (None, None, None)
+    assert found.notes == ("SMA 9 needs 9 points; 5 are stored.",)
+
+
+def test_parts_list_those_used_first_and_the_heaviest_first() -> None:
+    pair = sample(NOON_US, 100.0, binance=(100.0, False), okx=(101.0, True), kraken=(99.0, True))
+    assert [part.name for part in averages.parts(pair)] == ["kraken", "okx", "binance"]
+    assert averages.parts(pair)[2].why == "old"
+    assert averages.parts(pair, view([pair]))[1].usual_deviation == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected_us"),
+    [
+        ("", None),
+        ("now", None),
+        ("11:30", NOON_US - 30 * MINUTE_US),
+        ("12:30", NOON_US + 30 * MINUTE_US - DAY_US),
+        ("2026-11-20 11:59:58", NOON_US - 2 * SECOND_US),
+        ("2026-11-20T11:59:58Z", NOON_US - 2 * SECOND_US),
+        ("2026-11-20T12:59:58+01:00", NOON_US - 2 * SECOND_US),
+    ],
+)
+def test_a_moment_is_understood_in_any_usual_spelling(raw: str, expected_us: int | None) -> None:
+    assert parse_moment(raw, NOON_US) == expected_us
+
+
+def test_a_moment_without_a_zone_is_the_viewers() -> None:
+    assert parse_moment("2026-11-20 12:30", NOON_US, timezone(timedelta(hours=1))) == NOON_US - 30 * MINUTE_US
+
+
+@pytest.mark.parametrize("raw", ["yesterday", "25:00", "<b>", "2027-01-01 00:00", "9999-99-99"])
+def test_nonsense_and_the_future_are_refused_in_words(raw: str) -> None:
+    with pytest.raises(CoinwatchError, match="moment"):
+        parse_moment(raw, NOON_US)
+
+
+@given(st.text(max_size=30))
+def test_a_moment_is_read_or_refused(raw: str) -> None:
+    try:
+        at_us = parse_moment(raw, NOON_US)
+    except CoinwatchError:
+        return
+    assert at_us is None or at_us <= NOON_US + MINUTE_US
+
+
+def test_volume_shares_add_up() -> None:
+    shares = averages.volume_shares({"okx": 1.0, "kraken": 3.0, "gemini": 0.0})
+    assert shares == (("kraken", 3.0, 0.75), ("okx", 1.0, 0.25), ("gemini", 0.0, 0.0))
+    assert averages.volume_shares({"okx": 0.0}) == ()
+
+
+def test_an_exchange_left_out_does_not_set_the_scale() -> None:
+    samples = [
+        sample(NOON_US + n * SECOND_US, 100.0, kraken=(100.1, True), okx=(900.0, False)) for n in range(4)
+    ]
+    drawn = options(view(samples), DARK, str)
+    prices, apart = drawn["yAxis"]
+    assert prices["max"] < 101
+    assert apart["max"] == pytest.approx(11.0)
+    assert {one["id"] for one in drawn["series"]} >= {"average", "price-0", "apart-0", "out-1"}
+
+
+def test_steps_make_about_as_many_points_for_each_range() -> None:
+    for length_us in averages.RANGES.values():
+        assert averages.POINTS <= length_us // averages.step_us(length_us) <= 1.2 * averages.POINTS
