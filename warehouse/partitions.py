@@ -73,6 +73,13 @@ async def ensure_average_days(conn: psycopg.AsyncConnection, days: Collection[da
     await _ensure(conn, [_average_day(day) for day in days])
 
 
+async def absent(conn: psycopg.AsyncConnection, day: date) -> list[str]:
+    """The names of the partitions that rows of UTC ``day`` would need and that are not there."""
+    needed = [_tick_day(day), _average_day(day), _candle_month(day)]
+    attached = await _attached(conn, needed)
+    return [partition.name for partition in needed if attached.get(partition.name) is not False]
+
+
 async def drop_tick_day(conn: psycopg.AsyncConnection, day: date) -> None:
     """Delete the trades of UTC ``day``, without holding up reads or inserts; no-op when there are none.
 

@@ -1,0 +1,171 @@
+"""The assets of maintenance: each is a state the warehouse is brought to, and says what it took."""
+
+# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from coinwatch.times import now_us, utc_day
+from pipelines.instance.files import folder
+from pipelines.maintenance.report import dagster_metadata, rows_metadata, ticks_metadata, warning
+from pipelines.maintenance.upkeep import DagsterPruned, make_partitions, prune_dagster
+from pipelines.resources import APPLICATION, Coinwatch
+from warehouse import retention
+from warehouse.connect import connect, database_url
+from warehouse.dagster import DAGSTER_DATABASE
+from warehouse.partitions import absent
+
+GROUP = "maintenance"
+OWNERS = ["team:platform"]
+KINDS = {"postgres", "python"}
+RETRY_LOCKS = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL)
+"""What fails here waited for a lock, or for Postgres to come back."""
+DAILY_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50))
+
+PARTITIONS_FOR_TOMORROW = dg.AssetCheckSpec(
+    "partitions_for_tomorrow",
+    asset="partitions_ahead",
+    description="Trades, averages and candles of tomorrow have a partition to go to.",
+)
+CANDLES_BEFORE_DROPPING = dg.AssetCheckSpec(
+    "candles_before_dropping",
+    asset="tick_retention",
+    description="No day of ticks is over the limits without its candles being verified, and none was "
+    "dropped like that.",
+)
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds=KINDS,
+    retry_policy=RETRY_LOCKS,
+    check_specs=[PARTITIONS_FOR_TOMORROW],
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=6)),
+)
+def partitions_ahead(coinwatch: Coinwatch) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Partitions of the coming days and month, so that midnight finds them made."""
+    days, lacking = asyncio.run(_make_partitions(coinwatch))
+    yield dg.MaterializeResult(metadata={"first_day": days[0].isoformat(), "last_day": days[-1].isoformat()})
+    yield dg.AssetCheckResult(
+        check_name=PARTITIONS_FOR_TOMORROW.name,
+        asset_key=PARTITIONS_FOR_TOMORROW.asset_key,
+        passed=not lacking,
+        metadata={"absent": ", ".join(lacking)},
+    )
+
+
+async def _make_partitions(coinwatch: Coinwatch) -> tuple[list[date], list[str]]:
+    today = utc_day(now_us())
+    async with coinwatch.warehouse() as conn:
+        days = await make_partitions(conn, today)
+        return days, await absent(conn, today + timedelta(days=1))
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds=KINDS,
+    retry_policy=RETRY_LOCKS,
+    check_specs=[CANDLES_BEFORE_DROPPING],
+    freshness_policy=DAILY_FRESHNESS,
+)
+def tick_retention(
+    context: dg.AssetExecutionContext, coinwatch: Coinwatch
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Trades within their limits of age and size: whole days go, the oldest first.
+
+    A day goes only once every minute of it is verified in candle_coverage, on every market that traded;
+    or when the limit of size is exceeded by half, because a full disk stops everything.
+    """
+    settings = coinwatch.settings()
+    limits = settings.ticks_keep_days, settings.ticks_keep_gb
+    drops, stored = asyncio.run(_drop_ticks(coinwatch, *limits))
+    problem = warning(drops)
+    if problem:
+        context.log.warning(problem)
+    yield dg.MaterializeResult(metadata=ticks_metadata(drops, stored, limits))
+    yield dg.AssetCheckResult(
+        check_name=CANDLES_BEFORE_DROPPING.name,
+        asset_key=CANDLES_BEFORE_DROPPING.asset_key,
+        passed=problem is None,
+        severity=dg.AssetCheckSeverity.ERROR if drops.lost else dg.AssetCheckSeverity.WARN,
+        metadata={"problem": problem or ""},
+    )
+
+
+async def _drop_ticks(
+    coinwatch: Coinwatch, keep_days: int, keep_gb: float
+) -> tuple[retention.TickDrops, list[retention.PartitionDay]]:
+    async with coinwatch.warehouse() as conn:
+        drops = await retention.drop_ticks(conn, utc_day(now_us()), keep_days, round(keep_gb * 1e9))
+        return drops, await retention.tick_days(conn)
+
+
+@dg.asset(
+    deps=[tick_retention],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds=KINDS,
+    retry_policy=RETRY_LOCKS,
+    freshness_policy=DAILY_FRESHNESS,
+)
+def history_retention(coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
+    """Averages of 400 days, alerts and closed interruptions of 90, refused trades of 30.
+
+    Rows of streams silent for 30 days and of processes gone for 7 are deleted, too.
+    """
+    deleted, average_days = asyncio.run(_delete_history(coinwatch))
+    return dg.MaterializeResult(metadata=rows_metadata(deleted, average_days))
+
+
+async def _delete_history(coinwatch: Coinwatch) -> tuple[dict[str, int], list[retention.PartitionDay]]:
+    async with coinwatch.warehouse() as conn:
+        average_days = await retention.drop_averages(conn, utc_day(now_us()))
+        return await retention.delete_old_rows(conn, datetime.now(UTC)), average_days
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds=KINDS,
+    retry_policy=RETRY_LOCKS,
+    freshness_policy=DAILY_FRESHNESS,
+)
+def dagster_retention(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
+    """Dagster's own events, runs, step logs and artifacts, without what tells the state of assets.
+
+    What a run said on its way is kept for 14 days, replaced materialisations and the runs that nothing
+    refers to for 90; partition status, latest materialisations and results of checks for ever.
+    """
+    pruned = asyncio.run(_prune_dagster(coinwatch, context.instance))
+    return dg.MaterializeResult(metadata=dagster_metadata(pruned))
+
+
+async def _prune_dagster(coinwatch: Coinwatch, instance: dg.DagsterInstance) -> DagsterPruned:
+    url = database_url(coinwatch.settings(), DAGSTER_DATABASE)
+    async with await connect(url, application_name=APPLICATION) as conn:
+        return await prune_dagster(conn, instance, folder(), datetime.now(UTC))
+
+
+@dg.asset(
+    deps=[history_retention],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds=KINDS,
+    freshness_policy=DAILY_FRESHNESS,
+)
+def table_statistics(coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
+    """Dead rows cleared and statistics counted anew, where autovacuum does neither in time or at all."""
+    asyncio.run(_vacuum(coinwatch))
+    return dg.MaterializeResult(
+        metadata={"vacuumed": ", ".join(retention.VACUUMED), "analyzed": ", ".join(retention.ANALYZED)}
+    )
+
+
+async def _vacuum(coinwatch: Coinwatch) -> None:
+    async with coinwatch.warehouse() as conn:
+        await retention.vacuum(conn)
