@@ -205,12 +205,12 @@ async def want(conn: AsyncConnection[Any], market_ids: Collection[int], window: 
 async def want_from_now_on(conn: AsyncConnection[Any], market_ids: Collection[int], start_us: int) -> None:
     """These are the active markets: all their 1m candles from ``start_us`` on are wanted.
 
-    Of the others nothing is wanted from now on; what was, stays so.
+    Of the others nothing is wanted from now on; what was, stays so. ``conn`` must be in autocommit:
+    each of the two locks its rows in the order of markets, both together would not.
     """
     ids = list(market_ids)
-    async with conn.transaction():
-        await conn.execute(_WANT, {"market_ids": ids, "start": to_datetime(start_us), "end": None})
-        await conn.execute(_WANT_NO_MORE, {"market_ids": ids})
+    await conn.execute(_WANT, {"market_ids": ids, "start": to_datetime(start_us), "end": None})
+    await conn.execute(_WANT_NO_MORE, {"market_ids": ids})
 
 
 _GIVE_UP = """
