@@ -81,7 +81,8 @@ class HttpSource:
     ) -> None:
         self.name = name
         self.root = root.rstrip("/")
-        self._host = self.root.partition("://")[2]
+        self.host = self.root.partition("://")[2]
+        """What budgets know it by."""
         self._budget = budget
         self._limit = limit
         self._reserve = reserve
@@ -125,7 +126,7 @@ class HttpSource:
         ):
             with attempt:
                 await self._budget.acquire(
-                    self._host, self._limit.scope, self._limit, request.cost, self._reserve
+                    self.host, self._limit.scope, self._limit, request.cost, self._reserve
                 )
                 return await self._ask(request)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -179,7 +180,7 @@ class HttpSource:
         wait_s = _retry_after_s(response.headers)
         if status in _BLOCKS_S:
             wait_s = _BLOCKS_S[status] if wait_s is None else wait_s
-            await self._budget.block(self._host, self._limit.scope, wait_s)
+            await self._budget.block(self.host, self._limit.scope, wait_s)
             return Retryable(self.name, what, retry_after_s=wait_s)
         if response.is_redirect:
             return Fatal(self.name, f"{what} to {response.headers['Location'][:200]}; check its REST URL")
@@ -191,7 +192,7 @@ class HttpSource:
     async def _said(self, what: str, message: str) -> SourceError:
         """The error that the exchange's own message means."""
         if message.startswith(self._errors.throttled):
-            await self._budget.block(self._host, self._limit.scope, _BLOCKS_S[429])
+            await self._budget.block(self.host, self._limit.scope, _BLOCKS_S[429])
             return Retryable(self.name, what, retry_after_s=_BLOCKS_S[429])
         if message.startswith(self._errors.passing):
             return Retryable(self.name, what)

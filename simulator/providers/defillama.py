@@ -1,0 +1,71 @@
+"""A stand-in for DefiLlama: "/protocols" and "/v2/chains".
+
+By api-docs.defillama.com; never compared with the real one, of which there are no recordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from simulator.exchanges.base import Answer, Refused, encode
+from simulator.providers.base import Provider
+from simulator.providers.coins import sim_coins
+
+CHAINS: Final = {"ETH": 0.17, "SOL": 0.10, "AVAX": 0.12, "TRX": 0.20, "BNB": 0.08}
+"""What part of its market cap is locked in each chain."""
+
+
+class DefiLlama(Provider):
+    name = "defillama"
+
+    def rest(self, path: str, params: Mapping[str, str], headers: Mapping[str, str], now_us: int) -> Answer:
+        if path == "/protocols":
+            return Answer(encode(_protocols(now_us)))
+        if path == "/v2/chains":
+            return Answer(encode(_chains(now_us)))
+        raise Refused(Answer(b'{"message":"Not Found"}', 404))
+
+
+def _chains(now_us: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "gecko_id": coin.id,
+            "tvl": coin.price(now_us) * coin.circulating * CHAINS[coin.symbol],
+            "tokenSymbol": coin.symbol,
+            "cmcId": str(coin.cmc_id),
+            "name": coin.name,
+            "chainId": None,
+        }
+        for coin in sim_coins().values()
+        if coin.symbol in CHAINS and coin.copy_of is None and coin.cmc_id
+    ]
+
+
+def _protocols(now_us: int) -> list[dict[str, Any]]:
+    """Two versions of one protocol, only one of which names its coin; an exchange; one with no coin."""
+    link = sim_coins()["chainlink"].price(now_us)
+    return [
+        _protocol("Staking v2", "chainlink", 9e7 * link, parent="parent#staking"),
+        _protocol("Staking v1", None, 1e7 * link, parent="parent#staking"),
+        _protocol("Binance CEX", "binancecoin", 1.6e11, category="CEX"),
+        _protocol("Nameless Swap", None, 4.2e7),
+        _protocol("Broken Farm", "sample-coin-7", -3.0),
+    ]
+
+
+def _protocol(
+    name: str, coin: str | None, tvl: float, *, parent: str | None = None, category: str = "Staking Pool"
+) -> dict[str, Any]:
+    return {
+        "id": name.lower().replace(" ", "-"),
+        "name": name,
+        "symbol": "-",
+        "gecko_id": coin,
+        "parentProtocol": parent,
+        "category": category,
+        "chains": ["Ethereum"],
+        "tvl": tvl,
+        "change_1d": 0.4,
+        "mcap": None,
+    }
