@@ -76,8 +76,13 @@ class Coinwatch(dg.ConfigurableResource[None]):
             yield CountedBudget(WarehouseBudget(conn))
 
     @asynccontextmanager
-    async def exchanges(self, names: Iterable[str]) -> AsyncIterator[Clients]:
-        """REST clients by exchange, spending from the budgets that all processes share."""
+    async def exchanges(
+        self, names: Iterable[str], reserve: float = LEFT_TO_RECOVERY
+    ) -> AsyncIterator[Clients]:
+        """REST clients by exchange, spending from the budgets that all processes share.
+
+        ``reserve`` is the share of each that they leave to others.
+        """
         settings = self.settings()
         async with AsyncExitStack() as stack:
             budget = await stack.enter_async_context(self.budget())
@@ -88,7 +93,7 @@ class Coinwatch(dg.ConfigurableResource[None]):
                         settings.rest_url(name),
                         budget,
                         scale=settings.rate_limit_scale,
-                        reserve=LEFT_TO_RECOVERY,
+                        reserve=reserve,
                     )
                 )
                 for name in sorted(set(names))

@@ -8,6 +8,11 @@ import msgspec
 import psycopg
 
 from coinwatch.records import Instrument, Market, MarketStatus, Symbol
+from coinwatch.settings import Settings
+from coinwatch.times import to_datetime
+
+DOLLARS_AND_EUROS = ("USD", "USDT", "USDC", "EUR")
+"""Quotes whose volumes are near enough to each other to be compared as they are."""
 
 
 class KnownMarket(msgspec.Struct, frozen=True):
@@ -18,6 +23,23 @@ class KnownMarket(msgspec.Struct, frozen=True):
     is_active: bool
     is_listed: bool
     """Its exchange's list of instruments has told of it; else it is only known because it was streamed."""
+
+
+class ListChanges(msgspec.Struct, frozen=True):
+    """What storing a list of instruments changed."""
+
+    inserted: int = 0
+    """Rows that were not there before, whatever their status."""
+    changed: int = 0
+    """Rows that were there and are not as they were."""
+    new: tuple[Market, ...] = ()
+    """Traded now and never before, as far as is known here."""
+    back: tuple[Market, ...] = ()
+    """Delisted before and traded again."""
+    delisted: tuple[Market, ...] = ()
+    """Active before and not traded any more, or not even listed."""
+    doubted: int = 0
+    """Active markets that the list does not have as traded, and that stay active: it lacks too many."""
 
 
 async def ensure_markets(
@@ -38,13 +60,38 @@ async def ensure_markets(
     return {Market(exchange, Symbol(base, quote)): market_id for market_id, exchange, base, quote in rows}
 
 
-async def upsert_instruments(
-    conn: psycopg.AsyncConnection, instruments: Sequence[Instrument]
-) -> tuple[int, int]:
-    """Store what exchanges list: returns how many markets are new, and how many changed.
+async def store_list(
+    conn: psycopg.AsyncConnection, exchange: str, instruments: Sequence[Instrument]
+) -> ListChanges:
+    """Store the whole list of an exchange. A market that is not in it any more is delisted, never deleted.
 
-    Status, spelling and steps are kept current; a step the exchange does not give is left as it
-    was. A market that is not listed any more is not deleted.
+    A list with less than half as many traded markets as were active is no wave of delistings but a
+    broken answer, or an exchange at rest: new markets are taken from it, and none is delisted.
+    """
+    traded = {listed.market for listed in instruments if listed.status is MarketStatus.ACTIVE}
+    async with conn.transaction():
+        rows = await (await conn.execute(_ACTIVE, {"exchange": exchange})).fetchall()
+        active = {Market(exchange, Symbol(base, quote)): market_id for base, quote, market_id in rows}
+        gone = sorted(active.keys() - traded)
+        if 2 * len(traded) < len(active):
+            kept = [listed for listed in instruments if listed.market not in gone]
+            changes = await upsert_instruments(conn, kept)
+            return msgspec.structs.replace(changes, doubted=len(gone))
+        changes = await upsert_instruments(conn, instruments)
+        unlisted = sorted(set(gone).difference(changes.delisted))
+        await conn.execute(_DELIST, {"ids": [active[market] for market in unlisted]})
+    return msgspec.structs.replace(
+        changes,
+        changed=changes.changed + len(unlisted),
+        delisted=tuple(sorted([*changes.delisted, *unlisted])),
+    )
+
+
+async def upsert_instruments(conn: psycopg.AsyncConnection, instruments: Sequence[Instrument]) -> ListChanges:
+    """Store what exchanges tell of some of their markets.
+
+    Status, spelling, steps and time of listing are kept current; what the exchange does not give is
+    left as it was.
     """
     by_market = {instrument.market: instrument for instrument in instruments}
     ordered = [by_market[market] for market in sorted(by_market)]
@@ -58,10 +105,44 @@ async def upsert_instruments(
             "statuses": [instrument.status.value for instrument in ordered],
             "price_steps": [instrument.price_step for instrument in ordered],
             "amount_steps": [instrument.amount_step for instrument in ordered],
+            "listed": [
+                None if instrument.listed_us is None else to_datetime(instrument.listed_us)
+                for instrument in ordered
+            ],
         },
     )
-    new = [is_new for (is_new,) in await cursor.fetchall()]
-    return sum(new), len(new) - sum(new)
+    rows = await cursor.fetchall()
+    named: dict[str, list[Market]] = {"new": [], "back": [], "delisted": []}
+    for exchange, base, quote, _, event in rows:
+        if event is not None:
+            named[event].append(Market(exchange, Symbol(base, quote)))
+    inserted = sum(is_new for _, _, _, is_new, _ in rows)
+    return ListChanges(
+        inserted=inserted,
+        changed=len(rows) - inserted,
+        new=tuple(sorted(named["new"])),
+        back=tuple(sorted(named["back"])),
+        delisted=tuple(sorted(named["delisted"])),
+    )
+
+
+async def store_volumes(conn: psycopg.AsyncConnection, exchange: str, volumes: Mapping[str, float]) -> int:
+    """Store the volumes of 24 hours, in the quote asset, by native name; returns how many changed.
+
+    A market that ``volumes`` does not have keeps what it had.
+    """
+    given = {"exchange": exchange, "natives": list(volumes), "volumes": list(volumes.values())}
+    return (await conn.execute(_STORE_VOLUMES, given)).rowcount
+
+
+async def top_markets(conn: psycopg.AsyncConnection, n: int) -> list[Market]:
+    """The ``n`` active markets with most volume among those quoted in DOLLARS_AND_EUROS, most first.
+
+    Only of exchanges that Coinwatch knows and that tell volumes.
+    """
+    given = {"exchanges": list(Settings.exchanges()), "quotes": list(DOLLARS_AND_EUROS), "n": n}
+    rows = await (await conn.execute(_TOP, given)).fetchall()
+    return [Market(exchange, Symbol(base, quote)) for exchange, base, quote in rows]
 
 
 async def markets_by_id(conn: psycopg.AsyncConnection) -> dict[int, Market]:
@@ -114,24 +195,79 @@ _KNOWN = """
 SELECT id, exchange, base, quote, status, price_step IS NOT NULL OR amount_step IS NOT NULL FROM markets
 """
 
+# A CTE sees the rows as they were before the statement; both have one row for each market.
 _UPSERT = """
-INSERT INTO markets AS m (exchange, symbol, base, quote, native, status, delisted_at, price_step, amount_step)
-SELECT exchange, base || '-' || quote, base, quote, native, status,
-       CASE WHEN status = 'delisted' THEN now() END, price_step, amount_step
-FROM unnest(%(exchanges)s::text[], %(bases)s::text[], %(quotes)s::text[], %(natives)s::text[],
-            %(statuses)s::text[], %(price_steps)s::float8[], %(amount_steps)s::float8[])
-     AS given (exchange, base, quote, native, status, price_step, amount_step)
-ORDER BY exchange, base, quote
-ON CONFLICT (exchange, symbol) DO UPDATE SET
-    native = excluded.native,
-    status = excluded.status,
-    delisted_at = CASE WHEN excluded.status = 'delisted' THEN coalesce(m.delisted_at, now()) END,
-    price_step = coalesce(excluded.price_step, m.price_step),
-    amount_step = coalesce(excluded.amount_step, m.amount_step),
-    updated_at = now()
-WHERE (m.native, m.status, m.price_step, m.amount_step) IS DISTINCT FROM (
-    excluded.native, excluded.status,
-    coalesce(excluded.price_step, m.price_step), coalesce(excluded.amount_step, m.amount_step)
+WITH given AS (
+    SELECT *
+    FROM unnest(%(exchanges)s::text[], %(bases)s::text[], %(quotes)s::text[], %(natives)s::text[],
+                %(statuses)s::text[], %(price_steps)s::float8[], %(amount_steps)s::float8[],
+                %(listed)s::timestamptz[])
+         AS given (exchange, base, quote, native, status, price_step, amount_step, listed_at)
+), before AS (
+    SELECT m.exchange, m.symbol, m.status, m.delisted_at
+    FROM given JOIN markets m ON m.exchange = given.exchange AND m.symbol = given.base || '-' || given.quote
+), stored AS (
+    INSERT INTO markets AS m (
+        exchange, symbol, base, quote, native, status, listed_at, delisted_at, price_step, amount_step
+    )
+    SELECT exchange, base || '-' || quote, base, quote, native, status, listed_at,
+           CASE WHEN status = 'delisted' AND listed_at > now() IS NOT TRUE THEN now() END,
+           price_step, amount_step
+    FROM given
+    ORDER BY exchange, base, quote
+    ON CONFLICT (exchange, symbol) DO UPDATE SET
+        native = excluded.native,
+        status = excluded.status,
+        listed_at = coalesce(excluded.listed_at, m.listed_at),
+        delisted_at = CASE
+            WHEN excluded.status = 'delisted' THEN coalesce(m.delisted_at, excluded.delisted_at)
+        END,
+        price_step = coalesce(excluded.price_step, m.price_step),
+        amount_step = coalesce(excluded.amount_step, m.amount_step),
+        updated_at = now()
+    WHERE (m.native, m.status, m.listed_at, m.price_step, m.amount_step) IS DISTINCT FROM (
+        excluded.native, excluded.status, coalesce(excluded.listed_at, m.listed_at),
+        coalesce(excluded.price_step, m.price_step), coalesce(excluded.amount_step, m.amount_step)
+    )
+    RETURNING exchange, symbol, base, quote, status
 )
-RETURNING xmax = 0
+SELECT stored.exchange, stored.base, stored.quote, before.status IS NULL,
+       CASE
+           WHEN before.status = 'active' AND stored.status = 'delisted' THEN 'delisted'
+           WHEN stored.status = 'active' AND before.delisted_at IS NOT NULL THEN 'back'
+           WHEN stored.status = 'active' AND before.status IS DISTINCT FROM 'active' THEN 'new'
+       END
+FROM stored LEFT JOIN before USING (exchange, symbol)
+"""
+
+# Locked in the order in which lists are stored, and not against those who store candles of them.
+_ACTIVE = """
+SELECT base, quote, id FROM markets WHERE exchange = %(exchange)s AND status = 'active'
+ORDER BY exchange, base, quote FOR NO KEY UPDATE
+"""
+
+_DELIST = """
+UPDATE markets SET status = 'delisted', delisted_at = now(), updated_at = now() WHERE id = ANY(%(ids)s)
+"""
+
+_STORE_VOLUMES = """
+UPDATE markets m SET quote_volume_24h = told.volume
+FROM (
+    SELECT id, volume
+    FROM unnest(%(natives)s::text[], %(volumes)s::float8[]) AS given (native, volume)
+    JOIN markets ON markets.exchange = %(exchange)s AND markets.native = given.native
+    WHERE markets.quote_volume_24h IS DISTINCT FROM given.volume
+    ORDER BY base, quote
+    FOR NO KEY UPDATE OF markets
+) AS told
+WHERE m.id = told.id
+"""
+
+_TOP = """
+SELECT exchange, base, quote
+FROM markets
+WHERE status = 'active' AND quote_volume_24h > 0
+    AND exchange = ANY(%(exchanges)s) AND quote = ANY(%(quotes)s)
+ORDER BY quote_volume_24h DESC, exchange, base, quote
+LIMIT %(n)s
 """

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
-from coinwatch.errors import BadMessage, Fatal, Retryable, SourceError
+from coinwatch.errors import BadMessage, Fatal, Retryable
 from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.times import now_us
@@ -22,7 +22,7 @@ from sources.exchanges.base import Exchange
 from sources.http import HttpSource
 from warehouse.candles import Stored, store
 from warehouse.coverage import give_up, missing, want
-from warehouse.markets import ensure_markets, is_active, upsert_instruments
+from warehouse.markets import ensure_markets, is_active
 from warehouse.tick_candles import candles_from_ticks
 
 MARKETS_AT_ONCE = 4
@@ -210,37 +210,3 @@ def outcome(this: MarketFill) -> str:
     for gone in this.gone[:1]:
         line += f"; {gone.reason}: {this.from_ticks} candles are of our own trades instead"
     return line + (f"; {this.errors[-1]}" if this.errors else "")
-
-
-class InstrumentLists(msgspec.Struct, frozen=True):
-    """What asking exchanges for their markets gave."""
-
-    counts: dict[str, tuple[int, int, int]]
-    """By exchange: markets listed, new ones, changed ones."""
-    errors: dict[str, str]
-
-
-async def collect_instruments(
-    conn: AsyncConnection[Any], clients: Mapping[str, HttpSource]
-) -> InstrumentLists:
-    """Ask every exchange for its markets and store them. One that fails does not stop the others."""
-    counts: dict[str, tuple[int, int, int]] = {}
-    errors: dict[str, str] = {}
-    writing = asyncio.Lock()
-
-    async def ask(name: str, client: HttpSource) -> None:
-        exchange = EXCHANGES[name]
-        try:
-            answer = await client.get(exchange.instruments_request())
-            instruments = exchange.decode_instruments(answer.body)
-        except SourceError as error:
-            errors[name] = str(error)
-            return
-        async with writing:
-            new, changed = await upsert_instruments(conn, instruments)
-        counts[name] = (len(instruments), new, changed)
-
-    async with asyncio.TaskGroup() as tasks:
-        for name, client in clients.items():
-            tasks.create_task(ask(name, client), name=f"markets of {name}")
-    return InstrumentLists(dict(sorted(counts.items())), dict(sorted(errors.items())))

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
+from coinwatch.records import Market
 from coinwatch.times import to_datetime
 from coinwatch.windows import Window
-from pipelines.market_data.collect import Fill, InstrumentLists
+from pipelines.market_data.collect import Fill
+from pipelines.market_data.lists import InstrumentList
 
 SPANS_SHOWN = 3
+MARKETS_SHOWN = 10
 
 Metadata = Mapping[str, dg.MetadataValue]
 
@@ -93,19 +96,39 @@ def failure(fill: Fill) -> str | None:
     return "\n".join([f"{len(lines)} of {len(fill.markets)} markets are not complete:", *lines])
 
 
-def lists_metadata(lists: InstrumentLists) -> Metadata:
+def lists_metadata(lists: Mapping[str, InstrumentList]) -> Metadata:
     """Metadata of a materialisation of the exchanges' instrument lists."""
-    lines = ["| exchange | listed | new | changed | error |", "|---|---:|---:|---:|---|"]
-    lines += [f"| {name} | {n} | {new} | {changed} | |" for name, (n, new, changed) in lists.counts.items()]
-    lines += [f"| {name} | | | | {_cell(error)} |" for name, error in lists.errors.items()]
+    lines = [
+        "| exchange | listed | inserted | changed | with volume | error or warning |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for name, this in lists.items():
+        if this.error is not None:
+            lines.append(f"| {name} | | | | | {_cell(this.error)} |")
+            continue
+        counts = (this.listed, this.changes.inserted, this.changes.changed, this.volumes)
+        lines.append(f"| {name} | {' | '.join(map(str, counts))} | {_cell('; '.join(this.warnings))} |")
+    changes = [this.changes for this in lists.values()]
     return {
-        "exchanges": dg.MetadataValue.int(len(lists.counts) + len(lists.errors)),
-        "exchanges_failed": dg.MetadataValue.int(len(lists.errors)),
-        "markets_listed": dg.MetadataValue.int(sum(n for n, _, _ in lists.counts.values())),
-        "rows_inserted": dg.MetadataValue.int(sum(new for _, new, _ in lists.counts.values())),
-        "rows_changed": dg.MetadataValue.int(sum(changed for _, _, changed in lists.counts.values())),
+        "exchanges": dg.MetadataValue.int(len(lists)),
+        "exchanges_failed": dg.MetadataValue.int(sum(this.error is not None for this in lists.values())),
+        "markets_listed": dg.MetadataValue.int(sum(this.listed for this in lists.values())),
+        "markets_with_volume": dg.MetadataValue.int(sum(this.volumes for this in lists.values())),
+        "rows_inserted": dg.MetadataValue.int(sum(change.inserted for change in changes)),
+        "rows_changed": dg.MetadataValue.int(sum(change.changed for change in changes)),
+        "new": dg.MetadataValue.text(_names(market for change in changes for market in change.new)),
+        "back": dg.MetadataValue.text(_names(market for change in changes for market in change.back)),
+        "delisted": dg.MetadataValue.text(_names(market for change in changes for market in change.delisted)),
         "by_exchange": dg.MetadataValue.md("\n".join(lines)),
     }
+
+
+def _names(markets: Iterable[Market]) -> str:
+    """The first few, and how many more."""
+    names = [str(market) for market in markets]
+    more = len(names) - MARKETS_SHOWN
+    shown = ", ".join(names[:MARKETS_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown or "none"
 
 
 def _cell(text: str) -> str:

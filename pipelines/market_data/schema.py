@@ -15,6 +15,9 @@ MARKETS_COLUMNS = dg.TableSchema(
         dg.TableColumn("status", "text", "active or delisted"),
         dg.TableColumn("price_step", "double precision", "Smallest step of a price, in the quote asset"),
         dg.TableColumn("amount_step", "double precision", "Smallest step of an amount, in the base asset"),
+        dg.TableColumn("quote_volume_24h", "double precision", "As tickers said last, in the quote asset"),
+        dg.TableColumn("listed_at", "timestamptz", "Start of trading; null where its list does not say"),
+        dg.TableColumn("delisted_at", "timestamptz", "When its list lacked it first; null while active"),
     ]
 )
 

@@ -19,6 +19,7 @@ from coinwatch.windows import Window
 from pipelines.definitions import defs
 from pipelines.market_data.partitions import run_for_days
 from simulator.server import Simulator
+from sources.exchanges import EXCHANGES
 from warehouse.candles import store
 from warehouse.markets import ensure_markets
 
@@ -159,12 +160,15 @@ async def test_lists_of_markets_survive_a_dead_exchange(
     assert event is not None
     assert event.asset_materialization is not None
     metadata = {key: value.value for key, value in event.asset_materialization.metadata.items()}
-    assert metadata["exchanges_failed"] == 1
+    assert (metadata["exchanges"], metadata["exchanges_failed"]) == (10, 1)
+    assert "and 4" in str(metadata["new"])
+    assert (metadata["back"], metadata["delisted"]) == ("none", "none")
     assert "HTTP 404" in str(metadata["by_exchange"])
     count = await (await conn.execute("select count(*) from markets")).fetchone()
     assert count == (metadata["markets_listed"],)
 
-    simulator.fail_rest("binance", 404, times=10**6)
+    for exchange in EXCHANGES:
+        simulator.fail_rest(exchange, 404, times=10**6)
     result = await run(instance, "refresh_markets")
     assert not result.success
     assert failure_of(result) == "No exchange gave its list of markets."

@@ -15,7 +15,7 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import MINUTE_US, from_datetime, now_us, to_datetime
 from coinwatch.windows import Window
-from pipelines.market_data.collect import Fill, collect_candles, collect_instruments
+from pipelines.market_data.collect import Fill, collect_candles
 from pipelines.market_data.report import failure
 from simulator.server import Simulator
 from simulator.truth import candle_in_minute
@@ -239,17 +239,3 @@ async def test_a_dead_exchange_is_not_waited_for_by_every_market(conn: Conn, sim
     asked = [market for market in fill.markets if "not asked" not in market.errors[0]]
     assert len(asked) <= 7, "four at first, and what began before the fourth had failed"
     assert candle_requests(simulator) == 2 * len(asked), "two tries each"
-
-
-async def test_instrument_lists_survive_an_exchange_that_is_down(conn: Conn, simulator: Simulator) -> None:
-    simulator.fail_rest("kraken", 503, times=10**6)
-    async with clients_of(simulator) as clients:
-        lists = await collect_instruments(conn, clients)
-    assert set(lists.counts) == EXCHANGES.keys() - {"kraken"}
-    assert "HTTP 503" in lists.errors["kraken"]
-    listed = await (await conn.execute("select count(*) from markets")).fetchone()
-    assert listed == (sum(total for total, _, _ in lists.counts.values()),)
-
-    async with clients_of(simulator) as clients:
-        again = await collect_instruments(conn, clients)
-    assert again.counts["binance"][1:] == (0, 0), "a list that did not change changes no row"

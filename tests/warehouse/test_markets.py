@@ -10,8 +10,19 @@ import pytest
 from sqlalchemy import URL
 
 from coinwatch.records import Instrument, Market, MarketStatus
+from coinwatch.times import DAY_US, now_us, to_datetime
 from warehouse.connect import connect
-from warehouse.markets import KnownMarket, ensure_markets, known_markets, markets_by_id, upsert_instruments
+from warehouse.markets import (
+    KnownMarket,
+    ListChanges,
+    ensure_markets,
+    known_markets,
+    markets_by_id,
+    store_list,
+    store_volumes,
+    top_markets,
+    upsert_instruments,
+)
 
 BTC = Market.canonical("binance:BTC-USDT")
 ETH = Market.canonical("kraken:ETH-USD")
@@ -56,18 +67,18 @@ async def test_instruments_are_kept_current_and_never_deleted(conn: psycopg.Asyn
     ids = await ensure_markets(conn, {BTC: "btcusdt"})
     btc = Instrument(market=BTC, native="BTCUSDT", status=MarketStatus.ACTIVE, price_step=0.01)
     eth = Instrument(market=ETH, native="ETHUSD", status=MarketStatus.ACTIVE, amount_step=1e-8)
-    assert await upsert_instruments(conn, [btc, eth, eth]) == (1, 1)
-    assert await upsert_instruments(conn, [eth, btc]) == (0, 0)
+    assert await upsert_instruments(conn, [btc, eth, eth]) == ListChanges(inserted=1, changed=1, new=(ETH,))
+    assert await upsert_instruments(conn, [eth, btc]) == ListChanges()
     assert await stored(conn) == {
         "binance:BTC-USDT": ("BTCUSDT", "active", 0.01, None, False),
         "kraken:ETH-USD": ("ETHUSD", "active", None, 1e-8, False),
     }
     gone = msgspec.structs.replace(eth, status=MarketStatus.DELISTED, amount_step=None)
-    assert await upsert_instruments(conn, [gone]) == (0, 1)
+    assert await upsert_instruments(conn, [gone]) == ListChanges(changed=1, delisted=(ETH,))
     assert (await stored(conn))["kraken:ETH-USD"] == ("ETHUSD", "delisted", None, 1e-8, True)
-    assert await upsert_instruments(conn, [eth]) == (0, 1)
+    assert await upsert_instruments(conn, [eth]) == ListChanges(changed=1, back=(ETH,))
     assert (await stored(conn))["kraken:ETH-USD"] == ("ETHUSD", "active", None, 1e-8, False)
-    assert await upsert_instruments(conn, []) == (0, 0)
+    assert await upsert_instruments(conn, []) == ListChanges()
     assert (await ensure_markets(conn, {BTC: ""})) == ids
 
 
@@ -79,3 +90,131 @@ async def test_what_is_known_of_each(conn: psycopg.AsyncConnection) -> None:
         KnownMarket(ids[BTC], BTC, is_active=True, is_listed=False),
         KnownMarket(ids[ETH], ETH, is_active=False, is_listed=True),
     ]
+
+
+def listed(name: str, status: MarketStatus = MarketStatus.ACTIVE, listed_us: int | None = None) -> Instrument:
+    market = Market.canonical(name)
+    native = f"{market.symbol.base}{market.symbol.quote}"
+    return Instrument(market=market, native=native, status=status, listed_us=listed_us)
+
+
+async def states(conn: psycopg.AsyncConnection) -> dict[str, tuple[str, bool, bool]]:
+    """By market: status, and whether it has a time of listing and of delisting."""
+    cursor = await conn.execute(
+        "SELECT exchange || ':' || symbol, status, listed_at IS NOT NULL, delisted_at IS NOT NULL "
+        "FROM markets"
+    )
+    return {name: (status, *times) for name, status, *times in await cursor.fetchall()}
+
+
+A, B, C, D = (f"okx:{base}-USDT" for base in "ABCD")
+MARKET = {name: Market.canonical(name) for name in (A, B, C, D)}
+
+
+async def test_what_a_list_lacks_is_delisted_and_comes_back(conn: psycopg.AsyncConnection) -> None:
+    everywhere = [listed(name) for name in (A, B, C)]
+    changes = await store_list(conn, "okx", everywhere)
+    assert changes == ListChanges(inserted=3, new=tuple(MARKET[name] for name in (A, B, C)))
+    await upsert_instruments(conn, [listed("mexc:A-USDT")])
+    ids = await markets_by_id(conn)
+
+    changes = await store_list(conn, "okx", [listed(A), listed(B, MarketStatus.DELISTED), listed(D)])
+    assert changes == ListChanges(inserted=1, changed=2, new=(MARKET[D],), delisted=(MARKET[B], MARKET[C]))
+    assert await states(conn) == {
+        A: ("active", False, False),
+        B: ("delisted", False, True),
+        C: ("delisted", False, True),
+        D: ("active", False, False),
+        "mexc:A-USDT": ("active", False, False),
+    }
+    assert (
+        await store_list(conn, "okx", [listed(A), listed(B, MarketStatus.DELISTED), listed(D)])
+        == ListChanges()
+    )
+
+    changes = await store_list(conn, "okx", [listed(name) for name in (A, B, C, D)])
+    assert changes == ListChanges(changed=2, back=(MARKET[B], MARKET[C]))
+    assert set((await states(conn)).values()) == {("active", False, False)}
+    assert set(ids) <= set(await markets_by_id(conn))
+
+
+@pytest.mark.parametrize(
+    "short",
+    [[], [listed(A)], [listed(A), *(listed(name, MarketStatus.DELISTED) for name in (B, C, D))]],
+    ids=["empty", "cut", "at rest"],
+)
+async def test_a_list_too_short_delists_nothing(
+    conn: psycopg.AsyncConnection, short: list[Instrument]
+) -> None:
+    await store_list(conn, "okx", [listed(name) for name in (A, B, C, D)])
+    changes = await store_list(conn, "okx", short)
+    assert changes == ListChanges(doubted=3 if short else 4)
+    assert {status for status, _, _ in (await states(conn)).values()} == {"active"}
+    changes = await store_list(conn, "okx", [listed(A), listed(B)])
+    assert changes == ListChanges(changed=2, delisted=(MARKET[C], MARKET[D]))
+
+
+async def test_a_market_announced_is_new_when_it_is_traded(conn: psycopg.AsyncConnection) -> None:
+    tomorrow = now_us() + DAY_US
+    await store_list(conn, "okx", [listed(A, listed_us=1_548_133_413_000_000)])
+    announced = listed(B, MarketStatus.DELISTED, tomorrow)
+    changes = await store_list(conn, "okx", [listed(A), announced])
+    assert changes == ListChanges(inserted=1)
+    assert await states(conn) == {A: ("active", True, False), B: ("delisted", True, False)}
+    changes = await store_list(conn, "okx", [listed(A), listed(B, listed_us=tomorrow + 1)])
+    assert changes == ListChanges(changed=1, new=(MARKET[B],))
+    row = await (await conn.execute("SELECT listed_at FROM markets WHERE base = 'B'")).fetchone()
+    assert row == (to_datetime(tomorrow + 1),)
+    # Who streamed a market before its list was read knew of it before.
+    await ensure_markets(conn, {MARKET[C]: "C-USDT"})
+    assert (await store_list(conn, "okx", [listed(A), listed(B), listed(C)])).new == ()
+
+
+async def test_lists_stored_at_once_by_several_agree(database: URL) -> None:
+    names = [f"okx:A{number}-USDT" for number in range(60)]
+
+    async def store(cut: int) -> None:
+        async with await connect(database, application_name="run") as own:
+            for turn in range(5):
+                await store_list(own, "okx", [listed(name) for name in names[cut + turn :]])
+                await store_volumes(own, "okx", {f"A{number}USDT": number + turn for number in range(60)})
+
+    await asyncio.gather(*(store(cut) for cut in (0, 3, 7)))
+    async with await connect(database, application_name="test") as conn:
+        assert len(await states(conn)) == 60
+        await store_list(conn, "okx", [listed(name) for name in names])
+        assert {status for status, _, _ in (await states(conn)).values()} == {"active"}
+
+
+async def test_volumes_by_native_name(conn: psycopg.AsyncConnection) -> None:
+    await store_list(conn, "okx", [listed(A), listed(B), listed(C)])
+    await store_list(conn, "mexc", [listed("mexc:A-USDT")])
+    assert await store_volumes(conn, "okx", {"AUSDT": 5.0, "BUSDT": 0.0, "NOPE": 9.0}) == 2
+    assert await store_volumes(conn, "okx", {"AUSDT": 5.0, "BUSDT": 7.0}) == 1
+    assert await store_volumes(conn, "okx", {}) == 0
+    cursor = await conn.execute("SELECT exchange || ':' || symbol, quote_volume_24h FROM markets")
+    assert dict(await cursor.fetchall()) == {A: 5.0, B: 7.0, C: None, "mexc:A-USDT": None}
+
+
+async def test_the_top_by_volume(conn: psycopg.AsyncConnection) -> None:
+    volumes = {
+        "binance:BTC-USDT": 900.0,
+        "kraken:BTC-EUR": 700.0,
+        "coinbase:BTC-USD": 700.0,
+        "bybit:BTC-USDC": 600.0,
+        "binance:ETH-BTC": 10_000.0,
+        "binance:OLD-USDT": 5_000.0,
+        "nowhere:BTC-USDT": 5_000.0,
+        "gemini:BTC-USD": None,
+        "htx:DEAD-USDT": 0.0,
+    }
+    for name, volume in volumes.items():
+        status = MarketStatus.DELISTED if "OLD" in name else MarketStatus.ACTIVE
+        one = listed(name, status)
+        await upsert_instruments(conn, [one])
+        if volume is not None:
+            await store_volumes(conn, one.market.exchange, {one.native: volume})
+    best = ["binance:BTC-USDT", "coinbase:BTC-USD", "kraken:BTC-EUR", "bybit:BTC-USDC"]
+    assert list(map(str, await top_markets(conn, 10))) == best
+    assert list(map(str, await top_markets(conn, 2))) == best[:2]
+    assert await top_markets(conn, 0) == []
