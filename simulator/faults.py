@@ -38,6 +38,28 @@ class RestFault(msgspec.Struct):
         return Answer(b'{"message":"simulated failure"}', self.status, headers)
 
 
+class RestFaults:
+    """What becomes of the REST answers of one exchange or provider: a share of them fails in some way."""
+
+    def __init__(self, seed: int, name: str, share: float) -> None:
+        self._share = share
+        self._source = random.Random(f"{seed} {name} rest")
+
+    def fate(self, answer: Answer) -> Answer:
+        """The answer itself, or what a bad hour makes of it."""
+        if self._source.random() >= self._share:
+            return answer
+        return self._source.choice(
+            (
+                RestFault(503, 1, None).answer(),
+                RestFault(429, 1, 1.0).answer(),
+                Answer(answer.body[: len(answer.body) // 2], answer.status, answer.headers),
+                Answer(b"<html><body>502 Bad Gateway</body></html>", 200, {"content-type": "text/html"}),
+                Answer(b"", 200),
+            )
+        )
+
+
 class StreamFaults:
     """What becomes of the trade frames of one exchange. Shares are of all frames, from 0 to 1."""
 

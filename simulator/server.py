@@ -32,7 +32,7 @@ from simulator.exchanges.htx import Htx
 from simulator.exchanges.kraken import Kraken
 from simulator.exchanges.mexc import Mexc
 from simulator.exchanges.okx import Okx
-from simulator.faults import RestFault, StreamFaults, garbage
+from simulator.faults import RestFault, RestFaults, StreamFaults, garbage
 from simulator.feed import Feed
 from simulator.history import History
 from simulator.listeners import Receive, Scope, Send, address_of, listen, serve_http
@@ -89,6 +89,7 @@ class Simulator:
         self._clients: dict[Client, Session] = {}
         self._silent: set[str] = set()
         self._rest_faults: dict[str, RestFault] = {}
+        self._rest_disturbed: dict[str, RestFaults] = {}
         self._life_s: dict[str, float] = {}
         self._delisted: set[Market] = set()
         self._workers = ThreadPoolExecutor(REST_THREADS, "rest")
@@ -167,6 +168,11 @@ class Simulator:
     ) -> None:
         """Answer the next ``times`` REST requests to ``exchange`` (or a provider) with ``status``."""
         self._rest_faults[exchange] = RestFault(status, times, retry_after_s)
+
+    def disturb_rest(self, share: float) -> None:
+        """From now on this share of all REST answers fails: 503, 429, cut short, HTML, or empty."""
+        names = (*self._venues, *self._providers)
+        self._rest_disturbed = {name: RestFaults(self._seed, name, share) for name in names} if share else {}
 
     @contextmanager
     def go_silent(self, name: str) -> Iterator[None]:
@@ -277,6 +283,8 @@ class Simulator:
         params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         sent = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         answer = await self._answer(exchange, f"/{below}", params, sent, scope["method"])
+        if exchange in self._rest_disturbed:
+            answer = self._rest_disturbed[exchange].fate(answer)
         headers = {
             "content-type": "application/json",
             "content-length": str(len(answer.body)),
