@@ -1,4 +1,4 @@
-"""Partitions of the big tables: one UTC day of ticks and of averages, one UTC month of candles.
+"""Partitions of the big tables: a UTC day of ticks and of averages, a UTC month of candles and indicators.
 
 A partition is made apart and attached, never by PARTITION OF: attaching locks the table against
 nothing but other changes of its shape, so it neither waits for a running read nor holds up inserts.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 
@@ -47,6 +47,10 @@ def _candle_month(month: date) -> _Partition:
     return _Partition("candles", first, (first + timedelta(days=31)).replace(day=1), checked=False)
 
 
+def _indicator_month(month: date) -> _Partition:
+    return replace(_candle_month(month), parent="indicators")
+
+
 def _average_day(day: date) -> _Partition:
     return _Partition("price_averages", day, day + timedelta(days=1), checked=False)
 
@@ -66,6 +70,11 @@ async def ensure_candle_months(conn: psycopg.AsyncConnection, months: Collection
     As ``ensure_tick_days``.
     """
     await _ensure(conn, [_candle_month(month) for month in months])
+
+
+async def ensure_indicator_months(conn: psycopg.AsyncConnection, months: Collection[date]) -> None:
+    """Make the partitions of ``indicators`` for UTC months. As ``ensure_candle_months``."""
+    await _ensure(conn, [_indicator_month(month) for month in months])
 
 
 async def ensure_average_days(conn: psycopg.AsyncConnection, days: Collection[date]) -> None:

@@ -108,14 +108,21 @@ with due as (
     where c.market_id = b.market_id and c.interval = %(interval)s and c.open_ts = b.bucket
       and not exists (select from made m where m.market_id = b.market_id and m.open_ts = b.bucket)
     returning c.market_id, c.open_ts
+), changed as (
+    select market_id, open_ts from stored union all select market_id, open_ts from deleted
 ), told as (
     select pg_notify('candles', json_build_array(
         market_id, %(interval)s,
         (extract(epoch from min(open_ts)) * 1000000)::bigint,
         (extract(epoch from max(open_ts) + %(step)s) * 1000000)::bigint
     )::text)
-    from (select market_id, open_ts from stored union all select market_id, open_ts from deleted) as changed
+    from changed
     group by market_id
+), due_indicators as (
+    insert into indicators_due as known (market_id, interval, since)
+    select market_id, %(interval)s, min(open_ts) from changed group by market_id order by market_id
+    on conflict (market_id, interval) do update set since = excluded.since
+    where known.since > excluded.since
 )
 select (select count(*) filter (where revision = 0) from stored),
        (select count(*) filter (where revision > 0) from stored),

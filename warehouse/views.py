@@ -89,6 +89,35 @@ VIEWS = (
         """,  # noqa: S608 -- built from constants
     ),
     View(
+        "v_indicators",
+        "Technical indicators at the close of each candle of 5m and longer; of the candles that were traded, "
+        "in order, null where they are too few",
+        {
+            **_MARKET,
+            "interval": "5m, 15m, 1h, 4h, 1d",
+            "open_ts": "start of the candle they end with",
+            **{f"sma_{period}": f"mean of {period} closes" for period in (20, 50, 200)},
+            **{f"ema_{period}": f"exponential mean of {period} closes" for period in (12, 26, 50, 200)},
+            "rsi_14": "relative strength, 0 to 100",
+            "macd": "exponential mean of 12 closes less that of 26",
+            "macd_signal": "exponential mean of 9 of these",
+            "macd_histogram": "macd less its signal",
+            "bollinger_upper": "2 standard deviations of 20 closes above their mean",
+            "bollinger_middle": "their mean, which is sma_20",
+            "bollinger_lower": "2 standard deviations below",
+            "obv": "on-balance volume since the first candle stored, in the base asset",
+            "atr_14": "average true range, in the quote asset",
+            "vwap": "typical price weighted by volume, of the UTC day so far",
+        },
+        """
+        SELECT m.exchange, m.symbol, m.base, m.quote, i."interval", i.open_ts,
+               i.sma_20, i.sma_50, i.sma_200, i.ema_12, i.ema_26, i.ema_50, i.ema_200, i.rsi_14,
+               i.macd, i.macd_signal, i.macd_histogram, i.bollinger_upper, i.sma_20, i.bollinger_lower,
+               i.obv, i.atr_14, i.vwap
+        FROM indicators i JOIN markets m ON m.id = i.market_id
+        """,
+    ),
+    View(
         "v_stream_gaps",
         "Spans in which a stream was not heard, and what became of them",
         {

@@ -23,7 +23,12 @@ from warehouse.dagster_prune import (
     gone_or_old,
     vacuum_dagster,
 )
-from warehouse.partitions import ensure_average_days, ensure_candle_months, ensure_tick_days
+from warehouse.partitions import (
+    ensure_average_days,
+    ensure_candle_months,
+    ensure_indicator_months,
+    ensure_tick_days,
+)
 
 DAYS_AHEAD = 3
 """Should Dagster stand still for so long, the first row of a day still finds its partition."""
@@ -50,6 +55,7 @@ async def make_partitions(conn: AsyncConnection[Any], today: date) -> list[date]
     await ensure_tick_days(conn, days)
     await ensure_average_days(conn, days)
     await ensure_candle_months(conn, days)
+    await ensure_indicator_months(conn, days)
     return days
 
 

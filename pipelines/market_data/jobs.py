@@ -10,6 +10,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, PARTITION_
 from pipelines.market_data.assets import markets
 from pipelines.market_data.candles import candles_1m
 from pipelines.market_data.gap_report import gap_report
+from pipelines.market_data.indicators import indicators
 from pipelines.market_data.rollups import rollups
 
 MARKETS_JOB = dg.define_asset_job(
@@ -29,8 +30,8 @@ GAPS_JOB = dg.define_asset_job(
 )
 ROLLUPS_JOB = dg.define_asset_job(
     "roll_up",
-    selection=dg.AssetSelection.assets(rollups),
-    description="Make the candles of 5m and longer whose minutes changed.",
+    selection=dg.AssetSelection.assets(rollups, indicators),
+    description="Make the candles of 5m and longer whose minutes changed, and their indicators.",
 )
 REPORT_JOB = dg.define_asset_job(
     "report_gaps",
