@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Any
 
 import msgspec
@@ -184,6 +185,30 @@ async def test_lists_stored_at_once_by_several_agree(database: URL) -> None:
         assert len(await states(conn)) == 60
         await store_list(conn, "okx", [listed(name) for name in names])
         assert {status for status, _, _ in (await states(conn)).values()} == {"active"}
+
+
+async def test_whatever_lists_come_the_names_told_are_what_changed(conn: psycopg.AsyncConnection) -> None:
+    random = Random(4)
+    names = [f"okx:A{number}-USDT" for number in range(12)]
+    before: dict[Market, bool] = {}
+    for _ in range(60):
+        shown = random.sample(names, random.randint(0, len(names)))
+        given = [listed(name, random.choice([*MarketStatus, MarketStatus.ACTIVE])) for name in shown]
+        changes = await store_list(conn, "okx", given)
+        after = {known.market: known.is_active for known in await known_markets(conn)}
+        assert set(before) <= set(after), "none is ever deleted"
+        assert set(changes.new) == {m for m, active in after.items() if active and m not in before}
+        assert set(changes.back) == {m for m, active in after.items() if active and before.get(m) is False}
+        assert set(changes.delisted) == {m for m, active in before.items() if active and not after[m]}
+        assert changes.inserted == len(after) - len(before)
+        traded = {one.market for one in given if one.status is MarketStatus.ACTIVE}
+        assert all(after[market] for market in traded)
+        if not changes.doubted:
+            assert {m for m, active in after.items() if active} == traded
+        else:
+            assert 2 * len(traded) < sum(before.values())
+            assert changes.delisted == ()
+        before = after
 
 
 async def test_volumes_by_native_name(conn: psycopg.AsyncConnection) -> None:
