@@ -18,16 +18,19 @@ from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Symbol
 from coinwatch.settings import Settings, load_settings
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, day_start_us, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
-from warehouse import alerts, averages, reads, reads_averages
+from warehouse import alerts, averages, budgets, health, ledger, reads, reads_averages, reads_coverage
 from warehouse.averages import PairAverage
 from warehouse.connect import database_url, engine
+from warehouse.dagster import DAGSTER_DATABASE, Run, last_runs
 
 T = TypeVar("T")
 
 STATEMENT_TIMEOUT_S = 5.0
 MOST_EVENTS = 50
+MOST_GAPS = 300
+MOST_RUNS = 60
 WEEK_US = 7 * DAY_US
 LIVE_S = 0.9
 """Pages rerun every second; a little less, so that each rerun finds news."""
@@ -50,6 +53,23 @@ class History:
     gaps: tuple[Window, ...]
 
 
+class Coverage(NamedTuple):
+    """How complete the candles of ``window`` are."""
+
+    window: Window
+    days: tuple[reads_coverage.DayCoverage, ...]
+    holes: tuple[reads_coverage.Hole, ...]
+
+
+class Health(NamedTuple):
+    """What runs and how it does; ``gaps`` of a week, the newest first."""
+
+    streams: tuple[health.StreamRow, ...]
+    services: tuple[health.ServiceRow, ...]
+    gaps: tuple[ledger.GapRow, ...]
+    calls: tuple[budgets.MonthOfCalls, ...]
+
+
 class Alerts(NamedTuple):
     """The rules of one client and its last events, both newest first."""
 
@@ -68,6 +88,11 @@ class Source:
     @cached_property
     def _engine(self) -> Engine:
         url = database_url(self.settings)
+        return engine(url, application_name="coinwatch dashboard", statement_timeout_s=STATEMENT_TIMEOUT_S)
+
+    @cached_property
+    def _dagster(self) -> Engine:
+        url = database_url(self.settings).set(database=DAGSTER_DATABASE)
         return engine(url, application_name="coinwatch dashboard", statement_timeout_s=STATEMENT_TIMEOUT_S)
 
     def connect(self) -> Connection:
@@ -159,6 +184,46 @@ class Source:
 
         return self._read(("tail", watched, interval), ask)
 
+    def coverage(self, market_ids: Sequence[int], days: int) -> Reading[Coverage]:
+        """How complete the candles of the last ``days`` UTC days are, today included, and what is missing."""
+
+        def ask(conn: Connection) -> Coverage:
+            at_us = now_us()
+            end_us = day_start_us(utc_day(at_us)) + DAY_US
+            window = Window(end_us - days * DAY_US, end_us)
+            return Coverage(
+                window,
+                reads_coverage.coverage_by_day(conn, market_ids, window, at_us),
+                reads_coverage.holes(conn, market_ids, window, at_us),
+            )
+
+        return self._read(("coverage", days, *market_ids), ask, 20)
+
+    def health(self) -> Reading[Health]:
+        """What the daemons say of themselves and of each stream, and the ledger of interruptions."""
+
+        def ask(conn: Connection) -> Health:
+            since = to_datetime(now_us() - WEEK_US)
+            return Health(
+                tuple(health.read_streams(conn)),
+                tuple(health.read_services(conn)),
+                tuple(ledger.read_gaps(conn, since, limit=MOST_GAPS)),
+                budgets.months_of_calls(conn),
+            )
+
+        return self._read(("health",), ask, 2)
+
+    def runs(self) -> Reading[tuple[Run, ...]]:
+        """Dagster's last runs, newest first."""
+
+        def run() -> tuple[Run, ...]:
+            with self._connecting:
+                pool = self._dagster
+            with pool.connect() as conn:
+                return last_runs(conn, MOST_RUNS)
+
+        return self._reader.read(("runs",), run, fresh_s=10)
+
     def alerts(self, client: str) -> Reading[Alerts]:
         """The rules of ``client``, newest first, and what has fired lately."""
         return self._read(
@@ -194,8 +259,9 @@ class Source:
     def close(self) -> None:
         """Give up the threads and the pool."""
         self._reader.close()
-        if "_engine" in self.__dict__:
-            self._engine.dispose()
+        for name in ("_engine", "_dagster"):
+            if name in self.__dict__:
+                getattr(self, name).dispose()
 
 
 def describe_failure(error: Exception) -> str:

@@ -10,7 +10,17 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app.dashboard import data, markup, page, page_alerts, page_averages, page_chart, page_overview, style
+from app.dashboard import (
+    data,
+    markup,
+    page,
+    page_alerts,
+    page_averages,
+    page_chart,
+    page_data,
+    page_overview,
+    style,
+)
 from coinwatch.errors import SettingsError
 
 # A file of our own: Streamlit would fetch a named icon from another host.
@@ -39,6 +49,7 @@ def main() -> None:
         _page(page_chart.show, source, "Chart", ":material/candlestick_chart:"),
         _page(page_averages.show, source, "Averages", ":material/balance:"),
         _page(page_alerts.show, source, "Alerts", ":material/notifications:"),
+        _page(page_data.show, source, "Data", ":material/database:"),
     ]
     chosen = st.navigation(pages, position="top")
     st.set_page_config(page_title=f"{chosen.title} · Coinwatch")

@@ -1,0 +1,87 @@
+"""How complete the stored candles are, by market and day. Pure: no Streamlit, no clock, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from coinwatch.records import Market
+from coinwatch.times import utc_day
+from coinwatch.windows import Window
+from warehouse.reads import WatchedMarket
+from warehouse.reads_coverage import DayCoverage
+
+DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Of some candles, in seconds."""
+
+    covered_s: float = 0.0
+    unavailable_s: float = 0.0
+    missing_s: float = 0.0
+
+    @property
+    def asked_s(self) -> float:
+        return self.covered_s + self.unavailable_s + self.missing_s
+
+    @property
+    def share(self) -> float | None:
+        """How much of what can be had is there; None where nothing was asked for or nothing can be had."""
+        had_s = self.covered_s + self.missing_s
+        return self.covered_s / had_s if had_s else None
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(
+            self.covered_s + other.covered_s,
+            self.unavailable_s + other.unavailable_s,
+            self.missing_s + other.missing_s,
+        )
+
+
+@dataclass(frozen=True)
+class MarketRow:
+    """One market; an amount for each day, None where nothing was asked for."""
+
+    market_id: int
+    market: Market
+    days: tuple[Amounts | None, ...]
+
+    @property
+    def whole(self) -> Amounts:
+        return total(self.days)
+
+
+@dataclass(frozen=True)
+class Completeness:
+    days: tuple[date, ...]
+    rows: tuple[MarketRow, ...]
+    """By what is missing, the most first, then by name."""
+
+    @property
+    def whole(self) -> Amounts:
+        return total(row.whole for row in self.rows)
+
+
+def total(amounts: Iterable[Amounts | None]) -> Amounts:
+    """The sum; None counts as nothing."""
+    return sum((one for one in amounts if one is not None), start=Amounts())
+
+
+def build(markets: Sequence[WatchedMarket], found: Iterable[DayCoverage], window: Window) -> Completeness:
+    """A row for each of ``markets`` and a column for each UTC day of ``window``."""
+    first, last = utc_day(window.start_us), utc_day(window.end_us - 1)
+    days = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
+    known = {
+        (one.market_id, one.day): Amounts(one.covered_s, one.unavailable_s, one.missing_s) for one in found
+    }
+    rows = [
+        MarketRow(
+            watched.market_id, watched.market, tuple(known.get((watched.market_id, day)) for day in days)
+        )
+        for watched in markets
+    ]
+    rows.sort(key=lambda row: (-round(row.whole.missing_s), str(row.market.symbol), row.market.exchange))
+    return Completeness(days, tuple(rows))

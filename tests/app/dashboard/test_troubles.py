@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from app.dashboard.troubles import Trouble, Weight, find
+from coinwatch.records import Market
+from coinwatch.times import from_datetime
+from warehouse.budgets import MonthOfCalls
+from warehouse.dagster import Run
+from warehouse.health import ServiceRow, StreamRow, StreamState
+from warehouse.ledger import GapRow
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+KRAKEN = Market.canonical("kraken:BTC-USDT")
+
+
+def stream(
+    state: StreamState = StreamState.LIVE, *, age_s: float = 1.0, error: str | None = None
+) -> StreamRow:
+    return StreamRow(
+        market=KRAKEN,
+        state=state,
+        last_price=1.0,
+        last_trade_ts=NOW,
+        last_received_at=NOW,
+        lag_ms=5.0,
+        trades=1,
+        duplicates=0,
+        recovered=0,
+        reconnects=0,
+        last_error=error,
+        last_error_at=NOW if error else None,
+        age_s=age_s,
+    )
+
+
+def service(age_s: float, name: str = "ingest", **detail: object) -> ServiceRow:
+    return ServiceRow(service=name, instance=f"box:{age_s}", started_at=NOW, age_s=age_s, detail=detail)
+
+
+def gap(state: str, age_s: float = 60.0) -> GapRow:
+    return GapRow(
+        market=KRAKEN,
+        cause="silent",
+        state=state,
+        after_ts=NOW,
+        before_ts=None,
+        recovered=0,
+        reason=None,
+        opened_at=NOW - timedelta(seconds=age_s),
+        closed_at=None,
+        age_s=age_s,
+    )
+
+
+def run(status: str, minutes_ago: int, job: str = "candles") -> Run:
+    at = NOW - timedelta(minutes=minutes_ago)
+    ended = None if status == "STARTED" else at
+    return Run(
+        run_id=f"{status}{minutes_ago}",
+        job=job,
+        launched_by="",
+        partition="",
+        status=status,
+        created=at,
+        started=at,
+        ended=ended,
+    )
+
+
+def troubles(
+    streams: list[StreamRow] | None = None,
+    services: list[ServiceRow] | None = None,
+    gaps: list[GapRow] | None = None,
+    calls: list[MonthOfCalls] | None = None,
+    runs: list[Run] | None = None,
+) -> tuple[Trouble, ...]:
+    return find(streams or [], services or [], gaps or [], calls or [], runs or [], now_us=from_datetime(NOW))
+
+
+def test_what_is_well_is_not_told() -> None:
+    assert (
+        troubles(
+            [stream(), stream(StreamState.STOPPED, age_s=9e9)],
+            [service(1.0, spool_bytes=0), service(500.0)],  # an older process of the same service
+            [gap("filled"), gap("open", age_s=5)],
+            [MonthOfCalls("coingecko", "month", 10, 10_000)],
+            [run("SUCCESS", 1), run("STARTED", 2)],
+        )
+        == ()
+    )
+
+
+def test_streams_say_why() -> None:
+    down, silent, erred = troubles(
+        [stream(StreamState.DOWN, error="refused"), stream(age_s=90), stream(error="once")]
+    )
+    assert "no daemon tells of this stream for 2 min" in (down.what, silent.what)
+    assert "stream down: refused" in (down.what, silent.what)
+    assert (erred.what, erred.weight) == ("once", Weight.PAST)
+
+
+def test_services_are_told_once() -> None:
+    (silent,) = troubles(services=[service(100.0), service(200.0)])
+    assert silent.what == "not heard for 2 min"
+    (spooling,) = troubles(services=[service(1.0, spool_bytes=2_500_000)])
+    assert "2.5 MB of trades wait on disk" in spooling.what
+
+
+def test_interruptions_that_last_and_trades_that_are_lost() -> None:
+    lasting, lost = troubles(gaps=[gap("unfillable"), gap("open")])
+    assert (lasting.weight, lost.weight) == (Weight.NOW, Weight.PAST)
+    assert "is not filled for 1 min" in lasting.what
+
+
+def test_a_run_that_succeeded_later_ends_its_trouble() -> None:
+    found = troubles(
+        runs=[run("STARTED", 0), run("SUCCESS", 1), run("FAILURE", 2), run("FAILURE", 3, job="sentiment")]
+    )
+    assert [(one.where, one.weight) for one in found] == [
+        ("sentiment", Weight.NOW),
+        ("candles", Weight.PAST),
+    ]
+
+
+def test_a_budget_that_is_nearly_spent_is_told() -> None:
+    (spent,) = troubles(calls=[MonthOfCalls("coingecko", "month", 8_500, 10_000)])
+    assert spent.what == "8,500 of 10,000 calls of this month are spent (month)"

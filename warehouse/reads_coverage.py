@@ -1,0 +1,111 @@
+"""How complete candles are, by market and day: arithmetic on ranges of time, never a search for rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Literal
+
+import msgspec
+from sqlalchemy import Connection, TextClause, text
+
+from coinwatch.times import from_datetime, to_datetime
+from coinwatch.windows import Window
+from warehouse.coverage import EXPECTED_AFTER, GAPS_SQL
+
+MOST_SPANS = 500
+
+
+class DayCoverage(msgspec.Struct, frozen=True, kw_only=True):
+    """One market and UTC day of 1m candles, in seconds; what is none of these was never asked for."""
+
+    market_id: int
+    day: date
+    covered_s: float
+    """Verified against the exchange."""
+    unavailable_s: float
+    """The exchange no longer serves it."""
+    missing_s: float
+    """Asked for, expected by now, and not there."""
+
+
+class Hole(msgspec.Struct, frozen=True):
+    """A span of candles that is not there."""
+
+    market_id: int
+    kind: Literal["missing", "unavailable"]
+    window: Window
+
+
+_GAPS = GAPS_SQL.format(until="cast(:expected as timestamptz)")
+
+_SPANS = f"""
+with known as (
+    select c.market_id, c.covered, c.unavailable, {_GAPS} as missing,
+        tstzmultirange(tstzrange(:since, :until)) as span
+    from candle_coverage c join markets m on m.id = c.market_id
+    where c."interval" = '1m' and c.market_id = any(cast(:ids as int[]))
+),
+spans as (
+    select market_id, 'covered' as kind, unnest(covered * span) as span from known
+    union all
+    select market_id, 'unavailable', unnest((unavailable - covered) * span) from known
+    union all
+    select market_id, 'missing', unnest(missing * span) from known
+)
+"""  # noqa: S608 -- built from constants
+
+
+def _of_spans(query: str) -> TextClause:
+    """``query`` over the relation ``spans``."""
+    return text(_SPANS + query)
+
+
+_DAYS = _of_spans("""
+select market_id, day::date as day,
+    coalesce(sum(seconds) filter (where kind = 'covered'), 0) as covered_s,
+    coalesce(sum(seconds) filter (where kind = 'unavailable'), 0) as unavailable_s,
+    coalesce(sum(seconds) filter (where kind = 'missing'), 0) as missing_s
+from spans
+cross join lateral generate_series(
+    date_trunc('day', lower(span) at time zone 'utc'), (upper(span) at time zone 'utc') - interval '1 us',
+    interval '1 day'
+) as day
+cross join lateral (
+    select cast(extract(epoch from least(upper(span) at time zone 'utc', day + interval '1 day')
+        - greatest(lower(span) at time zone 'utc', day)) as float8) as seconds
+) piece
+group by 1, 2 order by 1, 2""")
+
+_HOLES = _of_spans("""
+select market_id, kind, lower(span) as since, upper(span) as until from spans
+where kind <> 'covered' order by kind, upper(span) desc, market_id limit :most""")
+
+
+def coverage_by_day(
+    conn: Connection, market_ids: Sequence[int], window: Window, now_us: int
+) -> tuple[DayCoverage, ...]:
+    """What is known of each market on each UTC day of ``window``; no row where nothing was asked for."""
+    rows = conn.execute(_DAYS, _parameters(market_ids, window, now_us))
+    return tuple(DayCoverage(**row._mapping) for row in rows)
+
+
+def holes(conn: Connection, market_ids: Sequence[int], window: Window, now_us: int) -> tuple[Hole, ...]:
+    """The spans of ``window`` that are missing, then those no longer served, the newest first.
+
+    At most ``MOST_SPANS``.
+    """
+    rows = conn.execute(_HOLES, _parameters(market_ids, window, now_us) | {"most": MOST_SPANS})
+    return tuple(
+        Hole(row.market_id, row.kind, Window(from_datetime(row.since), from_datetime(row.until)))
+        for row in rows
+    )
+
+
+def _parameters(market_ids: Sequence[int], window: Window, now_us: int) -> dict[str, object]:
+    return {
+        "ids": list(market_ids),
+        "since": to_datetime(window.start_us),
+        "until": to_datetime(window.end_us),
+        "expected": to_datetime(now_us) - EXPECTED_AFTER,
+    }
