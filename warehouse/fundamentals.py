@@ -51,26 +51,23 @@ class Difference(NamedTuple):
 
 async def store_coins(conn: psycopg.AsyncConnection, coins: Sequence[Coin]) -> Listed:
     """Store the list of all coins. One that is on it no more keeps its row, and the time it went."""
-    ordered = sorted(coins, key=lambda coin: coin.id)
+    columns = _columns(coins)
     async with conn.transaction():
-        cursor = await conn.execute(
-            _STORE_COINS,
-            {
-                "ids": [coin.id for coin in ordered],
-                "symbols": [coin.symbol for coin in ordered],
-                "names": [coin.name for coin in ordered],
-                "platforms": [Jsonb(coin.platforms) for coin in ordered],
-            },
-        )
+        cursor = await conn.execute(_STORE_COINS, columns)
         new = [is_new for (is_new,) in await cursor.fetchall()]
-        gone = await conn.execute(_GONE, {"ids": [coin.id for coin in ordered]})
+        gone = await conn.execute(_GONE, columns)
     return Listed(sum(new), len(new) - sum(new), gone.rowcount)
 
 
-async def is_listed(conn: psycopg.AsyncConnection) -> bool:
-    """Whether the list of all coins was ever stored."""
-    row = await (await conn.execute("SELECT EXISTS (SELECT FROM assets WHERE gone_at IS NULL)")).fetchone()
-    return bool(row and row[0])
+async def add_coins(conn: psycopg.AsyncConnection, coins: Sequence[Coin]) -> None:
+    """Add those that are newer than the stored list."""
+    await conn.execute(_ADD_COINS, _columns(coins))
+
+
+async def listed_coins(conn: psycopg.AsyncConnection) -> int:
+    """How many coins the stored list has that are not gone."""
+    row = await (await conn.execute("SELECT count(*) FROM assets WHERE gone_at IS NULL")).fetchone()
+    return row[0] if row else 0
 
 
 async def assets_called(
@@ -87,11 +84,22 @@ async def to_describe(conn: psycopg.AsyncConnection, most: int) -> dict[int, str
     return dict(rows)
 
 
-async def store_cmc_ids(conn: psycopg.AsyncConnection, cmc_ids: Mapping[str, int]) -> int:
-    """Note what CoinMarketCap calls assets; returns how many are new or changed."""
-    cursor = await conn.execute(
-        _STORE_CMC_IDS, {"ids": sorted(cmc_ids), "numbers": [cmc_ids[one] for one in sorted(cmc_ids)]}
-    )
+async def cmc_ids(conn: psycopg.AsyncConnection) -> dict[str, int]:
+    """What CoinMarketCap calls assets."""
+    cursor = await conn.execute("SELECT id, cmc_id FROM assets WHERE cmc_id IS NOT NULL AND gone_at IS NULL")
+    return dict(await cursor.fetchall())
+
+
+async def store_cmc_ids(conn: psycopg.AsyncConnection, numbers: Mapping[str, int]) -> int:
+    """Note what CoinMarketCap calls assets; returns how many are new or changed.
+
+    A number is one asset's: another that had it until now has none.
+    """
+    ids = sorted(numbers)
+    asked = {"ids": ids, "numbers": [numbers[one] for one in ids]}
+    async with conn.transaction():
+        await conn.execute(_FREE_CMC_IDS, asked)
+        cursor = await conn.execute(_STORE_CMC_IDS, asked)
     return cursor.rowcount
 
 
@@ -204,6 +212,16 @@ async def differing_sources(
     return _differing(rows, most)
 
 
+def _columns(coins: Sequence[Coin]) -> dict[str, list[Any]]:
+    ordered = sorted(coins, key=lambda coin: coin.id)
+    return {
+        "ids": [coin.id for coin in ordered],
+        "symbols": [coin.symbol for coin in ordered],
+        "names": [coin.name for coin in ordered],
+        "platforms": [Jsonb(dict(coin.platforms)) for coin in ordered],
+    }
+
+
 def _differing(rows: Sequence[tuple[Any, ...]], most: float) -> tuple[int, list[Difference]]:
     compared = [Difference(*row) for row in rows]
     far = [one for one in compared if max(one[1:]) / min(one[1:]) - 1 > most]
@@ -220,6 +238,12 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE (a.symbol, a.name, a.platforms, a.gone_at)
       IS DISTINCT FROM (excluded.symbol, excluded.name, excluded.platforms, NULL)
 RETURNING xmax = 0
+"""
+
+_ADD_COINS = """
+INSERT INTO assets (id, symbol, name, platforms)
+SELECT * FROM unnest(%(ids)s::text[], %(symbols)s::text[], %(names)s::text[], %(platforms)s::jsonb[])
+ON CONFLICT (id) DO NOTHING
 """
 
 _GONE = """
@@ -243,6 +267,11 @@ LEFT JOIN LATERAL (
 WHERE a.cmc_id IS NOT NULL AND a.gone_at IS NULL
 ORDER BY EXISTS (SELECT FROM asset_bases b WHERE b.asset_id = a.id) DESC, latest.rank NULLS LAST, a.id
 LIMIT %(most)s
+"""
+
+_FREE_CMC_IDS = """
+UPDATE assets SET cmc_id = NULL, updated_at = now()
+WHERE cmc_id = ANY (%(numbers)s::int[]) AND NOT id = ANY (%(ids)s::text[])
 """
 
 _STORE_CMC_IDS = """

@@ -1,0 +1,70 @@
+"""The clients of the providers, as the settings say; and what is left of a month's calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+from pydantic import SecretStr
+
+from pipelines.fundamentals.collect import Conn, Providers
+from pipelines.resources import Coinwatch, CountedBudget
+from sources import coingecko, coinmarketcap, defillama
+from sources.exchanges.base import RateLimit
+from sources.http import HttpSource
+from warehouse.budgets import calls_this_month
+
+
+class Left(NamedTuple):
+    """Calls left this month at one provider."""
+
+    provider: str
+    left: int
+    allowed: int
+
+
+@asynccontextmanager
+async def providers(coinwatch: Coinwatch) -> AsyncIterator[tuple[Providers, CountedBudget]]:
+    """Clients that spend from the budgets all processes share. None needs a key."""
+    settings = coinwatch.settings()
+    scale = settings.rate_limit_scale
+    cmc_key = _told(settings.coinmarketcap_api_key)
+    async with AsyncExitStack() as stack:
+        budget = await stack.enter_async_context(coinwatch.budget())
+        opened = Providers(
+            coingecko.coingecko_http(
+                settings.rest_url(coingecko.NAME),
+                budget,
+                key=_told(settings.coingecko_api_key),
+                scale=scale,
+            ),
+            coinmarketcap.coinmarketcap_http(
+                settings.rest_url(coinmarketcap.NAME), budget, key=cmc_key, scale=scale
+            ),
+            defillama.defillama_http(settings.rest_url(defillama.NAME), budget, scale=scale),
+            cmc_key,
+        )
+        for client in opened[:3]:
+            await stack.enter_async_context(client)
+        yield opened, budget
+
+
+async def calls_left(conn: Conn, coinwatch: Coinwatch, opened: Providers) -> list[Left]:
+    """What is left of this month at the providers that count by the month."""
+    key = _told(coinwatch.settings().coingecko_api_key)
+    limits: list[tuple[HttpSource, RateLimit]] = [
+        (opened.coingecko, coingecko.rate_limit(key)),
+        (opened.coinmarketcap, coinmarketcap.rate_limit(opened.cmc_key)),
+    ]
+    left = []
+    for client, limit in limits:
+        if limit.per_month is not None:
+            calls = await calls_this_month(conn, client.host, limit.scope)
+            left.append(Left(client.name, max(0, limit.per_month - calls), limit.per_month))
+    return left
+
+
+def _told(key: SecretStr | None) -> str | None:
+    """An empty key is none: it is what an emptied line of ``.env`` means."""
+    return (key.get_secret_value().strip() or None) if key else None

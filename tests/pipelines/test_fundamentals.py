@@ -1,0 +1,358 @@
+"""Fundamentals collected from the simulated providers, as functions and as runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from coinwatch.assets import Coin, MetricsSource
+from coinwatch.records import Market
+from coinwatch.settings import Settings
+from coinwatch.times import MINUTE_US, now_us, to_datetime
+from pipelines.definitions import defs
+from pipelines.fundamentals.collect import (
+    Collected,
+    Providers,
+    collect_metadata,
+    collect_metrics,
+)
+from simulator.providers.coingecko import ABANDONED
+from simulator.providers.coins import sim_coins
+from simulator.server import Simulator
+from sources.budgets import Budget, LocalBudget
+from sources.coingecko import coingecko_http
+from sources.coinmarketcap import coinmarketcap_http
+from sources.defillama import defillama_http
+from sources.http import Patience
+from warehouse.budgets import WarehouseBudget
+from warehouse.fundamentals import bases, store_coins
+from warehouse.markets import ensure_markets
+from warehouse.partitions import ensure_candle_months
+
+Conn = psycopg.AsyncConnection[Any]
+QUICK = Patience(attempts=2, first_wait_s=0.01, longest_wait_s=0.02)
+METRICS, METADATA = dg.AssetKey("asset_metrics"), dg.AssetKey("asset_metadata")
+
+
+@asynccontextmanager
+async def opened(
+    simulator: Simulator, budget: Budget | None = None, key: str | None = None, cmc_key: str | None = None
+) -> AsyncIterator[Providers]:
+    budget = budget or LocalBudget()
+    given: dict[str, Any] = {"scale": 1_000, "patience": QUICK}
+    async with (
+        coingecko_http(f"{simulator.rest_url}/coingecko", budget, key=key, **given) as gecko,
+        coinmarketcap_http(f"{simulator.rest_url}/coinmarketcap", budget, key=cmc_key, **given) as cmc,
+        defillama_http(f"{simulator.rest_url}/defillama", budget, **given) as llama,
+    ):
+        yield Providers(gecko, cmc, llama, cmc_key)
+
+
+async def trade(conn: Conn, prices: Mapping[str, float]) -> None:
+    """Store a candle of each pair on Binance, as if it had just closed at this price."""
+    at = to_datetime(now_us() // MINUTE_US * MINUTE_US - MINUTE_US)
+    await ensure_candle_months(conn, {date(at.year, at.month, 1)})
+    markets = {Market.canonical(f"binance:{pair}"): price for pair, price in prices.items()}
+    ids = await ensure_markets(conn, {market: str(market.symbol) for market in markets})
+    for market, price in markets.items():
+        await conn.execute(
+            "insert into candles (market_id, interval, open_ts, open, high, low, close, volume)"
+            " values (%s, '1m', %s, %s, %s, %s, %s, 1)"
+            " on conflict (market_id, interval, open_ts)"
+            " do update set (open, high, low, close)"
+            " = (excluded.open, excluded.high, excluded.low, excluded.close)",
+            (ids[market], at, price, price, price, price),
+        )
+
+
+async def trade_as_simulated(conn: Conn) -> None:
+    coins = {coin.symbol: coin for coin in reversed(sim_coins().values())}
+    await trade(conn, {f"{base}-USDT": coins[base].price(now_us()) for base in ("BTC", "ETH", "SOL", "LINK")})
+
+
+async def collect(conn: Conn, providers: Providers, **overrides: str) -> Collected:
+    return await collect_metrics(conn, providers, ["BTC"], overrides, now_us())
+
+
+async def rows(conn: Conn, query: str) -> list[tuple[Any, ...]]:
+    return await (await conn.execute(query)).fetchall()
+
+
+async def test_metrics_of_all_sources_are_stored_once_an_hour(conn: Conn, simulator: Simulator) -> None:
+    await trade_as_simulated(conn)
+    async with opened(simulator) as providers:
+        collected = await collect(conn, providers)
+        asked = dict(simulator.requests)
+        again = await collect(conn, providers)
+    assert [told.errors for told in collected.told.values()] == [[], [], []]
+    assert asked == {
+        "coingecko/coins/list": 1,
+        "coingecko/coins/markets": 2,  # the largest, and the others that are called BTC, ETH, SOL or LINK
+        "coinmarketcap/public-api/v3/cryptocurrency/listings/latest": 1,
+        "defillama/protocols": 1,
+        "defillama/v2/chains": 1,
+    }
+    assert again.hour_us == collected.hour_us  # but for once in a great while
+    counted = await rows(conn, "select source, count(*) from asset_metrics group by source order by source")
+    assert counted == [
+        ("coingecko", collected.told[MetricsSource.COINGECKO].stored),
+        ("coinmarketcap", collected.told[MetricsSource.COINMARKETCAP].stored),
+        ("defillama", collected.told[MetricsSource.DEFILLAMA].stored),
+    ]
+    assert counted[0][1] >= 250
+    assert counted[1][1] > 200
+
+    ((bitcoin,)) = await rows(
+        conn,
+        "select source, ts, price_usd, market_cap_usd / price_usd, rank, ath_at::date, change_24h, tvl_usd"
+        " from v_asset_metrics where asset = 'bitcoin'",
+    )
+    source, ts, price, supply, rank, ath_on, change, tvl = bitcoin
+    assert (source, rank, ath_on, tvl) == ("coingecko", 1, date(2021, 11, 10), None)
+    assert ts == to_datetime(collected.hour_us)
+    assert price == pytest.approx(sim_coins()["bitcoin"].price(now_us()), rel=0.01)
+    assert supply == pytest.approx(19.9e6)
+    assert abs(change) < 0.5
+    locked = dict(await rows(conn, "select asset, tvl_usd from v_asset_metrics where tvl_usd is not null"))
+    assert set(locked) == {"ethereum", "solana", "binancecoin", "avalanche-2", "tron", "chainlink"}
+    link = sim_coins()["chainlink"].price(now_us())
+    assert locked["chainlink"] == pytest.approx(1e8 * link, rel=0.01)  # both versions of its protocol
+
+
+async def test_prices_decide_between_coins_of_one_ticker(conn: Conn, simulator: Simulator) -> None:
+    await trade_as_simulated(conn)
+    other_doge = sim_coins()["doge-of-mars"].price(now_us())
+    await trade(conn, {"DOGE-USDT": other_doge, "NOPE-USDT": 5.0, "SMP9-EUR": 3.0})
+    async with opened(simulator) as providers:
+        collected = await collect(conn, providers, SMP9="sample-coin-9")
+    decided = {one.base: (one.asset_id, one.by) for one in collected.decisions}
+    assert decided == {
+        "BTC": ("bitcoin", "price"),
+        "ETH": ("ethereum", "price"),  # and not its bridged copy, at the same price
+        "SOL": ("solana", "price"),
+        "LINK": ("chainlink", "price"),
+        "DOGE": ("doge-of-mars", "price"),
+        "NOPE": (None, None),
+        "SMP9": ("sample-coin-9", "override"),
+    }
+    stored = await bases(conn)
+    assert stored["NOPE"].reason == "CoinGecko lists no coin with this ticker"
+    assert stored["BTC"].reason.startswith("bitcoin is at ")
+    (view,) = await rows(conn, "select bases from v_assets where asset = 'bitcoin'")
+    assert view == (["BTC"],)
+
+
+async def test_a_decision_stands_until_the_price_contradicts(conn: Conn, simulator: Simulator) -> None:
+    price = sim_coins()["bitcoin"].price(now_us())
+    async with opened(simulator) as providers:
+        await trade(conn, {"BTC-USDT": price})
+        await collect(conn, providers)
+        await trade(conn, {"BTC-USDT": price * 1.1})
+        (kept,) = (await collect(conn, providers)).decisions
+        assert (kept.asset_id, kept.by) == ("bitcoin", "price")
+        await trade(conn, {"BTC-USDT": price * 2})
+        collected = await collect(conn, providers)
+        assert [one.asset_id for one in collected.decisions] == [None]
+        assert collected.changed == 1
+        assert "is at our price: bitcoin is at" in collected.decisions[0].reason
+        (pinned,) = (await collect(conn, providers, BTC="bitcoin")).decisions
+        assert (pinned.asset_id, pinned.by) == ("bitcoin", "override")
+        (free,) = (await collect(conn, providers)).decisions
+        assert free.asset_id is None
+
+
+async def test_absurd_numbers_are_left_out_and_named(conn: Conn, simulator: Simulator) -> None:
+    async with opened(simulator) as providers:
+        told = (await collect(conn, providers)).told[MetricsSource.COINGECKO]
+    assert dict(told.dropped) == {"market_cap": 1, "ath": 1, "total_supply": 1}
+    assert told.dropped_of == [ABANDONED] == ["sample-coin-200"]
+    (row,) = await rows(
+        conn,
+        "select market_cap_usd, ath_usd, total_supply, price_usd > 0 from asset_metrics"
+        " where asset_id = 'sample-coin-200' and source = 'coingecko'",
+    )
+    assert row == (None, None, None, True)
+
+
+async def test_coinmarketcap_speaks_while_coingecko_fails(conn: Conn, simulator: Simulator) -> None:
+    await trade_as_simulated(conn)
+    async with opened(simulator) as providers:
+        await collect(conn, providers)
+        await conn.execute("delete from asset_metrics")
+        simulator.fail_rest("coingecko", 503, times=100)
+        collected = await collect(conn, providers)
+    assert collected.has_metrics
+    (error,) = collected.told[MetricsSource.COINGECKO].errors
+    assert "HTTP 503" in str(error)
+    assert {row.asset_id for row in (await bases(conn)).values()} >= {"bitcoin", "solana"}
+    (row,) = await rows(conn, "select source, rank from v_asset_metrics where asset = 'bitcoin'")
+    assert row == ("coinmarketcap", 1)
+    assert collected.told[MetricsSource.DEFILLAMA].stored
+
+
+async def test_each_source_fails_alone(conn: Conn, simulator: Simulator) -> None:
+    simulator.fail_rest("coinmarketcap", 429, times=100, retry_after_s=3_600)
+    simulator.fail_rest("defillama", 404, times=100)
+    async with opened(simulator) as providers:
+        collected = await collect(conn, providers)
+    assert collected.told[MetricsSource.COINGECKO].stored >= 250
+    assert "HTTP 429" in str(collected.told[MetricsSource.COINMARKETCAP].errors[0])
+    assert len(collected.told[MetricsSource.DEFILLAMA].errors) == 2
+
+
+async def test_the_calls_of_a_month_are_never_exceeded(conn: Conn, simulator: Simulator) -> None:
+    """With three calls left, three are made, and what is told is kept."""
+    host = f"{simulator.rest_url}/coingecko".partition("://")[2]
+    await trade_as_simulated(conn)
+    await conn.execute(
+        "insert into api_budgets (host, scope, tokens, calls_this_month) values (%s, 'demo key', 5, 9997)",
+        (host,),
+    )
+    async with opened(simulator, WarehouseBudget(conn), key="CG-test") as providers:
+        first = await collect(conn, providers)
+        second = await collect(conn, providers)
+    assert not first.told[MetricsSource.COINGECKO].errors
+    assert "all 10,000 calls of this month are spent" in str(second.told[MetricsSource.COINGECKO].errors[0])
+    assert sum(count for path, count in simulator.requests.items() if path.startswith("coingecko/")) == 3
+    assert second.has_metrics
+
+
+async def test_descriptions_come_in_batches_and_coins_that_go_are_noted(
+    conn: Conn, simulator: Simulator
+) -> None:
+    await trade_as_simulated(conn)
+    async with opened(simulator, cmc_key="0" * 8 + "-0000-0000-0000-" + "0" * 12) as providers:
+        await collect(conn, providers)
+        await conn.execute("insert into assets (id, symbol, name) values ('atlantis', 'ATL', 'Atlantis')")
+        await conn.execute(
+            "delete from assets where id = (select min(id) from assets where"
+            " not exists (select from asset_metrics where asset_id = assets.id) and id <> 'atlantis')"
+        )
+        described = await collect_metadata(conn, providers, now_us())
+    assert described.errors == []
+    assert described.described == described.asked > 200
+    assert simulator.requests["coinmarketcap/v2/cryptocurrency/info"] == -(-described.asked // 100)
+    assert described.listed is not None
+    assert described.listed == (1, 0, 1)
+    (link,) = await rows(
+        conn,
+        "select name, categories, links -> 'website' ->> 0, platforms, launched_on, cmc_id, bases,"
+        " images ? 'coingecko' and images ? 'coinmarketcap' from v_assets where asset = 'chainlink'",
+    )
+    contract = {"ethereum": "0x514910771af9ca656af840dff83e8264ecf986ca"}
+    site = "https://chainlink.example/"
+    assert link == ("Chainlink", ["Layer 1"], site, contract, date(2017, 6, 26), 1975, ["LINK"], True)
+
+
+async def test_a_coin_newer_than_the_list_has_metrics(conn: Conn, simulator: Simulator) -> None:
+    async with opened(simulator) as providers:
+        await collect(conn, providers)
+        await conn.execute("delete from asset_metrics where asset_id = 'sample-coin-3'")
+        await conn.execute("delete from assets where id = 'sample-coin-3'")
+        await collect(conn, providers)
+    (row,) = await rows(
+        conn,
+        "select symbol, name, platforms, rank > 0 from v_assets join v_asset_metrics using (asset, symbol)"
+        " where asset = 'sample-coin-3'",
+    )
+    assert row == ("SMP3", "Sample Coin 3", {}, True)
+
+
+async def test_a_list_that_shrank_is_not_believed(conn: Conn, simulator: Simulator) -> None:
+    many = [Coin(f"coin-{number}", "X", "x") for number in range(2 * len(sim_coins()) + 2)]
+    await store_coins(conn, many)
+    async with opened(simulator) as providers:
+        described = await collect_metadata(conn, providers, now_us())
+    assert described.listed is None
+    assert "that one was kept" in str(described.errors[0])
+    assert await rows(conn, "select count(*) from assets where gone_at is not null") == [(0,)]
+
+
+@pytest.fixture
+def at_simulator(configure: Callable[..., Settings], simulator: Simulator) -> Settings:
+    return configure(markets="binance:BTC-USDT", **simulator.settings_overrides())
+
+
+async def run(instance: dg.DagsterInstance, job: str) -> dg.ExecuteInProcessResult:
+    """In a thread, as the simulator needs this one's loop."""
+    job_def = defs.resolve_job_def(job)
+    return await asyncio.to_thread(job_def.execute_in_process, instance=instance, raise_on_error=False)
+
+
+def metadata_of(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, Any]:
+    event = instance.get_latest_materialization_event(asset)
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {key: value.value for key, value in event.asset_materialization.metadata.items()}
+
+
+def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+
+
+async def test_runs_show_the_budget_and_what_was_left_out(
+    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
+) -> None:
+    await trade_as_simulated(conn)
+    result = await run(instance, "collect_asset_metrics")
+    assert result.success
+    assert checks_of(result) == {
+        "prices_agree_with_ours": True,
+        "sources_agree": True,
+        "bases_are_decided": True,
+    }
+    done = metadata_of(instance, METRICS)
+    assert done["coingecko_calls_left_this_month"] == 10_000 - 3
+    assert (done["requests"], done["bases"], done["bases_undecided"]) == (6, 4, 0)
+    assert f"ath: 1, market_cap: 1, total_supply: 1 of {ABANDONED}" in str(done["by_source"])
+
+    assert (await run(instance, "collect_asset_metadata")).success
+    done = metadata_of(instance, METADATA)
+    assert done["coingecko_calls_left_this_month"] == 10_000 - 4
+    assert done["assets_described"] > 200
+
+
+async def test_checks_see_a_base_taken_for_another_coin(
+    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await trade_as_simulated(conn)
+    await trade(conn, {"NOPE-USDT": 5.0})
+    monkeypatch.setenv("COINWATCH_ASSET_IDS", "sol=solbark")
+    result = await run(instance, "collect_asset_metrics")
+    assert checks_of(result) == {
+        "prices_agree_with_ours": False,
+        "sources_agree": True,
+        "bases_are_decided": False,
+    }
+    by_name = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert "| solbark | 0.0" in str(by_name["prices_agree_with_ours"].metadata["prices"].value)
+    assert "| NOPE | CoinGecko lists no coin" in str(by_name["bases_are_decided"].metadata["why"].value)
+
+
+async def test_a_wrong_key_is_named_and_not_tried_again(
+    instance: dg.DagsterInstance,
+    conn: Conn,
+    at_simulator: Settings,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COINWATCH_COINGECKO_API_KEY", "not-a-key")
+    monkeypatch.setenv("COINWATCH_COINMARKETCAP_API_KEY", "not-a-key")
+    result = await run(instance, "collect_asset_metrics")
+    assert not result.success
+    (failed,) = (event for event in result.all_events if event.is_step_failure)
+    assert failed.step_failure_data.user_failure_data is not None
+    problem = str(failed.step_failure_data.user_failure_data.description)
+    assert problem.startswith("No source told any metrics.")
+    assert "coingecko: /coins/list: HTTP 401" in problem
+    assert "API Key Invalid" in problem
+    assert "1001" in problem
+    assert "not-a-key" not in problem
+    assert simulator.requests["coingecko/coins/list"] == 1
