@@ -107,11 +107,12 @@ select count(*) filter (where new_values and revision = 0),
 from changed
 """  # noqa: S608 -- built from a constant of this file
 
+# The outer ends make it a range of the index.
 _WITHDRAW = """
 delete from candles
-using unnest(%(covered)s::tstzmultirange) as span
 where market_id = %(market_id)s and interval = %(interval)s
-  and open_ts >= lower(span) and open_ts < upper(span)
+  and open_ts >= lower(%(covered)s::tstzmultirange) and open_ts < upper(%(covered)s::tstzmultirange)
+  and %(covered)s::tstzmultirange @> open_ts
   and not exists (select from incoming_candles as incoming where incoming.open_ts = candles.open_ts)
 """
 
