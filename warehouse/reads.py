@@ -146,6 +146,11 @@ from (
 join markets on markets.id = market_id
 group by base, quote, ts order by base, quote, ts""")
 
+_MARKET_SPARKLINES = _of_minutes("""
+select market_id, date_bin(make_interval(secs => :step_s), open_ts, :since) as ts,
+    (array_agg(close order by open_ts desc))[1] as price
+from minutes group by 1, 2 order by 1, 2""")
+
 _CANDLES = _of_minutes("""
 select date_bin(make_interval(secs => :length_s), open_ts, 'epoch') as ts,
     (array_agg(open order by open_ts))[1] as open, max(high) as high, min(low) as low,
@@ -246,6 +251,17 @@ def sparklines(
     for row in rows:
         lines.setdefault(Symbol(row.base, row.quote), []).append((from_datetime(row.ts), row.price))
     return {symbol: tuple(line) for symbol, line in lines.items()}
+
+
+def market_sparklines(
+    conn: Connection, market_ids: Sequence[int], now_us: int, points: int = 48
+) -> dict[int, tuple[float, ...]]:
+    """Per market the closes of the last 24 hours, about ``points`` of them, oldest first."""
+    parameters = _minutes_parameters(market_ids, now_us - DAY_US, now_us)
+    lines: dict[int, list[float]] = {}
+    for row in conn.execute(_MARKET_SPARKLINES, parameters | {"step_s": DAY_US / points / SECOND_US}):
+        lines.setdefault(row.market_id, []).append(row.price)
+    return {market_id: tuple(line) for market_id, line in lines.items()}
 
 
 def candles(

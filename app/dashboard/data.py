@@ -161,6 +161,14 @@ class Source:
             ("sparklines", *market_ids), lambda conn: reads.sparklines(conn, market_ids, now_us()), 30
         )
 
+    def market_sparklines(self, market_ids: Sequence[int]) -> Reading[dict[int, tuple[float, ...]]]:
+        """A day of closes per market, in coarse steps."""
+        return self._read(
+            ("market sparklines", *market_ids),
+            lambda conn: reads.market_sparklines(conn, market_ids, now_us()),
+            60,
+        )
+
     def history(self, watched: reads.WatchedMarket, interval: Interval, length_us: int) -> Reading[History]:
         """The last ``length_us`` of candles, at most half a minute old; ``tail`` has what is newer."""
 

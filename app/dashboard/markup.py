@@ -10,6 +10,7 @@ from urllib.parse import quote as quote_url
 from app.dashboard import formats
 from app.dashboard.chart import ChartView
 from app.dashboard.overview import WHOLE_DAY_US, Card, CardState, Constituent, Overview, Trend
+from app.dashboard.troubles import Trouble
 from coinwatch.records import Market
 from coinwatch.times import DAY_US, SECOND_US
 from warehouse.reads import DayStats, LastTrade
@@ -58,6 +59,29 @@ def overview(view: Overview, now_us: int) -> str:
         f'<span class="last">{formats.clock(now_us)}</span></div>'
     )
     return facts + f'<div class="cw-grid">{"".join(card(one, now_us) for one in view.cards)}</div>'
+
+
+def strip(
+    rising: Sequence[Card], falling: Sequence[Card], troubles: Sequence[Trouble], gauge: str = ""
+) -> str:
+    """What moved most, and what needs somebody."""
+    parts = [gauge]
+    for title, cards, trend in (("Rising most", rising, Trend.UP), ("Falling most", falling, Trend.DOWN)):
+        items = "".join(
+            f'<a href="chart?symbol={escape(str(one.symbol))}">{escape(str(one.symbol))} '
+            f'<b class="{trend}">{formats.percent(one.change)}</b></a>'
+            for one in cards
+        )
+        if items:
+            parts.append(f'<div class="cw-box"><span class="muted">{title}, 24 h</span>{items}</div>')
+    if troubles:
+        lines = "".join(f"<span><b>{escape(one.where)}</b> {escape(one.what)}</span>" for one in troubles[:3])
+        more = f"all {len(troubles)}" if len(troubles) > 3 else "more"
+        parts.append(
+            f'<div class="cw-box wide"><span class="muted">Not well · <a href="data?view=errors">{more}</a>'
+            f"</span>{lines}</div>"
+        )
+    return f'<div class="cw-strip">{"".join(parts)}</div>'
 
 
 def card(view: Card, now_us: int) -> str:

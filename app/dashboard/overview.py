@@ -308,3 +308,16 @@ def _per_second(rate: TradeRate, last: LastTrade | None, now_us: int) -> float:
         return 0.0
     silence_us = max(0, now_us - last.ts_us)
     return (rate.trades - 1) * SECOND_US / max(rate.span_us + silence_us, SECOND_US)
+
+
+def movers(view: Overview, most: int = 3) -> tuple[tuple[Card, ...], tuple[Card, ...]]:
+    """The symbols that rose and that fell most in 24 hours, the furthest first; no stale ones."""
+    moved = [
+        card
+        for card in view.cards
+        if card.change is not None and card.state in (CardState.OK, CardState.DEGRADED)
+    ]
+    by_change = sorted(moved, key=lambda card: card.change or 0.0)
+    falling = tuple(card for card in by_change[:most] if (card.change or 0.0) < 0)
+    rising = tuple(card for card in by_change[::-1][:most] if (card.change or 0.0) > 0)
+    return rising, falling

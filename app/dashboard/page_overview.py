@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.dashboard import markup, overview, page, query
+from app.dashboard import market_table, markup, overview, page, query, troubles
 from app.dashboard.data import Source
+from app.dashboard.style import palette
 from app.dashboard.url import PageUrl
 from coinwatch.records import Symbol
 from coinwatch.times import now_us
@@ -31,7 +32,69 @@ def show(source: Source) -> None:
         width=420,
     )
     url.write({"symbols": chosen})
+    top = st.container()
     _cards(source, tuple(Symbol.canonical(text) for text in chosen), len(known))
+    with top:
+        _strip(source)
+    _table(source)
+
+
+@page.every(5)
+def _strip(source: Source) -> None:
+    """The movers among all symbols, and what is wrong."""
+    markets = source.markets().known
+    ids = [watched.market_id for watched in markets]
+    latest, statistics, health = source.latest(ids), source.statistics(ids), source.health()
+    slow = statistics.value
+    view = overview.build(
+        markets,
+        latest.value or (),
+        averages=source.averages().value or (),
+        day=slow.day if slow else (),
+        rates=slow.rates if slow else (),
+        now_us=now_us(),
+    )
+    found: tuple[troubles.Trouble, ...] = ()
+    if health.value is not None:
+        known = health.value
+        every = troubles.find(known.streams, known.services, known.gaps, known.calls, (), now_us=now_us())
+        found = tuple(one for one in every if one.weight is troubles.Weight.NOW)
+    rising, falling = overview.movers(view)
+    if rising or falling or found:
+        st.html(markup.wrap(markup.strip(rising, falling, found), frozen=bool(latest.problem)))
+
+
+@page.every(3)
+def _table(source: Source) -> None:
+    """Every market; Streamlit's own search, sorting and download work on it."""
+    markets = source.markets().known
+    ids = [watched.market_id for watched in markets]
+    latest, statistics = source.latest(ids), source.statistics(ids)
+    if not latest.value:
+        return
+    slow = statistics.value
+    frame = market_table.build(
+        markets,
+        latest.value,
+        slow.day if slow else (),
+        slow.rates if slow else (),
+        slow.streams if slow else (),
+        source.market_sparklines(ids).value or {},
+        now_us(),
+    )
+    st.html(markup.wrap('<h2 class="cw-section">All markets</h2>', frozen=bool(latest.problem)))
+    st.dataframe(
+        market_table.styled(frame, palette(st.context.theme.type)),
+        hide_index=True,
+        key="markets_table",
+        height=min(560, 38 + 35 * len(frame)),
+        column_config={
+            market_table.LINE: st.column_config.LineChartColumn(width="medium", help="Closes of 24 hours"),
+            market_table.CHANGE: st.column_config.NumberColumn(help="Change over 24 hours"),
+            market_table.VOLUME: st.column_config.NumberColumn(help="Of 24 hours, in the quote asset"),
+            market_table.AGE: st.column_config.NumberColumn(help="How long ago, by the exchange's clock"),
+        },
+    )
 
 
 @page.live
