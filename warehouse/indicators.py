@@ -12,7 +12,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from psycopg import AsyncConnection, AsyncCursor, errors
+from numpy.typing import NDArray
+from psycopg import AsyncConnection, errors, postgres
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
 
 from coinwatch.indicators import NAMES, WARM_UP, Floats, Series, compute
 from coinwatch.intervals import Interval
@@ -25,16 +29,33 @@ _COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_END = b"\xff\xff"
 
 
-def _binary_rows(*columns: str) -> np.dtype[np.void]:
-    """A row of binary COPY: how many columns, then the length and the eight bytes of each."""
-    fields: list[tuple[str, str]] = [("columns", ">i2"), ("size_of_open_ts", ">i4"), ("open_ts", ">i8")]
-    for name in columns:
-        fields += [(f"size_of_{name}", ">i4"), (name, ">f8")]
-    return np.dtype(fields)
+_ARRAY_HEADER_BYTES = 20
+
+# A row of binary COPY: how many columns, then the length and the eight bytes of each.
+_ROW = np.dtype(
+    [("columns", ">i2"), ("size_of_open_ts", ">i4"), ("open_ts", ">i8")]
+    + [field for name in NAMES for field in ((f"size_of_{name}", ">i4"), (name, ">f8"))]
+)
 
 
-_CANDLES = _binary_rows("high", "low", "close", "volume")
-_INDICATORS = _binary_rows(*NAMES)
+class _Floats(Loader):
+    """A float8[] without nulls as numpy has it."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> Floats:
+        elements = np.frombuffer(data, [("size", ">i4"), ("value", ">f8")], offset=_ARRAY_HEADER_BYTES)
+        return elements["value"].astype(np.float64)
+
+
+class _Times(Loader):
+    """A timestamptz[] without nulls, in microseconds."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> NDArray[np.int64]:
+        elements = np.frombuffer(data, [("size", ">i4"), ("value", ">i8")], offset=_ARRAY_HEADER_BYTES)
+        return elements["value"].astype(np.int64) + _POSTGRES_EPOCH_US
 
 
 class Computed(msgspec.Struct, frozen=True):
@@ -62,6 +83,7 @@ select since from indicators_due where market_id = %(market_id)s and interval = 
 for update skip locked
 """
 
+# Looked up by subqueries, as joins read the whole series where there are no statistics yet.
 _WARM_UP = """
 with warm_up as (
     select open_ts from candles
@@ -70,26 +92,30 @@ with warm_up as (
 ), edges as (
     select min(open_ts) as first_ts, max(open_ts) as last_ts from warm_up
 )
-select first_ts, first.obv
+select first_ts, case when (
+    select true from indicators
+    where market_id = %(market_id)s and interval = %(interval)s and open_ts = last_ts
+) then (
+    select obv from indicators
+    where market_id = %(market_id)s and interval = %(interval)s and open_ts = first_ts
+) end
 from edges
-join indicators as first
-    on first.market_id = %(market_id)s and first.interval = %(interval)s and first.open_ts = first_ts
-join indicators as last
-    on last.market_id = %(market_id)s and last.interval = %(interval)s and last.open_ts = last_ts
 """
 
+# A column is one value, so that nothing is done a row at a time.
 _READ = """
-copy (
+select array_agg(open_ts), array_agg(high), array_agg(low), array_agg(close), array_agg(volume)
+from (
     select open_ts, high, low, close, volume from candles
     where market_id = %(market_id)s and interval = %(interval)s and open_ts >= %(from_ts)s
     order by open_ts
-) to stdout (format binary)
+) series
 """
 
 _COLUMNS = ", ".join(NAMES)
 _INCOMING = f"""
 create temporary table if not exists incoming_indicators (
-    open_ts timestamptz primary key, {", ".join(f"{name} float8" for name in NAMES)}
+    open_ts timestamptz, {", ".join(f"{name} float8" for name in NAMES)}
 ) on commit delete rows
 """
 _COPY = f"copy incoming_indicators (open_ts, {_COLUMNS}) from stdin (format binary)"
@@ -154,34 +180,31 @@ async def compute_indicators(
     values: dict[str, Any] = {"market_id": market_id, "interval": interval.value, "warm_up": WARM_UP}
     await ensure_indicator_months(conn, await _months(conn, values))
     try:
-        async with conn.transaction(), conn.cursor() as cursor:
-            return await _compute(cursor, values)
+        async with conn.transaction():
+            return await _compute(conn, values)
     except errors.CheckViolation:
         return None  # older candles came in between, of a month without a partition: still due
 
 
-async def _compute(cursor: AsyncCursor[Any], values: dict[str, Any]) -> Computed | None:
-    taken = await (await cursor.execute(_TAKE, values)).fetchone()
+async def _compute(conn: AsyncConnection[Any], values: dict[str, Any]) -> Computed | None:
+    taken = await (await conn.execute(_TAKE, values)).fetchone()
     if taken is None:
         return None
     values = {**values, "since": taken[0]}
     # What never ends goes on from the first candle of the warm-up. Where that or the last one has no
     # indicators, all of them are made.
-    warm_up = await (await cursor.execute(_WARM_UP, values)).fetchone()
-    first_ts, first_obv = warm_up or ("-infinity", None)
-    if warm_up is None:
-        values["since"] = "-infinity"
-    series = await _read(cursor, {**values, "from_ts": first_ts})
-    start = 0 if warm_up is None else int(np.searchsorted(series.open_ts_us, from_datetime(taken[0])))
+    first_ts, first_obv = await (await conn.execute(_WARM_UP, values)).fetchone() or (None, None)
+    if first_obv is None:
+        first_ts = values["since"] = "-infinity"
+    series = await _read(conn, {**values, "from_ts": first_ts})
+    start = 0 if first_obv is None else int(np.searchsorted(series.open_ts_us, from_datetime(taken[0])))
     found = compute(series, first_obv)
-    await cursor.execute(_INCOMING)
-    async with cursor.copy(_COPY) as copy:
+    await conn.execute(_INCOMING)
+    async with conn.cursor() as cursor, cursor.copy(_COPY) as copy:
         await copy.write(_rows(series, found, start))
-    await cursor.execute(_UPSERT, values)
-    stored = cursor.rowcount
-    await cursor.execute(_DELETE, values)
-    deleted = cursor.rowcount
-    await cursor.execute(_DONE, values)
+    stored = (await conn.execute(_UPSERT, values)).rowcount
+    deleted = (await conn.execute(_DELETE, values)).rowcount
+    await conn.execute(_DONE, values)
     return Computed(values["market_id"], Interval(values["interval"]), len(series) - start, stored, deleted)
 
 
@@ -195,19 +218,19 @@ async def _months(conn: AsyncConnection[Any], values: Mapping[str, Any]) -> list
     return months
 
 
-async def _read(cursor: AsyncCursor[Any], values: Mapping[str, Any]) -> Series:
-    async with cursor.copy(_READ, values) as copy:
-        data = b"".join([bytes(part) async for part in copy])
-    rows = np.frombuffer(data[len(_COPY_HEADER) : -len(_COPY_END)], _CANDLES)
-    return Series(
-        rows["open_ts"].astype(np.int64) + _POSTGRES_EPOCH_US,
-        *(rows[name].astype(np.float64) for name in ("high", "low", "close", "volume")),
-    )
+async def _read(conn: AsyncConnection[Any], values: Mapping[str, Any]) -> Series:
+    async with conn.cursor(binary=True) as cursor:
+        cursor.adapters.register_loader(postgres.types["float8"].array_oid, _Floats)
+        cursor.adapters.register_loader(postgres.types["timestamptz"].array_oid, _Times)
+        columns = await (await cursor.execute(_READ, values)).fetchone()
+    if columns is None or columns[0] is None:
+        return Series(np.empty(0, np.int64), *(np.empty(0),) * 4)
+    return Series(*columns)
 
 
 def _rows(series: Series, found: Mapping[str, Floats], start: int) -> bytes:
     """The rows from ``start`` on, as binary COPY reads them."""
-    rows = np.empty(len(series) - start, _INDICATORS)
+    rows = np.empty(len(series) - start, _ROW)
     rows["columns"] = 1 + len(NAMES)
     rows["size_of_open_ts"] = 8
     rows["open_ts"] = series.open_ts_us[start:] - _POSTGRES_EPOCH_US
