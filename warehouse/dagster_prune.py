@@ -19,8 +19,8 @@ from psycopg import AsyncConnection
 
 from warehouse.retention import vacuum
 
-CHATTER_DAYS = 14
-HISTORY_DAYS = 90
+CHATTER_DAYS = 7
+HISTORY_DAYS = 30
 _RUNS_AT_ONCE = 200
 _EVENTS_AT_ONCE = 5_000
 

@@ -138,8 +138,8 @@ async def _delete_history(coinwatch: Coinwatch) -> tuple[dict[str, int], list[re
 def dagster_retention(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
     """Dagster's own events, runs, step logs and artifacts, without what tells the state of assets.
 
-    What a run said on its way is kept for 14 days, replaced materialisations and the runs that nothing
-    refers to for 90; partition status, latest materialisations and results of checks for ever.
+    What a run said on its way is kept for 7 days, replaced materialisations and the runs that nothing
+    refers to for 30; partition status, latest materialisations and results of checks for ever.
     """
     pruned = asyncio.run(_prune_dagster(coinwatch, context.instance))
     return dg.MaterializeResult(metadata=dagster_metadata(pruned))
