@@ -1,6 +1,6 @@
 """What pages read: named, set-based, bounded. Each takes a SQLAlchemy connection and plain values.
 
-A price series is the stored 1m candles, completed after the last stored one from ``ticks``, so that
+A price series is the stored candles, completed after the last stored one from ``ticks``, so that
 charts and statistics are never older than the last trade. Nothing here looks further back into ticks
 than ``TAIL_US``: without stored candles a page shows that much, and says so.
 """
@@ -24,7 +24,7 @@ TAIL_US = 6 * 3_600 * SECOND_US
 RATE_TRADES = 200
 """A market's usual rate is taken from this many latest trades of the last hour."""
 
-MOST_CANDLES = 4_000
+MOST_CANDLES = 6_500
 
 
 class WatchedMarket(msgspec.Struct, frozen=True):
@@ -151,12 +151,58 @@ select market_id, date_bin(make_interval(secs => :step_s), open_ts, :since) as t
     (array_agg(close order by open_ts desc))[1] as price
 from minutes group by 1, 2 order by 1, 2""")
 
-_CANDLES = _of_minutes("""
-select date_bin(make_interval(secs => :length_s), open_ts, 'epoch') as ts,
-    (array_agg(open order by open_ts))[1] as open, max(high) as high, min(low) as low,
-    (array_agg(close order by open_ts desc))[1] as close,
-    sum(volume) as volume, sum(quote_volume) as quote_volume
-from minutes where open_ts < :until group by 1 order by 1""")
+# Stored candles of the interval, but for the spans whose minutes changed since and the end that is still
+# to be rolled up: those are made from their minutes. Parameters beside those of the minutes: id, interval,
+# until, length_s.
+_CANDLES = text("""
+with step as (select make_interval(secs => :length_s) as length),
+stored_end as (
+    select greatest(cast(:tail_from as timestamptz), (
+        select open_ts + interval '1 minute' from candles
+        where market_id = :id and interval = '1m' and open_ts >= :since order by open_ts desc limit 1
+    )) as ts
+),
+changed as (
+    select unnest(coalesce(
+        (select due from candle_rollups where market_id = :id and interval = :interval),
+        case when :interval = '1m' then '{}' else tstzmultirange(tstzrange(null, null)) end
+    ) * tstzmultirange(tstzrange(:since, :until))) as span
+    union all
+    select tstzrange(ts, :until) from stored_end where :interval <> '1m' and ts < :until
+),
+again as (
+    select coalesce(range_agg(tstzrange(
+        date_bin(length, lower(span), 'epoch'),
+        date_bin(length, upper(span) - interval '1 us', 'epoch') + length
+    )), '{}') as spans
+    from changed, step where not isempty(span)
+),
+rolled as (
+    select open_ts as ts, open, high, low, close, volume,
+        coalesce(quote_volume, volume * close) as quote_volume
+    from candles, again
+    where market_id = :id and interval = :interval and open_ts >= :since and open_ts < :until
+        and not open_ts <@ spans
+),
+minutes as (
+    select open_ts, open, high, low, close, volume, coalesce(quote_volume, volume * close) as quote_volume
+    from (select unnest(spans) as span from again) parts
+    join candles on market_id = :id and interval = '1m' and open_ts >= lower(span) and open_ts < upper(span)
+        and open_ts >= :since and open_ts < :until
+    union all
+    select date_bin('1 minute', ts, 'epoch'), (array_agg(price order by ts, trade_id))[1],
+        max(price), min(price), (array_agg(price order by ts desc, trade_id desc))[1], sum(amount),
+        sum(price * amount)
+    from ticks
+    where market_id = :id and day >= :tail_day and ts >= (select ts from stored_end) and ts < :until
+    group by 1
+)
+select * from rolled
+union all
+select date_bin(length, open_ts, 'epoch'), (array_agg(open order by open_ts))[1], max(high), min(low),
+    (array_agg(close order by open_ts desc))[1], sum(volume), sum(quote_volume)
+from minutes, step group by 1
+order by 1""")
 
 _CANDLE_GAPS = text("""
 with known as (
@@ -276,7 +322,14 @@ def candles(
         raise ValueError(f"{window} holds more than {MOST_CANDLES} candles of {interval}")
     parameters = _minutes_parameters([watched.market_id], interval.ceil(window.start_us), now_us)
     rows = conn.execute(
-        _CANDLES, parameters | {"until": to_datetime(window.end_us), "length_s": interval.seconds}
+        _CANDLES,
+        parameters
+        | {
+            "id": watched.market_id,
+            "interval": interval.value,
+            "until": to_datetime(window.end_us),
+            "length_s": interval.seconds,
+        },
     )
     return tuple(
         Candle(

@@ -7,7 +7,7 @@ from sqlalchemy import URL, text
 
 from coinwatch.intervals import Interval
 from coinwatch.records import Market, Symbol
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, to_datetime
 from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
 from warehouse import reads
@@ -112,9 +112,48 @@ def test_coarser_candles_keep_every_high_low_and_volume(stock: Stock, interval: 
     assert coarse[-1].high == 250.0
 
 
+def test_stored_rollups_serve_but_where_their_minutes_changed(stock: Stock) -> None:
+    (name, *_), (market_id, *_) = NAMES, stock.markets(NAMES[:1]).values()
+    hour_us = 60 * MINUTE_US
+    stock.candles(market_id, 100.0, Window(NOON_US - 6 * hour_us, NOON_US - 30 * MINUTE_US))
+    with stock.engine.begin() as conn:
+        conn.execute(
+            text("""
+                insert into candles (market_id, interval, open_ts, open, high, low, close, volume, source)
+                select :id, '1h', ts, 7, 7, 7, 7, 7, 'rollup'
+                from generate_series(cast(:since as timestamptz), :until, '1 hour') as ts"""),
+            {
+                "id": market_id,
+                "since": to_datetime(NOON_US - 6 * hour_us),
+                "until": to_datetime(NOON_US - hour_us),
+            },
+        )
+
+    def closes() -> list[bool]:
+        window = Window(NOON_US - 6 * hour_us, NOON_US + hour_us)
+        with stock.engine.connect() as conn:
+            found = reads.candles(conn, watched(name, market_id), Interval.H1, window, NOON_US)
+        return [candle.close == 7 for candle in found]
+
+    assert closes() == [False] * 6  # nobody says that they are rolled up
+    with stock.engine.begin() as conn:
+        conn.execute(
+            text("""
+                insert into candle_rollups (market_id, interval, due)
+                values (:id, '1h', tstzmultirange(tstzrange(:since, :until)))"""),
+            {
+                "id": market_id,
+                "since": to_datetime(NOON_US - 4 * hour_us + 5 * MINUTE_US),
+                "until": to_datetime(NOON_US - 4 * hour_us + 6 * MINUTE_US),
+            },
+        )
+    # The third has a changed minute, the last is not over for its minutes.
+    assert closes() == [True, True, False, True, True, False]
+
+
 def test_a_window_of_too_many_candles_is_refused(stock: Stock) -> None:
-    with stock.engine.connect() as conn, pytest.raises(ValueError, match="more than 4000"):
-        reads.candles(conn, watched(NAMES[0], 1), Interval.M1, Window(NOON_US - 3 * DAY_US, NOON_US), NOON_US)
+    with stock.engine.connect() as conn, pytest.raises(ValueError, match="more than 6500"):
+        reads.candles(conn, watched(NAMES[0], 1), Interval.M1, Window(NOON_US - 5 * DAY_US, NOON_US), NOON_US)
 
 
 def test_ticks_are_asked_for_the_tail_only(stock: Stock) -> None:
