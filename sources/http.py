@@ -38,6 +38,11 @@ class Answer(msgspec.Struct, frozen=True):
 
     body: bytes
     date_us: int | None
+    is_unchanged: bool = False
+    """304: there is nothing newer than what the request named; the body is empty."""
+    etag: str | None = None
+    """With ``last_modified``: what to name in the next request, where the answer says so."""
+    last_modified: str | None = None
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -63,7 +68,8 @@ class HttpSource:
     """GETs below one REST root. ``async with`` opens it; tasks may share it.
 
     ``reserve`` is the share of the limit left to others (see ``Budget``); ``headers`` are sent with
-    each request, a key for one.
+    each request, a key for one. ``takes_markup``: feeds and pages, of which XML and HTML are no
+    failure, and which may have moved elsewhere.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class HttpSource:
         errors: ErrorRules | None = None,
         patience: Patience | None = None,
         headers: Mapping[str, str] | None = None,
+        takes_markup: bool = False,
     ) -> None:
         self.name = name
         self.root = root.rstrip("/")
@@ -89,7 +96,9 @@ class HttpSource:
         self._transport = transport
         self._errors = errors or ErrorRules()
         self._patience = patience or Patience()
-        self._headers = headers or {}
+        self._takes_markup = takes_markup
+        accepted = "application/xml, text/html;q=0.9, */*;q=0.5" if takes_markup else "application/json"
+        self._headers = {"User-Agent": "coinwatch", "Accept": accepted, **(headers or {})}
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -99,7 +108,8 @@ class HttpSource:
             transport=self._transport,
             mounts=dict.fromkeys(_NEVER_BY_PROXY),
             timeout=httpx.Timeout(self._patience.read_s, connect=self._patience.connect_s),
-            headers={"User-Agent": "coinwatch", "Accept": "application/json", **self._headers},
+            headers=self._headers,
+            follow_redirects=self._takes_markup,
         )
         return self
 
@@ -134,14 +144,18 @@ class HttpSource:
     async def _ask(self, request: RestRequest) -> Answer:
         async with self._response(request) as response:
             body = await self._body(response)
+        told = response.headers
+        if response.status_code == 304:
+            return Answer(b"", _date_us(told.get("Date")), is_unchanged=True)
         if not response.is_success:
             raise await self._refusal(request, response, body)
-        if body.lstrip()[:1] == b"<":
+        if body.lstrip()[:1] == b"<" and not self._takes_markup:
             raise BadMessage(self.name, f"{request.path} answered a page of HTML, not JSON", body)
         message = self._errors.error_in(body)
         if message is not None:
             raise await self._said(f"{request.path}: {message}", message)
-        return Answer(body, _date_us(response.headers.get("Date")))
+        etag, last_modified = told.get("ETag"), told.get("Last-Modified")
+        return Answer(body, _date_us(told.get("Date")), etag=etag, last_modified=last_modified)
 
     @asynccontextmanager
     async def _response(self, request: RestRequest) -> AsyncIterator[httpx.Response]:
@@ -151,7 +165,12 @@ class HttpSource:
         try:
             async with (
                 asyncio.timeout(self._patience.total_s),
-                self._client.stream("GET", f"{self.root}{request.path}", params=request.params) as response,
+                self._client.stream(
+                    "GET",
+                    f"{self.root}{request.path}",
+                    params=request.params or None,  # an empty one would cut off what the path has
+                    headers=request.headers,
+                ) as response,
             ):
                 yield response
         except TimeoutError as error:

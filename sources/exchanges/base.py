@@ -55,6 +55,8 @@ class RestRequest(msgspec.Struct, frozen=True):
     path: str
     params: dict[str, str] = {}
     cost: float = 1
+    headers: dict[str, str] = {}
+    """Of this request alone, such as ``If-None-Match``."""
 
 
 class Skipped(msgspec.Struct, frozen=True):
