@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import psycopg
@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from coinwatch.scoring import DayScore, Scale, Source
 from coinwatch.texts import Text
-from coinwatch.times import to_datetime
+from coinwatch.times import day_start_us, to_datetime
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -169,7 +169,13 @@ async def replace_scores(
 async def text_scores(conn: psycopg.AsyncConnection, first: date, last: date) -> list[DayScore]:
     """The means of the texts of each day, source and asset; and of all of a source, for the whole market."""
     rows = await (
-        await conn.execute(_TEXT_SCORES, {"first": first, "after": last + timedelta(days=1)})
+        await conn.execute(
+            _TEXT_SCORES,
+            {
+                "first": to_datetime(day_start_us(first)),
+                "after": to_datetime(day_start_us(last + timedelta(days=1))),
+            },
+        )
     ).fetchall()
     return [
         DayScore(
@@ -254,7 +260,7 @@ WITH copied AS (
 ), noted AS (
     UPDATE news n SET copies = n.copies || jsonb_build_object(%(outlet)s::text, copied.url)
     FROM copied
-    WHERE n.url = copied.original AND n.copies ->> %(outlet)s::text IS DISTINCT FROM copied.url
+    WHERE n.url = copied.original AND NOT n.copies ? %(outlet)s
 )
 SELECT url FROM copied
 """  # noqa: S608 -- of constants
@@ -319,7 +325,7 @@ _TEXT_SCORES = """
 SELECT (published_at AT TIME ZONE 'UTC')::date, source, base, avg(score), count(*)::int,
        (count(*) FILTER (WHERE score > 0.05))::int, (count(*) FILTER (WHERE score < -0.05))::int
 FROM news CROSS JOIN LATERAL unnest(bases || ARRAY[NULL::text]) AS base
-WHERE published_at >= (%(first)s::date AT TIME ZONE 'UTC') AND published_at < (%(after)s::date AT TIME ZONE 'UTC')
+WHERE published_at >= %(first)s AND published_at < %(after)s
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3
 """

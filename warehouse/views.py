@@ -224,6 +224,45 @@ VIEWS = (
         )
         """,
     ),
+    View(
+        "v_sentiment",
+        "What each source says of an asset, or of the whole market, on each day; and the combined score",
+        {
+            "day": "UTC",
+            "base": "of our markets, BTC; null: the whole market",
+            "asset": "as CoinGecko calls it, bitcoin; null: the whole market, or not decided",
+            "source": "fear_greed, gdelt, news, coingecko_votes, reddit, telegram, x; combined: of the others",
+            "score": "from -1 to 1; null where the source only counts",
+            "value": "as the source tells it",
+            "scale": "of that: 0..100, -100..100, -1..1 or posts",
+            "items": "how many texts or posts it is made of; null where that is not told",
+            "detail": "of combined: parts, each with its score and weight; of texts: how many were positive",
+            "told_at": "when its source was last asked",
+        },
+        """
+        SELECT s.day, s.base, b.asset_id, s.source, s.score, s.value, s.scale, s.items, s.detail, s.told_at
+        FROM sentiment s LEFT JOIN asset_bases b ON b.base = s.base
+        """,
+    ),
+    View(
+        "v_news",
+        "Articles, posts and messages, each once, and how they were scored",
+        {
+            "published_at": "as its outlet says",
+            "source": "news, reddit or telegram",
+            "outlet": "the feed, subreddit or channel",
+            "title": "of a message without one, its beginning",
+            "url": "where it can be read",
+            "score": "from -1 to 1",
+            "model": "what scored it, with its version",
+            "bases": "the assets it names, by base of our markets",
+            "copies": "URLs of copies by outlet",
+            "seen_at": "when it was stored",
+        },
+        """
+        SELECT published_at, source, outlet, title, url, score, model, bases, copies, seen_at FROM news
+        """,
+    ),
 )
 
 
