@@ -150,6 +150,14 @@ async def bases(conn: psycopg.AsyncConnection) -> dict[str, DecidedBase]:
     return {row[0]: DecidedBase(*row) for row in await cursor.fetchall()}
 
 
+async def bases_on(conn: psycopg.AsyncConnection, exchange: str) -> set[str]:
+    """What ``exchange`` trades."""
+    cursor = await conn.execute(
+        "SELECT DISTINCT base FROM markets WHERE exchange = %s AND status = 'active'", [exchange]
+    )
+    return {base for (base,) in await cursor.fetchall()}
+
+
 async def store_bases(
     conn: psycopg.AsyncConnection, decisions: Sequence[tuple[str, str | None, str | None, str]], now_us: int
 ) -> int:

@@ -13,7 +13,7 @@ from coinwatch.assets import Coin, CoinMetrics, Metrics, MetricsSource
 from coinwatch.errors import BadMessage, SourceError
 from coinwatch.times import MINUTE_US
 from pipelines.fundamentals.mapping import Base, Candidate, Decision, decide, dollar_prices, same_coin
-from sources import coingecko, coinmarketcap, defillama
+from sources import coingecko, coinmarketcap, contracts, defillama
 from sources.exchanges.base import RestRequest
 from sources.fields import Page
 from sources.http import HttpSource
@@ -23,6 +23,7 @@ from warehouse.fundamentals import (
     add_coins,
     assets_called,
     bases,
+    bases_on,
     cmc_ids,
     listed_coins,
     our_prices,
@@ -55,6 +56,8 @@ class Providers(NamedTuple):
     coingecko: HttpSource
     coinmarketcap: HttpSource
     defillama: HttpSource
+    gateio: HttpSource
+    """For the contracts of what it trades."""
     cmc_key: str | None = None
 
 
@@ -118,6 +121,9 @@ async def collect_metrics(
     ids = [asset.id for asset in known if asset.id in pinned]
     ids += [asset.id for asset in known if asset.symbol in undecided and asset.id not in pinned]
     coins, left_out = await _ask_coingecko(providers.coingecko, ids, of_gecko) if is_known else ({}, 0)
+    tickers = {asset.symbol for asset in known}
+    there = await bases_on(conn, contracts.EXCHANGE) & undecided & tickers
+    addresses = await _ask_contracts(providers.gateio, of_gecko.errors) if coins and there else {}
 
     decisions: list[Decision] = []
     changed = 0
@@ -131,7 +137,12 @@ async def collect_metrics(
             before = None
             if row and row.asset_id and row.decided_by != "override":
                 before = Decision(base=base, asset_id=row.asset_id, by=row.decided_by, reason=row.reason)
-            asked = Base(base=base, price_usd=prices.get(base), before=before)
+            asked = Base(
+                base=base,
+                price_usd=prices.get(base),
+                contracts=addresses.get(base, ()) if base in there else (),
+                before=before,
+            )
             decisions.append(decide(asked, by_ticker[base], overrides, candidates))
         changed = await store_bases(
             conn, [(one.base, one.asset_id, one.by, one.reason) for one in decisions], now_us
@@ -165,6 +176,15 @@ async def _ask_coingecko(
     await _ask_pages(client, requests[:MOST_PAGES], coingecko.decode_metrics, coins, told)
     left_out = sum(len(request.params["ids"].split(",")) for request in requests[MOST_PAGES:])
     return coins, left_out
+
+
+async def _ask_contracts(client: HttpSource, errors: list[SourceError]) -> dict[str, frozenset[str]]:
+    """Contract addresses by base; none when they cannot be had: then prices decide alone."""
+    try:
+        return contracts.decode_contracts((await client.get(contracts.contracts_request())).body)
+    except SourceError as error:
+        errors.append(error)
+        return {}
 
 
 async def _ask_pages(
@@ -266,14 +286,14 @@ def _candidates(
     }
 
 
-def _candidate(coin: CoinMetrics, contracts: Collection[str], now_us: int) -> Candidate:
+def _candidate(coin: CoinMetrics, addresses: Collection[str], now_us: int) -> Candidate:
     metrics = coin.metrics
     is_recent = metrics.observed_us is not None and abs(now_us - metrics.observed_us) < RECENT_US
     return Candidate(
         id=coin.id,
         price_usd=metrics.price_usd if is_recent else None,
         market_cap_usd=metrics.market_cap_usd,
-        contracts=contracts,
+        contracts=addresses,
     )
 
 

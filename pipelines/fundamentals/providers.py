@@ -9,10 +9,11 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from pipelines.fundamentals.collect import Conn, Providers
-from pipelines.resources import Coinwatch, CountedBudget
-from sources import coingecko, coinmarketcap, defillama
+from pipelines.resources import LEFT_TO_RECOVERY, Coinwatch, CountedBudget
+from sources import coingecko, coinmarketcap, contracts, defillama
+from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit
-from sources.http import HttpSource
+from sources.http import HttpSource, exchange_http
 from warehouse.budgets import calls_this_month
 
 
@@ -43,9 +44,16 @@ async def providers(coinwatch: Coinwatch) -> AsyncIterator[tuple[Providers, Coun
                 settings.rest_url(coinmarketcap.NAME), budget, key=cmc_key, scale=scale
             ),
             defillama.defillama_http(settings.rest_url(defillama.NAME), budget, scale=scale),
+            exchange_http(
+                EXCHANGES[contracts.EXCHANGE],
+                settings.rest_url(contracts.EXCHANGE),
+                budget,
+                scale=scale,
+                reserve=LEFT_TO_RECOVERY,
+            ),
             cmc_key,
         )
-        for client in opened[:3]:
+        for client in (opened.coingecko, opened.coinmarketcap, opened.defillama, opened.gateio):
             await stack.enter_async_context(client)
         yield opened, budget
 

@@ -26,6 +26,7 @@ from simulator.exchanges.base import (
 )
 from simulator.history import History
 from simulator.markets import SimMarket
+from simulator.providers.coins import SimCoin, sim_coins
 from simulator.truth import GENESIS_MINUTE
 
 _INTERVAL_MINUTES = {
@@ -93,6 +94,10 @@ class Gateio(Venue):
     def currency_pairs(self, params: Mapping[str, str], now_us: int) -> list[dict[str, Any]]:
         return [_pair(native, market) for native, market in self.markets.items()]
 
+    def currencies(self, params: Mapping[str, str], now_us: int) -> list[dict[str, Any]]:
+        """Of every coin, traded here or not; of a coin of its own chain there is no address."""
+        return [_currency(coin) for coin in sim_coins().values() if coin.is_traded]
+
     def tickers(self, params: Mapping[str, str], now_us: int) -> list[dict[str, str]]:
         """Of every market, or of the one named."""
         sims = {params["currency_pair"]: self._market(params)} if "currency_pair" in params else self.markets
@@ -140,11 +145,18 @@ class Gateio(Venue):
 
 
 _REST = {
+    "currencies": Gateio.currencies,
     "currency_pairs": Gateio.currency_pairs,
     "tickers": Gateio.tickers,
     "candlesticks": Gateio.candlesticks,
     "trades": Gateio.trades,
 }
+
+
+def _currency(coin: SimCoin) -> dict[str, Any]:
+    name, address = coin.platform or (coin.symbol, "")
+    chain = {"name": name[:3].upper(), "addr": address, "deposit_disabled": False, "withdraw_disabled": False}
+    return {"currency": coin.symbol, "name": coin.name, "delisted": False, "chains": [chain]}
 
 
 class _Request(msgspec.Struct):

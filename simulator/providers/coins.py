@@ -39,6 +39,11 @@ class SimCoin(msgspec.Struct, frozen=True, kw_only=True):
     is_ranked: bool = True
     launched: str = "2017-06-26"
 
+    @property
+    def is_traded(self) -> bool:
+        """Whether it is the coin that the simulated markets of its ticker trade."""
+        return _IDS.get(self.symbol) == self.id
+
     def price(self, now_us: int) -> float:
         """In USD, as the simulated markets have it."""
         return self.usd * self._heights(now_us)[0]
@@ -54,7 +59,7 @@ class SimCoin(msgspec.Struct, frozen=True, kw_only=True):
 
     def _heights(self, now_us: int) -> tuple[float, ...]:
         """The price now and ``SINCE`` minutes ago, relative to its centre."""
-        path = self.copy_of or (self.symbol if _IDS.get(self.symbol) == self.id else self.id)
+        path = self.copy_of or (self.symbol if self.is_traded else self.id)
         return _heights(path, self.volatility, now_us // MINUTE_US)
 
 

@@ -30,7 +30,8 @@ from sources.budgets import Budget, LocalBudget
 from sources.coingecko import coingecko_http
 from sources.coinmarketcap import coinmarketcap_http
 from sources.defillama import defillama_http
-from sources.http import Patience
+from sources.exchanges import EXCHANGES
+from sources.http import Patience, exchange_http
 from warehouse.budgets import WarehouseBudget
 from warehouse.fundamentals import bases, store_coins
 from warehouse.markets import ensure_markets
@@ -51,8 +52,9 @@ async def opened(
         coingecko_http(f"{simulator.rest_url}/coingecko", budget, key=key, **given) as gecko,
         coinmarketcap_http(f"{simulator.rest_url}/coinmarketcap", budget, key=cmc_key, **given) as cmc,
         defillama_http(f"{simulator.rest_url}/defillama", budget, **given) as llama,
+        exchange_http(EXCHANGES["gateio"], f"{simulator.rest_url}/gateio", budget, **given) as gateio,
     ):
-        yield Providers(gecko, cmc, llama, cmc_key)
+        yield Providers(gecko, cmc, llama, gateio, cmc_key)
 
 
 async def trade(conn: Conn, prices: Mapping[str, float]) -> None:
@@ -147,6 +149,28 @@ async def test_prices_decide_between_coins_of_one_ticker(conn: Conn, simulator: 
     assert stored["BTC"].reason.startswith("bitcoin is at ")
     (view,) = await rows(conn, "select bases from v_assets where asset = 'bitcoin'")
     assert view == (["BTC"],)
+
+
+async def test_a_contract_decides_where_an_exchange_tells_it(conn: Conn, simulator: Simulator) -> None:
+    """Even without a price; and when it is not told, prices decide alone."""
+    await ensure_markets(conn, {Market.canonical("gateio:LINK-TRY"): "LINK_TRY"})
+    async with opened(simulator) as providers:
+        collected = await collect_metrics(conn, providers, ["LINK"], {}, now_us())
+        (link,) = collected.decisions
+        assert (link.asset_id, link.by) == ("chainlink", "contract")
+        assert simulator.requests["gateio/api/v4/spot/currencies"] == 1
+        (again,) = (await collect_metrics(conn, providers, ["LINK"], {}, now_us())).decisions
+        assert again == link
+        assert simulator.requests["gateio/api/v4/spot/currencies"] == 1
+
+        await conn.execute("delete from asset_bases")
+        simulator.fail_rest("gateio", 404, times=1)
+        collected = await collect_metrics(conn, providers, ["LINK"], {}, now_us())
+        (link,) = collected.decisions
+        assert (link.asset_id, link.reason) == (None, "no price of ours to compare with")
+        assert "gateio: /api/v4/spot/currencies: HTTP 404" in str(
+            collected.told[MetricsSource.COINGECKO].errors[0]
+        )
 
 
 async def test_a_decision_stands_until_the_price_contradicts(conn: Conn, simulator: Simulator) -> None:

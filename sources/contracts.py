@@ -1,0 +1,40 @@
+"""Contract addresses of the coins an exchange trades: what tells coins of one ticker apart for sure.
+
+Of our exchanges Gate.io tells them without a key, in one request: the page "Query all currency
+information" of its API v4.
+"""
+
+from __future__ import annotations
+
+from coinwatch.assets import plain_contract
+from coinwatch.errors import BadMessage
+from sources.exchanges.base import RestRequest
+from sources.fields import json_of, text
+
+EXCHANGE = "gateio"
+
+
+def contracts_request() -> RestRequest:
+    """Ask for all currencies: a few megabytes."""
+    return RestRequest("/api/v4/spot/currencies")
+
+
+def decode_contracts(body: bytes) -> dict[str, frozenset[str]]:
+    """``[{"currency":"LINK","name":"Chainlink","delisted":false,"chains":[{"name":"ETH","addr":"0x5149…"}]}]``
+
+    Addresses by ticker, of currencies that have any. Raises BadMessage.
+    """
+    rows = json_of(EXCHANGE, body)
+    if not isinstance(rows, list):
+        raise BadMessage(EXCHANGE, "an answer that is no list of currencies", body)
+    contracts: dict[str, frozenset[str]] = {}
+    for row in rows:
+        ticker = text(row.get("currency")) if isinstance(row, dict) else None
+        chains = row.get("chains") if ticker else None
+        if not (ticker and isinstance(chains, list)):
+            continue
+        told = (text(chain.get("addr")) for chain in chains if isinstance(chain, dict))
+        addresses = frozenset(plain_contract(address) for address in told if address)
+        if addresses:
+            contracts[ticker.upper()] = addresses
+    return contracts
