@@ -47,11 +47,11 @@ class DayScore(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     base: str | None
     """Ticker of the asset, BTC; None: the whole market."""
-    value: float
-    """As the source tells it, on its ``scale``."""
+    value: float | None
+    """As the source tells it, on its ``scale``; None: it was asked, and had nothing to tell."""
     scale: Scale
     score: float | None
-    """From -1 to 1; None where the source only counts."""
+    """From -1 to 1; None where the source only counts, or told nothing."""
     items: int | None = None
     """How many texts or votes it is made of, where that is known."""
     detail: Mapping[str, Any] = {}

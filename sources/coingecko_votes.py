@@ -26,19 +26,17 @@ def votes_request(coin_id: str) -> RestRequest:
     return RestRequest(f"/coins/{coin_id}", {**_NEITHER, "community_data": "true"})
 
 
-def decode_votes(body: bytes, base: str, today: date) -> DayScore | None:
+def decode_votes(body: bytes, base: str, today: date) -> DayScore:
     """``{"id":"bitcoin","sentiment_votes_up_percentage":84.2,"sentiment_votes_down_percentage":15.8,
     "watchlist_portfolio_users":1900000,"community_data":{"reddit_subscribers":5000000}}``
 
-    None when nobody voted. Raises BadMessage.
+    Without a value when nobody voted. Raises BadMessage.
     """
     coin = json_of(NAME, body)
     if not isinstance(coin, dict) or "id" not in coin:
         raise BadMessage(NAME, "an answer that is no coin", body)
     up = coin.get("sentiment_votes_up_percentage")
-    if up is None:
-        return None
-    if isinstance(up, bool) or not isinstance(up, int | float) or not 0 <= up <= 100:
+    if up is not None and (isinstance(up, bool) or not isinstance(up, int | float) or not 0 <= up <= 100):
         raise BadMessage(NAME, f"votes of {str(up)[:20]} % for {base}", body)
     community = coin.get("community_data")
     told = {name: whole(community.get(name)) for name in _FOLLOWERS} if isinstance(community, dict) else {}
@@ -47,8 +45,8 @@ def decode_votes(body: bytes, base: str, today: date) -> DayScore | None:
         day=today,
         source=Source.VOTES,
         base=base,
-        value=float(up),
+        value=None if up is None else float(up),
         scale=Scale.PERCENT,
-        score=from_percent(up),
+        score=None if up is None else from_percent(up),
         detail={name: value for name, value in told.items() if value is not None},
     )

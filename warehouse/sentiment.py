@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from coinwatch.scoring import DayScore, Scale, Source
 from coinwatch.texts import Text
-from coinwatch.times import day_start_us, to_datetime
+from coinwatch.times import day_start_us, to_datetime, utc_day
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -210,18 +210,22 @@ async def scores_between(conn: psycopg.AsyncConnection, first: date, last: date)
     ]
 
 
-async def asked_within(
-    conn: psycopg.AsyncConnection, source: Source, span: timedelta, now_us: int
+async def asked_since(
+    conn: psycopg.AsyncConnection, source: Source, since_us: int, now_us: int
 ) -> set[str | None]:
-    """Of which assets (None: the market) ``source`` told anything in the last ``span``."""
-    cursor = await conn.execute(_ASKED, {"source": source.value, "since": to_datetime(now_us) - span})
+    """Of which assets (None: the market) ``source`` has told something of today since then."""
+    cursor = await conn.execute(
+        _ASKED, {"source": source.value, "since": to_datetime(since_us), "today": utc_day(now_us)}
+    )
     return {base for (base,) in await cursor.fetchall()}
 
 
 async def newest_day(conn: psycopg.AsyncConnection, source: Source) -> date | None:
     """The newest day that ``source`` told of."""
     row = await (
-        await conn.execute("SELECT max(day) FROM sentiment WHERE source = %s", (source.value,))
+        await conn.execute(
+            "SELECT max(day) FROM sentiment WHERE source = %s AND value IS NOT NULL", (source.value,)
+        )
     ).fetchone()
     return row[0] if row else None
 
@@ -335,7 +339,7 @@ SELECT day, source, base, value, scale, score, items, detail
 FROM sentiment WHERE day BETWEEN %(first)s AND %(last)s ORDER BY day, source, base
 """
 
-_ASKED = "SELECT DISTINCT base FROM sentiment WHERE source = %(source)s AND told_at >= %(since)s"
+_ASKED = "SELECT base FROM sentiment WHERE source = %(source)s AND day = %(today)s AND told_at >= %(since)s"
 
 _NAMED = """
 SELECT b.base, a.name, a.id

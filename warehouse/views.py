@@ -231,7 +231,7 @@ VIEWS = (
             "day": "UTC",
             "base": "of our markets, BTC; null: the whole market",
             "asset": "as CoinGecko calls it, bitcoin; null: the whole market, or not decided",
-            "source": "fear_greed, gdelt, news, coingecko_votes, reddit, telegram, x; combined: of the others",
+            "source": "fear_greed, gdelt, news, coingecko_votes, reddit, telegram, x; combined: made of them",
             "score": "from -1 to 1; null where the source only counts",
             "value": "as the source tells it",
             "scale": "of that: 0..100, -100..100, -1..1 or posts",
@@ -242,6 +242,7 @@ VIEWS = (
         """
         SELECT s.day, s.base, b.asset_id, s.source, s.score, s.value, s.scale, s.items, s.detail, s.told_at
         FROM sentiment s LEFT JOIN asset_bases b ON b.base = s.base
+        WHERE s.value IS NOT NULL
         """,
     ),
     View(

@@ -24,7 +24,7 @@ sentiment = Table(
     Column(
         "told_at", TIMESTAMP, nullable=False, server_default=NOW, comment="when its source was last asked"
     ),
-    Column("value", Double, nullable=False, comment="as the source tells it, on its scale"),
+    Column("value", Double, comment="as the source tells it, on its scale; null: nothing, when asked"),
     Column("score", Double, comment="from -1 to 1; null: the source only counts"),
     Column("day", Date, nullable=False, comment="UTC"),
     Column("items", Integer, comment="how many texts it is made of, where that is known"),

@@ -28,7 +28,12 @@ def upgrade() -> None:
             server_default=_NOW,
             comment="when its source was last asked",
         ),
-        sa.Column("value", sa.Double(), nullable=False, comment="as the source tells it, on its scale"),
+        sa.Column(
+            "value",
+            sa.Double(),
+            nullable=True,
+            comment="as the source tells it, on its scale; null: nothing, when asked",
+        ),
         sa.Column("score", sa.Double(), nullable=True, comment="from -1 to 1; null: the source only counts"),
         sa.Column("day", sa.Date(), nullable=False, comment="UTC"),
         sa.Column(
