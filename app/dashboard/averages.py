@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from statistics import fmean
 
-import numpy as np
-import talib
-
-from app.dashboard.chart import Line, Overlay
+from app.dashboard.chart import Line
+from app.dashboard.studies import Study
 from coinwatch.averaging import Input
 from coinwatch.errors import CoinwatchError
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, from_datetime
@@ -111,7 +109,7 @@ def build(
     start_us: int,
     end_us: int,
     step_us: int,
-    overlays: Sequence[Overlay] = (),
+    moving: Sequence[Study] = (),
 ) -> AveragesView:
     """``samples`` on the steps from ``start_us``; earlier ones only warm up the moving averages."""
     count = -(-(end_us - start_us) // step_us)
@@ -123,13 +121,13 @@ def build(
     names = sorted({name for one in places if one is not None for name in one.average.inputs})
     lines = []
     notes = []
-    for overlay in overlays:
-        values = _moving(samples, overlay)
+    for study in moving:
+        values = _moving(samples, study)
         lines.append(
-            Line(str(overlay), tuple(None if one is None else values.get(one.ts_us) for one in places))
+            Line(str(study), tuple(None if one is None else values.get(one.ts_us) for one in places))
         )
         if samples and not values:
-            notes.append(f"{overlay} needs {overlay.length} points; {len(samples)} are stored.")
+            notes.append(f"{study} needs {study.needs} points; {len(samples)} are stored.")
     return AveragesView(
         step_us=step_us,
         times_us=tuple(start_us + i * step_us if one is None else one.ts_us for i, one in enumerate(places)),
@@ -228,9 +226,6 @@ def _apart(price: float, average: float) -> float:
     return (price / average - 1) * BASIS_POINTS
 
 
-def _moving(samples: Sequence[PairAverage], overlay: Overlay) -> dict[int, float]:
-    if len(samples) < overlay.length:
-        return {}
-    prices = np.array([one.average.price for one in samples], dtype=np.float64)
-    line = getattr(talib, overlay.kind)(prices, timeperiod=overlay.length)
-    return {one.ts_us: float(value) for one, value in zip(samples, line, strict=True) if not np.isnan(value)}
+def _moving(samples: Sequence[PairAverage], study: Study) -> dict[int, float]:
+    line = study.moving([one.average.price for one in samples])
+    return {one.ts_us: value for one, value in zip(samples, line, strict=True) if value is not None}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import talib
 from msgspec.structs import replace
 
 from app.dashboard import formats
-from coinwatch.errors import CoinwatchError
+from app.dashboard.studies import Series, Study
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle
-from coinwatch.times import DAY_US, to_datetime
+from coinwatch.times import DAY_US
 from coinwatch.windows import Window
 from warehouse.reads import LastTrade
 
@@ -30,50 +28,11 @@ RANGES = {
 """Lengths of chart a viewer can choose, in microseconds."""
 
 AUTO = "auto"
-MOST_SHOWN = 1_500
+MOST_SHOWN = 5_000
 """No chart holds more candles: a coarser interval is used instead."""
 
 COMFORTABLE = 750
 """``auto`` picks the finest interval with at most this many candles."""
-
-SHORTEST, LONGEST = 2, 300
-_OVERLAY = re.compile(r"(SMA|EMA)[\s_-]*(\d{1,4})", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """A moving average of closes."""
-
-    kind: str
-    """SMA or EMA."""
-    length: int
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.length}"
-
-    @property
-    def warm_up(self) -> int:
-        """Candles needed before the first shown; after four lengths an EMA keeps 0.03 % of its start."""
-        return self.length - 1 if self.kind == "SMA" else 4 * self.length
-
-    def values(self, candles: Sequence[Candle]) -> list[float | None]:
-        """One value per candle; None where there are too few candles before it."""
-        if len(candles) < self.length:
-            return [None] * len(candles)
-        closes = np.array([candle.close for candle in candles], dtype=np.float64)
-        line = getattr(talib, self.kind)(closes, timeperiod=self.length)
-        return [None if np.isnan(value) else float(value) for value in line]
-
-
-def parse_overlay(text: str) -> Overlay:
-    """``SMA 20``, ``ema50``. Raises CoinwatchError saying what would be right."""
-    match = _OVERLAY.fullmatch(text.strip())
-    if match is None:
-        raise CoinwatchError(f"{text[:30]!r} is not an overlay; write it like SMA 20 or EMA 50")
-    length = int(match[2])
-    if not SHORTEST <= length <= LONGEST:
-        raise CoinwatchError(f"{text[:30]!r}: a length is between {SHORTEST} and {LONGEST} candles")
-    return Overlay(match[1].upper(), length)
 
 
 def fitting(chosen: str, range_us: int) -> tuple[Interval, str]:
@@ -112,10 +71,20 @@ def reach(candles: Sequence[Candle], trade: LastTrade | None) -> list[Candle]:
 
 @dataclass(frozen=True)
 class Line:
-    """An overlay, aligned with the buckets of its chart."""
+    """A line of a study, aligned with the buckets of its chart."""
 
     name: str
     values: tuple[float | None, ...]
+    study: str = ""
+    """The study it is part of."""
+    has_pane: bool = False
+    """Whether it is drawn in a pane of its study rather than over the prices."""
+    is_bars: bool = False
+
+    @property
+    def pane(self) -> str:
+        """The name of its pane; empty: over the prices."""
+        return self.study if self.has_pane else ""
 
 
 @dataclass(frozen=True)
@@ -128,6 +97,8 @@ class ChartView:
     lines: tuple[Line, ...]
     missing: tuple[tuple[int, int], ...]
     """First and last bucket of each span of which something is not known."""
+    quiet: tuple[tuple[int, float], ...]
+    """Buckets in which nothing traded, each with the close before it."""
     notes: tuple[str, ...]
 
     @property
@@ -141,10 +112,10 @@ def build(
     *,
     interval: Interval,
     range_us: int,
-    overlays: Sequence[Overlay] = (),
+    studies: Sequence[Study] = (),
     now_us: int,
 ) -> ChartView:
-    """The chart of the last ``range_us``; ``candles`` may begin earlier, for the overlays to warm up.
+    """The chart of the last ``range_us``; ``candles`` may begin earlier, for the studies to warm up.
 
     Where history begins inside the range the chart begins there too, and says so.
     """
@@ -161,25 +132,47 @@ def build(
     opens = tuple(range(start_us, end_us, interval.us))
     by_open = {candle.open_ts_us: i for i, candle in enumerate(candles)}
     places = [by_open.get(open_us) for open_us in opens]
+    series = Series.of(candles)
     lines = []
-    for overlay in overlays:
-        values = overlay.values(candles)
-        lines.append(Line(str(overlay), tuple(None if i is None else values[i] for i in places)))
-        if inside and all(value is None for value in lines[-1].values):
-            notes.append(f"{overlay} needs {overlay.length} candles; {len(candles)} are stored.")
+    for study in studies:
+        for name, values in study.compute(series).items():
+            lines.append(
+                Line(
+                    f"{study} {name}".rstrip(),
+                    tuple(None if i is None or np.isnan(values[i]) else float(values[i]) for i in places),
+                    study=str(study),
+                    has_pane=study.has_pane,
+                    is_bars=name == "histogram",
+                )
+            )
+        if inside and len(candles) < study.needs:
+            notes.append(f"{study} needs {study.needs} candles; {len(candles)} are stored.")
+    shown = tuple(None if i is None else candles[i] for i in places)
+    missing = _missing(gaps, interval, start_us, min(end_us, now_us))
     return ChartView(
         interval=interval,
         opens_us=opens,
-        candles=tuple(None if i is None else candles[i] for i in places),
+        candles=shown,
         lines=tuple(lines),
-        missing=_missing(gaps, interval, start_us, min(end_us, now_us)),
+        missing=missing,
+        quiet=_quiet(shown, missing),
         notes=tuple(notes),
     )
 
 
-def label(open_us: int) -> str:
-    """A bucket's name on the axis: ``2026-11-21 12:35``, UTC."""
-    return f"{to_datetime(open_us):%Y-%m-%d %H:%M}"
+def _quiet(
+    candles: Sequence[Candle | None], missing: Sequence[tuple[int, int]]
+) -> tuple[tuple[int, float], ...]:
+    """Where we looked and nothing traded; the last bucket has only begun."""
+    unknown = {place for first, last in missing for place in range(first, last + 1)}
+    found = []
+    close: float | None = None
+    for place, candle in enumerate(candles[:-1]):
+        if candle is not None:
+            close = candle.close
+        elif close is not None and place not in unknown:
+            found.append((place, close))
+    return tuple(found)
 
 
 def _missing(

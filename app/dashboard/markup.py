@@ -166,10 +166,19 @@ def quote(
 
 def chart_notes(view: ChartView) -> str:
     """What the chart cannot say by itself."""
-    notes = [f"Candles of {view.interval}, times in UTC. Drag or scroll on the chart to move and zoom."]
+    notes = [
+        f"Candles of {view.interval}. Drag or scroll on the chart to move and zoom; click for an alert there."
+    ]
     if view.missing:
         notes.append("Hatched: not yet collected, so trades may be missing there.")
+    if view.quiet:
+        notes.append("A dash: nothing traded.")
     return f'<p class="cw-notes">{escape(" ".join([*view.notes, *notes]))}</p>'
+
+
+def offer(words: str, address: str) -> str:
+    """Something to do next, as a link."""
+    return f'<a class="cw-offer" href="{escape(address)}">{escape(words)}</a>'
 
 
 def rule(sentence: str, state: str, note: str, *, armed: bool) -> str:

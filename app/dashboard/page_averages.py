@@ -10,7 +10,6 @@ import streamlit as st
 from app.dashboard import (
     averages,
     averages_plot,
-    chart,
     formats,
     markup,
     markup_averages,
@@ -19,6 +18,7 @@ from app.dashboard import (
     query,
 )
 from app.dashboard.data import Source
+from app.dashboard.studies import MOVING_AVERAGES, Study
 from app.dashboard.style import exchange_colours, palette
 from app.dashboard.url import PageUrl
 from coinwatch.errors import CoinwatchError
@@ -29,7 +29,7 @@ from warehouse.reads import WatchedMarket
 
 HEIGHT = "560px"
 DEFAULT_RANGE = "1h"
-_SUGGESTED = [str(chart.Overlay(kind, length)) for kind in ("SMA", "EMA") for length in (10, 20, 50, 100)]
+_SUGGESTED = [f"{kind} {length}" for kind in MOVING_AVERAGES for length in (10, 20, 50, 100)]
 _SHOWN = "averages_shown"
 _PICKED = "averages_picked"
 _NONE_YET = (
@@ -42,7 +42,7 @@ _NONE_YET = (
 class _Chosen:
     symbol: Symbol
     range_name: str
-    overlays: tuple[chart.Overlay, ...]
+    moving: tuple[Study, ...]
     at_us: int | None
     """The moment whose constituents are shown; None: now."""
 
@@ -82,21 +82,22 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
             notes,
         )
         range_name = st.segmented_control("Range", ranges, key="averages_range", required=True)
-        overlays = query.overlays(url.all("overlays"))
+        overlays = query.studies(url.all("overlays"), MOVING_AVERAGES)
         if url.fresh("averages_overlays"):
             notes.append(overlays.note)
             st.session_state["averages_overlays"] = [str(overlay) for overlay in overlays.value]
-        typed = query.overlays(
+        typed = query.studies(
             st.multiselect(
                 "Moving averages",
                 dict.fromkeys([*_SUGGESTED, *st.session_state["averages_overlays"]]),
                 key="averages_overlays",
                 accept_new_options=True,
-                max_selections=query.MOST_OVERLAYS,
+                max_selections=query.MOST_STUDIES,
                 placeholder="SMA 20, EMA 50 …",
                 width=240,
                 help="Of the average price, over so many points of the chart. Any length from 2 to 300.",
-            )
+            ),
+            MOVING_AVERAGES,
         )
         if url.fresh("averages_moment"):
             st.session_state["averages_moment"] = url.one("at") or ""
@@ -171,7 +172,7 @@ def _headline(source: Source, symbol: Symbol) -> None:
 def _view(source: Source, chosen: _Chosen) -> averages.AveragesView | None:
     range_us = averages.RANGES[chosen.range_name]
     step_us = averages.step_us(range_us)
-    warm_up = max((overlay.warm_up for overlay in chosen.overlays), default=0)
+    warm_up = max((study.warm_up(step_us) for study in chosen.moving), default=0)
     samples = source.average_samples(chosen.symbol, range_us, step_us, warm_up)
     if samples.value is None:
         return None
@@ -181,7 +182,7 @@ def _view(source: Source, chosen: _Chosen) -> averages.AveragesView | None:
         start_us=end_us - range_us // step_us * step_us,
         end_us=end_us,
         step_us=step_us,
-        overlays=chosen.overlays,
+        moving=chosen.moving,
     )
 
 

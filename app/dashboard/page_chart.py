@@ -1,30 +1,51 @@
-"""Chart: candles of one market with volume and moving averages, the last candle live."""
+"""Chart: candles of one market with studies and alerts, or several markets compared; the last one live."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import quote as quote_url
 
 import streamlit as st
 
-from app.dashboard import chart, echarts, markup, overview, page, query
+from app.dashboard import (
+    alert_form,
+    candles_plot,
+    chart,
+    compare,
+    download,
+    formats,
+    markup,
+    overview,
+    page,
+    query,
+    studies,
+)
 from app.dashboard.data import Source
+from app.dashboard.studies import Study
 from app.dashboard.style import palette
 from app.dashboard.url import PageUrl
 from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Market
 from coinwatch.times import now_us
 from warehouse.reads import DayStats, LastTrade, TradeRate, WatchedMarket
 
 Row = TypeVar("Row", DayStats, LastTrade, TradeRate)
 
-HEIGHT = "600px"
 DEFAULT_RANGE = "1d"
+COMPARE_HEIGHT = "520px"
+SLOW_FROM = 1_500
+"""A chart of more candles is sent less often than every second."""
+SLOW_S = 5
 _INTERVALS = (chart.AUTO, *(interval.value for interval in Interval))
 _SUGGESTED = [
-    str(chart.Overlay(kind, length)) for kind in ("SMA", "EMA") for length in (10, 20, 50, 100, 200)
+    *(f"{kind} {length}" for kind in studies.MOVING_AVERAGES for length in (10, 20, 50, 200)),
+    *("BB 20 2", "VWAP", "RSI 14", "MACD 12 26 9", "OBV"),
 ]
 _SHOWN = "chart_shown"
+_PICKED = "chart_picked"
+_CLICK = "chart_click"
 
 
 @dataclass(frozen=True)
@@ -32,7 +53,9 @@ class _Chosen:
     watched: WatchedMarket
     range_name: str
     interval: Interval
-    overlays: tuple[chart.Overlay, ...]
+    studies: tuple[Study, ...]
+    others: tuple[WatchedMarket, ...]
+    """Those it is compared with."""
 
 
 def show(source: Source) -> None:
@@ -46,7 +69,13 @@ def show(source: Source) -> None:
     st.set_page_config(page_title=f"{market.symbol} on {market.exchange} · Chart · Coinwatch")
     with heading:
         _quote(source, chosen.watched)
-    _candles(source, chosen)
+    if chosen.others:
+        _comparison(source, chosen)
+        return
+    shown = chart.RANGES[chosen.range_name] // chosen.interval.us
+    draw = _candles if shown <= SLOW_FROM else _many_candles
+    draw(source, chosen)
+    _below(source, chosen)
 
 
 def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
@@ -77,23 +106,8 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
         length = st.segmented_control(
             "Candle", _INTERVALS, key="interval", required=True, help="Its length; auto picks one that fits."
         )
-        overlays = query.overlays(url.all("overlays"))
-        if url.fresh("overlays"):
-            notes.append(overlays.note)
-            st.session_state["overlays"] = [str(overlay) for overlay in overlays.value]
-        typed = query.overlays(
-            st.multiselect(
-                "Overlays",
-                dict.fromkeys([*_SUGGESTED, *st.session_state["overlays"]]),
-                key="overlays",
-                accept_new_options=True,
-                max_selections=query.MOST_OVERLAYS,
-                placeholder="SMA 20, EMA 50 …",
-                width=280,
-                help="Moving averages of closes, simple (SMA) or exponential (EMA), over so many candles. "
-                "Other lengths can be typed.",
-            )
-        )
+        chosen = _choose_studies(url, notes)
+        others = _choose_others(url, markets, members[exchange], notes)
     range_name, length = range_name or DEFAULT_RANGE, length or chart.AUTO
     interval, word = chart.fitting(length, chart.RANGES[range_name])
     url.write(
@@ -102,10 +116,55 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
             "exchange": [exchange],
             "range": [range_name],
             "interval": [length],
-            "overlays": [str(overlay) for overlay in typed.value],
+            "overlays": [str(study) for study in chosen],
+            "compare": [str(one.market) for one in others],
         }
     )
-    return _Chosen(members[exchange], range_name, interval, typed.value), [*notes, typed.note, word]
+    return _Chosen(members[exchange], range_name, interval, chosen, others), [*notes, word]
+
+
+def _choose_studies(url: PageUrl, notes: list[str]) -> tuple[Study, ...]:
+    if url.fresh("overlays"):
+        asked = query.studies(url.all("overlays"))
+        notes.append(asked.note)
+        st.session_state["overlays"] = [str(study) for study in asked.value]
+    typed = query.studies(
+        st.multiselect(
+            "Indicators",
+            dict.fromkeys([*_SUGGESTED, *st.session_state["overlays"]]),
+            key="overlays",
+            accept_new_options=True,
+            max_selections=query.MOST_STUDIES,
+            placeholder="SMA 20, RSI 14 …",
+            width=260,
+            help="Any numbers can be typed: SMA and EMA over so many candles, BB length and deviations, "
+            "VWAP of the UTC day, RSI length, MACD fast, slow and signal, OBV.",
+        )
+    )
+    notes.append(typed.note)
+    return typed.value
+
+
+def _choose_others(
+    url: PageUrl, markets: Sequence[WatchedMarket], own: WatchedMarket, notes: list[str]
+) -> tuple[WatchedMarket, ...]:
+    named = {str(one.market): one for one in markets if one != own}
+    if url.fresh("compare"):
+        asked = [name for name in url.all("compare") if name in named]
+        if unknown := [name[:40] for name in url.all("compare") if name not in named]:
+            notes.append(f"Cannot be compared with: {', '.join(unknown)}.")
+        st.session_state["compare"] = asked[: compare.MOST - 1]
+    st.session_state["compare"] = [name for name in st.session_state["compare"] if name in named]
+    chosen = st.multiselect(
+        "Compare with",
+        list(named),
+        key="compare",
+        max_selections=compare.MOST - 1,
+        placeholder="kraken:ETH-USDT …",
+        width=230,
+        help="Other markets, each 100 at the start of the chart.",
+    )
+    return tuple(named[name] for name in chosen)
 
 
 def _of(watched: WatchedMarket, rows: Iterable[Row] | None) -> Row | None:
@@ -131,32 +190,17 @@ def _quote(source: Source, watched: WatchedMarket) -> None:
     st.html(markup.wrap(line, frozen=stale))
 
 
-@page.live
-def _candles(source: Source, chosen: _Chosen) -> None:
-    watched, interval, overlays = chosen.watched, chosen.interval, chosen.overlays
-    range_us = chart.RANGES[chosen.range_name]
-    warm_up = max((overlay.warm_up for overlay in overlays), default=0)
-    history = source.history(watched, interval, range_us + warm_up * interval.us)
-    tail = source.tail(watched, interval)
-    page.trouble([tail, history])
-    if history.value is None:
-        st.html(markup.wrap(markup.empty("The warehouse cannot be read", *page.START)))
+def _draw_candles(source: Source, chosen: _Chosen) -> None:
+    candles, problem = _read(source, chosen)
+    if candles is None:
+        st.html(markup.wrap(markup.empty("The warehouse cannot be read", problem, *page.START)))
         return
-    latest = source.latest([one.market_id for one in source.markets().known])
-    candles = chart.splice(history.value.candles, tail.value or ())
-    view = chart.build(
-        chart.reach(candles, _of(watched, latest.value)),
-        history.value.gaps,
-        interval=interval,
-        range_us=range_us,
-        overlays=overlays,
-        now_us=now_us(),
-    )
+    view = candles
     if view.last is None:
         st.html(
             markup.wrap(
                 markup.empty(
-                    f"No candles of {watched.market} yet",
+                    f"No candles of {chosen.watched.market} yet",
                     "History is collected every few minutes, and the first live trade starts a candle here.",
                     *page.START,
                 )
@@ -166,10 +210,129 @@ def _candles(source: Source, chosen: _Chosen) -> None:
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
-    st_echarts(
-        echarts.options(view, palette(st.context.theme.type), JsCode),
-        height=HEIGHT,
+    levels = _levels(source, chosen.watched.market)
+    told = st_echarts(
+        candles_plot.options(view, palette(st.context.theme.type), JsCode, levels=levels),
+        events={"zr:click": candles_plot.PICK},
+        height=f"{candles_plot.height_px(view)}px",
         replace_merge=["series"],
-        key=f"candles {watched.market} {interval} {chosen.range_name}",
+        key=" ".join(
+            [
+                "candles",
+                str(chosen.watched.market),
+                chosen.interval,
+                chosen.range_name,
+                *candles_plot.panes(view),
+            ]
+        ),
     )
     st.html(markup.wrap(markup.chart_notes(view)))
+    _picked(told, chosen.watched.market)
+
+
+_candles = page.live(_draw_candles)
+_many_candles = page.every(SLOW_S)(_draw_candles)
+
+
+def _read(source: Source, chosen: _Chosen) -> tuple[chart.ChartView | None, str]:
+    watched, interval = chosen.watched, chosen.interval
+    range_us = chart.RANGES[chosen.range_name]
+    warm_up = max((study.warm_up(interval.us) for study in chosen.studies), default=0)
+    history = source.history(watched, interval, range_us + warm_up * interval.us)
+    tail = source.tail(watched, interval)
+    page.trouble([tail, history])
+    if history.value is None:
+        return None, history.problem or ""
+    latest = source.latest([one.market_id for one in source.markets().known])
+    candles = chart.splice(history.value.candles, tail.value or ())
+    view = chart.build(
+        chart.reach(candles, _of(watched, latest.value)),
+        history.value.gaps,
+        interval=interval,
+        range_us=range_us,
+        studies=chosen.studies,
+        now_us=now_us(),
+    )
+    return view, ""
+
+
+def _levels(source: Source, market: Market) -> tuple[candles_plot.Level, ...]:
+    """The prices at which alerts of this page's owner wait."""
+    known = source.alerts(alert_form.CLIENT).value
+    return tuple(
+        candles_plot.Level(price, f"alert {formats.price(price)}")
+        for rule in (known.rules if known else ())
+        if rule.armed
+        and rule.symbol == market.symbol
+        and rule.exchange in (None, market.exchange)
+        and isinstance(price := getattr(rule.condition, "price", None), float)
+    )
+
+
+def _picked(told: object, market: Market) -> None:
+    """A click on the chart offers an alert at its price."""
+    event = told.get("chart_event") if isinstance(told, dict) else None
+    if isinstance(event, dict) and event != st.session_state.get(_CLICK):
+        st.session_state[_CLICK] = event
+        price = event.get("price")
+        if isinstance(price, int | float) and price > 0:
+            st.session_state[_PICKED] = (str(market), round(price, formats.price_decimals(price)))
+    picked_market, price = st.session_state.get(_PICKED, ("", 0.0))
+    if picked_market == str(market):
+        address = f"alerts?symbol={quote_url(str(market))}&price={price}"
+        st.html(markup.wrap(markup.offer(f"New alert at {formats.price(price)}", address)))
+
+
+def _below(source: Source, chosen: _Chosen) -> None:
+    """The candles shown, as a file."""
+
+    def table(write: Callable[[Sequence[Candle]], bytes]) -> Callable[[], bytes]:
+        def content() -> bytes:
+            history = source.history(chosen.watched, chosen.interval, chart.RANGES[chosen.range_name])
+            tail = source.tail(chosen.watched, chosen.interval)
+            return write(chart.splice(history.value.candles if history.value else (), tail.value or ()))
+
+        return content
+
+    name = f"{chosen.watched.market}-{chosen.interval}-{chosen.range_name}".replace(":", "-")
+    with st.container(horizontal=True, gap="small"):
+        for label, ending, mime, write in download.FORMATS:
+            st.download_button(
+                label,
+                table(write),
+                f"{name}.{ending}",
+                mime,
+                icon=":material/download:",
+                on_click="ignore",
+                help="The candles shown, times in UTC.",
+            )
+
+
+@page.every(SLOW_S)
+def _comparison(source: Source, chosen: _Chosen) -> None:
+    range_us = chart.RANGES[chosen.range_name]
+    candles: dict[str, Sequence[Candle]] = {}
+    readings = []
+    for watched in (chosen.watched, *chosen.others):
+        history = source.history(watched, chosen.interval, range_us)
+        readings.append(history)
+        tail = source.tail(watched, chosen.interval).value or ()
+        candles[str(watched.market)] = chart.splice(history.value.candles if history.value else (), tail)
+    page.trouble(readings)
+    lines = compare.rebase(candles, now_us() - range_us)
+    if not lines:
+        st.html(markup.wrap(markup.empty("No candles to compare yet", *page.START)))
+        return
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
+    st_echarts(
+        compare.options(lines, palette(st.context.theme.type), JsCode),
+        height=COMPARE_HEIGHT,
+        replace_merge=["series"],
+        key=f"compare {sorted(candles)} {chosen.range_name} {chosen.interval}",
+    )
+    changes = ", ".join(f"{line.name} {formats.percent(line.change)}" for line in lines)
+    since = formats.local(lines[0].points[0][0], page.zone(), seconds=False)
+    words = f"Closes of {chosen.interval}, each 100 at {since}: {changes}."
+    st.html(markup.wrap(f'<p class="cw-notes">{words}</p>'))

@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from app.dashboard.chart import Overlay, parse_overlay
+from app.dashboard.studies import KINDS, Study, parse_study
 from coinwatch.errors import CoinwatchError, UnknownSymbol
 from coinwatch.records import Symbol
 from coinwatch.symbols import parse_symbol
 
 T = TypeVar("T")
 
-MOST_OVERLAYS = 5
+MOST_STUDIES = 6
 _SHOWN = 40
 
 
@@ -59,15 +59,15 @@ def one_of(name: str, raw: str | None, options: Sequence[str], default: str) -> 
     )
 
 
-def overlays(raw: Collection[str]) -> Choice[tuple[Overlay, ...]]:
-    """The overlays among ``raw``, each once, at most ``MOST_OVERLAYS``."""
-    chosen: dict[Overlay, None] = {}
+def studies(raw: Collection[str], kinds: Sequence[str] = KINDS) -> Choice[tuple[Study, ...]]:
+    """The studies of ``kinds`` among ``raw``, each once, at most ``MOST_STUDIES``."""
+    chosen: dict[Study, None] = {}
     notes = []
     for text in raw:
         try:
-            chosen[parse_overlay(text)] = None
+            chosen[parse_study(text, kinds)] = None
         except CoinwatchError as error:
             notes.append(f"{error}.")
-    if len(chosen) > MOST_OVERLAYS:
-        notes.append(f"At most {MOST_OVERLAYS} overlays are drawn.")
-    return Choice(tuple(chosen)[:MOST_OVERLAYS], " ".join(notes))
+    if len(chosen) > MOST_STUDIES:
+        notes.append(f"At most {MOST_STUDIES} are drawn.")
+    return Choice(tuple(chosen)[:MOST_STUDIES], " ".join(notes))

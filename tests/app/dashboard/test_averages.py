@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.dashboard import averages
 from app.dashboard.averages import parse_moment
 from app.dashboard.averages_plot import options
-from app.dashboard.chart import Overlay
+from app.dashboard.studies import Study
 from app.dashboard.style import DARK
 from coinwatch.averaging import Average, Input, Method, State
 from coinwatch.errors import CoinwatchError
@@ -31,13 +31,13 @@ def sample(ts_us: int, price: float, **exchanges: tuple[float, bool]) -> PairAve
     return PairAverage(symbol=BTC, ts_us=ts_us, average=average)
 
 
-def view(samples: list[PairAverage], *overlays: Overlay, steps: int = 4) -> averages.AveragesView:
+def view(samples: list[PairAverage], *moving: Study, steps: int = 4) -> averages.AveragesView:
     return averages.build(
         samples,
         start_us=NOON_US,
         end_us=NOON_US + steps * SECOND_US,
         step_us=SECOND_US,
-        overlays=overlays,
+        moving=moving,
     )
 
 
@@ -66,7 +66,7 @@ def test_an_exchange_says_how_far_it_usually_is_while_used() -> None:
 
 def test_moving_averages_warm_up_before_the_chart() -> None:
     samples = [sample(NOON_US + n * SECOND_US, 100.0 + n) for n in range(-2, 3)]
-    found = view(samples, Overlay("SMA", 3), Overlay("SMA", 9), steps=3)
+    found = view(samples, Study("SMA", (3,)), Study("SMA", (9,)), steps=3)
     assert found.lines[0].values == (99.0, 100.0, 101.0)
     assert found.lines[1].values == (None, None, None)
     assert found.notes == ("SMA 9 needs 9 points; 5 are stored.",)

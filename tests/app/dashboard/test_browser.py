@@ -206,7 +206,7 @@ def test_zoom_outlives_updates(browser: webdriver.Chrome, dashboard: str) -> Non
         def told() -> str:
             mouse("mouseMoved", x - 2)
             mouse("mouseMoved", x)
-            return viewer.find(".echarts-container b", "UTC").text
+            return viewer.find(".echarts-container span", "UTC").text
 
         return datetime.strptime(eventually_sync(told), "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
 

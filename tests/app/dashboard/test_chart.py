@@ -5,10 +5,9 @@ from math import isnan
 
 import pytest
 
-from app.dashboard import chart, echarts
-from app.dashboard.chart import Overlay
+from app.dashboard import candles_plot, chart
+from app.dashboard.studies import Study
 from app.dashboard.style import DARK, LIGHT
-from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
@@ -36,7 +35,7 @@ def candle(minute: int, close: float = 10.0, *, interval: Interval = Interval.M1
 def view(
     candles: list[Candle],
     gaps: list[Window] | None = None,
-    overlays: tuple[Overlay, ...] = (),
+    studies: tuple[Study, ...] = (),
     minutes: int = 10,
 ) -> chart.ChartView:
     return chart.build(
@@ -44,7 +43,7 @@ def view(
         gaps or [],
         interval=Interval.M1,
         range_us=minutes * MINUTE_US,
-        overlays=overlays,
+        studies=studies,
         now_us=NOW_US,
     )
 
@@ -57,8 +56,9 @@ def view(
         ("auto", "1w", "15m", False),
         ("auto", "1y", "1d", False),
         ("1m", "1d", "1m", False),
-        ("1m", "3d", "5m", True),
-        ("5m", "1y", "1d", True),
+        ("1m", "3d", "1m", False),
+        ("1m", "1w", "5m", True),
+        ("5m", "1y", "4h", True),
         ("1d", "6h", "1d", False),
     ],
 )
@@ -68,44 +68,18 @@ def test_never_too_many_candles(chosen: str, range_name: str, interval: str, wor
     assert chart.RANGES[range_name] / fitted.us <= chart.MOST_SHOWN
 
 
-@pytest.mark.parametrize("text", ["SMA 20", "sma20", " Sma-20 ", "SMA_20"])
-def test_overlays_take_any_spelling(text: str) -> None:
-    assert chart.parse_overlay(text) == Overlay("SMA", 20)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("RSI 14", "not an overlay"),
-        ("SMA", "not an overlay"),
-        ("SMA 1", "between 2 and 300"),
-        ("ema 9999", "between"),
-    ],
-)
-def test_a_wrong_overlay_says_what_is_right(text: str, says: str) -> None:
-    with pytest.raises(CoinwatchError, match=says):
-        chart.parse_overlay(text)
-
-
-def test_simple_average_is_the_mean_of_the_last_closes() -> None:
-    closes = [10.0, 11.0, 15.0, 9.0, 10.0]
-    values = Overlay("SMA", 3).values([candle(n, close) for n, close in enumerate(closes)])
-    assert values[:2] == [None, None]
-    assert values[2:] == pytest.approx([12.0, 35 / 3, 34 / 3])
-
-
 def test_an_average_warmed_up_is_right_from_its_first_bucket() -> None:
-    overlay = Overlay("EMA", 10)
+    study = Study("EMA", (10,))
     long = [candle(n, 10 + (n * 7 % 5)) for n in range(-500, 1)]
-    short = long[-(overlay.warm_up + 10) :]
-    expected = view(long, overlays=(overlay,)).lines[0].values
-    shown = view(short, overlays=(overlay,)).lines[0].values
+    short = long[-(study.warm_up(MINUTE_US) + 10) :]
+    expected = view(long, studies=(study,)).lines[0].values
+    shown = view(short, studies=(study,)).lines[0].values
     assert None not in shown
     assert shown == pytest.approx(expected, rel=1e-4)
 
 
 def test_too_few_candles_for_an_average_are_said() -> None:
-    shown = view([candle(-1), candle(0)], overlays=(Overlay("SMA", 20),))
+    shown = view([candle(-1), candle(0)], studies=(Study("SMA", (20,)),))
     assert set(shown.lines[0].values) == {None}
     assert "SMA 20 needs 20 candles; 2 are stored." in shown.notes
 
@@ -161,6 +135,36 @@ def test_a_chart_begins_where_history_does_and_says_so() -> None:
     assert shown.notes == ("Stored history begins 20 Nov 2026, 11:56:00 UTC.",)
 
 
+def test_what_is_empty_and_what_is_missing_never_look_alike() -> None:
+    gaps = [Window(NOON_US - 8 * MINUTE_US, NOON_US - 6 * MINUTE_US)]
+    shown = view([candle(-10, 9.0), candle(-5, 11.0), candle(-2)], gaps)
+    assert shown.missing == ((2, 3),)
+    assert shown.quiet == ((1, 9.0), (4, 9.0), (6, 11.0), (7, 11.0), (9, 10.0))
+    series = {one["id"]: one for one in candles_plot.options(shown, DARK, str)["series"]}
+    assert series["quiet"]["data"] == [list(one) for one in shown.quiet]
+
+
+def test_a_study_with_a_pane_adds_one_below() -> None:
+    minutes = [candle(n, 10 + n % 3) for n in range(-60, 1)]
+    shown = view(minutes, studies=(Study("MACD", (12, 26, 9)), Study("BB", (20, 2)), Study("RSI", (14,))))
+    assert candles_plot.panes(shown) == ("MACD 12 26 9", "RSI 14")
+    options = candles_plot.options(shown, LIGHT, str)
+    assert len(options["grid"]) == len(options["xAxis"]) == len(options["yAxis"]) == 4
+    assert options["yAxis"][3]["max"] == 100
+    named = {one["name"]: one for one in options["series"]}
+    assert named["MACD 12 26 9 histogram"]["type"] == "bar"
+    assert named["BB 20 2 upper"]["itemStyle"]["color"] == named["BB 20 2 lower"]["itemStyle"]["color"]
+    assert candles_plot.height_px(shown) > candles_plot.height_px(view(minutes))
+
+
+def test_alerts_are_levels_of_the_chart() -> None:
+    options = candles_plot.options(
+        view([candle(0)]), DARK, str, levels=(candles_plot.Level(12.5, "alert 12.50"),)
+    )
+    marks = options["series"][0]["markLine"]["data"]
+    assert [mark["yAxis"] for mark in marks] == [10.0, 12.5]
+
+
 def test_nothing_stored_is_an_empty_chart() -> None:
     shown = view([], [Window(NOON_US - DAY_US, NOW_US)])
     assert shown.last is None
@@ -171,13 +175,13 @@ def test_options_are_aligned_and_carry_no_zoom() -> None:
     shown = view(
         [candle(-4, 9.0), candle(-1, 11.0)],
         [Window(NOON_US - 8 * MINUTE_US, NOON_US - 6 * MINUTE_US)],
-        (Overlay("SMA", 2),),
+        (Study("SMA", (2,)),),
     )
-    options = echarts.options(shown, DARK, str)
+    options = candles_plot.options(shown, DARK, str)
     series = {one["id"]: one for one in options["series"]}
     buckets = len(shown.opens_us)
     assert {len(axis["data"]) for axis in options["xAxis"]} == {buckets}
-    assert options["xAxis"][0]["data"][-1] == "2026-11-20 12:00"
+    assert options["xAxis"][0]["data"][-1] == str(NOON_US // 1_000)
     assert {len(series[key]["data"]) for key in ("price", "volume-up", "volume-down", "line-0")} == {buckets}
     assert series["price"]["data"][6] == [10.0, 9.0, 8.0, 11.0]
     assert series["price"]["data"][7] == "-"
@@ -189,7 +193,7 @@ def test_options_are_aligned_and_carry_no_zoom() -> None:
 
 
 def test_options_survive_json() -> None:
-    overlay = Overlay("EMA", 2)
-    options = echarts.options(view([candle(n) for n in range(-9, 1)], overlays=(overlay,)), LIGHT, str)
+    study = Study("EMA", (2,))
+    options = candles_plot.options(view([candle(n) for n in range(-9, 1)], studies=(study,)), LIGHT, str)
     assert "NaN" not in json.dumps(options)
     assert not any(isnan(value) for value in options["series"][3]["data"] if value != "-")

@@ -13,6 +13,7 @@ from sqlalchemy import URL, text
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from coinwatch.alerts import Above
 from coinwatch.times import MINUTE_US, SECOND_US, now_us, to_datetime
 from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
@@ -173,7 +174,7 @@ def test_chart_shows_a_market(open_page: OpenPage, stock: Stock) -> None:
     page = open_page("chart", symbol="eth/usdt", exchange="kraken", interval="15m", overlays="sma20")
     said = words(page)
     assert "ETH<span> / USDT</span><small>kraken" in said
-    assert "Candles of 15m, times in UTC" in said
+    assert "Candles of 15m." in said
     assert page.multiselect(key="overlays").value == ["SMA 20"]
     assert page.query_params == {
         "symbol": "ETH-USDT",
@@ -186,9 +187,9 @@ def test_chart_shows_a_market(open_page: OpenPage, stock: Stock) -> None:
 
 def test_chart_clamps_a_hand_edited_address(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
-    page = open_page("chart", symbol="<b>x", exchange="mtgox", range="9y", interval="7m", overlays="rsi")
+    page = open_page("chart", symbol="<b>x", exchange="mtgox", range="9y", interval="7m", overlays="zigzag")
     said = words(page)
-    for word in ("&lt;b&gt;x", "mtgox", "9y", "7m", "is not an overlay"):
+    for word in ("&lt;b&gt;x", "mtgox", "9y", "7m", "is not known"):
         assert word in said
     assert page.selectbox(key="symbol").value == "BTC-USDT"
     assert page.query_params["range"] == "1d"
@@ -201,8 +202,25 @@ def test_chart_follows_its_controls(open_page: OpenPage, stock: Stock) -> None:
     assert page.selectbox(key="exchange").value == "binance"
     page.segmented_control(key="range").set_value("1w").run()
     page.segmented_control(key="interval").set_value("1m").run()
-    assert "10,080 candles of 1m are too many for one chart; shown as 15m." in words(page)
+    assert "10,080 candles of 1m are too many for one chart; shown as 5m." in words(page)
     assert page.query_params["interval"] == "1m"
+
+
+def test_chart_compares_markets(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("chart", exchange="kraken", compare="binance:ETH-USDT")
+    said = words(page)
+    assert "each 100 at" in said
+    assert "binance:ETH-USDT" in said
+    assert page.query_params["compare"] == "binance:ETH-USDT"
+    assert "Cannot be compared with: &lt;b&gt;" in words(open_page("chart", compare="<b>"))
+
+
+def test_chart_draws_indicators_and_offers_its_candles(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("chart", overlays="macd")
+    words(page)
+    assert page.query_params["overlays"] == "MACD 12 26 9"
 
 
 def test_chart_marks_a_stale_price(open_page: OpenPage, stock: Stock) -> None:
@@ -241,6 +259,7 @@ def test_alerts_are_made_listed_and_deleted(open_page: OpenPage, stock: Stock) -
     assert page.text_input(key="alert_note").value == ""
     with stock.engine.connect() as conn:
         (rule,) = alerts.list_rules(conn, client="dashboard")
+    assert isinstance(rule.condition, Above)
     assert (rule.typed, rule.condition.price, rule.note) == ("btcusdt", 70_000.0, "<b>sell</b>")
     _button(page, "Delete").click().run()
     assert "No alert is waiting" in words(page)
@@ -309,7 +328,7 @@ def test_averages_of_a_moment_are_told_apart_from_now(open_page: OpenPage, stock
 def test_averages_refuse_nonsense_and_say_when_there_are_none(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     said = words(open_page("averages", symbol="doge", range="9y", overlays="x", at="<i>"))
-    for word in ("doge", "9y", "is not an overlay", "&lt;i&gt;", "is not a moment", "No average of BTC-USDT"):
+    for word in ("doge", "9y", "is not known", "&lt;i&gt;", "is not a moment", "No average of BTC-USDT"):
         assert word in said
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.dashboard import query
-from app.dashboard.chart import Overlay
+from app.dashboard.studies import Study
 from coinwatch.records import Symbol
 
 KNOWN = [Symbol("BTC", "USDT"), Symbol("ETH", "EUR")]
@@ -53,8 +53,9 @@ def test_one_of(raw: str | None, value: str, noted: bool) -> None:
     assert len(choice.note) < 200
 
 
-def test_overlays_are_clamped() -> None:
-    choice = query.overlays(["sma20", "SMA 20", "rsi 3", *(f"ema {n}" for n in range(10, 16))])
-    assert choice.value == (Overlay("SMA", 20), *(Overlay("EMA", n) for n in range(10, 14)))
-    assert "'rsi 3' is not an overlay" in choice.note
-    assert "At most 5" in choice.note
+def test_studies_are_clamped() -> None:
+    choice = query.studies(["sma20", "SMA 20", "zigzag 3", *(f"ema {n}" for n in range(10, 17))])
+    assert choice.value == (Study("SMA", (20,)), *(Study("EMA", (n,)) for n in range(10, 15)))
+    assert "'zigzag 3' is not known" in choice.note
+    assert "At most 6" in choice.note
+    assert query.studies(["rsi 3"], ("SMA", "EMA")).value == ()

@@ -1,0 +1,124 @@
+"""Several markets in one chart, each 100 where all of them begin. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.dashboard.scripts import NUMBER, ROW, STAMP
+from app.dashboard.style import Palette
+from coinwatch.records import Candle
+
+MOST = 6
+"""Markets in one comparison, the chart's own included."""
+
+
+@dataclass(frozen=True)
+class Rebased:
+    """One market: pairs of microseconds and closes, 100 at the first."""
+
+    name: str
+    points: tuple[tuple[int, float], ...]
+
+    @property
+    def change(self) -> float:
+        return self.points[-1][1] / 100 - 1
+
+
+def rebase(candles: Mapping[str, Sequence[Candle]], start_us: int) -> tuple[Rebased, ...]:
+    """Each market's closes since ``start_us``, or since the youngest of them began; none that has nothing."""
+    known = {
+        name: [one for one in several if one.open_ts_us >= start_us] for name, several in candles.items()
+    }
+    known = {name: several for name, several in known.items() if several}
+    begin_us = max((several[0].open_ts_us for several in known.values()), default=0)
+    found = []
+    for name, several in known.items():
+        inside = [one for one in several if one.open_ts_us >= begin_us]
+        if inside and inside[0].close > 0:
+            base = inside[0].close
+            found.append(Rebased(name, tuple((one.open_ts_us, one.close / base * 100) for one in inside)))
+    return tuple(found)
+
+
+_TOOLTIP = """
+function (items) {
+  %(number)s %(row)s %(stamp)s
+  if (!items.length) return '';
+  const sorted = items.filter(item => typeof item.value[1] === 'number').sort((a, b) => b.value[1] - a.value[1]);
+  return stamp(items[0].axisValue, false) + '<table style="font-variant-numeric:tabular-nums">' + sorted.map(item =>
+    row(item.seriesName, number(item.value[1], 2), item.color)).join('') + '</table>';
+}
+"""  # noqa: E501 -- JavaScript
+
+
+def options(lines: Sequence[Rebased], palette: Palette, script: Callable[[str], object]) -> dict[str, Any]:
+    """Lines on one axis, their names at their ends."""
+    return {
+        "animation": False,
+        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
+        "legend": {
+            "type": "scroll",
+            "left": 6,
+            "top": 2,
+            "icon": "roundRect",
+            "itemHeight": 3,
+            "itemWidth": 16,
+            "textStyle": {"color": palette.muted},
+        },
+        "grid": {"left": 10, "right": 78, "top": 40, "bottom": 64},
+        "tooltip": {
+            "trigger": "axis",
+            "confine": True,
+            "transitionDuration": 0,
+            "backgroundColor": palette.surface,
+            "borderColor": palette.line,
+            "textStyle": {"color": palette.text, "fontSize": 12},
+            "formatter": script(_TOOLTIP % {"number": NUMBER, "row": ROW, "stamp": STAMP}),
+        },
+        "xAxis": {
+            "type": "time",
+            "axisLine": {"lineStyle": {"color": palette.line}},
+            "axisTick": {"show": False},
+            "axisLabel": {"color": palette.muted, "hideOverlap": True},
+        },
+        "yAxis": {
+            "position": "right",
+            "scale": True,
+            "axisLabel": {"color": palette.muted},
+            "splitLine": {"lineStyle": {"color": palette.line}},
+        },
+        "dataZoom": [
+            {"type": "inside", "filterMode": "weakFilter", "preventDefaultMouseMove": False},
+            {
+                "type": "slider",
+                "filterMode": "weakFilter",
+                "bottom": 8,
+                "left": 12,
+                "right": 80,
+                "height": 24,
+                "showDetail": False,
+                "borderColor": palette.line,
+            },
+        ],
+        "series": [
+            {
+                "id": f"line-{number}",
+                "name": line.name,
+                "type": "line",
+                "symbol": "none",
+                "lineStyle": {"width": 2.4 if number == 0 else 1.6},
+                "itemStyle": {"color": palette.exchanges[(number * 3 + 1) % len(palette.exchanges)]},
+                "data": [[ts_us // 1_000, round(value, 4)] for ts_us, value in line.points],
+                "markLine": {
+                    "symbol": "none",
+                    "silent": True,
+                    "label": {"show": False},
+                    "lineStyle": {"color": palette.muted, "type": "dotted"},
+                    "data": [{"yAxis": 100}] if number == 0 else [],
+                },
+            }
+            for number, line in enumerate(lines)
+        ],
+    }
