@@ -17,24 +17,20 @@ from sources import coingecko, coinmarketcap, contracts, defillama
 from sources.exchanges.base import RestRequest
 from sources.fields import Page
 from sources.http import HttpSource
-from warehouse.fundamentals import (
+from warehouse.assets import (
     KnownAsset,
     Listed,
     add_coins,
     assets_called,
-    bases,
-    bases_on,
     cmc_ids,
     listed_coins,
-    our_prices,
-    store_bases,
     store_cmc_ids,
     store_coins,
     store_descriptions,
     store_images,
-    store_metrics,
     to_describe,
 )
+from warehouse.fundamentals import bases, bases_on, our_prices, store_bases, store_metrics
 
 HOUR_US = 60 * MINUTE_US
 TOP_PAGES = 1
@@ -85,6 +81,8 @@ class Collected(msgspec.Struct, frozen=True):
     """Decisions that name another asset than before."""
     left_out: int
     """Coins not asked for, as an hour has only so many pages."""
+    not_told: list[str]
+    """Assets of bases that CoinGecko was asked about, and said nothing of."""
 
     @property
     def has_metrics(self) -> bool:
@@ -132,7 +130,7 @@ async def collect_metrics(
         by_ticker: defaultdict[str, list[Candidate]] = defaultdict(list)
         for asset in known:
             by_ticker[asset.symbol].append(candidates[asset.id])
-        for base in sorted(wanted | set(decided)):
+        for base in sorted(wanted | {base for base, row in decided.items() if row.asset_id}):
             row = decided.get(base)
             before = None
             if row and row.asset_id and row.decided_by != "override":
@@ -160,7 +158,9 @@ async def collect_metrics(
     mattering = {*coins, *of_cmc, *(one.asset_id for one in decisions if one.asset_id)}
     locked = await _collect_value_locked(conn, providers.defillama, mattering, hour_us, told)
     log(f"DefiLlama: {locked} assets with value locked")
-    return Collected(hour_us, told, decisions, changed, left_out)
+    behind_bases = {one.asset_id for one in decisions if one.asset_id}
+    not_told = [] if of_gecko.errors else sorted(behind_bases - coins.keys())
+    return Collected(hour_us, told, decisions, changed, left_out, not_told)
 
 
 async def _ask_coingecko(
@@ -205,6 +205,8 @@ async def _ask_pages(
         except SourceError as error:
             told.errors.append(error)
             return False
+        if not page.coins:
+            told.errors.append(BadMessage(client.name, f"{request.path}: a list without a coin", answer.body))
         told.unreadable += page.unreadable
         for coin in page.coins:
             coins[coin.id] = coin

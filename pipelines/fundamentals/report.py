@@ -28,6 +28,7 @@ def metrics_metadata(collected: Collected, requests: int, left: Iterable[Left]) 
         "bases_undecided": dg.MetadataValue.int(len(undecided)),
         "bases_decided_anew": dg.MetadataValue.int(collected.changed),
         "coins_not_asked_for": dg.MetadataValue.int(collected.left_out),
+        "assets_not_told": dg.MetadataValue.text(", ".join(collected.not_told)),
         "fields_dropped": dg.MetadataValue.int(dropped),
         "requests": dg.MetadataValue.int(requests),
         "by_source": dg.MetadataValue.md(_by_source(collected)),

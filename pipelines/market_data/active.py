@@ -12,13 +12,15 @@ from coinwatch.times import day_start_us, now_us
 from pipelines.market_data.partitions import recent_days
 from sources.exchanges import EXCHANGES
 from warehouse.coverage import want_from_now_on
-from warehouse.markets import ensure_markets
+from warehouse.markets import ensure_markets, top_markets
 from warehouse.wanted import watched_markets
 
 
 async def active_markets(conn: AsyncConnection[Any], settings: Settings) -> list[Market]:
     """The markets whose candles are collected without being asked."""
     markets = {*settings.markets, *settings.polled_markets, *await watched_markets(conn)}
+    if settings.top_markets:
+        markets.update(await top_markets(conn, settings.top_markets))
     return sorted(market for market in markets if market.exchange in EXCHANGES)
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG
 
 from pipelines.market_data.assets import markets
+from pipelines.market_data.candle_checks import candle_checks
 from pipelines.market_data.candles import candles_1m
 from pipelines.market_data.gap_report import gap_report
 from pipelines.market_data.indicators import indicators
@@ -32,6 +33,11 @@ ROLLUPS_JOB = dg.define_asset_job(
     "roll_up",
     selection=dg.AssetSelection.assets(rollups, indicators),
     description="Make the candles of 5m and longer whose minutes changed, and their indicators.",
+)
+CHECKS_JOB = dg.define_asset_job(
+    "check_candles",
+    selection=dg.AssetSelection.assets(candle_checks),
+    description="Compare days with the exchanges' own, and mend what differs.",
 )
 REPORT_JOB = dg.define_asset_job(
     "report_gaps",

@@ -9,7 +9,7 @@ import dagster as dg
 
 from coinwatch.times import now_us, utc_day
 from pipelines.market_data.active import want_active
-from pipelines.market_data.jobs import CANDLES_JOB, MARKETS_JOB, REPORT_JOB, collecting
+from pipelines.market_data.jobs import CANDLES_JOB, CHECKS_JOB, MARKETS_JOB, REPORT_JOB, collecting
 from pipelines.market_data.lacking import days_in, uncovered
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, closed_window, run_for_days
 from pipelines.resources import Coinwatch
@@ -54,3 +54,10 @@ async def _request(coinwatch: Coinwatch) -> dg.RunRequest | dg.SkipReason:
     if not days:
         return dg.SkipReason("Every closed minute of today is covered.")
     return run_for_days(min(days), today)
+
+
+@dg.schedule(job=CHECKS_JOB, cron_schedule="40 0 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def candle_checks_every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Yesterday, and the day before it once more: what was incomplete then may be whole now."""
+    yesterday = utc_day(now_us()) - timedelta(days=1)
+    return run_for_days(yesterday - timedelta(days=1), yesterday)
