@@ -171,6 +171,7 @@ async def _ask_coingecko(
     top = [coingecko.top_request(page) for page in range(1, TOP_PAGES + 1)]
     if not await _ask_pages(client, top, coingecko.decode_metrics, coins, told):
         return coins, 0
+    _note_emptiness(client, coins, told)
     missing = [one for one in dict.fromkeys(ids) if one not in coins]
     requests = coingecko.metrics_requests(missing)
     await _ask_pages(client, requests[:MOST_PAGES], coingecko.decode_metrics, coins, told)
@@ -205,8 +206,6 @@ async def _ask_pages(
         except SourceError as error:
             told.errors.append(error)
             return False
-        if not page.coins:
-            told.errors.append(BadMessage(client.name, f"{request.path}: a list without a coin", answer.body))
         told.unreadable += page.unreadable
         for coin in page.coins:
             coins[coin.id] = coin
@@ -214,6 +213,11 @@ async def _ask_pages(
             if coin.dropped:
                 told.dropped_of.append(coin.id)
     return True
+
+
+def _note_emptiness(client: HttpSource, largest: Mapping[str, CoinMetrics], told: Told) -> None:
+    if not largest and not told.errors:
+        told.errors.append(BadMessage(client.name, "its list of the largest coins has none"))
 
 
 async def _collect_coinmarketcap(
@@ -229,6 +233,7 @@ async def _collect_coinmarketcap(
     listed: dict[str, CoinMetrics] = {}
     request = coinmarketcap.listings_request(key=providers.cmc_key)
     await _ask_pages(providers.coinmarketcap, [request], coinmarketcap.decode_listings, listed, of_cmc)
+    _note_emptiness(providers.coinmarketcap, listed, of_cmc)
     if not listed:
         return set()
     if coins:

@@ -23,17 +23,20 @@ from pipelines.fundamentals.collect import (
     collect_metadata,
     collect_metrics,
 )
+from pipelines.fundamentals.schedules import asset_metadata_every_week, fundamentals_at_start
 from simulator.providers.coingecko import ABANDONED
 from simulator.providers.coins import sim_coins
 from simulator.server import Simulator
 from sources.budgets import Budget, LocalBudget
-from sources.coingecko import coingecko_http
+from sources.coingecko import coingecko_http, top_request
 from sources.coinmarketcap import coinmarketcap_http
 from sources.defillama import defillama_http
 from sources.exchanges import EXCHANGES
 from sources.http import Patience, exchange_http
+from tests.sources.scripted_server import answer, scripted
+from warehouse.assets import store_coins
 from warehouse.budgets import WarehouseBudget
-from warehouse.fundamentals import bases, store_coins
+from warehouse.fundamentals import bases, store_bases
 from warehouse.markets import ensure_markets
 from warehouse.partitions import ensure_candle_months
 
@@ -231,6 +234,62 @@ async def test_each_source_fails_alone(conn: Conn, simulator: Simulator) -> None
     assert len(collected.told[MetricsSource.DEFILLAMA].errors) == 2
 
 
+@pytest.mark.parametrize(
+    ("answer_body", "problem"),
+    [
+        ('[{"id":"bitcoin","symbol":"btc","curr', "an answer that is no JSON"),
+        ("<html><body>Just a moment...</body></html>", "a page of HTML"),
+        ('{"status":{"error_code":10005,"error_message":"Paid plans only"}}', "10005 Paid plans only"),
+    ],
+)
+async def test_what_is_no_page_of_coins_is_named_and_costs_nothing_else(
+    conn: Conn, simulator: Simulator, answer_body: str, problem: str
+) -> None:
+    """The second page is bad: the first is kept, and so is what was decided before."""
+    await trade_as_simulated(conn)
+    async with opened(simulator) as providers:
+        before = (await collect(conn, providers)).decisions
+        good = await providers.coingecko.get(top_request(1))
+        await conn.execute("delete from asset_metrics")
+        await trade(conn, {"NOPE-USDT": 5.0, "SMP290-USDT": 1.0})
+        async with (
+            scripted(answer(good.body), answer(answer_body)) as script,
+            coingecko_http(script.root, LocalBudget(), key=None, scale=1_000, patience=QUICK) as gecko,
+        ):
+            collected = await collect(conn, providers._replace(coingecko=gecko))
+    (error,) = collected.told[MetricsSource.COINGECKO].errors
+    assert str(error).startswith("coingecko: ")
+    assert problem in str(error)
+    assert collected.told[MetricsSource.COINGECKO].stored == 250
+    assert [one for one in collected.decisions if one.asset_id] == before
+
+
+async def test_a_list_of_the_largest_coins_without_one_is_named(conn: Conn, simulator: Simulator) -> None:
+    await store_coins(conn, [Coin("bitcoin", "BTC", "Bitcoin")])
+    async with (
+        opened(simulator) as providers,
+        scripted(answer("[]")) as gecko_script,
+        scripted(answer('{"status":{"error_code":"0"},"data":[]}')) as cmc_script,
+        coingecko_http(gecko_script.root, LocalBudget(), key=None, scale=1_000) as gecko,
+        coinmarketcap_http(cmc_script.root, LocalBudget(), key=None, scale=1_000) as cmc,
+    ):
+        collected = await collect(conn, providers._replace(coingecko=gecko, coinmarketcap=cmc))
+    assert not collected.has_metrics
+    for source in (MetricsSource.COINGECKO, MetricsSource.COINMARKETCAP):
+        (error,) = collected.told[source].errors
+        assert str(error) == f"{source}: its list of the largest coins has none"
+
+
+async def test_an_asset_that_vanished_is_named(conn: Conn, simulator: Simulator) -> None:
+    async with opened(simulator) as providers:
+        await collect(conn, providers)
+        await conn.execute("insert into assets (id, symbol, name) values ('atlantis', 'ATL', 'Atlantis')")
+        await store_bases(conn, [("ATL", "atlantis", "price", "was at our price")], now_us())
+        collected = await collect(conn, providers)
+    assert collected.not_told == ["atlantis"]
+    assert collected.told[MetricsSource.COINGECKO].errors == []
+
+
 async def test_the_calls_of_a_month_are_never_exceeded(conn: Conn, simulator: Simulator) -> None:
     """With three calls left, three are made, and what is told is kept."""
     host = f"{simulator.rest_url}/coingecko".partition("://")[2]
@@ -380,3 +439,47 @@ async def test_a_wrong_key_is_named_and_not_tried_again(
     assert "1001" in problem
     assert "not-a-key" not in problem
     assert simulator.requests["coingecko/coins/list"] == 1
+
+
+def schedule_says(instance: dg.DagsterInstance) -> str | None:
+    """Why the weekly schedule holds back; None when it asks for a run."""
+    said = asset_metadata_every_week(dg.build_schedule_context(instance=instance))
+    return said.skip_message if isinstance(said, dg.SkipReason) else None
+
+
+def sensor_says(instance: dg.DagsterInstance) -> str | None:
+    """The job it asks for, or why it holds back."""
+    with dg.build_sensor_context(instance=instance) as context:
+        said = fundamentals_at_start(context)
+    assert isinstance(said, dg.RunRequest | dg.SkipReason)
+    return said.job_name if isinstance(said, dg.RunRequest) else said.skip_message
+
+
+def materialize(instance: dg.DagsterInstance, *assets: str) -> None:
+    """As if a run had made them."""
+    for asset in assets:
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset))
+
+
+def test_the_first_ones_come_as_soon_as_there_are_candles(instance: dg.DagsterInstance) -> None:
+    assert sensor_says(instance) == "No candles yet: their prices tell which assets are traded."
+    materialize(instance, "candles_1m")
+    assert sensor_says(instance) == "collect_asset_metrics"
+    assert schedule_says(instance) == "No metrics yet: they tell which assets matter."
+    materialize(instance, "asset_metrics")
+    assert sensor_says(instance) == "collect_asset_metadata"
+    assert schedule_says(instance) is None
+    materialize(instance, "asset_metadata")
+    assert sensor_says(instance) == "There are metrics and descriptions; their schedules go on."
+    assert "due again a week later" in str(schedule_says(instance))
+
+
+async def test_what_has_just_failed_is_left_to_the_schedule(
+    instance: dg.DagsterInstance, at_simulator: Settings, simulator: Simulator
+) -> None:
+    materialize(instance, "candles_1m")
+    for provider in ("coingecko", "coinmarketcap"):
+        simulator.fail_rest(provider, 404, times=100)
+    assert not (await run(instance, "collect_asset_metrics")).success
+    said = await asyncio.to_thread(sensor_says, instance)
+    assert said == "collect_asset_metrics has just been tried; its schedule tries again."
