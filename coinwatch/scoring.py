@@ -128,7 +128,7 @@ def combine(
 def score_of(parts: Collection[Part]) -> float:
     """The mean of the parts by their weights; what a stored combined score can be recomputed with."""
     mean = fsum(part.score * part.weight for part in parts) / fsum(part.weight for part in parts)
-    return round(_limited(mean), 6)
+    return _limited(mean)
 
 
 def parts_of(detail: Mapping[str, Any]) -> list[Part]:
@@ -191,4 +191,4 @@ def _analyzer() -> Any:
 
 
 def _limited(score: float) -> float:
-    return max(-1.0, min(1.0, score))
+    return round(max(-1.0, min(1.0, score)), 6)

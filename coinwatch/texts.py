@@ -32,7 +32,7 @@ def canonical_url(url: str) -> str | None:
     try:
         parts = urlsplit(url.strip())
         port = f":{parts.port}" if parts.port else ""
-        host = (parts.hostname or "").removeprefix("www.")
+        host = parts.hostname or ""
     except ValueError:
         return None
     if parts.scheme.lower() not in ("http", "https") or not host or "\0" in url:

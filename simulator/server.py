@@ -38,6 +38,7 @@ from simulator.history import History
 from simulator.listeners import Receive, Scope, Send, address_of, listen, serve_http
 from simulator.markets import SimMarket, sim_markets
 from simulator.providers import PROVIDERS
+from simulator.providers.news import OUTLETS, News
 from simulator.wire import Client, framing
 
 PING_EVERY_S: Final = 20.0
@@ -138,9 +139,11 @@ class Simulator:
 
     def settings_overrides(self) -> dict[str, str]:
         """Settings that point every simulated exchange and provider here."""
+        asked = [name for name in (*self._venues, *self._providers) if name != News.name]
         return {
             **{f"{name}_ws_url": f"{self.ws_url}/{name}" for name in self._venues},
-            **{f"{name}_rest_url": f"{self.rest_url}/{name}" for name in (*self._venues, *self._providers)},
+            **{f"{name}_rest_url": f"{self.rest_url}/{name}" for name in asked},
+            "news_feeds": ",".join(f"{outlet}={self.rest_url}/{News.name}/{outlet}" for outlet in OUTLETS),
         }
 
     @property

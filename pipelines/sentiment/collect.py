@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -168,7 +169,7 @@ class _Run:
             of_today = any(one.day == self._today for one in tones.scores)
             return tones.scores if of_today else [*tones.scores, self._nothing(Source.GDELT, base)]
 
-        return await self._ask_all(told, [lambda one=one: ask(*one) for one in due])
+        return await self._ask_all(told, [partial(ask, *one) for one in due])
 
     async def votes(self, clients: ScoreClients, assets: Sequence[Asset]) -> Told:
         if self._last < self._today:
@@ -184,7 +185,7 @@ class _Run:
             answer = await clients.coingecko.get(coingecko_votes.votes_request(asset.coingecko_id or ""))
             return [coingecko_votes.decode_votes(answer.body, asset.base, self._today)]
 
-        return await self._ask_all(told, [lambda asset=asset: ask(asset) for asset in due])
+        return await self._ask_all(told, [partial(ask, asset) for asset in due])
 
     async def counts(self, clients: ScoreClients, assets: Sequence[Asset]) -> Told:
         client = clients.x
@@ -203,7 +204,7 @@ class _Run:
             of_today = any(one.day == self._today for one in counts)
             return counts if of_today else [*counts, self._nothing(Source.X, asset.base)]
 
-        return await self._ask_all(told, [lambda asset=asset: ask(asset) for asset in due])
+        return await self._ask_all(told, [partial(ask, asset) for asset in due])
 
     @property
     def _is_routine(self) -> bool:

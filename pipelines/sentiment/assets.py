@@ -1,0 +1,168 @@
+"""The assets: one call, metadata out."""
+
+# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+
+import asyncio
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import NamedTuple
+
+import dagster as dg
+
+from coinwatch.mentions import Mentions
+from coinwatch.scoring import DayScore
+from coinwatch.settings import Settings
+from coinwatch.times import now_us
+from pipelines.fundamentals.report import passes_soon
+from pipelines.market_data.partitions import DAYS, days_of
+from pipelines.resources import Coinwatch
+from pipelines.sentiment.checks import OUTLETS_READ, SCORES_CHECKS, check_outlets, check_scores
+from pipelines.sentiment.clients import not_configured, score_clients, text_clients
+from pipelines.sentiment.collect import Collected, collect_scores, wanted_assets
+from pipelines.sentiment.report import scores_metadata, texts_metadata
+from pipelines.sentiment.texts import Outlet, collect_texts
+from warehouse.sentiment import Mentioned, asset_ids, named_assets, newest_texts, scores_between
+
+GROUP = "sentiment"
+OWNERS = ["team:market-data"]
+NEWEST_SHOWN = 20
+RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""Beyond the tries of each request: for an outage of minutes, before the next tick would come."""
+
+_NEWS_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("url", "text", "Where it can be read"),
+        dg.TableColumn("source", "text", "news, reddit or telegram"),
+        dg.TableColumn("outlet", "text", "The feed, subreddit or channel"),
+        dg.TableColumn("published_at", "timestamptz", "As its outlet says"),
+        dg.TableColumn("title", "text", "Of a message without one, its beginning"),
+        dg.TableColumn("score", "double precision", "From -1 to 1"),
+        dg.TableColumn("model", "text", "What scored it, with its version"),
+        dg.TableColumn("bases", "text[]", "The assets it names, by base of markets"),
+        dg.TableColumn("copies", "jsonb", "URLs of copies by outlet"),
+    ]
+)
+_SENTIMENT_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("day", "date", "UTC"),
+        dg.TableColumn("base", "text", "Of markets, BTC; null: the whole market"),
+        dg.TableColumn("source", "text", "fear_greed, gdelt, news, …; combined: made of the others"),
+        dg.TableColumn("score", "double precision", "From -1 to 1; null: the source only counts"),
+        dg.TableColumn("value", "double precision", "As the source tells it, on its scale"),
+        dg.TableColumn("scale", "text", "0..100, -100..100, -1..1 or posts"),
+        dg.TableColumn("items", "integer", "How many texts it is made of"),
+        dg.TableColumn("detail", "jsonb", "Of combined: parts with their scores and weights"),
+    ]
+)
+
+
+class _Texts(NamedTuple):
+    outlets: list[Outlet]
+    newest: list[Mentioned]
+    requests: int
+
+
+class _Scores(NamedTuple):
+    collected: Collected
+    stored: list[DayScore]
+    checks: list[dg.AssetCheckResult]
+    requests: int
+
+
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "python"},
+    pool="news",
+    retry_policy=RETRIES,
+    metadata={"dagster/column_schema": _NEWS_COLUMNS, "dagster/table_name": "news"},
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        warn_window=timedelta(hours=1), fail_window=timedelta(hours=6)
+    ),
+    check_specs=[OUTLETS_READ],
+)
+def news(
+    context: dg.AssetExecutionContext, coinwatch: Coinwatch
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """Headlines of news feeds, and of Reddit and Telegram where these are configured, each once.
+
+    Feeds are asked only for what changed since (ETag, Last-Modified). A copy of another outlet's
+    article is noted with that and not counted again. Each title is scored from -1 to 1 and says
+    which assets it names; the score stays linked to its article. An outlet that fails is named.
+    """
+    run = asyncio.run(_collect_texts(coinwatch, context))
+    yield check_outlets(run.outlets, now_us())
+    metadata = texts_metadata(run.outlets, run.newest, not_configured(coinwatch.settings()), run.requests)
+    errors = [outlet.error for outlet in run.outlets if outlet.error]
+    for error in errors:
+        context.log.warning(str(error))
+    if errors and len(errors) == len(run.outlets):
+        raise dg.Failure("\n".join(["No outlet could be read.", *map(str, errors)]), metadata=metadata)
+    yield dg.MaterializeResult(metadata=metadata)
+
+
+async def _collect_texts(coinwatch: Coinwatch, context: dg.AssetExecutionContext) -> _Texts:
+    async with coinwatch.warehouse() as conn, text_clients(coinwatch) as (clients, budget):
+        names = await named_assets(conn)
+        mentions = Mentions({**dict.fromkeys(_bases(coinwatch.settings()), ()), **names})
+        outlets = await collect_texts(conn, clients, mentions, now_us(), log=context.log.info)
+        return _Texts(outlets, await newest_texts(conn, NEWEST_SHOWN), budget.requests)
+
+
+@dg.asset(
+    deps=[news, "asset_metrics"],
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"postgres", "python"},
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="gdelt",
+    retry_policy=RETRIES,
+    metadata={"dagster/column_schema": _SENTIMENT_COLUMNS, "dagster/table_name": "sentiment"},
+    freshness_policy=dg.FreshnessPolicy.time_window(
+        warn_window=timedelta(hours=3), fail_window=timedelta(hours=12)
+    ),
+    check_specs=SCORES_CHECKS,
+)
+def sentiment(
+    context: dg.AssetExecutionContext, coinwatch: Coinwatch
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+    """What people seem to think of each asset and of the whole market, by UTC day and source.
+
+    Fear & Greed of any day, GDELT's tone of the last three months, CoinGecko's votes of today, the
+    scores of the texts stored of the day, and counts of posts on X where a token is configured; and a
+    combined score, stored with its parts and their weights. Many days are one run, because a request
+    tells of many. A source that fails is named, and the others are stored.
+    Source of Fear & Greed: alternative.me; data by CoinGecko and the GDELT Project.
+    """
+    days = days_of(context.partition_keys)
+    run = asyncio.run(_collect_scores(coinwatch, days[0], days[-1], context))
+    yield from run.checks
+    last_day = [one for one in run.stored if one.day == run.collected.last]
+    off = not_configured(coinwatch.settings())
+    metadata = scores_metadata(run.collected, last_day, off, run.requests)
+    for error in run.collected.errors:
+        context.log.warning(str(error))
+    if run.collected.errors and not any(told.days for told in run.collected.told.values()):
+        problem = "\n".join(["No source that was asked told anything.", *map(str, run.collected.errors)])
+        raise dg.Failure(problem, metadata=metadata, allow_retries=passes_soon(run.collected.errors))
+    yield dg.MaterializeResult(metadata=metadata)
+
+
+async def _collect_scores(
+    coinwatch: Coinwatch, first: date, last: date, context: dg.AssetExecutionContext
+) -> _Scores:
+    now = now_us()
+    async with coinwatch.warehouse() as conn, score_clients(coinwatch) as (clients, budget):
+        bases = _bases(coinwatch.settings())
+        assets = wanted_assets(bases, await named_assets(conn), await asset_ids(conn))
+        collected = await collect_scores(conn, clients, assets, first, last, now, log=context.log.info)
+        stored = await scores_between(conn, collected.first, collected.last)
+        checks = await check_scores(conn, collected, stored, now)
+    return _Scores(collected, stored, checks, budget.requests)
+
+
+def _bases(settings: Settings) -> list[str]:
+    """The assets of the configured markets, in their order."""
+    markets = (*settings.markets, *settings.polled_markets)
+    return list(dict.fromkeys(market.symbol.base for market in markets))

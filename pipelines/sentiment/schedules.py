@@ -1,0 +1,69 @@
+"""Routine collection of sentiment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+
+from coinwatch.settings import load_settings
+from coinwatch.times import now_us, utc_day
+from pipelines.market_data.jobs import ran_within, run_under_way
+from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, run_for_days
+from pipelines.sentiment.assets import news, sentiment
+from sources.gdelt import HISTORY_DAYS
+
+NEWS_JOB = dg.define_asset_job(
+    "collect_news",
+    selection=dg.AssetSelection.assets(news),
+    description="What news feeds, Reddit and Telegram have that is new.",
+)
+SENTIMENT_JOB = dg.define_asset_job(
+    "collect_sentiment",
+    selection=dg.AssetSelection.assets(sentiment),
+    description="Scores of yesterday and today, by source and combined.",
+)
+_A_MOMENT = timedelta(minutes=30)
+
+news_every_15_minutes = dg.ScheduleDefinition(
+    name="news_every_15_minutes",
+    job=NEWS_JOB,
+    cron_schedule="3-59/15 * * * *",
+    run_config=PRINT_WARNINGS_ONLY,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+
+@dg.schedule(job=SENTIMENT_JOB, cron_schedule="47 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
+def sentiment_every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Yesterday, whose last texts come late, and today."""
+    if run_id := run_under_way(context.instance, SENTIMENT_JOB.name):
+        return dg.SkipReason(f"Run {run_id} is still at it.")
+    return _run_since(days_ago=1)
+
+
+@dg.sensor(
+    jobs=[NEWS_JOB, SENTIMENT_JOB],
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def sentiment_at_start(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """The first news, then scores of as many days back as sources tell; both once there are candles."""
+    instance = context.instance
+    if instance.get_latest_materialization_event(dg.AssetKey("candles_1m")) is None:
+        return dg.SkipReason("No candles yet: they come first.")
+    for asset, job in ((news, NEWS_JOB), (sentiment, SENTIMENT_JOB)):
+        if instance.get_latest_materialization_event(asset.key) is not None:
+            continue
+        if ran_within(instance, job.name, _A_MOMENT):
+            return dg.SkipReason(f"{job.name} has just been tried; its schedule tries again.")
+        if asset is sentiment:
+            return _run_since(HISTORY_DAYS, job.name)
+        return dg.RunRequest(job_name=job.name, run_config=PRINT_WARNINGS_ONLY)
+    return dg.SkipReason("There are news and scores; their schedules go on.")
+
+
+def _run_since(days_ago: int, job_name: str | None = None) -> dg.RunRequest:
+    today = utc_day(now_us())
+    first = max(today - timedelta(days=days_ago), min(today, load_settings().history_start))
+    return run_for_days(first, today, job_name)
