@@ -32,6 +32,12 @@ def test_markets_take_any_spelling_once_each(monkeypatch: pytest.MonkeyPatch) ->
     assert [str(market) for market in load_settings().markets] == ["binance:BTC-USDT", "kraken:BTC-EUR"]
 
 
+def test_assets_are_named_by_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().asset_ids == ()
+    monkeypatch.setenv("COINWATCH_ASSET_IDS", " btc = bitcoin,CAT=simon-s-cat,")
+    assert load_settings().asset_ids == (("BTC", "bitcoin"), ("CAT", "simon-s-cat"))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -41,6 +47,7 @@ def test_markets_take_any_spelling_once_each(monkeypatch: pytest.MonkeyPatch) ->
         ("COINWATCH_MARKETS", "mtgox:BTC-USD", "COINWATCH_MARKETS.*unknown exchange.*binance"),
         ("COINWATCH_MARKETS", "", "COINWATCH_MARKETS.*at least 1"),
         ("COINWATCH_KRAKEN_WS_URL", "https://example.org", "COINWATCH_KRAKEN_WS_URL"),
+        ("COINWATCH_ASSET_IDS", "BTC=bitcoin,CAT", "COINWATCH_ASSET_IDS: 'CAT' is not base=CoinGecko id"),
         ("COINWATCH_DATABASE_URL", "mysql://u:hunter2@h/d", "COINWATCH_DATABASE_URL.*postgresql://"),
     ],
 )
