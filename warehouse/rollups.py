@@ -18,8 +18,6 @@ from coinwatch.windows import Window
 from warehouse.coverage import multirange
 
 ROLLUPS = (Interval.M5, Interval.M15, Interval.H1, Interval.H4, Interval.D1)
-MARKETS_AT_ONCE = 20
-"""Markets rolled up in one transaction, so that none waits long for another's history."""
 
 
 class RolledUp(msgspec.Struct, frozen=True):
@@ -51,49 +49,53 @@ async def mark_due(cursor: AsyncCursor[Any], market_id: int, changed: Sequence[W
 
 
 # A candle is due when its whole interval is over: the open one waits.
-_MARKETS_DUE = """
+_NEXT_DUE = """
 select market_id from candle_rollups
-where interval = %(interval)s
+where interval = %(interval)s and market_id > %(market_id)s
   and lower(due) < date_bin(%(step)s, now(), 'epoch')
 order by market_id
-limit %(limit)s
+limit 1
 for update
 """
 
 # A statement of its own after the lock: it sees whatever the stores that held it have stored.
 # Volumes are summed as decimals, so that no order of rows and no rounding shows in them.
 _ROLL_UP = """
-with due as (
-    select market_id, due * tstzmultirange(tstzrange(null, date_bin(%(step)s, now(), 'epoch'))) as span
-    from candle_rollups
-    where interval = %(interval)s and market_id = any(%(market_ids)s)
-), buckets as (
-    select distinct market_id, bucket
-    from due
-    cross join lateral unnest(span) as changed
-    cross join lateral generate_series(
-        date_bin(%(step)s, lower(changed), 'epoch'), upper(changed) - interval '1 microsecond', %(step)s
-    ) as bucket
+with spans as (
+    select lower(span) as start, upper(span) as "end"
+    from unnest((
+        select range_agg(tstzrange(
+            date_bin(%(step)s, lower(changed), 'epoch'),
+            date_bin(%(step)s, upper(changed) - interval '1 microsecond', 'epoch') + %(step)s
+        ))
+        from unnest((
+            select due * tstzmultirange(tstzrange(null, date_bin(%(step)s, now(), 'epoch')))
+            from candle_rollups where interval = %(interval)s and market_id = %(market_id)s
+        )) as changed
+    )) as span
 ), made as (
-    select b.market_id, bucket as open_ts,
-           (array_agg(c.open order by c.open_ts))[1] as open,
-           max(c.high) as high,
-           min(c.low) as low,
-           (array_agg(c.close order by c.open_ts desc))[1] as close,
-           sum(c.volume::numeric)::float8 as volume,
-           case when bool_and(c.quote_volume is not null)
-                then sum(c.quote_volume::numeric)::float8 end as quote_volume,
-           case when bool_and(c.trades is not null) then sum(c.trades)::integer end as trades
-    from buckets b
-    join candles c on c.market_id = b.market_id and c.interval = '1m'
-         and c.open_ts >= bucket and c.open_ts < bucket + %(step)s
-    group by b.market_id, bucket
+    select date_bin(%(step)s, open_ts, 'epoch') as bucket,
+           (array_agg(open order by open_ts))[1] as open,
+           max(high) as high,
+           min(low) as low,
+           (array_agg(close order by open_ts desc))[1] as close,
+           sum(volume::numeric)::float8 as volume,
+           case when bool_and(quote_volume is not null)
+                then sum(quote_volume::numeric)::float8 end as quote_volume,
+           case when bool_and(trades is not null) then sum(trades)::integer end as trades
+    from spans
+    cross join lateral (
+        select * from candles
+        where market_id = %(market_id)s and interval = '1m' and open_ts >= start and open_ts < "end"
+        offset 0
+    ) as minutes
+    group by bucket
 ), stored as (
     insert into candles as old
         (market_id, interval, open_ts, open, high, low, close, volume, quote_volume, trades, source)
-    select market_id, %(interval)s, open_ts, open, high, low, close, volume, quote_volume, trades, 'rollup'
+    select %(market_id)s, %(interval)s, bucket, open, high, low, close, volume, quote_volume, trades, 'rollup'
     from made
-    order by market_id, open_ts
+    order by bucket
     on conflict (market_id, interval, open_ts) do update set
         open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
         volume = excluded.volume, quote_volume = excluded.quote_volume, trades = excluded.trades,
@@ -101,26 +103,26 @@ with due as (
     where (old.open, old.high, old.low, old.close, old.volume, old.quote_volume, old.trades)
           is distinct from (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume,
                             excluded.quote_volume, excluded.trades)
-    returning market_id, open_ts, revision
+    returning open_ts, revision
 ), deleted as (
-    delete from candles c
-    using buckets b
-    where c.market_id = b.market_id and c.interval = %(interval)s and c.open_ts = b.bucket
-      and not exists (select from made m where m.market_id = b.market_id and m.open_ts = b.bucket)
-    returning c.market_id, c.open_ts
+    delete from candles
+    using spans
+    where market_id = %(market_id)s and interval = %(interval)s and open_ts >= start and open_ts < "end"
+      and not exists (select from made where bucket = open_ts)
+    returning open_ts
 ), changed as (
-    select market_id, open_ts from stored union all select market_id, open_ts from deleted
+    select min(open_ts) as first, max(open_ts) + %(step)s as "end"
+    from (select open_ts from stored union all select open_ts from deleted) as rows
+    having count(*) > 0
 ), told as (
     select pg_notify('candles', json_build_array(
-        market_id, %(interval)s,
-        (extract(epoch from min(open_ts)) * 1000000)::bigint,
-        (extract(epoch from max(open_ts) + %(step)s) * 1000000)::bigint
+        %(market_id)s::integer, %(interval)s::text,
+        (extract(epoch from first) * 1000000)::bigint, (extract(epoch from "end") * 1000000)::bigint
     )::text)
     from changed
-    group by market_id
 ), due_indicators as (
     insert into indicators_due as known (market_id, interval, since)
-    select market_id, %(interval)s, min(open_ts) from changed group by market_id order by market_id
+    select %(market_id)s, %(interval)s, first from changed
     on conflict (market_id, interval) do update set since = excluded.since
     where known.since > excluded.since
 )
@@ -134,7 +136,7 @@ select (select count(*) filter (where revision = 0) from stored),
 _DONE = """
 update candle_rollups
 set due = due * tstzmultirange(tstzrange(date_bin(%(step)s, now(), 'epoch'), null))
-where interval = %(interval)s and market_id = any(%(market_ids)s)
+where interval = %(interval)s and market_id = %(market_id)s
 """
 
 
@@ -142,24 +144,19 @@ async def roll_up(conn: AsyncConnection[Any], interval: Interval) -> RolledUp:
     """Make every candle of ``interval`` again whose minutes changed and whose interval is over.
 
     ``conn`` must be in autocommit. Safe to run beside stores and beside itself: each transaction holds
-    what is due of its markets, and a store that comes meanwhile makes it due again.
+    what is due of one market, and a store that comes meanwhile makes it due again.
     """
     made = revised = deleted = 0
-    values: dict[str, Any] = {
-        "interval": interval.value,
-        "step": timedelta(seconds=interval.seconds),
-        "limit": MARKETS_AT_ONCE,
-    }
+    values = {"interval": interval.value, "step": timedelta(seconds=interval.seconds), "market_id": 0}
     while True:
         async with conn.transaction():
-            cursor = await conn.execute(_MARKETS_DUE, values)
-            values["market_ids"] = [market_id for (market_id,) in await cursor.fetchall()]
-            if not values["market_ids"]:
+            due = await (await conn.execute(_NEXT_DUE, values)).fetchone()
+            if due is None:
                 return RolledUp(made, revised, deleted)
-            counts = await (await conn.execute(_ROLL_UP, values)).fetchone()
+            values["market_id"] = due[0]
+            counts = await (await conn.execute(_ROLL_UP, values)).fetchone() or (0, 0, 0)
             await conn.execute(_DONE, values)
-        if counts:
-            made, revised, deleted = made + counts[0], revised + counts[1], deleted + counts[2]
+        made, revised, deleted = made + counts[0], revised + counts[1], deleted + counts[2]
 
 
 async def rollups_due(conn: AsyncConnection[Any]) -> int:
