@@ -12,24 +12,28 @@ import structlog
 from psycopg import AsyncConnection
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
+from websockets.http11 import Request, Response
 
 from app.alerts.catalogue import Catalogue
 from app.alerts.database import Database
 from app.alerts.delivery import POLL_S, Delivery
-from app.alerts.engine import Engine
+from app.alerts.engine import CHANNELS, Engine
 from app.alerts.http import Pages, read_target
 from app.alerts.hub import Hub, Subscriber
 from app.alerts.inbox import Inbox
 from app.alerts.lease import BEAT_S, Lease
 from app.alerts.marks import Marks
 from app.alerts.metrics import Metrics
-from app.alerts.rules import RuleIndex
+from app.alerts.price_feed import PriceFeed
+from app.alerts.price_request import is_for_prices
+from app.alerts.prices import Prices
 from app.alerts.session import Session
 from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
 from sources.exchanges import EXCHANGES
-from warehouse.alerts import ALERT_RULES, ALERTS
-from warehouse.notifications import TICKS, listen
+from warehouse.alerts import ALERTS
+from warehouse.averages import AVERAGES
+from warehouse.notifications import listen
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """A frame over the protocol's limit gets an error reply; one over this closes the connection (1009)."""
@@ -44,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 
 async def serve(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event) -> None:
-    """Serve ``/ws``, ``/healthz`` and ``/metrics`` on the host and alerts port until ``stop`` is set.
+    """Serve ``/ws``, ``/prices``, ``/healthz`` and ``/metrics`` on the alerts port until ``stop`` is set.
 
     Raises SettingsError when the port is taken, WarehouseError when Postgres cannot be reached at the
     start. Outages after that are ridden out, and what was missed meanwhile is read.
@@ -58,29 +62,34 @@ class _Endpoint:
         self._url = url
         self._metrics = Metrics()
         self._hub = Hub(self._metrics)
-        self._index = RuleIndex()
         self._catalogue = Catalogue(settings.markets, EXCHANGES)
         self._marks = Marks()
         self._inbox = Inbox()
         self._databases = {
             name: Database(url, f"{APPLICATION} {name}")
-            for name in ("engine", "delivery", "beat", "commands")
+            for name in ("engine", "delivery", "beat", "commands", "history", "prices", "price feed")
         }
         self._delivery = Delivery(self._databases["delivery"], self._hub)
         self._lease = Lease(self._databases["beat"], self._marks, self._detail)
         self._engine = Engine(
             self._databases["engine"],
             self._inbox,
-            self._index,
             self._catalogue,
             self._marks,
             self._metrics,
         )
         self._pages = Pages(self._metrics, self._why_unhealthy, self._detail)
+        self._price_feed = PriceFeed(self._databases["price feed"])
+        self._prices = Prices(
+            self._databases["prices"],
+            self._price_feed,
+            {market.symbol for market in (*settings.markets, *settings.polled_markets)},
+            self._metrics,
+        )
         self._numbers = itertools.count(1)
         for name, text, read in (
             ("connections", "Open connections.", lambda: len(self._hub)),
-            ("rules", "Armed rules watched for.", lambda: len(self._index)),
+            ("rules", "Armed rules watched for.", lambda: len(self._engine)),
             ("backlog", "Announcements not yet dealt with.", lambda: len(self._inbox)),
             ("mark_age_seconds", "Since all that was announced was dealt with.", lambda: self._marks.age_s),
         ):
@@ -97,6 +106,7 @@ class _Endpoint:
                         "engine": self._engine.run(),
                         "delivery": self._delivery.run(),
                         "lease": self._lease.run(),
+                        "prices": self._price_feed.run(),
                     }.items()
                 ]
                 log.info("started", url=f"ws://{self._settings.host}:{self._settings.alerts_port}/ws")
@@ -116,7 +126,7 @@ class _Endpoint:
                 self._converse,
                 host,
                 port,
-                process_request=self._pages.answer,
+                process_request=self._answer,
                 max_size=MAX_MESSAGE_BYTES,
                 max_queue=FRAMES_AHEAD,
                 ping_interval=PING_S,
@@ -134,13 +144,28 @@ class _Endpoint:
                 f"COINWATCH_HOST, COINWATCH_ALERTS_PORT: cannot listen on {host}:{port}: {error.strerror}"
             ) from None
 
+    async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        response = self._pages.answer(connection, request)
+        if response is None and is_for_prices(request.path):
+            return await self._prices.admit(connection, request)
+        return response
+
     async def _converse(self, socket: ServerConnection) -> None:
         assert socket.request is not None  # noqa: S101  # there is one once a connection is open
+        if is_for_prices(socket.request.path):
+            await self._prices.converse(socket)
+            return
         target = read_target(socket.request.path)
         key = f"{self._lease.instance}/{next(self._numbers)}"
         subscriber = Subscriber(socket, key, target.client, self._metrics)
         session = Session(
-            socket, subscriber, self._databases["commands"], self._hub, self._catalogue, self._metrics
+            socket,
+            subscriber,
+            self._databases["commands"],
+            self._databases["history"],
+            self._hub,
+            self._catalogue,
+            self._metrics,
         )
         self._hub.add(subscriber)
         try:
@@ -154,8 +179,9 @@ class _Endpoint:
         async def on_connect(_: AsyncConnection) -> None:
             self._inbox.restart()
             self._delivery.tell()
+            self._price_feed.tell()
 
-        channels = [TICKS, ALERT_RULES, ALERTS, self._lease.mark_channel]
+        channels = [*CHANNELS, ALERTS, self._lease.mark_channel]
         async with aclosing(
             listen(self._url, channels, application_name=f"{APPLICATION} listen", on_connect=on_connect)
         ) as notifies:
@@ -164,6 +190,8 @@ class _Endpoint:
                     self._delivery.tell()
                 else:
                     self._inbox.put(notify)
+                if notify.channel == AVERAGES:
+                    self._price_feed.tell()
 
     def _why_unhealthy(self) -> str | None:
         if self._marks.age_s > 10 * BEAT_S:
@@ -175,6 +203,6 @@ class _Endpoint:
     def _detail(self) -> dict[str, object]:
         return {
             "connections": len(self._hub),
-            "rules": len(self._index),
+            "rules": len(self._engine),
             "last_event_id": self._hub.last_event_id,
         }

@@ -64,6 +64,8 @@ class Pages:
         match urlsplit(request.path).path:
             case "/ws":
                 return self._handshake(connection, request)
+            case "/prices":
+                return None
             case "/healthz":
                 return self._health(connection)
             case "/metrics":
@@ -74,7 +76,7 @@ class Pages:
                     "text/plain; version=0.0.4; charset=utf-8",
                 )
             case _:
-                message = "not here; there are ws://…/ws, /healthz and /metrics"
+                message = "not here; there are ws://…/ws, ws://…/prices, /healthz and /metrics"
                 return _json(connection, HTTPStatus.NOT_FOUND, {"error": message})
 
     def _handshake(self, connection: ServerConnection, request: Request) -> Response | None:

@@ -29,13 +29,14 @@ from warehouse.ticks import TickWriter
 MARKETS = ("binance:BTC-USDT", "kraken:BTC-USDT", "binance:BTC-USDC", "coinbase:ETH-USD")
 
 
-PAGE = (Path(__file__).parents[3] / "docs" / "alert-protocol.md").read_text()
-SCHEMA = json.loads(PAGE.split("```json\n")[1].split("```")[0])
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = (DOCS / "alert-protocol.md").read_text()
+SCHEMA = json.loads((DOCS / "alert-protocol.schema.json").read_text())
 
 
 def check(name: str, frame: object) -> None:
-    """Hold ``frame`` against the schema on the protocol's page."""
-    Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{name}"}).validate(frame)
+    """Hold ``frame`` against the schema of the protocol."""
+    Draft202012Validator({"$defs": SCHEMA["$defs"], "$ref": f"#/$defs/{name}"}).validate(frame)
 
 
 class Exchange:
@@ -117,15 +118,21 @@ async def exchange(database: URL) -> AsyncIterator[Exchange]:
 
 
 @pytest.fixture
+def markets() -> tuple[str, ...]:
+    """What the endpoints are set to collect."""
+    return MARKETS
+
+
+@pytest.fixture
 async def start(
-    database: URL, settings_for: Callable[..., Settings]
+    database: URL, settings_for: Callable[..., Settings], markets: tuple[str, ...]
 ) -> AsyncIterator[Callable[[], Awaitable[Endpoint]]]:
     """Start endpoints on the test's database; they are stopped at its end."""
     async with AsyncExitStack() as stack:
 
         async def start_one() -> Endpoint:
             endpoint = Endpoint(free_port())
-            settings = settings_for(alerts_port=endpoint.port, markets=",".join(MARKETS))
+            settings = settings_for(alerts_port=endpoint.port, markets=",".join(markets))
             serving = asyncio.create_task(serve(settings, database, stop=endpoint.stop))
 
             async def end() -> None:
