@@ -12,6 +12,7 @@ import streamlit as st
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from app.dashboard import fundamentals
 from app.dashboard.reader import Reader, Reading
 from coinwatch.alerts import Alert, NewRule, Rule
 from coinwatch.errors import CoinwatchError
@@ -20,7 +21,17 @@ from coinwatch.records import Candle, Market, Symbol
 from coinwatch.settings import Settings, load_settings
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, day_start_us, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
-from warehouse import alerts, averages, budgets, health, ledger, reads, reads_averages, reads_coverage
+from warehouse import (
+    alerts,
+    averages,
+    budgets,
+    health,
+    ledger,
+    reads,
+    reads_assets,
+    reads_averages,
+    reads_coverage,
+)
 from warehouse.averages import PairAverage
 from warehouse.connect import database_url, engine
 from warehouse.dagster import DAGSTER_DATABASE, Run, last_runs
@@ -231,6 +242,29 @@ class Source:
                 return last_runs(conn, MOST_RUNS)
 
         return self._reader.read(("runs",), run, fresh_s=10)
+
+    def assets(self) -> Reading[tuple[fundamentals.Asset, ...]]:
+        """Every asset that matters here with the best of what is said of it, by rank."""
+
+        def ask(conn: Connection) -> tuple[fundamentals.Asset, ...]:
+            at_us = now_us()
+            rows = reads_assets.assets(conn, at_us)
+            return fundamentals.join(rows, reads_assets.latest_metrics(conn, at_us))
+
+        return self._read(("assets",), ask, 60)
+
+    def asset_detail(self, asset_id: str) -> Reading[tuple[reads_assets.AssetDetail, ...]]:
+        """What is told of an asset, alone; nothing when there is none."""
+        return self._read(("asset", asset_id), lambda conn: reads_assets.asset_detail(conn, asset_id), 60)
+
+    def metric_history(self, asset_id: str, range_us: int) -> Reading[tuple[reads_assets.MetricPoint, ...]]:
+        """What sources said of an asset over ``range_us``."""
+
+        def ask(conn: Connection) -> tuple[reads_assets.MetricPoint, ...]:
+            window = Window(now_us() - range_us, now_us() + SECOND_US)
+            return reads_assets.metric_history(conn, asset_id, window, fundamentals.step_us(range_us))
+
+        return self._read(("metrics", asset_id, range_us), ask, 60)
 
     def alerts(self, client: str) -> Reading[Alerts]:
         """The rules of ``client``, newest first, and what has fired lately."""

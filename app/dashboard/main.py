@@ -18,6 +18,7 @@ from app.dashboard import (
     page_averages,
     page_chart,
     page_data,
+    page_fundamentals,
     page_overview,
     style,
 )
@@ -48,6 +49,7 @@ def main() -> None:
         _page(page_overview.show, source, "Overview", ":material/grid_view:", default=True),
         _page(page_chart.show, source, "Chart", ":material/candlestick_chart:"),
         _page(page_averages.show, source, "Averages", ":material/balance:"),
+        _page(page_fundamentals.show, source, "Fundamentals", ":material/account_balance:"),
         _page(page_alerts.show, source, "Alerts", ":material/notifications:"),
         _page(page_data.show, source, "Data", ":material/database:"),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.dashboard import market_table, markup, overview, page, query, troubles
+from app.dashboard import formats, market_table, markup, overview, page, query, troubles
 from app.dashboard.data import Source
 from app.dashboard.style import palette
 from app.dashboard.url import PageUrl
@@ -87,6 +87,7 @@ def _table(source: Source) -> None:
         market_table.styled(frame, palette(st.context.theme.type)),
         hide_index=True,
         key="markets_table",
+        placeholder=formats.UNKNOWN,
         height=min(560, 38 + 35 * len(frame)),
         column_config={
             market_table.LINE: st.column_config.LineChartColumn(width="medium", help="Closes of 24 hours"),

@@ -9,10 +9,11 @@ function number(value, decimals) {
 """
 
 COMPACT = """
-function compact(value) {
+function compact(value, digits) {
   const sizes = [[1e12, 'T'], [1e9, 'B'], [1e6, 'M'], [1e3, 'K']];
-  for (const [size, name] of sizes) if (value >= size) return +(value / size).toFixed(1) + ' ' + name;
-  return String(+value.toPrecision(3));
+  const short = value => digits ? +value.toPrecision(digits) : +value.toFixed(1);
+  for (const [size, name] of sizes) if (value >= size) return short(value / size) + ' ' + name;
+  return String(+value.toPrecision(digits || 3));
 }
 """
 

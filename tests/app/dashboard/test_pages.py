@@ -16,6 +16,7 @@ from streamlit.testing.v1.element_tree import Button
 from coinwatch.alerts import Above
 from coinwatch.times import MINUTE_US, SECOND_US, now_us, to_datetime
 from coinwatch.windows import Window
+from tests.app.dashboard import told
 from tests.app.dashboard.stock import Stock
 from tests.waiting import eventually_sync
 from warehouse import alerts
@@ -393,6 +394,36 @@ def test_data_clamps_a_hand_edited_address(open_page: OpenPage, stock: Stock) ->
     said = words(open_page("data", view="<x>", market="mtgox", days="7y"))
     for word in ("&lt;x&gt;", "mtgox", "7y"):
         assert word in said
+
+
+def test_fundamentals_without_anything_say_what_to_do(open_page: OpenPage, stock: Stock) -> None:
+    assert "Nothing is known of assets yet" in words(open_page("fundamentals"))
+    assert "The database does not answer" in words(open_page("fundamentals", url=NOWHERE))
+
+
+def test_fundamentals_list_assets_and_show_one(open_page: OpenPage, stock: Stock) -> None:
+    told.assets(stock)
+    page = open_page("fundamentals")
+    assert "2 of 2 assets" in words(page)
+    page = open_page("fundamentals", category="meme", search="oth")
+    assert "1 of 2 assets" in words(page)
+    assert page.query_params == {"category": "Meme", "search": "oth"}
+    assert "No asset is like that" in words(open_page("fundamentals", search="<b>"))
+    assert "No asset is called" in words(open_page("fundamentals", asset="<b>"))
+    page = open_page("fundamentals", asset="bitcoin", measure="price")
+    said = words(page)
+    for word in (
+        "67,000.00",
+        "of at most 21.0 M",
+        "$7.0 B",
+        "coinmarketcap",
+        "A &lt;b&gt;currency&lt;/b&gt;",
+    ):
+        assert word in said
+    assert "javascript" not in said
+    assert page.query_params["measure"] == "Price"
+    _button(page, "All assets").click().run()
+    assert "2 of 2 assets" in words(page)
 
 
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

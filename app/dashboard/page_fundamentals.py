@@ -1,0 +1,173 @@
+"""Fundamentals: every asset in a table, and each on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote as quote_url
+
+import streamlit as st
+
+from app.dashboard import formats, fundamentals, markup, markup_fundamentals, page, query
+from app.dashboard.data import Source
+from app.dashboard.fundamentals import Asset
+from app.dashboard.style import palette
+from app.dashboard.url import PageUrl
+from coinwatch.times import now_us
+
+EVERY = "All categories"
+DEFAULT_RANGE, DEFAULT_MEASURE = "1mo", "Market cap"
+HEIGHT = "320px"
+_NONE_YET = (
+    "Dagster asks CoinGecko for the assets of our markets every hour; no key is needed.",
+    "`coinwatch status` says whether it runs, the Data page what its last runs did.",
+)
+
+
+def show(source: Source) -> None:
+    """Draw the page."""
+    reading = source.assets()
+    if not reading.value:
+        st.title("Fundamentals", anchor=False)
+        _wait(source)
+        return
+    url = PageUrl("fundamentals")
+    found = reading.value
+    asked = url.one("asset")
+    if url.fresh("fundamentals_asset"):
+        st.session_state["fundamentals_asset"] = asked
+    chosen_id = st.session_state["fundamentals_asset"]
+    asset = next((one for one in found if one.row.id == chosen_id), None)
+    if asset is not None:
+        page.trouble([reading])
+        _asset(source, url, asset)
+        return
+    st.title("Fundamentals", anchor=False)
+    page.trouble([reading])
+    if chosen_id:
+        page.notice(f"No asset is called {str(chosen_id)[:40]!r}. Showing all of them.")
+        st.session_state["fundamentals_asset"] = None
+    _list(url, found)
+
+
+@page.every(5)
+def _wait(source: Source) -> None:
+    reading = source.assets()
+    if reading.value:
+        st.rerun(scope="app")
+    page.trouble([reading])
+    title = "The warehouse cannot be read" if reading.problem else "Nothing is known of assets yet"
+    st.html(markup.wrap(markup.empty(title, *_NONE_YET)))
+
+
+def _list(url: PageUrl, found: Sequence[Asset]) -> None:
+    notes: list[str] = []
+    options = [EVERY, *fundamentals.categories(found)]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        if url.fresh("fundamentals_search"):
+            st.session_state["fundamentals_search"] = (url.one("search") or "")[:60]
+        search = st.text_input("Search", key="fundamentals_search", placeholder="Name or ticker", width=220)
+        page.take(
+            url, "fundamentals_category", query.one_of("category", url.one("category"), options, EVERY), notes
+        )
+        category = st.selectbox("Category", options, key="fundamentals_category", width=240)
+        if url.fresh("fundamentals_ours"):
+            st.session_state["fundamentals_ours"] = url.one("ours") == "1"
+        ours = st.toggle("Traded here", key="fundamentals_ours", help="Only assets of the watched markets.")
+    page.notice(" ".join(note for note in notes if note))
+    url.write(
+        {
+            "search": [search] if search else [],
+            "category": [category] if category != EVERY else [],
+            "ours": ["1"] if ours else [],
+        }
+    )
+    shown = fundamentals.chosen(found, None if category == EVERY else category, ours=ours, search=search)
+    if not shown:
+        st.html(markup.wrap(markup.empty("No asset is like that", "Take another category or search.")))
+        return
+    frame = fundamentals.table(shown)
+    told = st.dataframe(
+        fundamentals.styled(frame, palette(st.context.theme.type)),
+        hide_index=True,
+        key="fundamentals_table",
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder=formats.UNKNOWN,
+        height=min(720, 38 + 35 * len(frame)),
+        column_config={
+            "From ATH": st.column_config.NumberColumn(help="How far the price is from its all-time high"),
+            "Markets": st.column_config.TextColumn(help="Bases of the watched markets"),
+            "Value locked": st.column_config.NumberColumn(help="In USD, by DefiLlama"),
+        },
+    )
+    st.html(
+        markup.wrap(
+            f'<p class="cw-notes">{len(shown)} of {len(found)} assets, in USD. Select a row to see one.</p>'
+        )
+    )
+    rows = told.selection.rows
+    if rows and rows[0] < len(shown):
+        st.session_state["fundamentals_asset"] = shown[rows[0]].row.id
+        st.rerun()
+
+
+def _asset(source: Source, url: PageUrl, asset: Asset) -> None:
+    row = asset.row
+    st.set_page_config(page_title=f"{row.name} · Fundamentals · Coinwatch")
+    st.button("All assets", icon=":material/arrow_back:", on_click=_back)
+    reading = source.asset_detail(row.id)
+    zone, at_us = page.zone(), now_us()
+    for detail in reading.value or ():
+        st.html(markup.wrap(markup_fundamentals.headline(detail, asset.best, at_us)))
+    if asset.best is not None:
+        st.html(markup.wrap(markup_fundamentals.facts(asset.best, zone)))
+    else:
+        st.html(markup.wrap(markup.empty(f"No source tells numbers of {row.name} now", *_NONE_YET)))
+    notes: list[str] = []
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        measures, ranges = tuple(fundamentals.MEASURES), tuple(fundamentals.RANGES)
+        page.take(
+            url,
+            "fundamentals_measure",
+            query.one_of("measure", url.one("measure"), measures, DEFAULT_MEASURE),
+            notes,
+        )
+        measure = st.segmented_control("History of", measures, key="fundamentals_measure", required=True)
+        page.take(
+            url, "fundamentals_range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes
+        )
+        length = st.segmented_control("Range", ranges, key="fundamentals_range", required=True)
+    page.notice(" ".join(note for note in notes if note))
+    measure, length = measure or DEFAULT_MEASURE, length or DEFAULT_RANGE
+    url.write({"asset": [row.id], "measure": [measure], "range": [length]})
+    _history(source, asset, measure, length)
+    if len(asset.by_source) > 1:
+        title = '<h2 class="cw-section">By source</h2>'
+        st.html(markup.wrap(title, markup_fundamentals.sources(asset.by_source, at_us)))
+    for detail in reading.value or ():
+        if words := markup_fundamentals.about(detail):
+            st.html(markup.wrap('<h2 class="cw-section">About</h2>', words))
+    if row.bases:
+        offers = (
+            markup.offer(f"Sentiment of {base}", f"sentiment?base={quote_url(base)}") for base in row.bases
+        )
+        st.html(markup.wrap(*offers))
+
+
+def _back() -> None:
+    st.session_state["fundamentals_asset"] = None
+
+
+@page.every(60)
+def _history(source: Source, asset: Asset, measure: str, length: str) -> None:
+    reading = source.metric_history(asset.row.id, fundamentals.RANGES[length])
+    page.trouble([reading])
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
+    drawn = fundamentals.history_options(reading.value or (), measure, palette(st.context.theme.type), JsCode)
+    if drawn is None:
+        words = f"No source told it in the last {formats.duration(fundamentals.RANGES[length])}."
+        st.html(markup.wrap(markup.empty(f"No history of {measure.lower()}", words)))
+        return
+    st_echarts(drawn, height=HEIGHT, key=f"history {asset.row.id} {measure} {length}")
