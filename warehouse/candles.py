@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection
 
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle
 from coinwatch.times import to_datetime, utc_day
 from coinwatch.windows import Window
+from warehouse.arrays import Column, Doubles, Integers, Times, takes_columns
 from warehouse.coverage import multirange
 from warehouse.partitions import ensure_candle_months
-from warehouse.rollups import mark_due
+from warehouse.rollups import ROLLUPS
 
 CANDLES = "candles"
 """NOTIFY channel: one CandlesNotice, as JSON, for each store that changed a row."""
@@ -50,25 +50,6 @@ values (%(market_id)s, %(interval)s, %(covered)s)
 on conflict (market_id, interval) do update set covered = coverage.covered + excluded.covered
 """
 
-_INCOMING = """
-create temporary table if not exists incoming_candles (
-    open_ts timestamptz primary key,
-    open double precision,
-    high double precision,
-    low double precision,
-    close double precision,
-    volume double precision,
-    quote_volume double precision,
-    trades integer
-) on commit delete rows
-"""
-
-_COPY = """
-copy incoming_candles (open_ts, open, high, low, close, volume, quote_volume, trades)
-from stdin (format binary)
-"""
-_COPY_TYPES = ("timestamptz", *("float8",) * 6, "int4")
-
 _DIFFERS = """
 (old.open, old.high, old.low, old.close, old.volume, old.quote_volume, old.trades)
 is distinct from
@@ -78,15 +59,22 @@ is distinct from
 
 # A row's revision and updated_at move only when a value does, so that corrections differ from repeats;
 # a row that only gains its confirmation changes its source alone. What the exchange confirmed is never
-# replaced by what we computed ourselves.
-_UPSERT = f"""
-with changed as (
+# replaced by what we computed ourselves. Withdrawn is what lies in the covered spans and did not come
+# now; their outer ends make it a range of the index.
+_STORE = f"""
+with incoming as materialized (
+    select open_ts, open, high, low, close, volume, nullif(quote_volume, 'NaN') as quote_volume,
+           nullif(trades, -1) as trades
+    from unnest(
+        %(open_ts)s::timestamptz[], %(open)s::float8[], %(high)s::float8[], %(low)s::float8[],
+        %(close)s::float8[], %(volume)s::float8[], %(quote_volume)s::float8[], %(trades)s::int4[]
+    ) as given (open_ts, open, high, low, close, volume, quote_volume, trades)
+), stored as (
     insert into candles as old
         (market_id, interval, open_ts, open, high, low, close, volume, quote_volume, trades, source)
     select %(market_id)s, %(interval)s, open_ts, open, high, low, close, volume, quote_volume, trades,
            %(source)s
-    from incoming_candles
-    order by open_ts
+    from incoming
     on conflict (market_id, interval, open_ts) do update set
         open = excluded.open,
         high = excluded.high,
@@ -101,20 +89,31 @@ with changed as (
     where (old.source <> 'exchange' or excluded.source = 'exchange')
       and (old.source <> excluded.source or {_DIFFERS})
     returning revision, updated_at = now() as new_values
+), withdrawn as (
+    delete from candles
+    where market_id = %(market_id)s and interval = %(interval)s
+      and open_ts >= lower(%(covered)s::tstzmultirange) and open_ts < upper(%(covered)s::tstzmultirange)
+      and %(covered)s::tstzmultirange @> open_ts
+      and not exists (select from incoming where incoming.open_ts = candles.open_ts)
+    returning true
+), counts as (
+    select count(*) filter (where new_values and revision = 0) as inserted,
+           count(*) filter (where new_values and revision > 0) as revised,
+           (select count(*) from withdrawn) as withdrawn
+    from stored
+), changed as (
+    select from counts where inserted + revised + withdrawn > 0
+), due as (
+    insert into candle_rollups as known (market_id, interval, due)
+    select %(market_id)s, rollup, tstzmultirange(tstzrange(%(start)s, %(end)s))
+    from changed cross join unnest(%(rollups)s::text[]) as rollup
+    on conflict (market_id, interval) do update set due = known.due + excluded.due
+    where not known.due @> excluded.due
+), told as (
+    select pg_notify('{CANDLES}', %(notice)s) from changed
 )
-select count(*) filter (where new_values and revision = 0),
-       count(*) filter (where new_values and revision > 0)
-from changed
-"""  # noqa: S608 -- built from a constant of this file
-
-# The outer ends make it a range of the index.
-_WITHDRAW = """
-delete from candles
-where market_id = %(market_id)s and interval = %(interval)s
-  and open_ts >= lower(%(covered)s::tstzmultirange) and open_ts < upper(%(covered)s::tstzmultirange)
-  and %(covered)s::tstzmultirange @> open_ts
-  and not exists (select from incoming_candles as incoming where incoming.open_ts = candles.open_ts)
-"""
+select inserted, revised, withdrawn, (select count(*) from told) from counts
+"""  # noqa: S608 -- built from constants of this file
 
 
 async def store(
@@ -131,57 +130,47 @@ async def store(
     candle in them that is not among ``candles`` is withdrawn. Safe to repeat, and to run beside other
     stores of the same market: coverage grows in SQL and no range is lost.
     """
+    if not candles and not covered:
+        return Stored(0, 0, 0, 0)
     await ensure_candle_months(conn, {utc_day(candle.open_ts_us).replace(day=1) for candle in candles})
+    edges = [edge for window in covered for edge in (window.start_us, window.end_us)]
+    edges += [edge for candle in candles for edge in (candle.open_ts_us, candle.open_ts_us + interval.us)]
+    changed = Window(min(edges), max(edges))
+    notice = CandlesNotice(market_id, interval, changed.start_us, changed.end_us)
     values = {
         "market_id": market_id,
         "interval": interval.value,
         "source": source,
         "covered": multirange(covered),
+        **_columns(candles),
+        "start": to_datetime(changed.start_us),
+        "end": to_datetime(changed.end_us),
+        "rollups": [rollup.value for rollup in ROLLUPS] if interval is Interval.M1 else [],
+        "notice": msgspec.json.encode(notice).decode(),
     }
-    async with conn.transaction(), conn.cursor() as cursor:
+    async with conn.pipeline(), conn.transaction(), conn.cursor() as cursor:
+        takes_columns(cursor)
         if covered:
-            # First, because the row it locks puts concurrent stores of one market in a queue.
+            # First and apart: the row it locks puts stores of one market in a queue, and what follows
+            # sees all that the ones before have stored.
             await cursor.execute(_COVER, values)
-        await _copy_incoming(cursor, candles)
-        await cursor.execute(_UPSERT, values)
-        inserted, revised = await cursor.fetchone() or (0, 0)
-        withdrawn = 0
-        if covered:
-            await cursor.execute(_WITHDRAW, values)
-            withdrawn = cursor.rowcount
-        if inserted or revised or withdrawn:
-            edges = [
-                *(edge for window in covered for edge in (window.start_us, window.end_us)),
-                *(
-                    edge
-                    for candle in candles
-                    for edge in (candle.open_ts_us, candle.open_ts_us + interval.us)
-                ),
-            ]
-            changed = Window(min(edges), max(edges))
-            if interval is Interval.M1:
-                await mark_due(cursor, market_id, [changed])
-            notice = CandlesNotice(market_id, interval, changed.start_us, changed.end_us)
-            await cursor.execute("select pg_notify(%s, %s)", (CANDLES, msgspec.json.encode(notice).decode()))
+        await cursor.execute(_STORE, values)
+        inserted, revised, withdrawn, _ = await cursor.fetchone() or (0, 0, 0, 0)
     return Stored(inserted, revised, len(candles) - inserted - revised, withdrawn)
 
 
-async def _copy_incoming(cursor: AsyncCursor[Any], candles: Iterable[Candle]) -> None:
-    await cursor.execute(_INCOMING)
-    async with cursor.copy(_COPY) as copy:
-        copy.set_types(_COPY_TYPES)
-        for candle in candles:
-            await copy.write_row(_row(candle))
-
-
-def _row(candle: Candle) -> tuple[datetime, float, float, float, float, float, float | None, int | None]:
-    return (
-        to_datetime(candle.open_ts_us),
-        candle.open,
-        candle.high,
-        candle.low,
-        candle.close,
-        candle.volume,
-        candle.quote_volume,
-        candle.trades,
-    )
+def _columns(candles: Sequence[Candle]) -> dict[str, Column]:
+    """What ``unnest`` in _STORE reads; NaN and -1 stand for null."""
+    nothing = float("nan")
+    return {
+        "open_ts": Times([candle.open_ts_us for candle in candles]),
+        "open": Doubles([candle.open for candle in candles]),
+        "high": Doubles([candle.high for candle in candles]),
+        "low": Doubles([candle.low for candle in candles]),
+        "close": Doubles([candle.close for candle in candles]),
+        "volume": Doubles([candle.volume for candle in candles]),
+        "quote_volume": Doubles(
+            [nothing if candle.quote_volume is None else candle.quote_volume for candle in candles]
+        ),
+        "trades": Integers([-1 if candle.trades is None else candle.trades for candle in candles]),
+    }

@@ -25,6 +25,7 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Market, Symbol
 from coinwatch.times import to_datetime
 from coinwatch.windows import Window
+from warehouse.arrays import POSTGRES_EPOCH_US
 
 GAPS_SQL = """
     wanted
@@ -42,7 +43,6 @@ GAPS_SQL = """
 EXPECTED_AFTER = timedelta(minutes=10)
 """A closed minute not covered so long after its end is a gap: collection runs every five minutes."""
 
-_POSTGRES_EPOCH_US = 946_684_800_000_000
 _BOUNDED = np.dtype(
     [("size", ">i4"), ("flags", "u1"), ("size_1", ">i4"), ("start", ">i8"), ("size_2", ">i4"), ("end", ">i8")]
 )
@@ -55,8 +55,8 @@ class _Windows(Loader):
 
     def load(self, data: Buffer) -> list[Window]:
         ranges = np.frombuffer(data, _BOUNDED, offset=4)
-        starts = (ranges["start"] + _POSTGRES_EPOCH_US).tolist()
-        ends = (ranges["end"] + _POSTGRES_EPOCH_US).tolist()
+        starts = (ranges["start"] + POSTGRES_EPOCH_US).tolist()
+        ends = (ranges["end"] + POSTGRES_EPOCH_US).tolist()
         return list(map(Window, starts, ends))
 
 

@@ -6,16 +6,13 @@ Rolling up takes what is due, makes those candles again from all their minutes a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import msgspec
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection
 
 from coinwatch.intervals import Interval
-from coinwatch.windows import Window
-from warehouse.coverage import multirange
 
 ROLLUPS = (Interval.M5, Interval.M15, Interval.H1, Interval.H4, Interval.D1)
 
@@ -26,26 +23,6 @@ class RolledUp(msgspec.Struct, frozen=True):
     made: int
     revised: int
     deleted: int
-
-
-_DUE = """
-insert into candle_rollups as known (market_id, interval, due)
-select %(market_id)s, interval, %(due)s::tstzmultirange from unnest(%(intervals)s::text[]) as interval
-on conflict (market_id, interval) do update set due = known.due + excluded.due
-where not known.due @> excluded.due
-"""
-
-
-async def mark_due(cursor: AsyncCursor[Any], market_id: int, changed: Sequence[Window]) -> None:
-    """1m candles of a market changed in ``changed``; part of the transaction that changed them."""
-    await cursor.execute(
-        _DUE,
-        {
-            "market_id": market_id,
-            "due": multirange(changed),
-            "intervals": [interval.value for interval in ROLLUPS],
-        },
-    )
 
 
 # A candle is due when its whole interval is over: the open one waits.
