@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Self
 
 import msgspec
 from psycopg import AsyncConnection
 
-from coinwatch.records import Market, Trade
+from coinwatch.records import Market, Symbol, Trade
 from coinwatch.times import from_datetime, to_datetime
 from warehouse.alerts import ALERT_RULES
 from warehouse.health import beat
@@ -58,6 +59,14 @@ class Missed(msgspec.Struct, frozen=True):
     at_or_below: float
 
 
+class StoredTrade(msgspec.Struct, frozen=True):
+    """A trade and the commit that stored it."""
+
+    market_id: int
+    tx: int
+    trade: Trade
+
+
 _LOOK = "select pg_current_snapshot()::text, clock_timestamp()"
 
 _LAST_LOOK = """
@@ -95,7 +104,7 @@ order by ts, trade_id
 """
 
 _MISSED = """
-select m.exchange, m.base, m.quote, t.trade_id, t.ts, t.price, t.amount, t.taker_buys
+select t.market_id, t.tx, m.exchange, m.base, m.quote, t.trade_id, t.ts, t.price, t.amount, t.taker_buys
 from unnest(%(market_ids)s::int[], %(since)s::timestamptz[], %(above)s::float8[], %(below)s::float8[])
      as wanted (market_id, since, above, below)
 join ticks t on t.market_id = wanted.market_id
@@ -191,7 +200,7 @@ async def _trades_of_commit(
 
 async def missed_trades(
     conn: AsyncConnection, seen: Look, missed: Sequence[Missed]
-) -> AsyncGenerator[list[Trade], None]:
+) -> AsyncGenerator[list[StoredTrade], None]:
     """Trades committed since ``seen`` that can matter, by (ts, market, trade id), in chunks.
 
     Call it inside a transaction.
@@ -206,7 +215,16 @@ async def missed_trades(
     async with conn.cursor(name="missed_trades") as cursor:
         await cursor.execute(_MISSED, parameters)
         while rows := await cursor.fetchmany(CHUNK_ROWS):
-            yield [
-                Trade(Market.canonical(f"{exchange}:{base}-{quote}"), trade_id, from_datetime(ts), *rest)
-                for exchange, base, quote, trade_id, ts, *rest in rows
-            ]
+            yield [read_stored(row) for row in rows]
+
+
+def read_stored(row: Sequence[Any]) -> StoredTrade:
+    """A trade from market id, tx, exchange, base, quote, trade id, ts, price, amount and taker's side."""
+    market_id, tx, exchange, base, quote, trade_id, ts, *rest = row
+    market = _market(exchange, base, quote)
+    return StoredTrade(market_id, tx, Trade(market, trade_id, from_datetime(ts), *rest))
+
+
+@lru_cache(maxsize=10_000)
+def _market(exchange: str, base: str, quote: str) -> Market:
+    return Market(exchange, Symbol(base, quote))

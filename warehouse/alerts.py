@@ -8,16 +8,20 @@ commit to their caller; those for the endpoint are async and take a connection i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import sqlalchemy
 import structlog
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from coinwatch.alerts import Alert, Condition, Direction, NewRule, Rule
+from coinwatch.alerts import Alert, NewRule, Rule, RuleState
+from coinwatch.alerts.reading import Nonsense, fields_of, read_condition, read_terms, terms_fields
+from coinwatch.alerts.rules import NEW, NO_TERMS
 from coinwatch.records import Symbol
 from coinwatch.times import from_datetime
 
@@ -33,15 +37,19 @@ RULES_AT_ONCE = 10_000
 log = structlog.get_logger(__name__)
 
 _RULE_COLUMNS = """
-    id, client, connection, exchange, base, quote, typed, condition, note, armed, state_no,
-    created_at, fired_at
+    id, client, connection, exchange, base, quote, typed, condition, terms, note, armed, state_no,
+    state, created_at, fired_at
 """
-_EVENT_COLUMNS = "event_id, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message"
+_EVENT_COLUMNS = """
+    event_id, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message, value, late,
+    degraded, paused
+"""
 
 _CREATE = f"""
 with made as (
-    insert into alert_rules (client, connection, exchange, base, quote, typed, condition, note)
-    values (%(client)s, %(connection)s, %(exchange)s, %(base)s, %(quote)s, %(typed)s, %(condition)s, %(note)s)
+    insert into alert_rules (client, connection, exchange, base, quote, typed, condition, terms, note)
+    values (%(client)s, %(connection)s, %(exchange)s, %(base)s, %(quote)s, %(typed)s, %(condition)s,
+            %(terms)s, %(note)s)
     returning {_RULE_COLUMNS}
 )
 select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from made
@@ -56,6 +64,31 @@ with gone as (
     returning id
 )
 select pg_notify('{ALERT_RULES}', id::text) from gone
+"""
+
+# Its owner's word: it counts at once, and what an endpoint knew of the rule before is out of date.
+_SNOOZE = f"""
+with changed as (
+    update alert_rules
+    set state = state || jsonb_build_object('snoozed_until_us', %(until_us)s::bigint), state_no = state_no + 1
+    where id = %(rule_id)s and armed
+      and client is not distinct from %(client)s::text
+      and connection is not distinct from %(connection)s::text
+    returning {_RULE_COLUMNS}
+)
+select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
+"""
+
+_RESUME = f"""
+with changed as (
+    update alert_rules
+    set state = state - 'paused' - 'recent_us' - 'snoozed_until_us', state_no = state_no + 1
+    where id = %(rule_id)s and armed
+      and client is not distinct from %(client)s::text
+      and connection is not distinct from %(connection)s::text
+    returning {_RULE_COLUMNS}
+)
+select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
 """
 
 _DELETE_OF_CONNECTION = f"""
@@ -141,6 +174,24 @@ async def remove_rule(
     return await (await conn.execute(_DELETE, owner)).fetchone() is not None
 
 
+async def snooze_rule(
+    conn: AsyncConnection, rule_id: int, until_us: int, *, client: str | None, connection: str | None
+) -> Rule | None:
+    """Let an armed rule of this owner not fire before ``until_us``; None when it has no such rule."""
+    asked = {"rule_id": rule_id, "until_us": until_us, "client": client, "connection": connection}
+    row = await (await conn.execute(_SNOOZE, asked)).fetchone()
+    return None if row is None else _read_rule(row)
+
+
+async def resume_rule(
+    conn: AsyncConnection, rule_id: int, *, client: str | None, connection: str | None
+) -> Rule | None:
+    """End the pause or the snooze of an armed rule of this owner; None when it has no such rule."""
+    asked = {"rule_id": rule_id, "client": client, "connection": connection}
+    row = await (await conn.execute(_RESUME, asked)).fetchone()
+    return None if row is None else _read_rule(row)
+
+
 async def remove_rules_of_connection(conn: AsyncConnection, connection: str) -> int:
     """Remove every rule of a connection that has ended; returns how many there were."""
     row = await (await conn.execute(_DELETE_OF_CONNECTION, (connection,))).fetchone()
@@ -153,9 +204,12 @@ async def armed_rules_of(conn: AsyncConnection, *, client: str | None, connectio
     return [_read_rule(row) for row in await cursor.fetchall()]
 
 
-async def armed_rules(conn: AsyncConnection) -> list[Rule]:
-    """Every armed rule there is."""
-    return list(_readable([row async for row in await conn.execute(_ARMED)]))
+async def armed_rules(conn: AsyncConnection) -> AsyncGenerator[list[Rule], None]:
+    """Every armed rule there is, in portions. Call it inside a transaction."""
+    async with conn.cursor(name="armed_rules") as cursor:
+        await cursor.execute(_ARMED)
+        while rows := await cursor.fetchmany(RULES_AT_ONCE // 4):
+            yield list(_readable(rows))
 
 
 async def rules_by_id(conn: AsyncConnection, ids: Collection[int]) -> dict[int, Rule]:
@@ -187,9 +241,6 @@ async def subscriber_seen(conn: AsyncConnection, client: str) -> None:
 
 
 def _values(rule: NewRule) -> dict[str, Any]:
-    condition: dict[str, Any] = {"type": rule.condition.type.value, "price": rule.condition.price}
-    if rule.message is not None:
-        condition["message"] = rule.message
     return {
         "client": rule.client,
         "connection": rule.connection,
@@ -197,30 +248,39 @@ def _values(rule: NewRule) -> dict[str, Any]:
         "base": rule.symbol.base,
         "quote": rule.symbol.quote,
         "typed": rule.typed,
-        "condition": Jsonb(condition),
+        "condition": Jsonb(fields_of(rule.condition)),
+        "terms": Jsonb(terms_fields(rule.terms)),
         "note": rule.note,
     }
 
 
 def _read_rule(row: Iterable[Any]) -> Rule:
     """A rule from the columns ``_RULE_COLUMNS`` names."""
-    rule_id, client, connection, exchange, base, quote, typed, condition, note, *state = row
-    armed, state_no, created_at, fired_at = state[:4]
+    rule_id, client, connection, exchange, base, quote, typed, condition, terms, note, *state = row
+    armed, state_no, come_to, created_at, fired_at = state[:5]
+    waits_for = read_condition(condition)
     return Rule(
         id=rule_id,
         client=client,
         connection=connection,
         exchange=exchange,
-        symbol=Symbol(base, quote),
+        symbol=_symbol(base, quote),
         typed=typed,
-        condition=_read_condition(condition),
+        condition=waits_for,
+        terms=read_terms(terms, waits_for) if terms else NO_TERMS,
         note=note,
-        message=condition.get("message"),
         armed=armed,
         state_no=state_no,
+        state=msgspec.convert(come_to, RuleState) if come_to else NEW,
         created_at_us=from_datetime(created_at),
         fired_at_us=_read_moment(fired_at),
     )
+
+
+@lru_cache(maxsize=10_000)
+def _symbol(base: str, quote: str) -> Symbol:
+    # One for all rules of a pair: there may be a million.
+    return Symbol(base, quote)
 
 
 def _readable(rows: Iterable[Sequence[Any]]) -> Iterator[Rule]:
@@ -228,12 +288,8 @@ def _readable(rows: Iterable[Sequence[Any]]) -> Iterator[Rule]:
     for row in rows:
         try:
             yield _read_rule(row)
-        except (KeyError, TypeError, ValueError) as error:
+        except (Nonsense, msgspec.ValidationError) as error:
             log.warning("a rule cannot be read and is not watched for", rule_id=row[0], reason=repr(error))
-
-
-def _read_condition(stored: Mapping[str, Any]) -> Condition:
-    return Condition(Direction(stored["type"]), float(stored["price"]))
 
 
 def _read_moment(moment: datetime | None) -> int | None:
@@ -245,7 +301,8 @@ def _read_events(rows: Iterable[Iterable[Any]]) -> list[Alert]:
 
 
 def _read_event(row: Iterable[Any]) -> Alert:
-    event_id, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message = row
+    event_id, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message, *more = row
+    value, late, degraded, paused = more
     return Alert(
         event_id=event_id,
         rule_id=rule_id,
@@ -257,4 +314,8 @@ def _read_event(row: Iterable[Any]) -> Alert:
         price=price,
         ts_us=from_datetime(ts),
         message=message,
+        value=value,
+        late=late,
+        degraded=degraded,
+        paused=paused,
     )

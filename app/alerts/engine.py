@@ -2,66 +2,93 @@
 
 Everything is taken in the order of commits, from one LISTEN connection: a rule is known before the
 first commit after it is looked at. What was not heard (the connection was lost, the endpoint was down)
-is read from ``ticks`` by what was committed since the last look.
+is read from the warehouse by what was committed since the last look.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from itertools import groupby
 from math import inf
 
+import msgspec
 import structlog
 from psycopg import AsyncConnection, Notify
 
 from app.alerts.catalogue import Catalogue
 from app.alerts.database import Database
+from app.alerts.feeds import PriceFeed
 from app.alerts.inbox import Inbox
+from app.alerts.late import late_transitions
+from app.alerts.machine import Cause, Machine, is_plain
 from app.alerts.marks import Marks
 from app.alerts.metrics import Metrics
-from app.alerts.rules import RuleIndex, firings
-from coinwatch.alerts import Rule
+from app.alerts.readings import Readings
+from app.alerts.warming import warm_average, warm_prices, warm_windows
+from coinwatch.alerts import Rule, Transition
 from coinwatch.errors import WarehouseError
-from coinwatch.records import Trade
+from coinwatch.records import Market, Symbol, Trade
 from coinwatch.times import MINUTE_US, SECOND_US
-from warehouse.alert_claims import Firing, claim
-from warehouse.alert_looks import Look, Missed, last_look, missed_trades, one_view, trades_of_commit
+from warehouse.alert_claims import claim
+from warehouse.alert_history import averages_within, first_open_gap_us
+from warehouse.alert_looks import (
+    Look,
+    Missed,
+    StoredTrade,
+    last_look,
+    missed_trades,
+    one_view,
+    trades_of_commit,
+)
 from warehouse.alerts import ALERT_RULES, armed_rules, rules_by_id
+from warehouse.averages import AVERAGES, AveragesNotice, decode_averages
+from warehouse.candles import CANDLES
 from warehouse.markets import known_markets
-from warehouse.notifications import TICKS, TicksNotice, decode_notice
+from warehouse.notifications import TICKS, TICKS_LATE, TicksNotice, decode_notice
 
 RETRY_S = 0.5
+TICK_S = 1.0
+"""How often what is due by the clock is looked at."""
 CLAIM_AT_ONCE = 2_000
 LATE_US = 10 * MINUTE_US
-"""Missed trades are looked for among those not older than this: what comes later is recovered history."""
+"""Missed trades are looked for among those not older than this, or than an interruption that was open."""
 LAG_US = 1 * SECOND_US
 """A trade stored after a rule was made may bear a time this much before it."""
+
+CHANNELS = (TICKS, TICKS_LATE, ALERT_RULES, AVERAGES, CANDLES)
 
 log = structlog.get_logger(__name__)
 
 
 class Engine:
-    """Looks at every commit of trades and claims the rules it fires."""
+    """Looks at every commit and claims what comes of it for the rules."""
 
     def __init__(
         self,
         database: Database,
         inbox: Inbox,
-        index: RuleIndex,
         catalogue: Catalogue,
         marks: Marks,
         metrics: Metrics,
     ) -> None:
         self._database = database
         self._inbox = inbox
-        self._index = index
         self._catalogue = catalogue
         self._marks = marks
         self._metrics = metrics
+        self._machine = Machine()
+        self._readings = Readings()
         self._last_ts_us: dict[int, int] = {}
+        self._ticked_at = -inf
+        self._begun: Look | None = None
+        """What was taken of markets that nothing was heard of since."""
+
+    def __len__(self) -> int:
+        """How many rules are watched for."""
+        return len(self._machine)
 
     async def run(self) -> None:
         """Work for ever. When Postgres is away, wait for it and read what was missed."""
@@ -69,8 +96,10 @@ class Engine:
             await self._inbox.started()
             try:
                 await self._catch_up()
-                while (notifies := await self._inbox.take()) is not None:
+                while (notifies := await self._inbox.take(TICK_S)) is not None:
                     await self._work(notifies)
+                    if time.monotonic() - self._ticked_at >= TICK_S:
+                        await self._tick()
             except WarehouseError as error:
                 log.warning("alerts wait for Postgres", reason=str(error))
                 await asyncio.sleep(RETRY_S)
@@ -79,9 +108,15 @@ class Engine:
         for channel, group in groupby(notifies, key=lambda notify: notify.channel):
             payloads = [notify.payload for notify in group]
             if channel == TICKS:
-                await self._look_at([notice for payload in payloads if (notice := _notice(payload))])
+                await self._look_at([notice for one in payloads if (notice := _notice(one))])
+            elif channel == TICKS_LATE:
+                await self._look_back_at([notice for one in payloads if (notice := _notice(one))])
             elif channel == ALERT_RULES:
-                await self._learn({int(payload) for payload in payloads if payload.isdecimal()})
+                await self._learn({int(one) for one in payloads if one.isdecimal()})
+            elif channel == AVERAGES:
+                await self._average([told for one in payloads if (told := _averages(one))])
+            elif channel == CANDLES:
+                self._readings.told_of_candles(payloads)
             elif payloads[-1].isdecimal():
                 self._marks.came_back(int(payloads[-1]))
 
@@ -89,101 +124,252 @@ class Engine:
         async with self._database.use() as conn:
             await self._read_again(conn, rule_ids)
 
-    async def _read_again(self, conn: AsyncConnection, rule_ids: set[int]) -> None:
-        rules = await rules_by_id(conn, rule_ids) if rule_ids else {}
+    async def _read_again(self, conn: AsyncConnection, rule_ids: set[int]) -> dict[int, Rule]:
+        if not rule_ids:
+            return {}
+        rules = await rules_by_id(conn, rule_ids)
+        now_us = self._marks.now_us()
+        symbols = {rule.symbol for rule in rules.values() if not is_plain(rule, now_us)}
+        unheard = [
+            feed.market_id
+            for symbol in symbols
+            for feed in self._machine.world.pair(symbol).markets.values()
+            if feed.last is None
+        ]
+        if unheard:
+            await warm_prices(conn, self._machine, unheard, now_us + MINUTE_US, self._begun)
         for rule_id in rule_ids:
             if rule := rules.get(rule_id):
-                self._index.put(rule)
+                self._machine.put(rule, now_us)
             else:
-                self._index.remove(rule_id)
+                self._machine.remove(rule_id)
+        if symbols:
+            await self._warm(conn)
+        return rules
 
     async def _look_at(self, notices: Sequence[TicksNotice]) -> None:
-        heard = time.perf_counter()
-        found: dict[int, Firing] = {}
         async with self._database.use() as conn:
             for notice in notices:
                 if self._marks.looked and self._marks.looked.sees(notice.tx):
                     continue
-                trades = await self._trades_that_matter(conn, notice)
-                found = {firing.rule.id: firing for firing in firings(self._index, trades)} | found
-            if found:
-                await self._claim(conn, list(found.values()))
-                self._metrics.claim_s.observe(time.perf_counter() - heard)
+                heard = time.perf_counter()
+                for feed, trade in await self._trades_that_matter(conn, notice):
+                    self._machine.trade(feed, trade, notice.tx, self._marks.now_us())
+                if await self._claim(conn):
+                    self._metrics.claim_s.observe(time.perf_counter() - heard)
 
-    async def _trades_that_matter(self, conn: AsyncConnection, notice: TicksNotice) -> list[Trade]:
-        trades: list[Trade] = []
+    async def _trades_that_matter(
+        self, conn: AsyncConnection, notice: TicksNotice
+    ) -> list[tuple[PriceFeed, Trade]]:
+        matter: list[tuple[PriceFeed, Trade]] = []
         for move in notice.moves:
             self._metrics.moves.inc()
             self._last_ts_us[move.market_id] = move.last_ts_us
-            market = self._catalogue.market(move.market_id)
-            if market is None:
-                self._catalogue.update(await known_markets(conn))
-                market = self._catalogue.market(move.market_id)
+            market = await self._market(conn, move.market_id)
             if market is None:
                 continue
-            at_or_above, at_or_below = self._index.bounds(market)
-            if move.high >= at_or_above or move.low <= at_or_below:
-                trades += await trades_of_commit(conn, notice.tx, market, move)
-        return sorted(trades, key=lambda trade: trade.ts_us)
+            is_new = move.market_id not in self._machine.world.markets
+            feed = self._machine.meet(move.market_id, market)
+            if is_new:
+                await self._warm(conn)
+            if self._machine.needs_trades(feed, move.low, move.high):
+                trades = await trades_of_commit(conn, notice.tx, market, move)
+                matter += [(feed, trade) for trade in trades]
+            else:
+                self._machine.moved(feed, move.last, move.last_ts_us, notice.tx)
+        return sorted(matter, key=lambda one: one[1].ts_us)
 
-    async def _claim(self, conn: AsyncConnection, found: Sequence[Firing]) -> None:
-        for start in range(0, len(found), CLAIM_AT_ONCE):
-            part = found[start : start + CLAIM_AT_ONCE]
+    async def _look_back_at(self, notices: Sequence[TicksNotice]) -> None:
+        """Trades that were recovered fire what was armed at their time, and change nothing live."""
+        async with self._database.use() as conn:
+            for notice in notices:
+                if self._marks.looked and self._marks.looked.sees(notice.tx):
+                    continue
+                for move in notice.moves:
+                    market = await self._market(conn, move.market_id)
+                    if market is None:
+                        continue
+                    now_us = self._marks.now_us()
+                    changes = await late_transitions(conn, self._machine, notice.tx, market, move, now_us)
+                    await self._claim_all(conn, changes)
+
+    async def _market(self, conn: AsyncConnection, market_id: int) -> Market | None:
+        market = self._catalogue.market(market_id)
+        if market is None:
+            self._catalogue.update(await known_markets(conn))
+            market = self._catalogue.market(market_id)
+        return market
+
+    async def _average(self, notices: Sequence[AveragesNotice]) -> None:
+        now_us = self._marks.now_us()
+        for notice in notices:
+            for one in notice.averages:
+                self._machine.average(Symbol(one.base, one.quote), one.price, notice.ts_us, now_us)
+        async with self._database.use() as conn:
+            await self._claim(conn)
+
+    async def _tick(self) -> None:
+        self._ticked_at = time.monotonic()
+        now_us = self._marks.now_us()
+        async with self._database.use() as conn:
+            await self._readings.poll(conn, self._machine, now_us)
+            self._machine.tick(now_us)
+            await self._claim(conn)
+
+    async def _claim(self, conn: AsyncConnection) -> bool:
+        changes = self._machine.drain()
+        await self._claim_all(conn, changes)
+        return bool(changes)
+
+    async def _claim_all(self, conn: AsyncConnection, changes: Sequence[Transition]) -> None:
+        for start in range(0, len(changes), CLAIM_AT_ONCE):
+            part = list(changes[start : start + CLAIM_AT_ONCE])
             while part:
                 claimed = await claim(conn, part)
-                lost = [firing for firing in part if firing.rule.id not in claimed]
-                for rule_id in claimed:
-                    self._index.remove(rule_id)
+                lost = {change.before.id: change for change in part if change.before.id not in claimed}
                 self._metrics.claimed.inc(len(claimed))
                 self._metrics.lost_claims.inc(len(lost))
-                # As a rule fired or removed by somebody else; one still armed is claimed as it is now.
-                await self._read_again(conn, {firing.rule.id for firing in lost})
+                self._keep([change for change in part if change.before.id in claimed])
+                # As a rule fired or removed by somebody else; what it has not come to yet is claimed again.
+                now = await self._read_again(conn, set(lost))
                 part = [
-                    Firing(rule, firing.trade) for firing in lost if (rule := self._index.get(firing.rule.id))
+                    again
+                    for rule_id, change in lost.items()
+                    if rule_id in now and (again := change.onto(now[rule_id]))
                 ]
 
+    def _keep(self, claimed: Sequence[Transition]) -> None:
+        """Hold what was claimed in the machine, where that does not yet."""
+        for change in claimed:
+            if self._machine.get(change.after.id) is not change.after:
+                self._machine.put(change.after, self._marks.now_us())
+
+    async def _warm(self, conn: AsyncConnection) -> None:
+        now_us = self._marks.now_us()
+        await warm_windows(conn, self._machine, now_us + MINUTE_US, self._begun, is_live=True)
+        await self._readings.start(conn, self._machine, now_us)
+
     async def _catch_up(self) -> None:
-        """Read the rules anew, and fire those that trades committed since the last look meet."""
+        """Read the rules anew, and fire those that what was committed since the last look meets."""
         self._metrics.catch_ups.inc()
-        found: list[Firing] = []
+        missed = 0
         async with self._database.use() as conn:
             async with one_view(conn) as now:
+                self._marks.told(now)
                 self._catalogue.update(await known_markets(conn))
-                self._index.replace(await armed_rules(conn))
                 seen = self._marks.looked or await last_look(conn)
+                await self._begin(conn, now, seen)
                 if seen:
-                    async with aclosing(missed_trades(conn, seen, self._wanted_since(seen))) as chunks:
-                        found = await self._fired_by(chunks, seen)
-            await self._claim(conn, found)
+                    missed = await self._replay(conn, seen, now)
+            changes = self._machine.drain()
+            if seen:
+                changes = [_told_late(change, seen) for change in changes]
+            await self._claim_all(conn, changes)
         self._marks.caught_up(now)
-        log.info("looking at every commit", rules=len(self._index), fired_by_missed_trades=len(found))
+        log.info("looking at every commit", rules=len(self), missed_trades=missed, changed=len(changes))
 
-    async def _fired_by(self, chunks: AsyncIterator[list[Trade]], seen: Look) -> list[Firing]:
-        def may_fire(rule: Rule, trade: Trade) -> bool:
-            made_us = rule.created_at_us
-            return made_us <= seen.at_us or made_us <= trade.ts_us + LAG_US
-
-        found: list[Firing] = []
-        async for trades in chunks:
-            fired = firings(self._index, trades, may_fire)
-            for firing in fired:
-                self._index.remove(firing.rule.id)
-            found += fired
-        return found
-
-    def _wanted_since(self, seen: Look) -> list[Missed]:
-        wanted: list[Missed] = []
+    async def _begin(self, conn: AsyncConnection, now: Look, seen: Look | None) -> None:
+        """A new machine, as it was at ``seen`` (None: as it is now)."""
+        self._machine = machine = Machine()
+        self._begun = now
         for market_id, market in self._catalogue.ids().items():
-            at_or_above, at_or_below = self._index.bounds(market)
+            machine.meet(market_id, market)
+        waiting: list[Rule] = []
+        async with aclosing(armed_rules(conn)) as portions:
+            async for rules in portions:
+                for rule in rules:
+                    if is_plain(rule, now.at_us):
+                        machine.put(rule, now.at_us)
+                    else:
+                        waiting.append(rule)
+                await asyncio.sleep(0)
+        at_us = seen.at_us if seen else now.at_us
+        symbols = {rule.symbol for rule in waiting}
+        ids = [feed.market_id for feed in machine.world.markets.values() if feed.symbol in symbols]
+        await warm_prices(conn, machine, ids, now.at_us + MINUTE_US, seen)
+        for symbol in symbols:
+            await warm_average(conn, machine.world.pair(symbol).average, at_us)
+        for rule in waiting:
+            machine.put(rule, at_us)
+        await warm_windows(conn, machine, now.at_us + MINUTE_US, seen)
+        await self._readings.start(conn, machine, at_us)
+
+    async def _replay(self, conn: AsyncConnection, seen: Look, now: Look) -> int:
+        """Take what was committed since ``seen``; returns how many trades that were."""
+
+        def may_change(rule: Rule, cause: Cause) -> bool:
+            made_us = rule.created_at_us
+            return made_us <= seen.at_us or made_us <= cause.ts_us + LAG_US
+
+        machine = self._machine
+        machine.allow = may_change
+        averages = await self._missed_averages(conn, seen, now)
+        count = 0
+        async with aclosing(missed_trades(conn, seen, await self._wanted_since(conn, seen))) as chunks:
+            async for trades in chunks:
+                for stored in trades:
+                    while averages and averages[-1][0] <= stored.trade.ts_us:
+                        self._take_average(averages.pop())
+                    self._take(stored)
+                count += len(trades)
+        while averages:
+            self._take_average(averages.pop())
+        machine.allow = None
+        return count
+
+    def _take(self, stored: StoredTrade) -> None:
+        trade = stored.trade
+        feed = self._machine.meet(stored.market_id, trade.market)
+        self._machine.trade(feed, trade, stored.tx, trade.ts_us)
+
+    def _take_average(self, average: tuple[int, PriceFeed, float]) -> None:
+        ts_us, feed, price = average
+        self._machine.average(feed.symbol, price, ts_us, ts_us)
+
+    async def _missed_averages(
+        self, conn: AsyncConnection, seen: Look, now: Look
+    ) -> list[tuple[int, PriceFeed, float]]:
+        """Averages since ``seen`` of pairs that somebody watches, the last first."""
+        found = [
+            (ts_us, pair.average, price)
+            for pair in self._machine.world.pairs.values()
+            if any(True for _ in self._machine.watchers_of(pair.symbol))
+            for ts_us, price in await averages_within(conn, pair.symbol, seen.at_us, now.at_us + SECOND_US)
+        ]
+        return sorted(found, key=lambda one: one[0], reverse=True)
+
+    async def _wanted_since(self, conn: AsyncConnection, seen: Look) -> list[Missed]:
+        gap_us = await first_open_gap_us(conn, seen.at_us - MINUTE_US) or seen.at_us
+        wanted: list[Missed] = []
+        for market_id, feed in self._machine.world.markets.items():
+            at_or_below, at_or_above = self._machine.bounds(feed)
+            if any(True for _ in self._machine.watchers_of(feed.symbol)):
+                at_or_above = 0.0
             if at_or_above < inf or at_or_below > -inf:
                 since_us = min(seen.at_us, self._last_ts_us.get(market_id, seen.at_us)) - LATE_US
-                wanted.append(Missed(market_id, since_us, at_or_above, at_or_below))
+                wanted.append(Missed(market_id, min(since_us, gap_us), at_or_above, at_or_below))
         return wanted
+
+
+def _told_late(change: Transition, seen: Look) -> Transition:
+    """Firings by trades from before what was seen already are late."""
+    firings = tuple(
+        msgspec.structs.replace(one, late=one.ts_us < seen.at_us - LATE_US) for one in change.firings
+    )
+    return msgspec.structs.replace(change, firings=firings)
 
 
 def _notice(payload: str) -> TicksNotice | None:
     try:
         return decode_notice(payload)
     except WarehouseError as error:
-        log.warning("ignored on the channel ticks", reason=str(error))
+        log.warning("ignored on a channel of ticks", reason=str(error))
+        return None
+
+
+def _averages(payload: str) -> AveragesNotice | None:
+    try:
+        return decode_averages(payload)
+    except WarehouseError as error:
+        log.warning("ignored on the channel averages", reason=str(error))
         return None

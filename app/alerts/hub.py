@@ -14,7 +14,7 @@ from websockets.frames import CloseCode
 
 from app.alerts import protocol
 from app.alerts.metrics import Metrics
-from coinwatch.alerts import Alert
+from coinwatch.alerts import Alert, Repeat, Rule
 
 MAX_WAITING = 2_000
 """Frames that may wait for one subscriber to take them."""
@@ -31,6 +31,7 @@ class Subscriber:
         self.client = client
         self.watches: set[int] = set()
         """The armed rules of its owner, as far as this connection knows."""
+        self._repeating: set[int] = set()
         self.live = False
         """Whether alerts are sent as they come; not yet while it is replayed what it missed."""
         self.sent_through = 0
@@ -43,6 +44,12 @@ class Subscriber:
         self._room.set()
         self._held: list[Alert] | None = None
         self._too_slow = asyncio.Event()
+
+    def watch(self, rule: Rule) -> None:
+        """Count ``rule`` among its owner's until it has fired for good."""
+        self.watches.add(rule.id)
+        if rule.terms.repeat is not Repeat.ONCE:
+            self._repeating.add(rule.id)
 
     async def send(self, frame: str) -> None:
         """Queue ``frame``, waiting while the queue is full: for replies, which the client paces itself."""
@@ -62,7 +69,8 @@ class Subscriber:
             return
         self._queue(protocol.alert(alert))
         self.sent_through = alert.event_id
-        self.watches.discard(alert.rule_id)
+        if alert.rule_id not in self._repeating:
+            self.watches.discard(alert.rule_id)
 
     @contextmanager
     def holding(self) -> Iterator[None]:

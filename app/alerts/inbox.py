@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from psycopg import Notify
 
@@ -43,11 +44,14 @@ class Inbox:
         await self._listening.wait()
         self._restarted = False
 
-    async def take(self) -> list[Notify] | None:
-        """Everything that waits, at least one; None when it started over and something may be missing."""
-        while not self._waiting and not self._restarted:
-            self._changed.clear()
-            await self._changed.wait()
+    async def take(self, timeout_s: float) -> list[Notify] | None:
+        """Everything that waits, nothing after ``timeout_s``; None when it started over and something may
+        be missing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not self._waiting and not self._restarted:
+                    self._changed.clear()
+                    await self._changed.wait()
         if self._restarted:
             return None
         taken = list(self._waiting)

@@ -43,18 +43,20 @@ class Lease:
         while True:
             try:
                 async with self._database.use() as conn:
+                    looked = self._marks.looked
                     self._marks.sent(
                         number,
                         await mark(
                             conn,
                             instance=self.instance,
                             started_at=self._started_at,
-                            looked=self._marks.looked,
+                            looked=looked,
                             detail=self._detail(),
                             channel=self.mark_channel,
                             number=number,
                         ),
                     )
+                self._marks.is_stored |= looked is not None
                 await self._clear(sweep=number % SWEEP_EVERY_BEATS == 1)
             except WarehouseError as error:
                 log.warning("no heartbeat: Postgres is away", reason=str(error))

@@ -6,6 +6,7 @@ import asyncio
 import time
 from math import inf
 
+from coinwatch.times import now_us
 from warehouse.alert_looks import Look
 
 
@@ -20,14 +21,26 @@ class Marks:
         self._sent: dict[int, Look] = {}
         self._last_back = -1
         self._moved_at = -inf
+        self._ahead_us = 0
+        self.is_stored = False
+        """Whether the next endpoint would know how far this one has looked."""
+
+    def now_us(self) -> int:
+        """The database's clock, as last told."""
+        return now_us() + self._ahead_us
+
+    def told(self, look: Look) -> None:
+        """``look`` was taken just now."""
+        self._ahead_us = look.at_us - now_us()
 
     @property
     def age_s(self) -> float:
-        """Seconds since all that was announced was dealt with; infinite before the first time."""
-        return time.monotonic() - self._moved_at
+        """Seconds since all that was announced was dealt with; infinite before that was stored first."""
+        return time.monotonic() - self._moved_at if self.is_stored else inf
 
     def sent(self, number: int, look: Look) -> None:
         """Mark ``number`` was sent after ``look``. It may be back before this is known."""
+        self.told(look)
         if number <= self._last_back:
             self._moved(look)
         else:

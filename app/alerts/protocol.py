@@ -9,19 +9,36 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from math import isfinite
 from typing import Any, TypeAlias
 
 import msgspec
 
-from coinwatch.alerts import Alert, Condition, Direction, Rule
-from coinwatch.times import to_datetime
+from coinwatch.alerts import Above, Alert, Condition, Firing, Rule, Terms, moment_text
+from coinwatch.alerts.reading import (
+    LIKE,
+    TERMS,
+    UNSTORABLE,
+    Nonsense,
+    fields_of,
+    kind,
+    read_condition,
+    read_duration,
+    read_moment,
+    read_price,
+    read_terms,
+    refuse_unknown,
+    shown,
+    terms_fields,
+)
+from coinwatch.alerts.rules import NO_TERMS
+from coinwatch.times import SECOND_US, now_us
+from coinwatch.windows import Window
 
 MAX_FRAME_BYTES = 65_536
 MAX_ID_LENGTH = 100
 MAX_SYMBOL_LENGTH = 60
 MAX_NOTE_LENGTH = 500
-MAX_SHOWN = 60
+MAX_PREVIEW_S = 31 * 86_400
 MAX_SAFE_INT = 2**53 - 1
 """The greatest whole number every JSON reader keeps exactly."""
 
@@ -33,11 +50,33 @@ class Watch(msgspec.Struct, frozen=True):
     typed: str
     """The symbol as the client wrote it; not yet known to be one."""
     condition: Condition
+    terms: Terms = NO_TERMS
     note: str | None = None
-    message: str | None = None
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What a watch would have done."""
+
+    watch: Watch
+    window: Window
+
+    @property
+    def id(self) -> CommandId:
+        return self.watch.id
 
 
 class Unwatch(msgspec.Struct, frozen=True):
+    id: CommandId
+    rule_id: int
+
+
+class Snooze(msgspec.Struct, frozen=True):
+    id: CommandId
+    rule_id: int
+    until_us: int
+
+
+class Resume(msgspec.Struct, frozen=True):
     id: CommandId
     rule_id: int
 
@@ -50,7 +89,7 @@ class Ping(msgspec.Struct, frozen=True):
     id: CommandId
 
 
-Command: TypeAlias = Watch | Unwatch | ListRules | Ping
+Command: TypeAlias = Watch | Unwatch | Snooze | Resume | ListRules | Ping | Preview
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -62,24 +101,19 @@ class Refused(msgspec.Struct, frozen=True):
     id: CommandId = None
 
 
-class _Refusal(Exception):
-    def __init__(self, code: str, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.hint = hint
-
-
+_WATCH_FIELDS = {"symbol", "price", "condition", "note", *TERMS}
 _FIELDS = {
-    "watch": {"symbol", "price", "condition", "note"},
+    "watch": _WATCH_FIELDS,
     "unwatch": {"rule_id"},
+    "snooze": {"rule_id", "for", "until"},
+    "resume": {"rule_id"},
+    "preview": {*_WATCH_FIELDS, "since", "until"},
     "list": set[str](),
     "ping": set[str](),
 }
 COMMANDS = tuple(_FIELDS)
 
 _WATCH_LIKE = '{"cmd":"watch","symbol":"btcusdc","price":1.0}'
-_CONDITION_LIKE = '{"type":"above","price":1.0}'
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _CLIENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
@@ -90,8 +124,8 @@ def parse(frame: str | bytes) -> Command | Refused:
         fields = _object(frame)
         command_id = _id(fields)
         return _command(command_id, fields)
-    except _Refusal as refusal:
-        return Refused(refusal.code, str(refusal), refusal.hint, command_id)
+    except Nonsense as nonsense:
+        return Refused(nonsense.code, str(nonsense), nonsense.hint, command_id)
 
 
 def is_client_name(text: str) -> bool:
@@ -116,30 +150,60 @@ def error(refused: Refused) -> str:
 
 
 def alert(fired: Alert) -> str:
-    return _frame(
-        {
-            "type": "alert",
-            "event_id": fired.event_id,
-            "rule_id": fired.rule_id,
-            "symbol": fired.symbol,
-            "exchange": fired.exchange,
-            "price": fired.price,
-            "ts": _moment(fired.ts_us),
-            "message": fired.message,
-        }
-    )
+    told: dict[str, Any] = {
+        "type": "alert",
+        "event_id": fired.event_id,
+        "rule_id": fired.rule_id,
+        "symbol": fired.symbol,
+        "exchange": fired.exchange,
+        "price": fired.price,
+        "ts": moment_text(fired.ts_us),
+        "message": fired.message,
+    }
+    if fired.value is not None:
+        told["value"] = fired.value
+    told |= {name: True for name in ("late", "degraded", "paused") if getattr(fired, name)}
+    return _frame(told)
 
 
 def rule_fields(rule: Rule) -> dict[str, Any]:
     """How a rule is told in an ``ack``."""
-    return {
+    told = {
         "rule_id": rule.id,
         "symbol": str(rule.symbol),
         "exchange": rule.exchange,
-        "condition": {"type": rule.condition.type.value, "price": rule.condition.price},
+        "condition": fields_of(rule.condition),
+        **terms_fields(rule.terms),
         "note": rule.note,
-        "created_at": _moment(rule.created_at_us),
+        "created_at": moment_text(rule.created_at_us),
     }
+    if rule.terms.template == seed_message(rule.typed):
+        del told["template"]
+    if rule.fired_at_us is not None:
+        told["fired_at"] = moment_text(rule.fired_at_us)
+    if rule.state.snoozed_until_us is not None:
+        told["snoozed_until"] = moment_text(rule.state.snoozed_until_us)
+    if rule.state.paused:
+        told["paused"] = True
+    return told
+
+
+def firing_fields(firing: Firing) -> dict[str, Any]:
+    """How a firing of a preview is told."""
+    told: dict[str, Any] = {
+        "exchange": firing.exchange,
+        "price": firing.price,
+        "ts": moment_text(firing.ts_us),
+        "message": firing.message,
+    }
+    if firing.value is not None:
+        told["value"] = firing.value
+    return told
+
+
+def seed_message(typed: str) -> str:
+    """What a watch for a price alone says when it fires."""
+    return f"Take profit on {typed.strip()}".replace("{", "{{").replace("}", "}}")
 
 
 def _frame(fields: Mapping[str, Any]) -> str:
@@ -147,27 +211,23 @@ def _frame(fields: Mapping[str, Any]) -> str:
     return json.dumps(fields, allow_nan=False, separators=(",", ":"))
 
 
-def _moment(ts_us: int) -> str:
-    return to_datetime(ts_us).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 def _object(frame: str | bytes) -> dict[str, Any]:
     if isinstance(frame, bytes):
-        raise _Refusal("binary_frame", "this is a binary frame", "send JSON in a text frame")
+        raise Nonsense("binary_frame", "this is a binary frame", "send JSON in a text frame")
     size = len(frame.encode(errors="surrogatepass"))
     if size > MAX_FRAME_BYTES:
-        raise _Refusal(
+        raise Nonsense(
             "frame_too_large", f"the frame has {size} bytes", f"at most {MAX_FRAME_BYTES} bytes a frame"
         )
     try:
         # Not strict about numbers here: NaN and 1e999 get through, to be refused by the name of their field.
         fields = json.loads(frame)
     except RecursionError:
-        raise _Refusal("bad_json", "the frame is nested too deeply", f"like {_WATCH_LIKE}") from None
+        raise Nonsense("bad_json", "the frame is nested too deeply", f"like {_WATCH_LIKE}") from None
     except ValueError as fault:
-        raise _Refusal("bad_json", f"not JSON: {_shown(str(fault))}", f"like {_WATCH_LIKE}") from None
+        raise Nonsense("bad_json", f"not JSON: {shown(str(fault))}", f"like {_WATCH_LIKE}") from None
     if not isinstance(fields, dict):
-        raise _Refusal("not_an_object", f"{_kind(fields)} is no command", f"an object like {_WATCH_LIKE}")
+        raise Nonsense("not_an_object", f"{kind(fields)} is no command", f"an object like {_WATCH_LIKE}")
     return fields
 
 
@@ -177,9 +237,9 @@ def _id(fields: Mapping[str, Any]) -> CommandId:
         return value
     if isinstance(value, str) and len(value) <= MAX_ID_LENGTH:
         return value
-    raise _Refusal(
+    raise Nonsense(
         "bad_id",
-        f"id is {_kind(value)}",
+        f"id is {kind(value)}",
         f"a string of at most {MAX_ID_LENGTH} letters, a whole number up to {MAX_SAFE_INT}, or none",
     )
 
@@ -187,72 +247,77 @@ def _id(fields: Mapping[str, Any]) -> CommandId:
 def _command(command_id: CommandId, fields: Mapping[str, Any]) -> Command:
     cmd = fields.get("cmd")
     if not isinstance(cmd, str) or cmd not in _FIELDS:
-        said = f"unknown command {_shown(cmd)}" if isinstance(cmd, str) else f"cmd is {_kind(cmd)}"
-        raise _Refusal("unknown_command", said, f"cmd is one of {', '.join(COMMANDS)}")
-    _refuse_unknown(fields, {"cmd", "id", *_FIELDS[cmd]}, f"{cmd} takes {_names(_FIELDS[cmd])}")
+        said = f"unknown command {shown(cmd)}" if isinstance(cmd, str) else f"cmd is {kind(cmd)}"
+        raise Nonsense("unknown_command", said, f"cmd is one of {', '.join(COMMANDS)}")
+    refuse_unknown(fields, {"cmd", "id", *_FIELDS[cmd]}, f"{cmd} takes {_names(_FIELDS[cmd])}")
     match cmd:
         case "watch":
-            return _watch(command_id, fields)
+            return _watch(command_id, fields, cmd)
+        case "preview":
+            return _preview(command_id, fields)
         case "unwatch":
-            return Unwatch(command_id, _rule_id(fields.get("rule_id")))
+            return Unwatch(command_id, _rule_id(fields.get("rule_id"), cmd))
+        case "snooze":
+            return Snooze(command_id, _rule_id(fields.get("rule_id"), cmd), _snoozed_until(fields))
+        case "resume":
+            return Resume(command_id, _rule_id(fields.get("rule_id"), cmd))
         case "list":
             return ListRules(command_id)
         case _:
             return Ping(command_id)
 
 
-def _watch(command_id: CommandId, fields: Mapping[str, Any]) -> Watch:
+def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
     typed = _text(fields, "symbol", MAX_SYMBOL_LENGTH, "a pair like btcusdc, BTC-USDC or binance:BTC-USDC")
     if typed is None:
-        raise _Refusal("missing_field", "watch needs a symbol", f"like {_WATCH_LIKE}")
+        raise Nonsense("missing_field", f"{cmd} needs a symbol", f"like {_WATCH_LIKE}")
     note = _text(fields, "note", MAX_NOTE_LENGTH, "a text")
-    price, condition = fields.get("price"), fields.get("condition")
-    if (price is None) == (condition is None):
+    price, sent = fields.get("price"), fields.get("condition")
+    if (price is None) == (sent is None):
         said = "neither price nor condition" if price is None else "both price and condition"
-        raise _Refusal(
+        raise Nonsense(
             "missing_field" if price is None else "bad_condition",
-            f"watch has {said}",
-            f'either "price":1.0 (at or above) or "condition":{_CONDITION_LIKE}',
+            f"{cmd} has {said}",
+            f'either "price":1.0 (at or above) or "condition":{LIKE}',
         )
-    if condition is None:
-        above = Condition(Direction.ABOVE, _price(price))
-        return Watch(command_id, typed, above, note, message=f"Take profit on {typed.strip()}")
-    return Watch(command_id, typed, _condition(condition), note)
+    condition = Above(price=read_price(price)) if sent is None else read_condition(sent)
+    terms = read_terms(fields, condition, now_us())
+    if sent is None and terms.template is None:
+        terms = msgspec.structs.replace(terms, template=seed_message(typed))
+    return Watch(command_id, typed, condition, terms, note)
 
 
-def _condition(value: Any) -> Condition:
-    if not isinstance(value, dict):
-        raise _Refusal("bad_condition", f"condition is {_kind(value)}", f"an object like {_CONDITION_LIKE}")
-    _refuse_unknown(value, {"type", "price"}, "a condition takes type and price")
-    kind = value.get("type")
-    if not isinstance(kind, str) or kind not in set(Direction):
-        said = f"unknown type {_shown(kind)}" if isinstance(kind, str) else f"type is {_kind(kind)}"
-        raise _Refusal("bad_condition", f"condition: {said}", f"type is one of {', '.join(Direction)}")
-    if value.get("price") is None:
-        raise _Refusal("missing_field", "condition needs a price", f"like {_CONDITION_LIKE}")
-    return Condition(Direction(kind), _price(value["price"]))
+def _preview(command_id: CommandId, fields: Mapping[str, Any]) -> Preview:
+    watch = _watch(command_id, fields, "preview")
+    until_us = now_us()
+    if (sent := fields.get("until")) is not None:
+        until_us = min(until_us, read_moment(sent, "until"))
+    sent = fields.get("since")
+    if sent is None:
+        raise Nonsense("missing_field", "preview needs since", 'like "since":"24h" or a moment')
+    if isinstance(sent, str) and sent.strip()[-1:].isalpha() and not sent.strip().endswith("Z"):
+        since_us = until_us - read_duration(sent, "since", longest_s=MAX_PREVIEW_S) * SECOND_US
+    else:
+        since_us = read_moment(sent, "since")
+    if not 0 < until_us - since_us <= MAX_PREVIEW_S * SECOND_US:
+        raise Nonsense("bad_since", f"since is {kind(sent)}", "before until, by at most 31 days")
+    return Preview(watch, Window(since_us, until_us))
 
 
-def _price(value: Any) -> float:
-    hint = "a finite number above 0, like 70000 or 0.5"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Refusal("bad_price", f"price is {_kind(value)}", hint)
-    try:
-        price = float(value)
-    except OverflowError:
-        raise _Refusal("bad_price", "price is too large", hint) from None
-    if not isfinite(price):
-        raise _Refusal("bad_price", f"price is {'NaN' if price != price else 'infinite'}", hint)
-    if price <= 0:
-        raise _Refusal("bad_price", f"price is {price:g}", hint)
-    return price
+def _snoozed_until(fields: Mapping[str, Any]) -> int:
+    length, until = fields.get("for"), fields.get("until")
+    if (length is None) == (until is None):
+        raise Nonsense("missing_field", "snooze needs for or until", '"for":"1h", or "until" and a moment')
+    if length is not None:
+        return now_us() + read_duration(length, "for") * SECOND_US
+    return read_moment(until, "until")
 
 
-def _rule_id(value: Any) -> int:
+def _rule_id(value: Any, cmd: str) -> int:
     if value is None:
-        raise _Refusal("missing_field", "unwatch needs a rule_id", 'like {"cmd":"unwatch","rule_id":7}')
+        raise Nonsense("missing_field", f"{cmd} needs a rule_id", f'like {{"cmd":"{cmd}","rule_id":7}}')
     if not _is_int(value) or not 0 < value < 2**63:
-        raise _Refusal("bad_rule_id", f"rule_id is {_kind(value)}", "the whole number that watch answered")
+        raise Nonsense("bad_rule_id", f"rule_id is {kind(value)}", "the whole number that watch answered")
     return int(value)
 
 
@@ -261,19 +326,13 @@ def _text(fields: Mapping[str, Any], name: str, longest: int, wanted: str) -> st
     if value is None:
         return None
     if not isinstance(value, str):
-        raise _Refusal(f"bad_{name}", f"{name} is {_kind(value)}", wanted)
+        raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", wanted)
     if not value.strip() or len(value) > longest:
         said = f"{len(value)} letters long" if value.strip() else "empty"
-        raise _Refusal(f"bad_{name}", f"{name} is {said}", f"{wanted}, at most {longest} letters")
-    if _UNSTORABLE.search(value):
-        raise _Refusal(f"bad_{name}", f"{name} has NUL or half a character in it", wanted)
+        raise Nonsense(f"bad_{name}", f"{name} is {said}", f"{wanted}, at most {longest} letters")
+    if UNSTORABLE.search(value):
+        raise Nonsense(f"bad_{name}", f"{name} has NUL or half a character in it", wanted)
     return value
-
-
-def _refuse_unknown(fields: Mapping[str, Any], known: Collection[str], hint: str) -> None:
-    for name in fields:
-        if name not in known:
-            raise _Refusal("unknown_field", f"unknown field {_shown(name)}", hint)
 
 
 def _is_int(value: Any) -> bool:
@@ -282,26 +341,3 @@ def _is_int(value: Any) -> bool:
 
 def _names(names: Collection[str]) -> str:
     return ", ".join(sorted(names)) or "nothing but an id"
-
-
-def _kind(value: Any) -> str:
-    """What ``value`` is, for a person, however long it may be."""
-    match value:
-        case None:
-            return "missing"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return f"the text {_shown(value)}"
-        case int() if abs(value) > 10**30:
-            return "a very large number"
-        case int() | float():
-            return f"the number {value}"
-        case list():
-            return "a list"
-        case _:
-            return "an object"
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")

@@ -16,8 +16,9 @@ from app.alerts.catalogue import Catalogue
 from app.alerts.database import Database
 from app.alerts.hub import Hub, Subscriber
 from app.alerts.metrics import Metrics
-from app.alerts.protocol import Command, ListRules, Ping, Refused, Unwatch, Watch
-from coinwatch.alerts import NewRule
+from app.alerts.preview import NoHistory, preview
+from app.alerts.protocol import Command, ListRules, Ping, Preview, Refused, Resume, Snooze, Unwatch, Watch
+from coinwatch.alerts import NewRule, moment_text
 from coinwatch.errors import UnknownSymbol, WarehouseError
 from coinwatch.records import Symbol
 from warehouse.alerts import (
@@ -26,11 +27,15 @@ from warehouse.alerts import (
     events_of_client,
     last_event_id,
     remove_rule,
+    resume_rule,
+    snooze_rule,
     subscriber_seen,
 )
 from warehouse.markets import known_markets
 
 MAX_WATCHES = 1_000
+MOST_FIRINGS = 500
+"""So many firings of a preview are told; all are counted."""
 CATALOGUE_FRESH_S = 2.0
 """An unknown symbol makes the table of markets be read again, at most this often."""
 
@@ -45,6 +50,7 @@ class Session:
         socket: ServerConnection,
         subscriber: Subscriber,
         database: Database,
+        history: Database,
         hub: Hub,
         catalogue: Catalogue,
         metrics: Metrics,
@@ -52,6 +58,7 @@ class Session:
         self._socket = socket
         self._subscriber = subscriber
         self._database = database
+        self._history = history
         self._hub = hub
         self._catalogue = catalogue
         self._metrics = metrics
@@ -79,7 +86,8 @@ class Session:
                 await subscriber_seen(conn, subscriber.client)
                 mine = await armed_rules_of(conn, client=subscriber.client, connection=None)
                 newest = await last_event_id(conn)
-            subscriber.watches.update(rule.id for rule in mine)
+            for rule in mine:
+                subscriber.watch(rule)
             if after is not None and after > newest:
                 await subscriber.send(_unknown_event(after, newest))
                 after = newest
@@ -110,6 +118,9 @@ class Session:
         handlers: dict[type, Callable[[Any], Coroutine[Any, Any, str | Refused]]] = {
             Watch: self._watch,
             Unwatch: self._unwatch,
+            Snooze: self._snooze,
+            Resume: self._resume,
+            Preview: self._preview,
             ListRules: self._list,
             Ping: self._ping,
         }
@@ -132,8 +143,85 @@ class Session:
                 f"at most {MAX_WATCHES}: unwatch some first",
                 command.id,
             )
+        found = await self._find(command)
+        if isinstance(found, Refused):
+            return found
+        exchange, symbol = found
+        async with self._database.use() as conn:
+            rule = await add_rule(
+                conn,
+                NewRule(
+                    symbol=symbol,
+                    exchange=exchange,
+                    condition=command.condition,
+                    terms=command.terms,
+                    typed=command.typed,
+                    note=command.note,
+                    client=subscriber.client,
+                    connection=None if subscriber.client is not None else subscriber.key,
+                ),
+            )
+        subscriber.watch(rule)
+        return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
+
+    async def _unwatch(self, command: Unwatch) -> str | Refused:
+        async with self._database.use() as conn:
+            removed = await remove_rule(conn, command.rule_id, **self._owner())
+        if not removed:
+            return _unknown_rule(command)
+        self._subscriber.watches.discard(command.rule_id)
+        return protocol.ack(command.id, "unwatch", rule_id=command.rule_id)
+
+    async def _snooze(self, command: Snooze) -> str | Refused:
+        async with self._database.use() as conn:
+            rule = await snooze_rule(conn, command.rule_id, command.until_us, **self._owner())
+        if rule is None:
+            return _unknown_rule(command)
+        return protocol.ack(command.id, "snooze", **protocol.rule_fields(rule))
+
+    async def _resume(self, command: Resume) -> str | Refused:
+        async with self._database.use() as conn:
+            rule = await resume_rule(conn, command.rule_id, **self._owner())
+        if rule is None:
+            return _unknown_rule(command)
+        return protocol.ack(command.id, "resume", **protocol.rule_fields(rule))
+
+    async def _preview(self, command: Preview) -> str | Refused:
+        watch = command.watch
+        found = await self._find(watch)
+        if isinstance(found, Refused):
+            return found
+        exchange, symbol = found
+        rule = NewRule(
+            symbol=symbol,
+            exchange=exchange,
+            condition=watch.condition,
+            terms=watch.terms,
+            typed=watch.typed,
+            note=watch.note,
+        )
         try:
-            exchange, symbol = await self._resolve(command.typed)
+            async with self._history.use() as conn:
+                told = await preview(conn, rule, command.window)
+        except NoHistory as error:
+            return Refused("bad_condition", str(error), "a condition on prices or candles", command.id)
+        return protocol.ack(
+            command.id,
+            "preview",
+            symbol=str(symbol),
+            exchange=exchange,
+            since=moment_text(told.window.start_us),
+            until=moment_text(told.window.end_us),
+            trades=told.trades,
+            complete=told.is_complete,
+            paused=told.paused,
+            count=len(told.firings),
+            fired=[protocol.firing_fields(one) for one in told.firings[:MOST_FIRINGS]],
+        )
+
+    async def _find(self, command: Watch) -> tuple[str | None, Symbol] | Refused:
+        try:
+            return await self._resolve(command.typed)
         except UnknownSymbol as error:
             return Refused(
                 "unknown_symbol",
@@ -142,35 +230,6 @@ class Session:
                 "like binance:BTC-USDT, which is streamed once it is watched",
                 command.id,
             )
-        async with self._database.use() as conn:
-            rule = await add_rule(
-                conn,
-                NewRule(
-                    symbol=symbol,
-                    exchange=exchange,
-                    condition=command.condition,
-                    typed=command.typed,
-                    note=command.note,
-                    message=command.message,
-                    client=subscriber.client,
-                    connection=None if subscriber.client is not None else subscriber.key,
-                ),
-            )
-        subscriber.watches.add(rule.id)
-        return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
-
-    async def _unwatch(self, command: Unwatch) -> str | Refused:
-        async with self._database.use() as conn:
-            removed = await remove_rule(conn, command.rule_id, **self._owner())
-        if not removed:
-            return Refused(
-                "unknown_rule",
-                f"you have no rule {command.rule_id}",
-                'the rule_id that watch answered; {"cmd":"list"} tells yours',
-                command.id,
-            )
-        self._subscriber.watches.discard(command.rule_id)
-        return protocol.ack(command.id, "unwatch", rule_id=command.rule_id)
 
     async def _list(self, command: ListRules) -> str:
         async with self._database.use() as conn:
@@ -193,6 +252,15 @@ class Session:
     def _owner(self) -> dict[str, str | None]:
         client = self._subscriber.client
         return {"client": client, "connection": self._subscriber.key if client is None else None}
+
+
+def _unknown_rule(command: Unwatch | Snooze | Resume) -> Refused:
+    return Refused(
+        "unknown_rule",
+        f"you have no rule {command.rule_id}",
+        'the rule_id that watch answered; {"cmd":"list"} tells yours',
+        command.id,
+    )
 
 
 def _unknown_event(after: int, newest: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from math import isfinite
 
 from app.dashboard import formats
-from coinwatch.alerts import Condition, Direction, NewRule, Rule
+from coinwatch.alerts import Above, Below, Direction, NewRule, Rule, price_condition, words
 from coinwatch.errors import CoinwatchError, UnknownSymbol
 from coinwatch.records import Market, Symbol
 from coinwatch.symbols import parse_market, parse_symbol
@@ -44,7 +44,7 @@ def new_rule(
     return NewRule(
         symbol=symbol,
         exchange=exchange,
-        condition=Condition(Direction(direction), price),
+        condition=price_condition(Direction(direction), price),
         typed=typed,
         note=note or None,
         client=CLIENT,
@@ -54,7 +54,9 @@ def new_rule(
 def sentence(rule: NewRule) -> str:
     """``BTC-USDT at or above 70,000.00``, with the exchange when it matters."""
     where = f" on {rule.exchange}" if rule.exchange else ""
-    side = "at or above" if rule.condition.type is Direction.ABOVE else "at or below"
+    if not isinstance(rule.condition, Above | Below):
+        return f"{rule.symbol}{where} {words(rule.condition)}"
+    side = "at or above" if isinstance(rule.condition, Above) else "at or below"
     return f"{rule.symbol}{where} {side} {formats.price(rule.condition.price)}"
 
 
@@ -62,7 +64,9 @@ def state(rule: Rule, price: float | None, now_us: int) -> str:
     """Where a rule stands: fired when, or how far the price has to go."""
     if not rule.armed:
         return f"fired {formats.age(rule.fired_at_us, now_us)}" if rule.fired_at_us else "fired"
-    if price is None:
+    if rule.state.paused:
+        return "paused: it fired too often"
+    if price is None or rule.state.waiting or not isinstance(rule.condition, Above | Below):
         return "waiting"
     if rule.condition.met_by(price):
         return "waiting for the next trade"

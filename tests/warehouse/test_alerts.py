@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
 import sqlalchemy
 from psycopg import AsyncConnection
 from sqlalchemy import URL
 
-from coinwatch.alerts import Condition, Direction, NewRule
+from coinwatch.alerts import Above, Below, Firing, NewRule, Rule, Terms, Transition
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, now_us, to_datetime
 from warehouse import alerts
-from warehouse.alert_claims import Firing, claim
+from warehouse.alert_claims import claim
 from warehouse.alert_looks import (
     Missed,
     end_dead_endpoints,
@@ -37,7 +38,7 @@ MARKET = Market.canonical("binance:BTC-USDT")
 def new_rule(client: str | None = "bot", connection: str | None = None, price: float = 100.0) -> NewRule:
     return NewRule(
         symbol=MARKET.symbol,
-        condition=Condition(Direction.ABOVE, price),
+        condition=Above(price=price),
         typed="btcusdt",
         client=client,
         connection=connection,
@@ -72,10 +73,10 @@ async def test_pages_make_list_and_delete_rules(database: URL, page: sqlalchemy.
         wanted = NewRule(
             symbol=MARKET.symbol,
             exchange="binance",
-            condition=Condition(Direction.BELOW, 0.1 + 0.2),
+            condition=Below(price=0.1 + 0.2),
             typed="Binance:btc/usdt",
             note="näh",
-            message="Buy",
+            terms=Terms(template="Buy"),
             client="dashboard",
         )
         made = alerts.create_rule(page, wanted)
@@ -95,13 +96,25 @@ async def test_pages_make_list_and_delete_rules(database: URL, page: sqlalchemy.
         assert told == [("alert_rules", str(made.id)), ("alert_rules", str(other.id))]
 
 
+async def armed(conn: AsyncConnection) -> list[Rule]:
+    async with conn.transaction():
+        return [rule async for portion in alerts.armed_rules(conn) for rule in portion]
+
+
+def firing(rule: Rule, by: Trade) -> Transition:
+    """``rule``, fired by a trade."""
+    after = msgspec.structs.replace(rule.fired(now_us(), {}), state_no=rule.state_no + 1)
+    fired = Firing(rule, by.market.exchange, by.price, by.ts_us, by.trade_id)
+    return Transition(rule, after, "1", 1, (fired,))
+
+
 async def test_a_claim_fires_once_and_announces_its_range(
     database: URL, conn: AsyncConnection, page: sqlalchemy.Connection
 ) -> None:
     first = await alerts.add_rule(conn, new_rule())
     second = await alerts.add_rule(conn, new_rule(client=None, connection="here/1"))
     await conn.execute("listen alerts")
-    firings = [Firing(second, trade(1, 150.0)), Firing(first, trade(2, 160.0))]
+    firings = [firing(second, trade(1, 150.0)), firing(first, trade(2, 160.0))]
     assert await claim(conn, firings) == {first.id, second.id}
     assert await claim(conn, firings) == set()
     assert await heard(conn, 1) == [("alerts", "1,2")]
@@ -118,16 +131,16 @@ async def test_a_claim_fires_once_and_announces_its_range(
     fired = (await alerts.rules_by_id(conn, [first.id]))[first.id]
     assert (fired.armed, fired.state_no) == (False, 1)
     assert fired.fired_at_us is not None
-    assert await alerts.armed_rules(conn) == []
+    assert await armed(conn) == []
 
 
 async def test_a_claim_on_an_older_state_comes_to_nothing(conn: AsyncConnection) -> None:
     rule = await alerts.add_rule(conn, new_rule())
     await conn.execute("update alert_rules set state_no = 5")
-    assert await claim(conn, [Firing(rule, trade(1))]) == set()
+    assert await claim(conn, [firing(rule, trade(1))]) == set()
     assert await alerts.last_event_id(conn) == 0
-    (now,) = await alerts.armed_rules(conn)
-    assert await claim(conn, [Firing(now, trade(1))]) == {rule.id}
+    (now,) = await armed(conn)
+    assert await claim(conn, [firing(now, trade(1))]) == {rule.id}
 
 
 async def test_rivals_claim_every_rule_once_and_a_reader_never_meets_a_gap(
@@ -140,7 +153,7 @@ async def test_rivals_claim_every_rule_once_and_a_reader_never_meets_a_gap(
         won = 0
         async with await connect(database, application_name="rival") as mine:
             for start in range(0, 300, 6):
-                part = [Firing(rule, trade(rule.id)) for rule in rules[start : start + 6]]
+                part = [firing(rule, trade(rule.id)) for rule in rules[start : start + 6]]
                 won += len(await claim(mine, part[::order]))
         return won
 
@@ -165,7 +178,7 @@ async def test_rules_end_with_their_owner(conn: AsyncConnection) -> None:
     assert await alerts.armed_rules_of(conn, client=None, connection="here/2") == [other]
     assert await alerts.remove_rules_of_connection(conn, "here/1") == 2
     assert await alerts.remove_rules_of_connection(conn, "here/1") == 0
-    assert await alerts.armed_rules(conn) == [other]
+    assert await armed(conn) == [other]
 
 
 async def beat(conn: AsyncConnection, instance: str, number: int = 1) -> None:
@@ -183,7 +196,7 @@ async def beat(conn: AsyncConnection, instance: str, number: int = 1) -> None:
 
 async def test_rules_of_dead_endpoints_do_not_linger(conn: AsyncConnection) -> None:
     async def owners() -> list[str]:
-        return sorted(rule.connection or rule.client or "" for rule in await alerts.armed_rules(conn))
+        return sorted(rule.connection or rule.client or "" for rule in await armed(conn))
 
     for owner in ("dead/1", "dead/2", "alive/1", "never/1"):
         await alerts.add_rule(conn, new_rule(None, owner))
@@ -241,8 +254,8 @@ async def test_missed_trades_are_those_not_seen_that_can_matter(conn: AsyncConne
     wanted = Missed(ids[MARKET], now_us() - 60_000_000, at_or_above=150.0, at_or_below=90.0)
     async with one_view(conn):
         chunks = [chunk async for chunk in missed_trades(conn, seen, [wanted])]
-    assert [[one.trade_id for one in chunk] for chunk in chunks] == [[3, 4]]
-    assert chunks[0][0].market == MARKET
+    assert [[one.trade.trade_id for one in chunk] for chunk in chunks] == [[3, 4]]
+    assert chunks[0][0].trade.market == MARKET
 
 
 async def test_the_trades_of_one_commit_and_no_other(database: URL, conn: AsyncConnection) -> None:
@@ -265,7 +278,7 @@ async def test_a_rule_that_cannot_be_read_does_not_silence_the_rest(conn: AsyncC
         rules, ("{}", '{"type":"near","price":1}', "[]", '{"type":"above","price":-1}'), strict=False
     ):
         await conn.execute("update alert_rules set condition = %s::jsonb where id = %s", (condition, rule.id))
-    assert await alerts.armed_rules(conn) == rules[4:]
+    assert await armed(conn) == rules[4:]
     assert await alerts.rules_by_id(conn, [rule.id for rule in rules]) == {rules[4].id: rules[4]}
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from coinwatch.alerts import Condition, Direction, NewRule
+from coinwatch.alerts import Above, NewRule
 from coinwatch.records import Instrument, Market, MarketStatus, Symbol
 from warehouse.alerts import add_rule, remove_rule
 from warehouse.connect import connect
@@ -30,7 +30,7 @@ async def watch(conn: psycopg.AsyncConnection, symbol: Symbol, exchange: str | N
         NewRule(
             symbol=symbol,
             exchange=exchange,
-            condition=Condition(Direction.ABOVE, 1.0),
+            condition=Above(price=1.0),
             typed=str(symbol),
             client="bot",
         ),

@@ -1,11 +1,9 @@
 """The tables, as SQLAlchemy sees them. The migrations must build exactly these (a test compares)."""
 
 from warehouse.tables import fundamentals, indicators, sentiment
+from warehouse.tables.alerts import alert_counter, alert_events, alert_rules, subscribers
 from warehouse.tables.base import metadata
 from warehouse.tables.core import (
-    alert_counter,
-    alert_events,
-    alert_rules,
     api_budgets,
     candle_checks,
     candle_coverage,
@@ -19,7 +17,6 @@ from warehouse.tables.core import (
     service_heartbeats,
     stream_gaps,
     stream_health,
-    subscribers,
     ticks,
 )
 

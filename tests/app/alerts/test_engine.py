@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from app.alerts import inbox
 from app.alerts.inbox import Inbox
 from app.alerts.marks import Marks
-from coinwatch.alerts import Alert, Condition, Direction, NewRule, Rule
+from coinwatch.alerts import Above, Alert, Below, Direction, NewRule, Rule, price_condition
 from coinwatch.records import Symbol, Trade
 from tests.app.alerts.conftest import Client, Endpoint, Exchange
 from tests.waiting import eventually
@@ -31,7 +31,7 @@ def create_rule(database: URL, price: float, direction: Direction = Direction.AB
     pages = engine(database, application_name="test dashboard")
     try:
         with pages.begin() as conn:
-            condition = Condition(direction, price)
+            condition = price_condition(direction, price)
             return alerts.create_rule(
                 conn, NewRule(symbol=BTC, condition=condition, typed="btcusdt", client="dashboard")
             )
@@ -81,7 +81,7 @@ async def test_endpoints_side_by_side_fire_every_rule_once_in_the_order_of_commi
         for number in range(10):
             query = f"?client=c{number}" if number % 2 else ""
             clients.append(await stack.enter_async_context(endpoints[number % 3].client(query)))
-        watched: dict[int, tuple[Client, Condition]] = {}
+        watched: dict[int, tuple[Client, Above | Below]] = {}
         for number in range(200):
             client = clients[number % 10]
             kind, away = chance.choice(["above", "below"]), chance.uniform(0.5, 40)
@@ -89,7 +89,7 @@ async def test_endpoints_side_by_side_fire_every_rule_once_in_the_order_of_commi
             ack = await client.ask(
                 cmd="watch", symbol="btcusdt", condition={"type": kind, "price": round(price, 2)}
             )
-            watched[ack["rule_id"]] = client, Condition(Direction(kind), round(price, 2))
+            watched[ack["rule_id"]] = client, price_condition(Direction(kind), round(price, 2))
 
         traded: list[Trade] = []
         for step in range(150):
@@ -222,12 +222,12 @@ async def test_an_inbox_that_overflows_starts_over(monkeypatch: pytest.MonkeyPat
     await waiting.started()
     for number in range(3):
         waiting.put(Notify("ticks", str(number), 1))
-    assert [notify.payload for notify in await waiting.take() or []] == ["0", "1", "2"]
+    assert [notify.payload for notify in await waiting.take(1) or []] == ["0", "1", "2"]
     for number in range(4):
         waiting.put(Notify("ticks", str(number), 1))
-    assert await waiting.take() is None
+    assert await waiting.take(1) is None
     await waiting.started()
-    assert [notify.payload for notify in await waiting.take() or []] == ["3"]
+    assert [notify.payload for notify in await waiting.take(1) or []] == ["3"]
 
 
 def test_a_mark_moves_the_look_whether_it_is_back_before_or_after_it_is_known() -> None:

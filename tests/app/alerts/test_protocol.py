@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.alerts import protocol
 from app.alerts.protocol import ListRules, Ping, Refused, Unwatch, Watch, parse
-from coinwatch.alerts import Condition, Direction
+from coinwatch.alerts import Above, Below, Terms
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -44,8 +44,8 @@ def test_the_seed_form() -> None:
     assert parse('{"cmd":"watch","symbol":"btcusdc","price":1.0}') == Watch(
         id=None,
         typed="btcusdc",
-        condition=Condition(Direction.ABOVE, 1.0),
-        message="Take profit on btcusdc",
+        condition=Above(price=1.0),
+        terms=Terms(template="Take profit on btcusdc"),
     )
 
 
@@ -54,9 +54,7 @@ def test_the_form_with_a_condition() -> None:
         '{"cmd":"watch","id":"a","symbol":"binance:BTC-USDC",'
         '"condition":{"type":"below","price":2},"note":"dip"}'
     )
-    assert parse(frame) == Watch(
-        id="a", typed="binance:BTC-USDC", condition=Condition(Direction.BELOW, 2.0), note="dip"
-    )
+    assert parse(frame) == Watch(id="a", typed="binance:BTC-USDC", condition=Below(price=2.0), note="dip")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +118,7 @@ def test_only_finite_positive_numbers_are_prices(form: str, price: str, said: st
         ('{"cmd":"ping","id":9007199254740993}', "bad_id"),
         (json.dumps({"cmd": "ping", "id": "x" * 101}), "bad_id"),
         ('{"cmd":"ping","extra":1}', "unknown_field"),
-        ('{"cmd":"watch","symbol":"btcusdc","price":1,"repeat":"always"}', "unknown_field"),
+        ('{"cmd":"watch","symbol":"btcusdc","price":1,"repeat":"always"}', "bad_repeat"),
         ('{"cmd":"watch","symbol":"btcusdc"}', "missing_field"),
         ('{"cmd":"watch","symbol":"btcusdc","price":null}', "missing_field"),
         ('{"cmd":"watch","price":1}', "missing_field"),
@@ -156,7 +154,9 @@ def test_what_is_wrong_is_named(frame: str | bytes, code: str) -> None:
 
 
 def test_an_unknown_command_is_told_the_known_ones() -> None:
-    assert refused('{"cmd":"subscribe"}').hint == "cmd is one of watch, unwatch, list, ping"
+    assert refused('{"cmd":"subscribe"}').hint == (
+        "cmd is one of watch, unwatch, snooze, resume, preview, list, ping"
+    )
 
 
 def must_answer(frame: str | bytes) -> None:

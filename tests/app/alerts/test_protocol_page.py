@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given
 
 from app.alerts import protocol, session
+from coinwatch.alerts import reading
 from tests.app.alerts.conftest import PAGE, Endpoint, Exchange, check
 from tests.app.alerts.test_protocol import ALMOST
 
@@ -29,7 +30,7 @@ def without_times(value: Any) -> Any:
 
 
 async def test_the_conversations(endpoint: Endpoint, exchange: Exchange) -> None:
-    assert len(CONVERSATIONS) == 3
+    assert len(CONVERSATIONS) == 4
     for conversation in CONVERSATIONS:
         async with endpoint.client() as client:
             for line in conversation.splitlines():
@@ -45,8 +46,8 @@ async def test_the_conversations(endpoint: Endpoint, exchange: Exchange) -> None
 
 
 def test_every_code_is_on_the_page() -> None:
-    sources = "".join(Path(module.__file__ or "").read_text() for module in (protocol, session))
-    codes = set(re.findall(r'(?:_Refusal|Refused)\(\s*"(\w+)"', sources))
+    sources = "".join(Path(module.__file__ or "").read_text() for module in (protocol, session, reading))
+    codes = set(re.findall(r'(?:Nonsense|Refused)\(\s*"(\w+)"', sources))
     codes |= {f"bad_{field}" for field in re.findall(r'_text\(fields, "(\w+)"', sources)}
     assert len(codes) > 12
     assert {code for code in codes if f"`{code}`" not in PAGE} == set()

@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from app.dashboard import alert_form
-from coinwatch.alerts import Condition, Direction, NewRule, Rule
+from coinwatch.alerts import Above, NewRule, Rule
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Market, Symbol
 from coinwatch.times import SECOND_US
@@ -18,7 +18,7 @@ def test_a_rule_takes_any_spelling() -> None:
     rule = alert_form.new_rule(" btcusdt", "above", 70_000.0, "  take\nprofit ", KNOWN)
     assert rule == NewRule(
         symbol=Symbol("BTC", "USDT"),
-        condition=Condition(Direction.ABOVE, 70_000.0),
+        condition=Above(price=70_000.0),
         typed=" btcusdt",
         note="take profit",
         client="dashboard",
@@ -64,7 +64,7 @@ def test_state_says_where_a_rule_stands(armed: bool, price: float | None, text: 
     rule = Rule(
         id=1,
         symbol=Symbol("BTC", "USDT"),
-        condition=Condition(Direction.ABOVE, 100.0),
+        condition=Above(price=100.0),
         typed="btcusdt",
         client="dashboard",
         armed=armed,

@@ -1,0 +1,172 @@
+"""What a rule would have done: the same engine over what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import aclosing
+from operator import itemgetter
+from typing import TypeAlias
+
+import msgspec
+from psycopg import AsyncConnection
+
+from app.alerts.machine import Machine
+from app.alerts.readings import MOST_CLOSES, candles_of, tell_close
+from app.alerts.warming import warm_average, warm_prices, warm_windows
+from coinwatch.alerts import Firing, FromAverage, NewRule, Rule, Source, leaves
+from coinwatch.alerts import conditions as c
+from coinwatch.errors import CoinwatchError
+from coinwatch.intervals import Interval
+from coinwatch.times import DAY_US
+from coinwatch.windows import Window
+from warehouse.alert_history import Close, averages_within, closes, stretch
+from warehouse.alert_looks import StoredTrade, one_view
+from warehouse.markets import known_markets
+
+MOST_TRADES = 1_000_000
+"""So many trades are looked at, the first of the window."""
+BREATH_TRADES = 250
+"""After so many trades others get their turn."""
+
+_News: TypeAlias = tuple[int, Callable[[], None]]
+"""When something other than a trade became known, and what tells it."""
+
+
+class Previewed(msgspec.Struct, frozen=True):
+    """When a rule would have fired in ``window``, the first time first."""
+
+    window: Window
+    firings: list[Firing]
+    trades: int
+    """How many trades were looked at."""
+    is_complete: bool
+    """Whether that was all of the window; else it was too much."""
+    paused: bool
+    """Whether it would have been paused, for firing too often."""
+
+
+class NoHistory(CoinwatchError):
+    """A condition whose past is not stored."""
+
+
+async def preview(conn: AsyncConnection, asked: NewRule, window: Window) -> Previewed:
+    """Run ``asked`` over the stored trades, averages and candles of ``window``. Raises NoHistory.
+
+    ``conn`` is in autocommit mode. Times are those of the exchanges, also where a rule that is live goes
+    by the database's clock.
+    """
+    for leaf in leaves(asked.condition):
+        if isinstance(leaf, c.Silent | c.OpenGap | c.FearGreed | c.Sentiment):
+            raise NoHistory(f"what {leaf.__struct_config__.tag} waits for has no stored past to run it over")
+    rule = Rule(id=0, created_at_us=window.start_us, **msgspec.structs.asdict(asked))
+    machine = Machine()
+    async with one_view(conn):
+        ids = [
+            known.id
+            for known in await known_markets(conn)
+            if known.market.symbol == rule.symbol
+            and rule.exchange in (None, known.market.exchange, *_compared(rule))
+            and machine.meet(known.id, known.market)
+        ]
+        news = await _begin(conn, machine, rule, ids, window)
+        firings: list[Firing] = []
+        paused = False
+        count = 0
+        async with aclosing(stretch(conn, ids, window.start_us, window.end_us)) as chunks:
+            async for chunk in chunks:
+                for start in range(0, len(chunk), BREATH_TRADES):
+                    for stored in chunk[start : start + BREATH_TRADES]:
+                        _tell_until(machine, news, stored.trade.ts_us)
+                        _take(machine, stored)
+                    for change in machine.drain():
+                        firings += change.firings
+                        paused = change.after.state.paused
+                    await asyncio.sleep(0)
+                count += len(chunk)
+                if count >= MOST_TRADES or not len(machine):
+                    break
+        if count < MOST_TRADES:
+            _tell_until(machine, news, window.end_us)
+        for change in machine.drain():
+            firings += change.firings
+            paused = change.after.state.paused
+    return Previewed(window, firings, count, count < MOST_TRADES or not len(machine), paused)
+
+
+def _take(machine: Machine, stored: StoredTrade) -> None:
+    trade = stored.trade
+    machine.trade(machine.world.markets[stored.market_id], trade, stored.tx, trade.ts_us)
+
+
+def _tell_until(machine: Machine, news: deque[_News], ts_us: int) -> None:
+    """Tell what became known up to ``ts_us``, and do what was due by the clock."""
+    while True:
+        due_us = machine.next_due_us
+        if news and news[0][0] <= min(ts_us, due_us):
+            news.popleft()[1]()
+        elif due_us <= ts_us:
+            machine.tick(int(due_us))
+        else:
+            return
+
+
+async def _begin(
+    conn: AsyncConnection, machine: Machine, rule: Rule, ids: Collection[int], window: Window
+) -> deque[_News]:
+    """Make ``machine`` as it was at the start of ``window``; returns what became known within it."""
+    start_us = window.start_us
+    average = machine.world.pair(rule.symbol).average
+    await warm_prices(conn, machine, ids, start_us)
+    await warm_average(conn, average, start_us)
+    machine.put(rule, start_us)
+    await warm_windows(conn, machine, start_us)
+    for feed in machine.world.markets.values():
+        feed.seq = 0
+    news: list[_News] = []
+    if _uses_average(rule):
+        for day in window.pieces(DAY_US):
+            for ts_us, price in await averages_within(conn, rule.symbol, day.start_us, day.end_us):
+                news.append((ts_us, _average(machine, rule, price, ts_us)))
+    machine.allow = lambda rule, cause: False
+    for market_id, interval in candles_of(machine):
+        since_us = start_us - MOST_CLOSES * interval.us
+        known: deque[Close] = deque(maxlen=MOST_CLOSES)
+        for one in await closes(conn, market_id, interval, since_us, window.end_us):
+            if one.close_us < start_us:
+                known.append(one)
+            else:
+                news.append((one.close_us, _close(machine, market_id, interval, known, one)))
+        if known:
+            tell_close(machine, (market_id, interval), known, start_us)
+    machine.allow = None
+    return deque(sorted(news, key=itemgetter(0)))
+
+
+def _average(machine: Machine, rule: Rule, price: float, ts_us: int) -> Callable[[], None]:
+    return lambda: machine.average(rule.symbol, price, ts_us, ts_us)
+
+
+def _close(
+    machine: Machine, market_id: int, interval: Interval, known: deque[Close], one: Close
+) -> Callable[[], None]:
+    def tell() -> None:
+        known.append(one)
+        tell_close(machine, (market_id, interval), known, one.close_us)
+
+    return tell
+
+
+def _uses_average(rule: Rule) -> bool:
+    return any(
+        isinstance(leaf, FromAverage) or getattr(leaf, "source", None) is Source.AVERAGE
+        for leaf in leaves(rule.condition)
+    )
+
+
+def _compared(rule: Rule) -> tuple[str, ...]:
+    """The exchanges that a condition names itself."""
+    return tuple(
+        name for leaf in leaves(rule.condition) if isinstance(leaf, c.Spread) for name in leaf.exchanges
+    )

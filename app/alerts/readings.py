@@ -1,0 +1,122 @@
+"""Numbers that rules wait for and that are read from the warehouse, once a second at the most."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+from psycopg import AsyncConnection
+
+from app.alerts.feeds import AveragesOf, FearGreedNow, GapOf, Reading, RsiOf, SentimentOf, SilenceOf
+from app.alerts.indicators import average_distance, rsi
+from app.alerts.machine import Machine
+from coinwatch.intervals import Interval
+from coinwatch.times import MINUTE_US
+from warehouse.alert_history import Close, closes
+from warehouse.alert_readings import open_gaps, silences
+from warehouse.candles import CandlesNotice
+
+MOST_CLOSES = 1_000
+"""From so many candles indicators are computed: enough for the first to have no weight any more."""
+AGAIN_US = 1 * MINUTE_US
+"""Candles are looked for again after so long, told of or not."""
+
+CandlesKey: TypeAlias = tuple[int, Interval]
+
+_notices = msgspec.json.Decoder(CandlesNotice)
+
+
+class Readings:
+    """Reads for a machine what its rules wait for, and tells it what is new."""
+
+    def __init__(self) -> None:
+        self._closes: dict[CandlesKey, deque[Close]] = {}
+        self._told: set[CandlesKey] = set()
+        self._read_us = 0
+
+    def told_of_candles(self, payloads: Iterable[str]) -> None:
+        """Some candles may be new."""
+        for payload in payloads:
+            try:
+                notice = _notices.decode(payload)
+            except msgspec.DecodeError:
+                continue
+            self._told.add((notice.market_id, notice.interval))
+
+    async def start(self, conn: AsyncConnection, machine: Machine, at_us: int) -> None:
+        """Tell what was known at ``at_us``: it changes no rule, but what comes next is measured by it."""
+        keys = [key for key in candles_of(machine) if key not in self._closes]
+        allow, machine.allow = machine.allow, lambda rule, cause: False
+        for key in keys:
+            market_id, interval = key
+            since_us = at_us - MOST_CLOSES * interval.us
+            known = await closes(conn, market_id, interval, since_us, at_us)
+            self._closes[key] = deque(known, MOST_CLOSES)
+            if known:
+                tell_close(machine, key, self._closes[key], at_us)
+        machine.allow = allow
+
+    async def poll(self, conn: AsyncConnection, machine: Machine, now_us: int) -> None:
+        """Read what may have changed, and tell it."""
+        readings = [one for one, series in machine.world.readings.items() if len(series.ladder)]
+        if asked := [one.market_id for one in readings if isinstance(one, SilenceOf)]:
+            for market_id, seconds in (await silences(conn, asked)).items():
+                machine.read(SilenceOf(market_id), seconds, now_us, now_us)
+        if asked := [one.market_id for one in readings if isinstance(one, GapOf)]:
+            for market_id, count in (await open_gaps(conn, asked)).items():
+                machine.read(GapOf(market_id), count, now_us, now_us)
+        await self._poll_candles(conn, machine, now_us)
+
+    async def _poll_candles(self, conn: AsyncConnection, machine: Machine, now_us: int) -> None:
+        wanted = candles_of(machine)
+        told, self._told = self._told, set()
+        if now_us - self._read_us >= AGAIN_US:
+            self._read_us = now_us
+            told = wanted
+        for key in wanted & told:
+            market_id, interval = key
+            known = self._closes.setdefault(key, deque(maxlen=MOST_CLOSES))
+            since_us = known[-1].close_us + 1 if known else now_us - interval.us
+            for one in await closes(conn, market_id, interval, since_us, now_us):
+                known.append(one)
+                tell_close(machine, key, known, now_us)
+
+
+def tell_close(machine: Machine, key: CandlesKey, known: deque[Close], now_us: int) -> None:
+    """Tell that the last of ``known`` has closed, and the indicators of all of them."""
+    close = known[-1]
+    if feed := machine.world.candles.get(key):
+        machine.close(feed, close.price, close.close_us, now_us)
+    prices = [one.price for one in known]
+    for reading in list(machine.world.readings):
+        if _candles(reading) == key:
+            machine.read(reading, measured(reading, prices), close.close_us, now_us)
+
+
+def measured(reading: Reading, prices: list[float]) -> float | None:
+    """An indicator at the last of ``prices``."""
+    match reading:
+        case RsiOf(period=period):
+            return rsi(prices, period)
+        case AveragesOf(fast=fast, slow=slow, average=kind):
+            return average_distance(prices, fast, slow, kind)
+        case _:
+            return None
+
+
+def _candles(reading: Reading) -> CandlesKey | None:
+    match reading:
+        case (
+            RsiOf(market_id=market_id, interval=interval) | AveragesOf(market_id=market_id, interval=interval)
+        ):
+            return market_id, interval
+        case FearGreedNow() | SentimentOf() | SilenceOf() | GapOf():
+            return None
+
+
+def candles_of(machine: Machine) -> set[CandlesKey]:
+    """The candles that some rule waits for."""
+    of_readings = {_candles(reading) for reading in machine.world.readings}
+    return {key for key in of_readings if key is not None} | machine.world.candles.keys()
