@@ -232,7 +232,8 @@ async def scenario(
             chosen = chance.sample(minutes, min(len(minutes), holes // len(markets) + 1))
             punched[ids[market]] = merge(Window(one * MINUTE_US, (one + 1) * MINUTE_US) for one in chosen)
             asked = spans_to_ask(exchange, punched[ids[market]], now_us())
-            expected += len(asked) * (2 if exchange.trade_paging is Paging.SINCE else 1)  # candles, then trades
+            with_trades = exchange.trade_paging is Paging.SINCE
+            expected += len(asked) * (2 if with_trades else 1)
         await punch(conn, punched)
         assert await gaps(conn) == punched
         simulator.requests.clear()

@@ -17,7 +17,7 @@ from coinwatch.folding import candles_from_trades
 from coinwatch.intervals import Interval
 from coinwatch.records import Market, Trade
 from coinwatch.windows import Window, merge
-from sources.candles import FetchedWindow, NoLongerServed, Fetched, fetch_candles
+from sources.candles import Fetched, FetchedWindow, NoLongerServed, fetch_candles
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, RateLimit
 from sources.exchanges.kraken import Kraken

@@ -17,7 +17,7 @@ from coinwatch.times import DAY_US, MINUTE_US, now_us
 from coinwatch.windows import Window, merge
 from simulator.server import Simulator
 from simulator.truth import candle_in_minute, trades_in_minute
-from sources.candles import FetchedWindow, NoLongerServed, Fetched, fetch_candles
+from sources.candles import Fetched, FetchedWindow, NoLongerServed, fetch_candles
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, Paging, Past, Rejected, Reply, Skipped
 from sources.http import HttpSource, LocalBudget, Patience, exchange_http

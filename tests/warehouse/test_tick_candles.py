@@ -43,7 +43,9 @@ def minutes(first: int, end: int) -> Window:
 
 
 TRADES = [
-    Trade(MARKET, number, START_US + number * 7_000_000, round(100.1 + number % 5 / 10, 1), 0.1, taker_buys=True)
+    Trade(
+        MARKET, number, START_US + number * 7_000_000, round(100.1 + number % 5 / 10, 1), 0.1, taker_buys=True
+    )
     for number in range(1, 100)
 ]
 """Every seven seconds, the first in the middle of minute 0."""
