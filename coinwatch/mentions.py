@@ -89,7 +89,9 @@ class Mentions:
         for match in self._names.finditer(text):
             name = _plain(match[0])
             if name not in NAMES_IN_CAPITALS or (match[0][0].isupper() and not shouts):
-                found.add(self._by_name[name])
+                found.update(
+                    filter(None, [self._by_name.get(name)])
+                )  # odd letters match, and are other words
         if not shouts:
             found |= {match[1] for match in self._plain_tickers.finditer(text)} - TICKERS_THAT_ARE_WORDS
         return tuple(sorted(found))

@@ -79,7 +79,7 @@ def decode_feed(outlet: str, body: bytes, now_us: int) -> Feed:
         raise BadMessage(
             outlet, f"a feed that cannot be read: {type(error).__name__} {error}", body
         ) from error
-    if not parsed.version:
+    if not parsed.get("version"):
         raise BadMessage(outlet, "an answer that is no feed; check its URL in COINWATCH_NEWS_FEEDS", body)
     if parsed.bozo and not parsed.entries:
         raise BadMessage(outlet, f"a feed that is cut short or broken: {parsed.bozo_exception}", body)
@@ -98,7 +98,8 @@ def _article(entry: Any, now_us: int) -> Text | None:
 
 
 def _published_us(entry: Any, now_us: int) -> int:
-    moment = entry.get("published_parsed") or entry.get("updated_parsed")
+    # As a plain dict, because feedparser takes one for the other, with a warning.
+    moment = dict.get(entry, "published_parsed") or dict.get(entry, "updated_parsed")
     try:
         published_us = calendar.timegm(moment) * SECOND_US if moment else now_us
     except (ValueError, OverflowError, TypeError):
