@@ -75,7 +75,8 @@ def queue(
 
 def let_start(instance: dg.DagsterInstance) -> set[str]:
     """Ids of the queued runs that Dagster's daemon would start now, in a pool it has met before."""
-    instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
+    if POOL not in instance.event_log_storage.get_concurrency_keys():
+        instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
     found = QueuedRunCoordinatorDaemon(interval_seconds=5)._get_runs_to_dequeue(
         instance, instance.get_concurrency_config(), fixed_iteration_time=None
     )
