@@ -31,6 +31,7 @@ from warehouse import (
     reads_assets,
     reads_averages,
     reads_coverage,
+    reads_sentiment,
 )
 from warehouse.averages import PairAverage
 from warehouse.connect import database_url, engine
@@ -265,6 +266,28 @@ class Source:
             return reads_assets.metric_history(conn, asset_id, window, fundamentals.step_us(range_us))
 
         return self._read(("metrics", asset_id, range_us), ask, 60)
+
+    def moods(self) -> Reading[tuple[reads_sentiment.DayOfSource, ...]]:
+        """The newest combined score of each asset and Fear & Greed, within two weeks."""
+        return self._read(
+            ("moods",),
+            lambda conn: reads_sentiment.latest_scores(conn, utc_day(now_us() - 2 * WEEK_US)),
+            60,
+        )
+
+    def day_scores(self, base: str | None, days: int) -> Reading[tuple[reads_sentiment.DayOfSource, ...]]:
+        """What each source said of ``base``, or of the whole market, in the last ``days``."""
+        return self._read(
+            ("scores", base, days),
+            lambda conn: reads_sentiment.day_scores(conn, base, utc_day(now_us() - days * DAY_US)),
+            60,
+        )
+
+    def news(self, base: str | None) -> Reading[tuple[reads_sentiment.Article, ...]]:
+        """The newest texts, of ``base`` only when it is given."""
+        return self._read(
+            ("news", base), lambda conn: reads_sentiment.news(conn, base, to_datetime(now_us())), 30
+        )
 
     def alerts(self, client: str) -> Reading[Alerts]:
         """The rules of ``client``, newest first, and what has fired lately."""

@@ -20,6 +20,7 @@ from app.dashboard import (
     page_data,
     page_fundamentals,
     page_overview,
+    page_sentiment,
     style,
 )
 from coinwatch.errors import SettingsError
@@ -50,6 +51,7 @@ def main() -> None:
         _page(page_chart.show, source, "Chart", ":material/candlestick_chart:"),
         _page(page_averages.show, source, "Averages", ":material/balance:"),
         _page(page_fundamentals.show, source, "Fundamentals", ":material/account_balance:"),
+        _page(page_sentiment.show, source, "Sentiment", ":material/mood:"),
         _page(page_alerts.show, source, "Alerts", ":material/notifications:"),
         _page(page_data.show, source, "Data", ":material/database:"),
     ]

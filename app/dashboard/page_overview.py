@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.dashboard import formats, market_table, markup, overview, page, query, troubles
+from app.dashboard import (
+    formats,
+    market_table,
+    markup,
+    markup_sentiment,
+    moods,
+    overview,
+    page,
+    query,
+    troubles,
+)
 from app.dashboard.data import Source
 from app.dashboard.style import palette
 from app.dashboard.url import PageUrl
@@ -60,8 +70,10 @@ def _strip(source: Source) -> None:
         every = troubles.find(known.streams, known.services, known.gaps, known.calls, (), now_us=now_us())
         found = tuple(one for one in every if one.weight is troubles.Weight.NOW)
     rising, falling = overview.movers(view)
-    if rising or falling or found:
-        st.html(markup.wrap(markup.strip(rising, falling, found), frozen=bool(latest.problem)))
+    fear = moods.gauge(source.moods().value or ())
+    gauge = markup_sentiment.gauge(fear, link="sentiment") if fear else ""
+    if rising or falling or found or gauge:
+        st.html(markup.wrap(markup.strip(rising, falling, found, gauge), frozen=bool(latest.problem)))
 
 
 @page.every(3)

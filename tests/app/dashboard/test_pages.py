@@ -426,6 +426,30 @@ def test_fundamentals_list_assets_and_show_one(open_page: OpenPage, stock: Stock
     assert "2 of 2 assets" in words(page)
 
 
+def test_sentiment_without_anything_says_what_to_do(open_page: OpenPage, stock: Stock) -> None:
+    assert "Nothing is known of sentiment yet" in words(open_page("sentiment"))
+    assert "The database does not answer" in words(open_page("sentiment", url=NOWHERE))
+
+
+def test_sentiment_shows_the_market_and_each_asset(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    told.sentiment(stock)
+    said = words(open_page("sentiment"))
+    for word in ("<b>23</b> extreme fear", "Ether falls", "Bitcoin &lt;b&gt;soars", "and 1 more"):
+        assert word in said
+    page = open_page("sentiment", base="btc", range="1MO")
+    said = words(page)
+    assert page.query_params == {"base": "BTC", "range": "1mo"}
+    assert "Ether falls" not in said
+    assert "Price: daily closes of" in said
+    assert "X: 1,200 posts." in said
+    assert "News <b>+0.40</b>" in said
+    said = words(open_page("sentiment", base="<b>", range="9y"))
+    assert "&lt;b&gt;" in said
+    assert "9y" in said
+    assert "<b>23</b> extreme fear" in words(open_page("overview"))
+
+
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COINWATCH_DATABASE_URL", "mysql://x")
     page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=20).run()
