@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from coinwatch.errors import SourceError
 from coinwatch.mentions import Mentions
 from coinwatch.scoring import DayScore
 from coinwatch.settings import Settings
@@ -97,7 +98,9 @@ def news(
     for error in errors:
         context.log.warning(str(error))
     if errors and len(errors) == len(run.outlets):
-        raise dg.Failure("\n".join(["No outlet could be read.", *map(str, errors)]), metadata=metadata)
+        problem = "\n".join(["No outlet could be read.", *map(str, errors)])
+        soon = passes_soon(error for error in errors if isinstance(error, SourceError))
+        raise dg.Failure(problem, metadata=metadata, allow_retries=soon)
     yield dg.MaterializeResult(metadata=metadata)
 
 

@@ -1,0 +1,395 @@
+"""Sentiment collected from the simulated sources, as functions and as runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from coinwatch.mentions import Mentions
+from coinwatch.scoring import Source, parts_of, score_of
+from coinwatch.settings import Settings
+from coinwatch.times import now_us, utc_day
+from pipelines.definitions import defs
+from pipelines.sentiment.clients import Feed, ScoreClients, TextClients
+from pipelines.sentiment.collect import Asset, Collected, collect_scores, wanted_assets
+from pipelines.sentiment.schedules import sentiment_at_start, sentiment_every_hour
+from pipelines.sentiment.texts import Outlet, collect_texts
+from simulator.providers.news import OUTLETS
+from simulator.server import Simulator
+from sources.alternative import alternative_http
+from sources.budgets import LocalBudget
+from sources.coingecko import coingecko_http
+from sources.gdelt import gdelt_http
+from sources.http import Patience
+from sources.news import feed_http
+from sources.telegram import telegram_http
+from sources.x import x_http
+from tests.sources.scripted_server import answer, scripted
+from warehouse.sentiment import scores_between
+
+Conn = psycopg.AsyncConnection[Any]
+QUICK = Patience(attempts=2, first_wait_s=0.01, longest_wait_s=0.02)
+NEWS, SENTIMENT = dg.AssetKey("news"), dg.AssetKey("sentiment")
+ASSETS = [
+    Asset("BTC", ("Bitcoin",), "bitcoin"),
+    Asset("SOL", ("Solana",), "solana"),
+    Asset("NEW", (), None),
+]
+TOKEN = "AAAAB"  # noqa: S105 -- of the simulator
+GIVEN: dict[str, Any] = {"scale": 1_000, "patience": QUICK}
+
+
+@asynccontextmanager
+async def opened(simulator: Simulator, token: str = "") -> AsyncIterator[ScoreClients]:
+    budget, root = LocalBudget(), simulator.rest_url
+    async with (
+        alternative_http(f"{root}/alternative", budget, **GIVEN) as fear,
+        gdelt_http(f"{root}/gdelt", budget, **GIVEN) as tones,
+        coingecko_http(f"{root}/coingecko", budget, key=None, **GIVEN) as gecko,
+        x_http(f"{root}/x", budget, token=token, **GIVEN) as posts,
+    ):
+        yield ScoreClients(fear, tones, gecko, posts if token else None)
+
+
+@asynccontextmanager
+async def feed(outlet: str, url: str) -> AsyncIterator[dict[str, Feed]]:
+    async with feed_http(outlet, url, LocalBudget(), **GIVEN) as client:
+        yield {outlet: Feed(url, client)}
+
+
+async def read(conn: Conn, feeds: dict[str, Feed]) -> list[Outlet]:
+    return await collect_texts(conn, TextClients(feeds), Mentions({}), now_us())
+
+
+async def read_all(conn: Conn, simulator: Simulator) -> list[Outlet]:
+    outlets = []
+    for outlet in OUTLETS:
+        async with feed(outlet, f"{simulator.rest_url}/news/{outlet}") as feeds:
+            outlets += await read(conn, feeds)
+    return outlets
+
+
+async def collect(conn: Conn, clients: ScoreClients, days: int = 1) -> Collected:
+    today = utc_day(now_us())
+    return await collect_scores(conn, clients, ASSETS, today - timedelta(days=days), today, now_us())
+
+
+async def rows(conn: Conn, query: str) -> list[tuple[Any, ...]]:
+    return await (await conn.execute(query)).fetchall()
+
+
+def asked(simulator: Simulator, name: str) -> int:
+    return sum(count for path, count in simulator.requests.items() if path.startswith(f"{name}/"))
+
+
+async def test_articles_of_all_outlets_once(conn: Conn, simulator: Simulator) -> None:
+    first = await read_all(conn, simulator)
+    assert not any(outlet.error for outlet in first)
+    assert [outlet.stored.copies > 5 for outlet in first] == [False, True, True, True, True]
+    assert await rows(conn, "select count(*) from news") == [(sum(outlet.stored.new for outlet in first),)]
+    titles = "select count(*) from news group by title_key, source having count(*) > 1"
+    assert await rows(conn, titles) == []
+    (copied,) = (await rows(conn, "select copies from news where copies <> '{}' order by url limit 1"))[0]
+    assert len(copied) >= 3
+    assert await rows(conn, "select 1 from news where 'BTC' = any(bases) and title !~ 'Bitcoin|BTC'") == []
+    assert (await rows(conn, "select count(*) from news where bases <> '{}' and score <> 0"))[0][0] > 20
+
+    again = await read_all(conn, simulator)
+    assert all(outlet.is_unchanged for outlet in again)  # but for once in a great while
+    assert await rows(conn, "select count(*) from news") == [(sum(outlet.stored.new for outlet in first),)]
+
+
+async def test_a_feed_that_moved_is_not_asked_with_the_marks_of_the_old(
+    conn: Conn, simulator: Simulator
+) -> None:
+    async with feed("coindesk", f"{simulator.rest_url}/news/coindesk") as feeds:
+        await read(conn, feeds)
+    async with feed("coindesk", f"{simulator.rest_url}/news/coindesk?all=1") as feeds:
+        (outlet,) = await read(conn, feeds)
+    assert not outlet.is_unchanged
+    assert outlet.read > 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "problem"),
+    [
+        (answer("", 503), "HTTP 503"),
+        (answer("slow", 429, retry_after="600"), "HTTP 429"),
+        (answer("gone", 404), "HTTP 404"),
+        (answer("<html>Just a moment</html>"), "no feed"),
+        (answer("<rss version='2.0'><chan"), "feed"),
+        (answer(""), "no feed"),
+    ],
+    ids=["503", "429", "404", "html", "cut", "empty"],
+)
+async def test_an_outlet_that_fails_stops_no_other(
+    conn: Conn, simulator: Simulator, sent: bytes, problem: str
+) -> None:
+    async with (
+        scripted(sent) as server,
+        feed("broken", f"{server.root}/feed") as broken,
+        feed("decrypt", f"{simulator.rest_url}/news/decrypt") as good,
+    ):
+        first, second = await read(conn, {**broken, **good})
+    assert str(first.error).startswith("broken: ")
+    assert problem in str(first.error)
+    assert second.error is None
+    assert second.stored.new > 20
+    assert await rows(conn, "select outlet from news_feeds") == [("decrypt",)]
+
+
+async def test_messages_of_channels_and_a_private_one(conn: Conn, simulator: Simulator) -> None:
+    async with telegram_http(f"{simulator.rest_url}/telegram", LocalBudget(), **GIVEN) as client:
+        clients = TextClients({}, telegram=client, channels=("some_channel", "private_one", "?"))
+        outlets = await collect_texts(conn, clients, Mentions({}), now_us())
+    assert [bool(outlet.error) for outlet in outlets] == [False, True, True]
+    assert "COINWATCH_TELEGRAM_CHANNELS" in str(outlets[2].error)
+    assert await rows(conn, "select source, outlet, count(*) from news group by 1, 2") == [
+        ("telegram", "some_channel", 20)
+    ]
+
+
+async def test_scores_of_all_sources_and_what_they_make(conn: Conn, simulator: Simulator) -> None:
+    await read_all(conn, simulator)
+    async with opened(simulator, token=TOKEN) as clients:
+        collected = await collect(conn, clients)
+    assert collected.errors == []
+    today = utc_day(now_us())
+    stored = await scores_between(conn, today, today)
+    of_bitcoin = {one.source: one for one in stored if one.base == "BTC"}
+    assert set(of_bitcoin) == {Source.GDELT, Source.NEWS, Source.VOTES, Source.X, Source.COMBINED}
+    of_market = {one.source: one for one in stored if one.base is None}
+    assert set(of_market) == {Source.FEAR_GREED, Source.GDELT, Source.NEWS, Source.COMBINED}
+    combined = of_bitcoin[Source.COMBINED]
+    parts = parts_of(combined.detail)
+    assert {part.source: part.score for part in parts} == {
+        Source.FEAR_GREED: of_market[Source.FEAR_GREED].score,
+        **{one: of_bitcoin[one].score for one in (Source.GDELT, Source.NEWS, Source.VOTES)},
+    }
+    assert score_of(parts) == combined.score
+    assert {one.base for one in stored if one.source == Source.COMBINED} >= {"BTC", "SOL", None}
+    yesterday = await scores_between(conn, today - timedelta(days=1), today - timedelta(days=1))
+    assert {one.source for one in yesterday} >= {Source.FEAR_GREED, Source.GDELT, Source.X, Source.COMBINED}
+
+
+async def test_a_second_run_asks_little_and_changes_nothing(conn: Conn, simulator: Simulator) -> None:
+    async with opened(simulator, token=TOKEN) as clients:
+        await collect(conn, clients)
+        before = await rows(conn, "select day, source, base, value, score from sentiment order by 1, 2, 3")
+        counts = {name: asked(simulator, name) for name in ("gdelt", "coingecko", "x")}
+        again = await collect(conn, clients)
+    assert counts == {"gdelt": 3, "coingecko": 2, "x": 2}
+    assert {name: asked(simulator, name) for name in counts} == counts
+    assert again.told[Source.GDELT].not_asked == "asked less than six hours ago"
+    assert sum(told.changed for told in again.told.values()) == 0
+    assert (
+        await rows(conn, "select day, source, base, value, score from sentiment order by 1, 2, 3") == before
+    )
+
+
+async def test_days_of_months_ago_have_what_has_a_history(conn: Conn, simulator: Simulator) -> None:
+    day = date(2024, 3, 9)
+    async with opened(simulator) as clients:
+        collected = await collect_scores(conn, clients, ASSETS, day, day + timedelta(days=2), now_us())
+    assert {source: told.days for source, told in collected.told.items()} == {
+        Source.FEAR_GREED: 3,
+        Source.VOTES: 0,
+        Source.X: 0,
+        Source.GDELT: 0,
+    }
+    assert "three months" in collected.told[Source.GDELT].not_asked
+    assert "not configured: COINWATCH_X_BEARER_TOKEN" in collected.told[Source.X].not_asked
+    assert await rows(conn, "select distinct source from sentiment order by 1") == [
+        ("combined",),
+        ("fear_greed",),
+    ]
+    assert asked(simulator, "gdelt") == asked(simulator, "coingecko") == asked(simulator, "x") == 0
+
+
+async def test_three_months_come_in_one_run(conn: Conn, simulator: Simulator) -> None:
+    async with opened(simulator) as clients:
+        await collect(conn, clients)
+        collected = await collect(conn, clients, days=89)
+    assert collected.errors == []
+    assert await rows(conn, "select count(*) from sentiment where source = 'gdelt' and base = 'BTC'") == [
+        (90,)
+    ]
+    assert await rows(conn, "select count(*) from sentiment where source = 'combined' and base = 'BTC'") == [
+        (90,)
+    ]
+
+
+@pytest.mark.parametrize("name", ["alternative", "gdelt", "coingecko", "x"])
+async def test_a_source_that_fails_stops_no_other(conn: Conn, simulator: Simulator, name: str) -> None:
+    simulator.fail_rest(name, 503, times=1_000)
+    async with opened(simulator, token=TOKEN) as clients:
+        collected = await collect(conn, clients)
+    by_name = {
+        "alternative": Source.FEAR_GREED,
+        "gdelt": Source.GDELT,
+        "coingecko": Source.VOTES,
+        "x": Source.X,
+    }
+    assert [source for source, told in collected.told.items() if told.errors] == [by_name[name]]
+    assert f"{name}: " in str(collected.told[by_name[name]].errors[0])
+    assert "HTTP 503" in str(collected.told[by_name[name]].errors[0])
+    assert all(told.days > 0 for source, told in collected.told.items() if source != by_name[name])
+    assert collected.combined > 0
+
+
+async def test_what_failed_is_asked_for_by_the_next_run(conn: Conn, simulator: Simulator) -> None:
+    simulator.fail_rest("gdelt", 503, times=2)
+    async with opened(simulator) as clients:
+        first = await collect(conn, clients)
+        second = await collect(conn, clients)
+    assert len(first.told[Source.GDELT].errors) == 1
+    assert (second.told[Source.GDELT].errors, second.told[Source.GDELT].days) == ([], 2)
+    assert await rows(conn, "select count(*) from sentiment where source = 'gdelt'") == [(6,)]
+
+
+async def test_who_refuses_twice_is_left_alone(conn: Conn, simulator: Simulator) -> None:
+    simulator.fail_rest("gdelt", 404, times=1_000)
+    async with opened(simulator) as clients:
+        collected = await collect(conn, clients)
+    assert "1 more not asked" in str(collected.told[Source.GDELT].errors[-1])
+    assert asked(simulator, "gdelt") == 2
+
+
+async def test_a_coin_that_vanished_and_a_wrong_key(conn: Conn, simulator: Simulator) -> None:
+    gone = [Asset("ATL", (), "atlantis"), ASSETS[0]]
+    today = utc_day(now_us())
+    async with opened(simulator, token=TOKEN.lower()) as clients:
+        collected = await collect_scores(conn, clients, gone, today, today, now_us())
+    assert "coingecko: /coins/atlantis: HTTP 404 coin not found" in str(
+        collected.told[Source.VOTES].errors[0]
+    )
+    assert collected.told[Source.VOTES].days == 1
+    assert "Unauthorized" in str(collected.told[Source.X].errors[0])
+
+
+def test_wanted_are_the_configured_and_then_the_largest() -> None:
+    names = {"BTC": ("Bitcoin",), **{f"A{number}": (f"Asset {number}",) for number in range(20)}}
+    wanted = wanted_assets(["SOL", "BTC", "ODD"], names, {"BTC": "bitcoin"})
+    assert [asset.base for asset in wanted] == ["SOL", "BTC", "ODD", *(f"A{number}" for number in range(7))]
+    assert wanted[:3] == [
+        Asset("SOL", ("Solana",), None),
+        Asset("BTC", ("Bitcoin",), "bitcoin"),
+        Asset("ODD", (), None),
+    ]
+
+
+@pytest.fixture
+def at_simulator(configure: Callable[..., Settings], simulator: Simulator) -> Settings:
+    return configure(markets="binance:BTC-USDT,binance:SOL-USDT", **simulator.settings_overrides())
+
+
+async def run(instance: dg.DagsterInstance, job: str, **tags: str) -> dg.ExecuteInProcessResult:
+    """In a thread, as the simulator needs this one's loop."""
+    job_def = defs.resolve_job_def(job)
+    return await asyncio.to_thread(
+        job_def.execute_in_process, instance=instance, raise_on_error=False, tags=tags
+    )
+
+
+def days(first: date, last: date) -> dict[str, str]:
+    return {
+        "dagster/asset_partition_range_start": first.isoformat(),
+        "dagster/asset_partition_range_end": last.isoformat(),
+    }
+
+
+def metadata_of(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, Any]:
+    event = instance.get_latest_materialization_event(asset)
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {key: value.value for key, value in event.asset_materialization.metadata.items()}
+
+
+def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+
+
+async def test_runs_without_any_key(
+    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
+) -> None:
+    result = await run(instance, "collect_news")
+    assert result.success
+    assert checks_of(result) == {"outlets_are_read": True}
+    done = metadata_of(instance, NEWS)
+    assert (done["outlets"], done["outlets_failed"], done["requests"]) == (5, 0, 5)
+    assert "reddit (set COINWATCH_REDDIT_CLIENT_ID" in done["not_configured"]
+    assert "telegram (set COINWATCH_TELEGRAM_CHANNELS" in done["not_configured"]
+    assert "](https://www." in done["newest"], "each score is linked to its article"
+
+    today = utc_day(now_us())
+    result = await run(instance, "collect_sentiment", **days(today - timedelta(days=9), today))
+    assert result.success
+    assert checks_of(result) == {
+        "fear_greed_is_sane_and_fresh": True,
+        "sources_told": True,
+        "combined_scores_follow_from_their_parts": True,
+    }
+    done = metadata_of(instance, SENTIMENT)
+    assert done["sources_failed"] == 0
+    assert "x (set COINWATCH_X_BEARER_TOKEN)" in done["not_configured"]
+    assert "| BTC | " in done["combined_of_last_day"]
+    assert len(instance.get_materialized_partitions(SENTIMENT)) == 10
+    assert await rows(
+        conn, "select count(*) from v_sentiment where source = 'combined' and base = 'BTC'"
+    ) == [(10,)]
+
+
+async def test_runs_say_which_source_failed_and_keep_the_rest(
+    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
+) -> None:
+    simulator.fail_rest("alternative", 404, times=1_000)
+    today = utc_day(now_us())
+    result = await run(instance, "collect_sentiment", **days(today, today))
+    assert result.success
+    assert checks_of(result) == {
+        "fear_greed_is_sane_and_fresh": False,
+        "sources_told": False,
+        "combined_scores_follow_from_their_parts": True,
+    }
+    assert "alternative: /fng/: HTTP 404" in metadata_of(instance, SENTIMENT)["by_source"]
+
+
+async def test_a_run_in_which_all_fails_fails(
+    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
+) -> None:
+    for name in ("alternative", "gdelt", "news"):
+        simulator.fail_rest(name, 404, times=1_000)
+    today = utc_day(now_us())
+    assert not (await run(instance, "collect_sentiment", **days(today, today))).success
+    assert not (await run(instance, "collect_news")).success
+
+
+def test_the_hour_is_of_yesterday_and_today(instance: dg.DagsterInstance) -> None:
+    request = sentiment_every_hour(dg.build_schedule_context(instance))
+    assert isinstance(request, dg.RunRequest)
+    today = utc_day(now_us())
+    assert request.tags == days(today - timedelta(days=1), today)
+
+
+def test_the_first_run_reaches_back_and_waits_for_candles(instance: dg.DagsterInstance) -> None:
+    context = dg.build_sensor_context(instance)
+    assert isinstance(sentiment_at_start(context), dg.SkipReason)
+    instance.report_runless_asset_event(dg.AssetMaterialization("candles_1m"))
+    first = sentiment_at_start(context)
+    assert isinstance(first, dg.RunRequest)
+    assert first.job_name == "collect_news"
+    instance.report_runless_asset_event(dg.AssetMaterialization("news"))
+    second = sentiment_at_start(context)
+    assert isinstance(second, dg.RunRequest)
+    assert second.job_name == "collect_sentiment"
+    today = utc_day(now_us())
+    assert second.tags == days(today - timedelta(days=89), today)
+    instance.report_runless_asset_event(dg.AssetMaterialization("sentiment"))
+    assert isinstance(sentiment_at_start(context), dg.SkipReason)
