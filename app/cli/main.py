@@ -9,6 +9,7 @@ import typer
 from app.cli.alerts import alerts
 from app.cli.db import db
 from app.cli.ingest import ingest
+from app.cli.prices import prices
 from app.cli.simulate import simulate
 from app.cli.status import status
 from app.cli.up import up
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, status, watch, ingest, alerts, simulate):
+for command in (up, status, watch, prices, ingest, alerts, simulate):
     app.command()(command)
 app.add_typer(db)
 

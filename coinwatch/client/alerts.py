@@ -6,24 +6,22 @@ import asyncio
 import itertools
 import json
 import logging
-import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import urlencode
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from coinwatch.alerts import Alert, Direction
+from coinwatch.alerts import Above, Alert, Below, Condition
+from coinwatch.alerts.reading import fields_of
 from coinwatch.client.frames import Reply, read_frame
+from coinwatch.client.opening import open_again, open_socket
 from coinwatch.errors import CommandRefused, EndpointUnreachable
 
-OPEN_TIMEOUT_S = 10.0
 REPLY_TIMEOUT_S = 15.0
-FIRST_RETRY_S = 0.5
-LONGEST_RETRY_S = 10.0
 MAX_WAITING = 1_000
 """Alerts held for whoever iterates; beyond it the socket is not read."""
 
@@ -34,18 +32,24 @@ class Watch(msgspec.Struct):
     """Something asked to be watched. ``rule_id`` changes when an unnamed client has to ask again."""
 
     symbol: str
-    type: Direction
-    price: float
+    condition: Mapping[str, Any]
+    """As docs/alert-protocol.md says."""
+    terms: Mapping[str, Any] = {}
+    """How it fires: ``repeat``, ``cooldown`` and so on."""
     note: str | None = None
     rule_id: int | None = None
+
+    @property
+    def is_over_once_told(self) -> bool:
+        return bool(self.terms.get("repeat", "once") == "once")
 
 
 class AlertClient:
     """Iterate over it for alerts. Use it as a context manager; it reconnects for as long as it is open.
 
     With a ``name`` the watches stay while the client is away, and every alert comes: also those fired
-    since event ``after`` (0: all that are kept; None: from now on). Without a name, watches that have not
-    fired are asked for again on each connection, and what would have fired meanwhile is not told.
+    since event ``after`` (0: all that are kept; None: from now on). Without a name, watches that are not
+    over are asked for again on each connection, and what would have fired meanwhile is not told.
     """
 
     def __init__(self, url: str, *, name: str | None = None, after: int | None = None) -> None:
@@ -67,12 +71,12 @@ class AlertClient:
 
     @property
     def watches(self) -> list[Watch]:
-        """What was asked for here and has not fired."""
+        """What was asked for here and is not over."""
         return list(self._watches.values())
 
     async def __aenter__(self) -> Self:
         """Connect. Raises EndpointUnreachable when that fails."""
-        self._running = asyncio.create_task(self._run(await self._open()))
+        self._running = asyncio.create_task(self._run(await open_socket(self._address())))
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 await self._ready.wait()
@@ -88,19 +92,29 @@ class AlertClient:
             await _end(self._running)
 
     async def watch(
-        self, symbol: str, *, above: float | None = None, below: float | None = None, note: str | None = None
+        self,
+        symbol: str,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        condition: Condition | Mapping[str, Any] | None = None,
+        note: str | None = None,
+        **terms: Any,
     ) -> Watch:
-        """Be told once when ``symbol``, in any spelling, trades at this price or beyond.
+        """Be told when ``symbol``, in any spelling, trades at this price or beyond, or meets ``condition``.
 
-        Give one of ``above`` and ``below``. Raises CommandRefused, or EndpointUnreachable when the
-        connection is away or goes away.
+        Give one of ``above``, ``below`` and ``condition``: one of ``coinwatch.alerts``, or its JSON.
+        ``terms`` are those of the protocol, such as ``repeat="every"`` and ``cooldown="15m"``; without any it
+        is told once. Raises CommandRefused, or EndpointUnreachable when the connection is away or goes away.
         """
-        if above is not None and below is None:
-            watch = Watch(symbol, Direction.ABOVE, above, note)
-        elif below is not None and above is None:
-            watch = Watch(symbol, Direction.BELOW, below, note)
-        else:
-            raise ValueError("give one of above and below")
+        if sum(one is not None for one in (above, below, condition)) != 1:
+            raise ValueError("give one of above, below and condition")
+        if above is not None:
+            condition = Above(price=above)
+        elif below is not None:
+            condition = Below(price=below)
+        fields = condition if isinstance(condition, Mapping) else fields_of(cast("Condition", condition))
+        watch = Watch(symbol, fields, terms, note)
         await self._ask(_command(watch), watch)
         return watch
 
@@ -150,32 +164,15 @@ class AlertClient:
         try:
             while True:
                 await self._converse(socket)
-                socket = await self._open_again()
+                socket = await open_again(self._address)
         except Exception as error:  # nothing that trying again would mend: whoever iterates is told
             await self._alerts.put(error)
 
-    async def _open(self) -> ClientConnection:
+    def _address(self) -> str:
+        if self._name is None:
+            return self._url
         query = {"client": self._name, "after": self._after}
-        given = urlencode({key: value for key, value in query.items() if value is not None})
-        address = f"{self._url}?{given}" if self._name is not None else self._url
-        try:
-            return await connect(address, open_timeout=OPEN_TIMEOUT_S, proxy=None)
-        except InvalidStatus as error:
-            said = error.response.body.decode(errors="replace").strip() if error.response.body else ""
-            reason = f"HTTP {error.response.status_code} {said}"
-        except (OSError, InvalidHandshake, InvalidURI) as error:
-            reason = str(error) or type(error).__name__
-        raise EndpointUnreachable(f"cannot reach the alert endpoint at {self._url}: {reason}")
-
-    async def _open_again(self) -> ClientConnection:
-        delay_s = FIRST_RETRY_S
-        while True:
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # spread, not secret
-            try:
-                return await self._open()
-            except EndpointUnreachable as error:
-                log.warning("%s; trying again", error)
-            delay_s = min(delay_s * 2, LONGEST_RETRY_S)
+        return f"{self._url}?{urlencode({key: value for key, value in query.items() if value is not None})}"
 
     async def _converse(self, socket: ClientConnection) -> None:
         """Read until the connection ends; meanwhile ask again for what is watched."""
@@ -215,7 +212,9 @@ class AlertClient:
             self._take_reply(heard)
         elif isinstance(heard, Alert) and (self._after is None or heard.event_id > self._after):
             self._after = heard.event_id
-            self._watches.pop(heard.rule_id, None)
+            watch = self._watches.get(heard.rule_id)
+            if watch is not None and watch.is_over_once_told:
+                del self._watches[heard.rule_id]
             await self._alerts.put(heard)
 
     def _take_reply(self, reply: Reply) -> None:
@@ -233,8 +232,8 @@ class AlertClient:
 
 
 def _command(watch: Watch) -> dict[str, Any]:
-    condition = {"type": watch.type.value, "price": watch.price}
-    return {"cmd": "watch", "symbol": watch.symbol, "condition": condition, "note": watch.note}
+    fields = {"symbol": watch.symbol, "condition": watch.condition, "note": watch.note}
+    return {"cmd": "watch", **fields, **watch.terms}
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

@@ -38,6 +38,10 @@ def read_frame(frame: str | bytes) -> Alert | Reply | None:
                     price=fields["price"],
                     ts_us=from_datetime(datetime.fromisoformat(fields["ts"])),
                     message=fields["message"],
+                    value=fields.get("value"),
+                    late=fields.get("late", False),
+                    degraded=fields.get("degraded", False),
+                    paused=fields.get("paused", False),
                 )
             case "ack":
                 return Reply(fields["id"], fields)

@@ -158,7 +158,7 @@ async def test_watch_ends_cleanly(
     [
         (("btcusd", "--above", "1"), 1, "coinwatch: 'btcusd': no market trades BTC-USD here"),
         (("btcusdt", "--above", "nan"), 1, "coinwatch: price is NaN (a finite number above 0"),
-        (("btcusdt",), 2, "give --above PRICE, --below PRICE or both"),
+        (("btcusdt",), 2, "give --above PRICE, --below PRICE or --condition"),
     ],
 )
 async def test_watch_says_what_is_wrong(

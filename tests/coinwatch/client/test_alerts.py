@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coinwatch.alerts import Alert
+from coinwatch.alerts import Alert, Crosses, Way
 from coinwatch.client import AlertClient
 from coinwatch.client.frames import read_frame
 from coinwatch.errors import BadMessage, CommandRefused, EndpointUnreachable
@@ -64,6 +64,28 @@ async def test_unwatch(endpoint: Endpoint, exchange: Exchange) -> None:
         assert alert.rule_id == kept.rule_id
 
 
+async def test_any_condition_and_terms(endpoint: Endpoint, exchange: Exchange) -> None:
+    async with AlertClient(endpoint.url) as client:
+        crosses = await client.watch(
+            "kraken:btcusdt", condition=Crosses(price=100.0, way=Way.UP), repeat="every", note="over"
+        )
+        await client.watch("btcusdc", condition={"type": "below", "price": 5}, template="{symbol} is low")
+        for price in (90.0, 110.0, 90.0, 120.0):
+            await exchange.trade("kraken:BTC-USDT", price)
+        alerts = await next_alerts(client, 2)
+        assert [(alert.rule_id, alert.price) for alert in alerts] == [
+            (crosses.rule_id, 110.0),
+            (crosses.rule_id, 120.0),
+        ]
+        assert crosses in client.watches
+        await exchange.trade("binance:BTC-USDC", 4.0)
+        assert [alert.message for alert in await next_alerts(client, 1)] == ["BTC-USDC is low"]
+        assert client.watches == [crosses]
+        with pytest.raises(CommandRefused, match="sometimes") as refused:
+            await client.watch("btcusdt", above=1, repeat="sometimes")
+        assert refused.value.code == "bad_repeat"
+
+
 async def test_refusals_say_why(endpoint: Endpoint) -> None:
     async with AlertClient(endpoint.url) as client:
         with pytest.raises(CommandRefused, match="BTC-USDT") as refused:
@@ -73,7 +95,7 @@ async def test_refusals_say_why(endpoint: Endpoint) -> None:
             await client.watch("btcusdt", above=float("nan"))
         with pytest.raises(CommandRefused, match="no rule 999"):
             await client.unwatch(999)
-        with pytest.raises(ValueError, match="one of above and below"):
+        with pytest.raises(ValueError, match="one of above, below and condition"):
             await client.watch("btcusdt")
 
 

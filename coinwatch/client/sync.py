@@ -1,0 +1,144 @@
+"""The subscriber's library for programs without an event loop: the same classes, and nothing to await.
+
+with AlertClient("ws://127.0.0.1:9090/ws", name="my-bot", after=last_seen) as client:
+    client.watch("btcusdt", above=70_000)
+    for alert in client:
+        print(alert.message, alert.price)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self, TypeVar
+
+from coinwatch import client
+from coinwatch.alerts import Alert, Condition
+from coinwatch.client import PriceUpdate, Watch
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="coinwatch client", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work`` there and wait for it; who is interrupted while waiting ends it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        while True:
+            yield self.run(_next(items))
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items)
+
+
+class AlertClient:
+    """``coinwatch.client.AlertClient`` for threads. One may wait for alerts while another asks."""
+
+    def __init__(self, url: str, *, name: str | None = None, after: int | None = None) -> None:
+        self._client = client.AlertClient(url, name=name, after=after)
+
+    @property
+    def last_event_id(self) -> int | None:
+        """What to give as ``after`` next time; None before the first connection."""
+        return self._client.last_event_id
+
+    @property
+    def watches(self) -> list[Watch]:
+        """What was asked for here and is not over."""
+        return self._client.watches
+
+    def __enter__(self) -> Self:
+        """Connect. Raises EndpointUnreachable when that fails."""
+        self._loop = _Loop()
+        try:
+            self._loop.run(self._client.__aenter__())
+        except BaseException:
+            self._loop.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.run(self._client.__aexit__())
+        self._loop.close()
+
+    def __iter__(self) -> Iterator[Alert]:
+        return self._loop.iterate(aiter(self._client))
+
+    def watch(
+        self,
+        symbol: str,
+        *,
+        above: float | None = None,
+        below: float | None = None,
+        condition: Condition | Mapping[str, Any] | None = None,
+        note: str | None = None,
+        **terms: Any,
+    ) -> Watch:
+        """See ``coinwatch.client.AlertClient.watch``."""
+        return self._loop.run(
+            self._client.watch(symbol, above=above, below=below, condition=condition, note=note, **terms)
+        )
+
+    def unwatch(self, rule_id: int) -> None:
+        """Stop a watch. Raises as ``watch``."""
+        self._loop.run(self._client.unwatch(rule_id))
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The armed rules of this client, as the endpoint tells them. Raises as ``watch``."""
+        return self._loop.run(self._client.rules())
+
+
+class PriceStream:
+    """``coinwatch.client.PriceStream`` for threads."""
+
+    def __init__(
+        self,
+        url: str,
+        currencies: Sequence[str] = ("USD",),
+        *,
+        symbol: str = "BTC",
+        since: datetime | None = None,
+        interval_s: int = 5,
+        meta: bool = False,
+    ) -> None:
+        self._stream = client.PriceStream(
+            url, currencies, symbol=symbol, since=since, interval_s=interval_s, meta=meta
+        )
+
+    def __enter__(self) -> Self:
+        """Connect. Raises CommandRefused for what cannot be had, EndpointUnreachable when that fails."""
+        self._loop = _Loop()
+        try:
+            self._loop.run(self._stream.__aenter__())
+        except BaseException:
+            self._loop.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.run(self._stream.__aexit__())
+        self._loop.close()
+
+    def __iter__(self) -> Iterator[PriceUpdate]:
+        return self._loop.iterate(aiter(self._stream))
