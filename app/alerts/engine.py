@@ -272,6 +272,7 @@ class Engine:
         """A new machine, as it was at ``seen`` (None: as it is now)."""
         self._machine = machine = Machine()
         self._begun = now
+        self._readings = Readings()
         for market_id, market in self._catalogue.ids().items():
             machine.meet(market_id, market)
         waiting: list[Rule] = []

@@ -209,14 +209,17 @@ class Machine:
             cause = Cause(now_us, close_us, feed.key, close_us, exchange, price, market_id=feed.market_id)
             self._deal(touched, cause, feed.symbol)
 
-    def read(self, reading: Reading, value: float | None, ts_us: int, now_us: int) -> None:
-        """A number read from the warehouse, as of ``ts_us``."""
+    def read(
+        self, reading: Reading, value: float | None, ts_us: int, now_us: int, seq: int | None = None
+    ) -> None:
+        """A number read from the warehouse, as of ``ts_us``; ``seq`` where its order is another."""
         series = self.world.reading(reading)
-        self._read_us[series.key] = ts_us
+        seq = ts_us if seq is None else seq
+        self._read_us[series.key] = seq
         touched: list[Leaf] = []
         series.set(value, touched)
         if touched:
-            self._deal(touched, Cause(now_us, ts_us, series.key, ts_us), None)
+            self._deal(touched, Cause(now_us, ts_us, series.key, seq), None)
 
     @property
     def next_due_us(self) -> float:
@@ -242,9 +245,19 @@ class Machine:
                 watcher.rule = self._record(rule, rule.holding(watcher.holding_us, self.seen_by(rule)), cause)
 
     def drain(self) -> list[Transition]:
-        """What has come of the rules since the last time."""
-        changes, self._changes = list(self._changes.values()), {}
-        return changes
+        """What has come of the rules since the last time. Ask at the end of a commit, not within."""
+        changes, self._changes = self._changes, {}
+        return [self._as_seen(change) for change in changes.values()]
+
+    def _as_seen(self, change: Transition) -> Transition:
+        """``change`` with all that was taken by now as part of what the rule has come to."""
+        after = change.after
+        watcher = self._watchers.get(after.id)
+        if watcher is None or watcher.rule is not after:
+            return change
+        state = msgspec.structs.replace(after.state, seen=self.seen_by(after))
+        watcher.rule = msgspec.structs.replace(after, state=state)
+        return msgspec.structs.replace(change, after=watcher.rule)
 
     def seen_by(self, rule: Rule) -> dict[str, int]:
         """The last commits of all that ``rule`` is looked at for."""
@@ -395,10 +408,21 @@ class Machine:
         rule = watcher.rule
         exchange, price = cause.exchange, cause.price
         if price is None:
-            pair = self.world.pair(rule.symbol)
-            feed = next((self.world.markets[one] for one in met if one in self.world.markets), pair.average)
+            feed = self._place(rule, met)
             exchange, price = feed.market.exchange if feed.market else None, feed.last
         return Firing(rule, exchange, price, cause.ts_us, cause.trade_id, self._value(watcher, cause, met))
+
+    def _place(self, rule: Rule, met: list[int]) -> PriceFeed:
+        """Whose price is told where none has fired: of a market that meets the condition, or of the pair."""
+        for market_id in met:
+            if market_id in self.world.markets:
+                return self.world.markets[market_id]
+        pair = self.world.pair(rule.symbol)
+        if rule.exchange in pair.markets:
+            return pair.markets[rule.exchange]
+        if pair.average.last is not None or not pair.markets:
+            return pair.average
+        return max(pair.markets.values(), key=lambda feed: feed.last_us)
 
     def _value(self, watcher: _Watcher, cause: Cause, met: list[int]) -> float | None:
         """What was measured, where the rule has one condition that measures more than a price."""
@@ -423,7 +447,7 @@ class Machine:
             return False
         seen = rule.state.seen
         if cause.feed:
-            if cause.seq <= seen.get(cause.feed, -1):
+            if cause.seq <= seen.get(cause.feed, -1) and rule.id not in self._changes:
                 return False
         elif seen and not self._is_past(seen):
             return False

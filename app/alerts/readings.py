@@ -15,13 +15,13 @@ from app.alerts.machine import Machine
 from coinwatch.intervals import Interval
 from coinwatch.times import MINUTE_US
 from warehouse.alert_history import Close, closes
-from warehouse.alert_readings import open_gaps, silences
+from warehouse.alert_readings import fear_greed, open_gaps, sentiments, silences
 from warehouse.candles import CandlesNotice
 
 MOST_CLOSES = 1_000
 """From so many candles indicators are computed: enough for the first to have no weight any more."""
 AGAIN_US = 1 * MINUTE_US
-"""Candles are looked for again after so long, told of or not."""
+"""Candles are looked for again after so long, told of or not, and so are the moods of the day."""
 
 CandlesKey: TypeAlias = tuple[int, Interval]
 
@@ -34,6 +34,7 @@ class Readings:
     def __init__(self) -> None:
         self._closes: dict[CandlesKey, deque[Close]] = {}
         self._told: set[CandlesKey] = set()
+        self._begun: set[Reading | CandlesKey] = set()
         self._read_us = 0
 
     def told_of_candles(self, payloads: Iterable[str]) -> None:
@@ -47,14 +48,19 @@ class Readings:
 
     async def start(self, conn: AsyncConnection, machine: Machine, at_us: int) -> None:
         """Tell what was known at ``at_us``: it changes no rule, but what comes next is measured by it."""
-        keys = [key for key in candles_of(machine) if key not in self._closes]
+        new = {*machine.world.readings, *machine.world.candles} - self._begun
+        if not new:
+            return
+        self._begun |= new
+        self._read_us = 0
         allow, machine.allow = machine.allow, lambda rule, cause: False
-        for key in keys:
+        for key in candles_of(machine):
             market_id, interval = key
-            since_us = at_us - MOST_CLOSES * interval.us
-            known = await closes(conn, market_id, interval, since_us, at_us)
-            self._closes[key] = deque(known, MOST_CLOSES)
-            if known:
+            if key not in self._closes:
+                since_us = at_us - MOST_CLOSES * interval.us
+                known = await closes(conn, market_id, interval, since_us, at_us)
+                self._closes[key] = deque(known, MOST_CLOSES)
+            if self._closes[key]:
                 tell_close(machine, key, self._closes[key], at_us)
         machine.allow = allow
 
@@ -67,14 +73,24 @@ class Readings:
         if asked := [one.market_id for one in readings if isinstance(one, GapOf)]:
             for market_id, count in (await open_gaps(conn, asked)).items():
                 machine.read(GapOf(market_id), count, now_us, now_us)
+        if now_us - self._read_us >= AGAIN_US:
+            self._read_us = now_us
+            self._told |= candles_of(machine)
+            await self._poll_moods(conn, machine, readings, now_us)
         await self._poll_candles(conn, machine, now_us)
+
+    async def _poll_moods(
+        self, conn: AsyncConnection, machine: Machine, readings: list[Reading], now_us: int
+    ) -> None:
+        if FearGreedNow() in readings and (known := await fear_greed(conn)):
+            machine.read(FearGreedNow(), known[1], now_us, now_us, seq=known[0])
+        if bases := [one.base for one in readings if isinstance(one, SentimentOf)]:
+            for base, (day_us, score) in (await sentiments(conn, bases)).items():
+                machine.read(SentimentOf(base), score, now_us, now_us, seq=day_us)
 
     async def _poll_candles(self, conn: AsyncConnection, machine: Machine, now_us: int) -> None:
         wanted = candles_of(machine)
         told, self._told = self._told, set()
-        if now_us - self._read_us >= AGAIN_US:
-            self._read_us = now_us
-            told = wanted
         for key in wanted & told:
             market_id, interval = key
             known = self._closes.setdefault(key, deque(maxlen=MOST_CLOSES))

@@ -46,9 +46,9 @@ class Exchange:
         self._writer = writer
         self._ids = itertools.count(1)
 
-    async def trade(self, market: str, *prices: float, age_s: float = 0) -> list[Trade]:
+    async def trade(self, market: str, *prices: float, age_s: float = 0, late: bool = False) -> list[Trade]:
         trades = [self._trade(market, price, age_s) for price in prices]
-        written = await self._writer.write(trades)
+        written = await self._writer.write(trades, late=late)
         assert written.inserted == len(trades)
         return trades
 
