@@ -20,6 +20,7 @@ from ingest_daemon.commit import Committer, replay
 from ingest_daemon.continuity import Continuity
 from ingest_daemon.http import Health, serve
 from ingest_daemon.metrics import Metrics
+from ingest_daemon.minutes import Minutes
 from ingest_daemon.outage import Outage
 from ingest_daemon.polling import Poller
 from ingest_daemon.queue import TradeQueue
@@ -87,6 +88,7 @@ async def _run(settings: Settings, url: sqlalchemy.URL, spool: Spool, stop: asyn
                 tasks.create_task(assignments.run(), name="assignments"),
                 tasks.create_task(recoverer.run(), name="recovery"),
                 tasks.create_task(averager.run(), name="averages"),
+                tasks.create_task(Minutes(url, market_ids).run(), name="minutes"),
                 tasks.create_task(poller.run(), name="polling"),
                 tasks.create_task(_watch_for_sleep(streams), name="sleep"),
             ]
