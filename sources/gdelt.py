@@ -7,7 +7,7 @@ take ten seconds and more; errors of a query are plain text with status 200.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from math import isfinite
 
@@ -25,6 +25,7 @@ HISTORY_DAYS = 89
 """It answers about the last three months."""
 MARKET_PHRASES = ("cryptocurrency", "crypto market")
 _SHORTEST_PHRASE = 3
+_MOST_PHRASES = 2
 _PATIENCE = Patience(connect_s=10, read_s=60, total_s=90, attempts=2, first_wait_s=6.0)
 """Few tries: who is refused by GDELT is refused for a while."""
 
@@ -52,12 +53,18 @@ def error_in(body: bytes) -> str | None:
     return None if start in (b"{", b"") else body[:200].decode(errors="replace").strip()
 
 
+def phrases_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The names that can be asked for, at most two: no shorter than three letters, without quotes."""
+    plain = (" ".join(name.replace('"', " ").split()) for name in names)
+    return tuple(dict.fromkeys(name for name in plain if len(name) >= _SHORTEST_PHRASE))[:_MOST_PHRASES]
+
+
 def tone_request(phrases: Collection[str]) -> RestRequest:
     """Ask for the tone of English articles with any of ``phrases``, of each day of three months.
 
     A bare "Solana" would do, but "Polkadot" is a pattern, so each has to come with the trade's word.
     """
-    quoted = [f'"{phrase}"' for phrase in phrases if len(phrase) >= _SHORTEST_PHRASE]
+    quoted = [f'"{phrase}"' for phrase in phrases]
     of_any = quoted[0] if len(quoted) == 1 else f"({' OR '.join(quoted)})"
     about = "" if tuple(phrases) == MARKET_PHRASES else " (crypto OR cryptocurrency OR token)"
     return RestRequest(

@@ -19,7 +19,7 @@ import msgspec
 
 from coinwatch.errors import BadMessage
 from coinwatch.scoring import Source
-from coinwatch.texts import LONGEST_TITLE, Text, canonical_url, without_copies
+from coinwatch.texts import LONGEST_TITLE, Text, canonical_url
 from coinwatch.times import DAY_US, SECOND_US, from_datetime
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.fields import text
@@ -37,7 +37,7 @@ class Feed(msgspec.Struct, frozen=True):
     """What could be read of a feed."""
 
     articles: list[Text]
-    """Each once, the newest first."""
+    """The newest first."""
     unreadable: int
     """Entries without a title, or an address that a browser could open."""
 
@@ -85,7 +85,7 @@ def decode_feed(outlet: str, body: bytes, now_us: int) -> Feed:
         raise BadMessage(outlet, f"a feed that is cut short or broken: {parsed.bozo_exception}", body)
     read = [_article(entry, now_us) for entry in parsed.entries[:MOST_ENTRIES]]
     newest_first = sorted((one for one in read if one), key=lambda one: (-one.published_us, one.url))
-    return Feed(without_copies(newest_first, outlet), read.count(None))
+    return Feed(newest_first, read.count(None))
 
 
 def _article(entry: Any, now_us: int) -> Text | None:

@@ -53,9 +53,10 @@ def error_in(body: bytes) -> str | None:
 
 def counts_request(base: str, name: str) -> RestRequest:
     """Ask how many posts named the asset on each of the last days. Cashtags need a dearer plan."""
+    plain = name.replace('"', " ").strip()
     return RestRequest(
         "/2/tweets/counts/recent",
-        {"query": f'("{name}" OR #{base}) -is:retweet', "granularity": "day"},
+        {"query": f'("{plain}" OR #{base}) -is:retweet', "granularity": "day"},
     )
 
 

@@ -156,7 +156,7 @@ class _Run:
         if self._last < self._today - timedelta(days=gdelt.HISTORY_DAYS):
             return Told(not_asked="GDELT tells of the last three months")
         due: list[tuple[str | None, tuple[str, ...]]] = [(None, gdelt.MARKET_PHRASES)]
-        due += [(asset.base, asset.names[:2]) for asset in assets if asset.names]
+        due += [(asset.base, phrases) for asset in assets if (phrases := gdelt.phrases_of(asset.names))]
         if self._is_routine:
             recent = await asked_since(self._conn, Source.GDELT, self._now_us - TONE_EVERY_US, self._now_us)
             due = [one for one in due if one[0] not in recent]

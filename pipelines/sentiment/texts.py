@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from coinwatch.errors import CoinwatchError
 from coinwatch.mentions import Mentions
 from coinwatch.scoring import MODEL, Source, score_text
-from coinwatch.texts import Text, title_key
+from coinwatch.texts import Text, title_key, without_copies
 from pipelines.sentiment.clients import Feed, TextClients
 from sources import news, reddit, telegram
 from sources.http import Answer
@@ -64,7 +64,7 @@ async def collect_texts(
         if isinstance(answer, CoinwatchError):
             outlet.error = answer
         else:
-            await _store_feed(conn, outlet, clients.feeds[name], answer, mentions, now_us)
+            await _store_feed(conn, outlet, clients.feeds[name], states.get(name), answer, mentions, now_us)
     if clients.reddit is not None:
         for subreddit in reddit.SUBREDDITS:
             outlet = Outlet(Source.REDDIT, f"r/{subreddit}")
@@ -105,27 +105,35 @@ async def _ask(feed: Feed, state: FeedState | None) -> Answer | CoinwatchError:
 
 
 async def _store_feed(
-    conn: Conn, outlet: Outlet, feed: Feed, answer: Answer, mentions: Mentions, now_us: int
+    conn: Conn,
+    outlet: Outlet,
+    feed: Feed,
+    state: FeedState | None,
+    answer: Answer,
+    mentions: Mentions,
+    now_us: int,
 ) -> None:
+    etag, last_modified = answer.etag, answer.last_modified
     if answer.is_unchanged:
         outlet.is_unchanged = True
-        return
-    try:
-        read = await asyncio.to_thread(news.decode_feed, outlet.name, answer.body, now_us)
-    except CoinwatchError as error:
-        outlet.error = error
-        return
-    outlet.unreadable = read.unreadable
-    await _store(conn, outlet, read.articles, mentions, now_us)
-    has_news = bool(outlet.stored.new or outlet.stored.copies)
+        if state:
+            etag, last_modified = state.etag, state.last_modified
+    else:
+        try:
+            read = await asyncio.to_thread(news.decode_feed, outlet.name, answer.body, now_us)
+        except CoinwatchError as error:
+            outlet.error = error
+            return
+        outlet.unreadable = read.unreadable
+        await _store(conn, outlet, read.articles, mentions, now_us)
+    has_news = bool(outlet.stored.new)
     # Only after its articles are stored: what the marks stand for must never be lost.
-    await store_feed_state(
-        conn, outlet.name, feed.url, answer.etag, answer.last_modified, now_us, has_news=has_news
-    )
+    await store_feed_state(conn, outlet.name, feed.url, etag, last_modified, now_us, has_news=has_news)
 
 
 async def _store(conn: Conn, outlet: Outlet, texts: Sequence[Text], mentions: Mentions, now_us: int) -> None:
     outlet.read = len(texts)
+    texts = without_copies(texts, outlet.name)
     scored = [
         Scored(text, title_key(text.title, outlet.name), score_text(text.title), mentions.of(text.title))
         for text in texts

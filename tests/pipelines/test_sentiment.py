@@ -151,8 +151,8 @@ async def test_messages_of_channels_and_a_private_one(conn: Conn, simulator: Sim
         outlets = await collect_texts(conn, clients, Mentions({}), now_us())
     assert [bool(outlet.error) for outlet in outlets] == [False, True, True]
     assert "COINWATCH_TELEGRAM_CHANNELS" in str(outlets[2].error)
-    assert await rows(conn, "select source, outlet, count(*) from news group by 1, 2") == [
-        ("telegram", "some_channel", 20)
+    assert await rows(conn, "select source, outlet, count(*) > 9 from news group by 1, 2") == [
+        ("telegram", "some_channel", True)
     ]
 
 
