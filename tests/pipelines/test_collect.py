@@ -10,12 +10,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
-from coinwatch.times import MINUTE_US, from_datetime, now_us, to_datetime
-from coinwatch.windows import Window
-from pipelines.market_data.collect import Fill, collect_candles
+from coinwatch.times import MINUTE_US, from_datetime, now_us, to_datetime, utc_day
+from coinwatch.windows import Window, merge, subtract
+from pipelines.market_data.collect import Fill, collect_candles, spans_to_ask
 from pipelines.market_data.report import failure
 from simulator.server import Simulator
 from simulator.truth import candle_in_minute
@@ -24,6 +26,8 @@ from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit
 from sources.http import HttpSource, Patience, exchange_http
 from tests.waiting import eventually
+from warehouse.markets import ensure_markets
+from warehouse.partitions import ensure_tick_days
 
 Conn = psycopg.AsyncConnection[Any]
 
@@ -239,3 +243,92 @@ async def test_a_dead_exchange_is_not_waited_for_by_every_market(conn: Conn, sim
     asked = [market for market in fill.markets if "not asked" not in market.errors[0]]
     assert len(asked) <= 7, "four at first, and what began before the fourth had failed"
     assert candle_requests(simulator) == 2 * len(asked), "two tries each"
+
+
+async def test_what_is_no_longer_served_is_given_up_and_made_of_our_own_trades(
+    conn: Conn, simulator: Simulator
+) -> None:
+    """HTX shows 2,000 minutes; of the hour asked for, which is older, we heard three minutes ourselves."""
+    market = Market.canonical("htx:BTC-USDT")
+    [market_id] = (await ensure_markets(conn, {market: "btcusdt"})).values()
+    end_us = Interval.M1.floor(now_us()) - 3_000 * MINUTE_US
+    hour = Window(end_us - 60 * MINUTE_US, end_us)
+    await ensure_tick_days(conn, {utc_day(hour.start_us), utc_day(hour.end_us)})
+    for second in range(0, 240, 5):
+        ts_us = hour.start_us + 1_800_000_000 + second * 1_000_000
+        await conn.execute(
+            "insert into ticks (market_id, trade_id, ts, day, price, amount, taker_buys)"
+            " values (%s, %s, %s, %s, 5, 1, true)",
+            (market_id, second, to_datetime(ts_us), utc_day(ts_us)),
+        )
+    fill = await collect(conn, simulator, hour, [market])
+    [one] = fill.markets
+    assert failure(fill) is None
+    assert [(gone.window, gone.reason) for gone in one.gone] == [
+        (hour, "htx serves only the newest 1,999 candles of 1m")
+    ]
+    assert one.from_ticks == 4
+    assert one.still_missing == []
+    sources = await (await conn.execute("select distinct source from candles")).fetchall()
+    assert sources == [("ticks",)]
+
+    asked = candle_requests(simulator)
+    [again] = (await collect(conn, simulator, hour, [market])).markets
+    assert (again.asked, candle_requests(simulator)) == ([], asked), "it is not asked for again"
+    assert await (await conn.execute("select * from v_gaps")).fetchall() == []
+
+
+async def test_a_delisted_market_is_no_error_for_ever(
+    conn: Conn, simulator: Simulator, window: Window
+) -> None:
+    gone, there = Market.canonical("binance:BTC-USDC"), Market.canonical("binance:BTC-USDT")
+    simulator.delist(str(gone))
+    problem = failure(await collect(conn, simulator, window, [gone, there]))
+    assert problem is not None
+    assert "Invalid symbol" in problem
+    await conn.execute(
+        "update markets set status = 'delisted', delisted_at = now() where symbol = 'BTC-USDC'"
+    )
+    fill = await collect(conn, simulator, window, [gone, there])
+    assert failure(fill) is None
+    assert [one.gone[0].window for one in fill.markets if one.gone] == [window]
+
+
+async def test_in_bad_weather_what_came_is_kept_and_the_rest_comes_later(
+    conn: Conn, simulator: Simulator, window: Window
+) -> None:
+    """Of all answers one in five is an error, cut short, HTML or empty; a few rounds get all."""
+    simulator.disturb_rest(0.2)
+    for _ in range(30):
+        fill = await collect(conn, simulator, window)
+        if failure(fill) is None:
+            break
+        assert any(name in str(failure(fill)) for name in ("binance", "coinbase", "kraken"))
+    assert failure(fill) is None
+    await assert_true(conn, simulator, window)
+
+
+HOLES = st.lists(
+    st.tuples(st.integers(0, 5_000), st.integers(1, 30)).map(
+        lambda span: Window(span[0] * MINUTE_US, (span[0] + span[1]) * MINUTE_US)
+    ),
+    min_size=1,
+    max_size=20,
+).map(merge)
+
+
+@given(holes=HOLES, name=st.sampled_from(sorted(EXCHANGES)), age=st.integers(0, 10_000))
+def test_neighbours_share_a_request_and_no_hole_is_forgotten(
+    holes: list[Window], name: str, age: int
+) -> None:
+    exchange = EXCHANGES[name]
+    now = holes[-1].end_us + age * MINUTE_US
+    spans = spans_to_ask(exchange, holes, now)
+    assert subtract(holes, spans) == []
+    assert {span.start_us for span in spans} <= {hole.start_us for hole in holes}
+    assert {span.end_us for span in spans} <= {hole.end_us for hole in holes}
+    for span in spans:
+        inside = [hole for hole in holes if span.intersect(hole)]
+        assert len(inside) == 1 or span.length_us <= exchange.candles_per_request * MINUTE_US
+        if exchange.candles_depth is not None and span.start_us < now - exchange.candles_depth * MINUTE_US:
+            assert len(inside) == 1, "what is made of trades is asked for alone"
