@@ -29,13 +29,14 @@ lint: $(READY) ## formatting, lint rules and types
 	$(BIN)/mypy .
 
 test: lint ## lint, then every test but the long proofs
-	$(BIN)/pytest -m "not proof and not live" --durations=10
+	$(BIN)/pytest -n 4 --dist loadfile -m "not proof and not live" --durations=10
 
 proof: $(READY) ## the long proofs
 	$(BIN)/pytest -m proof --timeout 3600
 
 bench: $(READY) ## print the speed figures
 	$(BIN)/python -m bench.ingest
+	$(BIN)/python -m bench.alerts
 
 docs: $(READY) ## write the generated pages again: settings and command line
 	$(BIN)/python -m docs.generate
