@@ -203,7 +203,7 @@ def table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> 
         for row in rows
     )
     return (
-        f'<div class="cw-scroll"><table class="cw-table"><thead><tr>{head}</tr></thead>'
+        f'<div class="cw-scroll" tabindex="0"><table class="cw-table"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy
@@ -166,3 +167,20 @@ class Stock:
 
 def _span(window: Window) -> dict[str, object]:
     return {"since": to_datetime(window.start_us), "until": to_datetime(window.end_us)}
+
+
+@contextmanager
+def unreachable(url: URL) -> Iterator[None]:
+    """Within, the database takes no connections, and those there were have ended."""
+    server = sqlalchemy.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with server.connect() as conn:
+        conn.execute(text(f'alter database "{url.database}" allow_connections false'))
+        conn.execute(
+            text("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"),
+            {"name": url.database},
+        )
+        try:
+            yield
+        finally:
+            conn.execute(text(f'alter database "{url.database}" allow_connections true'))
+    server.dispose()

@@ -9,7 +9,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,15 +21,19 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from sqlalchemy import URL
+from sqlalchemy.exc import OperationalError
 
-from coinwatch.times import now_us
-from tests.app.dashboard.stock import Stock
+from coinwatch.times import MINUTE_US, SECOND_US, now_us
+from coinwatch.windows import Window
+from tests.app.dashboard import told
+from tests.app.dashboard.stock import Stock, unreachable
 from tests.waiting import eventually_sync
 
 pytestmark = pytest.mark.browser
 
 PROJECT = Path(__file__).resolve().parents[3]
 OUTPUT = PROJECT / "test-output"
+AXE = PROJECT / "node_modules/axe-core/axe.min.js"
 PRICES = {
     "binance:BTC-USDT": 67_000.0,
     "coinbase:BTC-USDT": 67_010.0,
@@ -44,6 +48,11 @@ def dashboard(database: URL, tmp_path: Path) -> Iterator[str]:
     """The address of a dashboard on a database where every market trades a few times a second."""
     stock = Stock.open(database, now_us())
     ids = stock.day(PRICES)
+    second_us = stock.now_us // SECOND_US * SECOND_US
+    bitcoin = {name.partition(":")[0]: price for name, price in PRICES.items() if "BTC" in name}
+    stock.averages("BTC-USDT", bitcoin, Window(second_us - 5 * MINUTE_US, second_us + 5 * MINUTE_US))
+    told.assets(stock)
+    told.sentiment(stock)
     done = threading.Event()
     trading = threading.Thread(target=_trade, args=(stock, ids, done))
     trading.start()
@@ -97,7 +106,8 @@ def _trade(stock: Stock, ids: dict[str, int], done: threading.Event) -> None:
     while not done.wait(0.3):
         step += 1
         for name, market_id in ids.items():
-            stock.ticks(market_id, [(now_us(), PRICES[name] * (1.002 + step % 7 / 1e4), 0.5)])
+            with suppress(OperationalError):  # a test takes the database away
+                stock.ticks(market_id, [(now_us(), PRICES[name] * (1.002 + step % 7 / 1e4), 0.5)])
 
 
 def _healthy(port: int) -> bool:
@@ -140,6 +150,33 @@ class Viewer:
 
     def gone(self, selector: str) -> None:
         eventually_sync(lambda: not self.driver.find_elements(By.CSS_SELECTOR, selector))
+
+    def settle(self) -> None:
+        """Wait until Streamlit has drawn everything of this run."""
+        eventually_sync(
+            lambda: (
+                not self.driver.find_elements(
+                    By.CSS_SELECTOR,
+                    "[data-testid='stSkeleton'], [data-testid='stAppViewContainer'][aria-busy='true']",
+                )
+            ),
+            timeout_s=20,
+        )
+
+    def is_accessible(self) -> None:
+        """No serious fault by axe-core, where `npm install axe-core` put it."""
+        if not AXE.exists():
+            return
+        self.driver.execute_script(AXE.read_text(encoding="utf-8"))
+        faults = self.driver.execute_async_script(
+            """
+            const tell = arguments[0];
+            axe.run(document, {resultTypes: ['violations']}).then(found => tell(found.violations
+                .filter(fault => ['serious', 'critical'].includes(fault.impact))
+                .map(fault => [fault.id, fault.nodes[0].html.slice(0, 200)])));
+            """
+        )
+        assert faults == []
 
     def picture(self, page: str) -> None:
         OUTPUT.mkdir(exist_ok=True)
@@ -188,6 +225,55 @@ def test_every_page_lives(browser: webdriver.Chrome, dashboard: str, width: int,
     viewer.find("button", "Delete").click()
     viewer.gone(".cw-rule")
     viewer.is_content()
+
+
+PAGES = {
+    "": ".cw-card .cw-price b",
+    "chart?symbol=btcusdt&exchange=kraken&overlays=bb&overlays=rsi": ".echarts-container canvas",
+    "chart?symbol=btcusdt&compare=kraken:ETH-USDT": ".echarts-container canvas",
+    "averages?symbol=btcusdt&range=5m": ".cw-parts td",
+    "fundamentals": "[data-testid='stDataFrame']",
+    "fundamentals?asset=bitcoin": ".cw-tile b",
+    "sentiment?base=BTC": ".cw-news li",
+    "alerts": "button",
+    "data": ".echarts-container canvas",
+    "data?view=streams": ".cw-pill",
+    "data?view=interruptions": ".cw-empty",
+    "data?view=runs": ".cw-empty",
+    "data?view=errors": ".cw-tile b",
+}
+"""Each page and view, and what it shows when it is drawn."""
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1920, "light"), (390, "dark")])
+def test_every_view_fits_and_is_accessible(
+    browser: webdriver.Chrome, dashboard: str, width: int, theme: str
+) -> None:
+    viewer = Viewer(browser, dashboard, width, theme)
+    for address, drawn in PAGES.items():
+        viewer.visit(address)
+        viewer.find(drawn)
+        viewer.settle()
+        viewer.is_content()
+        viewer.is_accessible()
+        viewer.picture(address.replace("?", "-").partition("&")[0].replace("=", "-") or "overview")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light")])
+def test_a_warehouse_that_goes_away_and_comes_back(
+    browser: webdriver.Chrome, dashboard: str, database: URL, width: int, theme: str
+) -> None:
+    viewer = Viewer(browser, dashboard, width, theme)
+    viewer.visit("")
+    viewer.find(".cw-card .cw-price b")
+    with unreachable(database):
+        viewer.find(".cw-banner", "Shown are the last numbers read")
+        viewer.find(".cw-frozen .cw-price b")
+        viewer.settle()
+        viewer.picture("overview-database-down")
+        viewer.is_content()
+    viewer.changes(".cw-card .cw-price b")
+    viewer.gone(".cw-banner")
 
 
 def test_zoom_outlives_updates(browser: webdriver.Chrome, dashboard: str) -> None:

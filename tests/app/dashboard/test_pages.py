@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
-import sqlalchemy
 import streamlit as st
 from sqlalchemy import URL, text
 from streamlit.testing.v1 import AppTest
@@ -17,7 +15,7 @@ from coinwatch.alerts import Above
 from coinwatch.times import MINUTE_US, SECOND_US, now_us, to_datetime
 from coinwatch.windows import Window
 from tests.app.dashboard import told
-from tests.app.dashboard.stock import Stock
+from tests.app.dashboard.stock import Stock, unreachable
 from tests.waiting import eventually_sync
 from warehouse import alerts
 
@@ -111,23 +109,6 @@ def lately(stock: Stock) -> Window:
     """The last minutes up to this second."""
     second_us = stock.now_us // SECOND_US * SECOND_US
     return Window(second_us - 5 * MINUTE_US, second_us + SECOND_US)
-
-
-@contextmanager
-def unreachable(url: URL) -> Iterator[None]:
-    """Within, the database takes no connections, and those there were have ended."""
-    server = sqlalchemy.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with server.connect() as conn:
-        conn.execute(text(f'alter database "{url.database}" allow_connections false'))
-        conn.execute(
-            text("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"),
-            {"name": url.database},
-        )
-        try:
-            yield
-        finally:
-            conn.execute(text(f'alter database "{url.database}" allow_connections true'))
-    server.dispose()
 
 
 def test_overview_shows_a_card_per_symbol(open_page: OpenPage, stock: Stock) -> None:
