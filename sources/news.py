@@ -30,7 +30,7 @@ LIMIT = RateLimit(capacity=2, per_second=1 / 30)
 """Of each outlet. Feeds are asked every quarter of an hour."""
 MOST_ENTRIES = 500
 _FIRST_US = from_datetime(datetime(2009, 1, 3, tzinfo=UTC))
-_TAGS = re.compile(r"<[^>]*>")
+_TAGS = re.compile(r"</?[a-zA-Z][^>]*>")
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -74,7 +74,11 @@ def decode_feed(outlet: str, body: bytes, now_us: int) -> Feed:
     Some have no time, or one that cannot be: they count as published now.
     """
     try:
-        parsed: Any = feedparser.parse(io.BytesIO(body))
+        parsed: Any = feedparser.parse(
+            io.BytesIO(body),
+            sanitize_html=False,
+            resolve_relative_uris=False,  # nothing but titles is kept
+        )
     except Exception as error:  # feedparser and what it calls raise anything on broken markup
         raise BadMessage(
             outlet, f"a feed that cannot be read: {type(error).__name__} {error}", body
@@ -91,7 +95,7 @@ def decode_feed(outlet: str, body: bytes, now_us: int) -> Feed:
 def _article(entry: Any, now_us: int) -> Text | None:
     link = text(entry.get("feedburner_origlink")) or text(entry.get("link"))
     url = canonical_url(link) if link else None
-    title = text(" ".join(html.unescape(_TAGS.sub("", str(entry.get("title", "")))).split()))
+    title = text(" ".join(_TAGS.sub("", html.unescape(str(entry.get("title", "")))).split()))
     if url is None or title is None:
         return None
     return Text(url=url, title=title[:LONGEST_TITLE], published_us=_published_us(entry, now_us))

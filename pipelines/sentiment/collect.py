@@ -30,6 +30,8 @@ MOST_ASSETS = 10
 MOST_COUNTED = 5
 """Whose posts are counted; each costs money."""
 TONE_EVERY_US = 6 * 60 * MINUTE_US
+REPAIRED_DAYS = 7
+"""How far back routine runs reach, now and then: an outage leaves no hole where sources have a history."""
 GIVE_UP_AFTER = 2
 """Failures in a row after which a source is left alone until the next run."""
 
@@ -208,7 +210,7 @@ class _Run:
 
     @property
     def _is_routine(self) -> bool:
-        return self._first >= self._today - timedelta(days=1)
+        return self._first >= self._today - timedelta(days=REPAIRED_DAYS)
 
     async def _asked_today(self, source: Source) -> set[str | None]:
         return await asked_since(self._conn, source, day_start_us(self._today), self._now_us)

@@ -11,6 +11,7 @@ from coinwatch.times import now_us, utc_day
 from pipelines.market_data.jobs import ran_within, run_under_way
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, run_for_days
 from pipelines.sentiment.assets import news, sentiment
+from pipelines.sentiment.collect import REPAIRED_DAYS
 from sources.gdelt import HISTORY_DAYS
 
 NEWS_JOB = dg.define_asset_job(
@@ -36,10 +37,10 @@ news_every_15_minutes = dg.ScheduleDefinition(
 
 @dg.schedule(job=SENTIMENT_JOB, cron_schedule="47 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def sentiment_every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Yesterday, whose last texts come late, and today."""
+    """Yesterday, whose last texts come late, and today; every six hours a week, for what was missed."""
     if run_id := run_under_way(context.instance, SENTIMENT_JOB.name):
         return dg.SkipReason(f"Run {run_id} is still at it.")
-    return _run_since(days_ago=1)
+    return _run_since(REPAIRED_DAYS if context.scheduled_execution_time.hour % 6 == 0 else 1)
 
 
 @dg.sensor(

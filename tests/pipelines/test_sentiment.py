@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -371,11 +371,15 @@ async def test_a_run_in_which_all_fails_fails(
     assert not (await run(instance, "collect_news")).success
 
 
-def test_the_hour_is_of_yesterday_and_today(instance: dg.DagsterInstance) -> None:
-    request = sentiment_every_hour(dg.build_schedule_context(instance))
+@pytest.mark.parametrize(("hour", "back"), [(1, 1), (11, 1), (0, 7), (18, 7)])
+def test_the_hour_is_of_yesterday_and_today_and_some_of_the_week(
+    instance: dg.DagsterInstance, hour: int, back: int
+) -> None:
+    at = datetime(2026, 11, 21, hour, 47, tzinfo=UTC)
+    request = sentiment_every_hour(dg.build_schedule_context(instance, scheduled_execution_time=at))
     assert isinstance(request, dg.RunRequest)
     today = utc_day(now_us())
-    assert request.tags == days(today - timedelta(days=1), today)
+    assert request.tags == days(today - timedelta(days=back), today)
 
 
 def test_the_first_run_reaches_back_and_waits_for_candles(instance: dg.DagsterInstance) -> None:

@@ -155,6 +155,23 @@ async def test_a_feed_may_have_moved_and_have_parameters() -> None:
     assert news.decode_feed("wire", told.body, NOW_US) == news.Feed([], 0)
 
 
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [
+        ("A &amp;amp; B &lt;b&gt;rise&lt;/b&gt;", "A & B rise"),
+        ("Is it &amp;lt; 5 or &amp;gt; 3?", "Is it < 5 or > 3?"),
+        ("&amp;lt;script&amp;gt;x()&amp;lt;/script&amp;gt;News", "x()News"),
+        ("<![CDATA[<i>Ether</i>\n  falls]]>", "Ether falls"),
+        ("Caf\u00e9 &#8217;s &amp;#8212; price", "Caf\u00e9 \u2019s \u2014 price"),
+    ],
+)
+def test_titles_are_plain_text(written: str, title: str) -> None:
+    (article,) = news.decode_feed(
+        "wire", rss(ITEM.format(title=written, link="https://a.b/1", date="")), 9
+    ).articles
+    assert article.title == title
+
+
 ITEM = "<item><title>{title}</title><link>{link}</link><pubDate>{date}</pubDate></item>"
 
 
