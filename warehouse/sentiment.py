@@ -86,6 +86,30 @@ async def store_texts(
     return Stored(new, len(stored) - new, len({url for (url,) in copied}))
 
 
+async def texts_since(conn: psycopg.AsyncConnection, since_us: int) -> list[tuple[str, str]]:
+    """Address and title of the texts published since."""
+    cursor = await conn.execute(
+        "SELECT url, title FROM news WHERE published_at >= %s ORDER BY url", (to_datetime(since_us),)
+    )
+    return await cursor.fetchall()
+
+
+async def rescore_texts(
+    conn: psycopg.AsyncConnection, scored: Sequence[tuple[str, float, Sequence[str]]], model: str
+) -> int:
+    """Score stored texts anew, as (address, score, assets they name); returns how many changed."""
+    cursor = await conn.execute(
+        _RESCORE,
+        {
+            "model": model,
+            "urls": [url for url, _, _ in scored],
+            "scores": [score for _, score, _ in scored],
+            "bases": [Jsonb(list(bases)) for _, _, bases in scored],
+        },
+    )
+    return cursor.rowcount
+
+
 async def newest_texts(conn: psycopg.AsyncConnection, most: int) -> list[Mentioned]:
     """The newest texts."""
     rows = await (await conn.execute(_NEWEST_TEXTS, {"most": most})).fetchall()
@@ -285,6 +309,15 @@ WHERE (n.title, n.score, n.model, n.bases)
       IS DISTINCT FROM (excluded.title, excluded.score, excluded.model, excluded.bases)
 RETURNING xmax = 0
 """  # noqa: S608 -- of constants
+
+_RESCORE = """
+UPDATE news n SET score = told.score, model = %(model)s, bases = told.bases
+FROM (
+    SELECT url, score, ARRAY(SELECT jsonb_array_elements_text(bases)) AS bases
+    FROM unnest(%(urls)s::text[], %(scores)s::float8[], %(bases)s::jsonb[]) AS told (url, score, bases)
+) AS told
+WHERE n.url = told.url AND (n.score, n.model, n.bases) IS DISTINCT FROM (told.score, %(model)s, told.bases)
+"""
 
 _NEWEST_TEXTS = """
 SELECT published_at, outlet, title, url, score, bases FROM news ORDER BY published_at DESC, url LIMIT %(most)s

@@ -21,7 +21,7 @@ from pipelines.sentiment.checks import OUTLETS_READ, SCORES_CHECKS, check_outlet
 from pipelines.sentiment.clients import not_configured, score_clients, text_clients
 from pipelines.sentiment.collect import Collected, collect_scores, wanted_assets
 from pipelines.sentiment.report import scores_metadata, texts_metadata
-from pipelines.sentiment.texts import Outlet, collect_texts
+from pipelines.sentiment.texts import Outlet, collect_texts, rescore
 from warehouse.sentiment import Mentioned, asset_ids, named_assets, newest_texts, scores_between
 
 GROUP = "sentiment"
@@ -59,6 +59,7 @@ _SENTIMENT_COLUMNS = dg.TableSchema(
 
 class _Texts(NamedTuple):
     outlets: list[Outlet]
+    rescored: int
     newest: list[Mentioned]
     requests: int
 
@@ -93,7 +94,8 @@ def news(
     """
     run = asyncio.run(_collect_texts(coinwatch, context))
     yield check_outlets(run.outlets, now_us())
-    metadata = texts_metadata(run.outlets, run.newest, not_configured(coinwatch.settings()), run.requests)
+    off = not_configured(coinwatch.settings())
+    metadata = texts_metadata(run.outlets, run.rescored, run.newest, off, run.requests)
     errors = [outlet.error for outlet in run.outlets if outlet.error]
     for error in errors:
         context.log.warning(str(error))
@@ -108,8 +110,9 @@ async def _collect_texts(coinwatch: Coinwatch, context: dg.AssetExecutionContext
     async with coinwatch.warehouse() as conn, text_clients(coinwatch) as (clients, budget):
         names = await named_assets(conn)
         mentions = Mentions({**dict.fromkeys(_bases(coinwatch.settings()), ()), **names})
+        rescored = await rescore(conn, mentions, now_us())
         outlets = await collect_texts(conn, clients, mentions, now_us(), log=context.log.info)
-        return _Texts(outlets, await newest_texts(conn, NEWEST_SHOWN), budget.requests)
+        return _Texts(outlets, rescored, await newest_texts(conn, NEWEST_SHOWN), budget.requests)
 
 
 @dg.asset(

@@ -16,12 +16,17 @@ Metadata = Mapping[str, dg.MetadataValue]
 
 
 def texts_metadata(
-    outlets: Sequence[Outlet], newest: Iterable[Mentioned], off: Mapping[Source, str], requests: int
+    outlets: Sequence[Outlet],
+    rescored: int,
+    newest: Iterable[Mentioned],
+    off: Mapping[Source, str],
+    requests: int,
 ) -> Metadata:
-    """Metadata of a materialisation of ``news``, which took ``requests``."""
+    """Metadata of a materialisation of ``news``, which scored ``rescored`` stored texts anew."""
     return {
         "texts_new": dg.MetadataValue.int(sum(outlet.stored.new for outlet in outlets)),
         "texts_changed": dg.MetadataValue.int(sum(outlet.stored.changed for outlet in outlets)),
+        "texts_rescored": dg.MetadataValue.int(rescored),
         "copies_left_out": dg.MetadataValue.int(sum(outlet.stored.copies for outlet in outlets)),
         "unreadable": dg.MetadataValue.int(sum(outlet.unreadable for outlet in outlets)),
         "outlets": dg.MetadataValue.int(len(outlets)),

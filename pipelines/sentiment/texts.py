@@ -14,6 +14,7 @@ from coinwatch.errors import CoinwatchError
 from coinwatch.mentions import Mentions
 from coinwatch.scoring import MODEL, Source, score_text
 from coinwatch.texts import Text, title_key, without_copies
+from coinwatch.times import DAY_US
 from pipelines.sentiment.clients import Feed, TextClients
 from sources import news, reddit, telegram
 from sources.http import Answer
@@ -22,12 +23,18 @@ from warehouse.sentiment import (
     Scored,
     Stored,
     feed_states,
+    rescore_texts,
     store_feed_state,
     store_texts,
+    texts_since,
 )
 
 Conn = AsyncConnection[Any]
 Log = Callable[[str], None]
+
+
+RESCORED_US = 7 * DAY_US
+"""Texts no older than this follow the names of assets, which are learnt later, and changes of the model."""
 
 
 class Outlet(msgspec.Struct):
@@ -90,6 +97,13 @@ async def collect_texts(
     for outlet in outlets:
         log(f"{outlet.name}: {outlet.error or f'{outlet.read} read, {outlet.stored.new} new'}")
     return outlets
+
+
+async def rescore(conn: Conn, mentions: Mentions, now_us: int) -> int:
+    """Score the texts of the last days anew; returns how many changed."""
+    texts = await texts_since(conn, now_us - RESCORED_US)
+    scored = [(url, score_text(title), mentions.of(title)) for url, title in texts]
+    return await rescore_texts(conn, scored, MODEL)
 
 
 async def _ask(feed: Feed, state: FeedState | None) -> Answer | CoinwatchError:

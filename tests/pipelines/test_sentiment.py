@@ -20,7 +20,7 @@ from pipelines.definitions import defs
 from pipelines.sentiment.clients import Feed, ScoreClients, TextClients
 from pipelines.sentiment.collect import Asset, Collected, collect_scores, wanted_assets
 from pipelines.sentiment.schedules import sentiment_at_start, sentiment_every_hour
-from pipelines.sentiment.texts import Outlet, collect_texts
+from pipelines.sentiment.texts import Outlet, collect_texts, rescore
 from simulator.providers.news import OUTLETS
 from simulator.server import Simulator
 from sources.alternative import alternative_http
@@ -115,6 +115,17 @@ async def test_a_feed_that_moved_is_not_asked_with_the_marks_of_the_old(
         (outlet,) = await read(conn, feeds)
     assert not outlet.is_unchanged
     assert outlet.read > 0
+
+
+async def test_texts_follow_the_names_that_are_learnt_later(conn: Conn, simulator: Simulator) -> None:
+    async with feed("decrypt", f"{simulator.rest_url}/news/decrypt") as feeds:
+        await read(conn, feeds)
+    assert await rescore(conn, Mentions({}), now_us()) == 0
+    known = Mentions({"BTC": ("Bitcoin",), "DEV": ("Developers", "Traders", "upgrade", "tumbles", "Fund")})
+    changed = await rescore(conn, known, now_us())
+    assert changed > 0
+    assert await rows(conn, "select count(*) from news where 'DEV' = any(bases)") == [(changed,)]
+    assert await rescore(conn, known, now_us()) == 0
 
 
 @pytest.mark.parametrize(
@@ -371,15 +382,13 @@ async def test_a_run_in_which_all_fails_fails(
     assert not (await run(instance, "collect_news")).success
 
 
-@pytest.mark.parametrize(("hour", "back"), [(1, 1), (11, 1), (0, 7), (18, 7)])
-def test_the_hour_is_of_yesterday_and_today_and_some_of_the_week(
-    instance: dg.DagsterInstance, hour: int, back: int
-) -> None:
-    at = datetime(2026, 11, 21, hour, 47, tzinfo=UTC)
-    request = sentiment_every_hour(dg.build_schedule_context(instance, scheduled_execution_time=at))
-    assert isinstance(request, dg.RunRequest)
+def test_the_hour_is_of_yesterday_and_today_and_some_of_the_week(instance: dg.DagsterInstance) -> None:
     today = utc_day(now_us())
-    assert request.tags == days(today - timedelta(days=back), today)
+    for hour, back in [(1, 1), (11, 1), (0, 7), (18, 7)]:
+        at = datetime(2026, 11, 21, hour, 47, tzinfo=UTC)
+        request = sentiment_every_hour(dg.build_schedule_context(instance, scheduled_execution_time=at))
+        assert isinstance(request, dg.RunRequest)
+        assert request.tags == days(today - timedelta(days=back), today)
 
 
 def test_the_first_run_reaches_back_and_waits_for_candles(instance: dg.DagsterInstance) -> None:
