@@ -13,6 +13,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from xml.sax import SAXException
 
 import feedparser
 import msgspec
@@ -40,6 +41,8 @@ class Feed(msgspec.Struct, frozen=True):
     """The newest first."""
     unreadable: int
     """Entries without a title, or an address that a browser could open."""
+    is_whole: bool = True
+    """Else its markup is broken or cut short, and entries may be missing."""
 
 
 def feed_http(
@@ -89,7 +92,8 @@ def decode_feed(outlet: str, body: bytes, now_us: int) -> Feed:
         raise BadMessage(outlet, f"a feed that is cut short or broken: {parsed.bozo_exception}", body)
     read = [_article(entry, now_us) for entry in parsed.entries[:MOST_ENTRIES]]
     newest_first = sorted((one for one in read if one), key=lambda one: (-one.published_us, one.url))
-    return Feed(newest_first, read.count(None))
+    is_whole = not isinstance(parsed.get("bozo_exception"), SAXException)
+    return Feed(newest_first, read.count(None), is_whole)
 
 
 def _article(entry: Any, now_us: int) -> Text | None:

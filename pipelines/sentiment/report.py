@@ -65,7 +65,8 @@ def _by_outlet(outlets: Iterable[Outlet]) -> str:
     rows = []
     for outlet in outlets:
         counts = (outlet.read, outlet.stored.new, outlet.stored.copies, outlet.unreadable)
-        state = str(outlet.error) if outlet.error else "nothing new" if outlet.is_unchanged else ""
+        state = "nothing new" if outlet.is_unchanged else "" if outlet.is_whole else "cut short or broken"
+        state = str(outlet.error) if outlet.error else state
         rows.append(f"| {outlet.source} | {outlet.name} | {' | '.join(map(str, counts))} | {cell(state)} |")
     return table(
         "| source | outlet | read | new | copies | unreadable | error or state |",

@@ -47,6 +47,8 @@ class Outlet(msgspec.Struct):
     unreadable: int = 0
     is_unchanged: bool = False
     """It has nothing new since it was last asked."""
+    is_whole: bool = True
+    """Else it was cut short or broken, and read as far as that went."""
     changed_at: datetime | None = None
     """When it last had something new; None: never before."""
     error: CoinwatchError | None = None
@@ -138,8 +140,10 @@ async def _store_feed(
         except CoinwatchError as error:
             outlet.error = error
             return
-        outlet.unreadable = read.unreadable
+        outlet.unreadable, outlet.is_whole = read.unreadable, read.is_whole
         await _store(conn, outlet, read.articles, mentions, now_us)
+        if not read.is_whole:  # all of it is wanted again, changed or not
+            etag = last_modified = None
     has_news = bool(outlet.stored.new)
     # Only after its articles are stored: what the marks stand for must never be lost.
     await store_feed_state(conn, outlet.name, feed.url, etag, last_modified, now_us, has_news=has_news)

@@ -156,6 +156,20 @@ async def test_an_outlet_that_fails_stops_no_other(
     assert await rows(conn, "select outlet from news_feeds") == [("decrypt",)]
 
 
+async def test_a_feed_cut_short_is_asked_for_again(conn: Conn) -> None:
+    item = "<item><title>Title {0} of many articles</title><link>https://a.example/{0}</link></item>"
+    whole = f"<rss version='2.0'><channel>{''.join(map(item.format, range(6)))}</channel></rss>"
+    sent = [answer(part, etag='"1"') for part in (whole[: len(whole) // 2], whole)]
+    async with scripted(*sent) as server, feed("wire", f"{server.root}/feed") as feeds:
+        (cut,) = await read(conn, feeds)
+        assert await rows(conn, "select etag from news_feeds") == [(None,)]
+        (full,) = await read(conn, feeds)
+    assert (cut.is_whole, full.is_whole) == (False, True)
+    assert cut.stored.new > 0
+    assert cut.stored.new + full.stored.new == 6
+    assert await rows(conn, "select etag from news_feeds") == [('"1"',)]
+
+
 async def test_messages_of_channels_and_a_private_one(conn: Conn, simulator: Simulator) -> None:
     async with telegram_http(f"{simulator.rest_url}/telegram", LocalBudget(), **GIVEN) as client:
         clients = TextClients({}, telegram=client, channels=("some_channel", "private_one", "?"))

@@ -238,7 +238,10 @@ def test_a_feed_that_is_cut_short_keeps_what_came() -> None:
         for number in range(9)
     ]
     whole = rss(*items)
-    assert 0 < len(news.decode_feed("wire", whole[: len(whole) // 2], NOW_US).articles) < 9
+    cut = news.decode_feed("wire", whole[: len(whole) // 2], NOW_US)
+    assert 0 < len(cut.articles) < 9
+    assert not cut.is_whole
+    assert news.decode_feed("wire", whole, NOW_US).is_whole
 
 
 def test_a_bomb_is_not_unfolded() -> None:
