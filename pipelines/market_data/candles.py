@@ -22,6 +22,10 @@ from pipelines.resources import Coinwatch
 POOL = "exchanges"
 """Runs that ask the exchanges; how often each is asked is the business of the shared budgets."""
 
+RETRIES = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For Postgres away for a moment. What an exchange did not give is no case for it: that market's days are
+asked for by schedule or sensor, and the others are not asked again."""
+
 
 @dg.asset(
     deps=[markets],
@@ -35,6 +39,7 @@ POOL = "exchanges"
         warn_window=timedelta(minutes=15), fail_window=timedelta(hours=1)
     ),
     check_specs=[RECENT_COVERAGE],
+    retry_policy=RETRIES,
     pool=POOL,
 )
 def candles_1m(

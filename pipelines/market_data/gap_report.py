@@ -12,6 +12,7 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.times import DAY_US, now_us
 from coinwatch.windows import Window
+from pipelines.market_data.candles import RETRIES
 from pipelines.market_data.lacking import gaps_by_market
 from pipelines.market_data.report import spell_all
 from pipelines.market_data.schema import GROUP, OWNERS
@@ -21,13 +22,24 @@ from warehouse.coverage import Completeness, completeness
 MARKETS_SHOWN = 200
 NO_OLD_GAP = "no_gap_older_than_a_day"
 
+_COLUMNS = dg.TableSchema(
+    columns=[
+        dg.TableColumn("exchange", "text", "Name of the exchange, as in binance:BTC-USDT"),
+        dg.TableColumn("symbol", "text", "Canonical pair, BTC-USDT"),
+        dg.TableColumn("interval", "text", "1m; longer candles are made of these"),
+        dg.TableColumn("from_ts", "timestamptz", "Start of the first minute that is missing"),
+        dg.TableColumn("to_ts", "timestamptz", "End of the last"),
+    ]
+)
+
 
 @dg.asset(
     deps=["candles_1m"],
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "sql"},
-    metadata={"dagster/table_name": "v_gaps"},
+    metadata={"dagster/column_schema": _COLUMNS, "dagster/table_name": "v_gaps"},
+    retry_policy=RETRIES,
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=3)),
     check_specs=[
         dg.AssetCheckSpec(

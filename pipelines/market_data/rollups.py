@@ -8,6 +8,7 @@ from datetime import timedelta
 import dagster as dg
 
 from coinwatch.intervals import Interval
+from pipelines.market_data.candles import RETRIES
 from pipelines.market_data.schema import CANDLES_COLUMNS, GROUP, OWNERS
 from pipelines.resources import Coinwatch
 from warehouse.rollups import ROLLUPS, RolledUp, roll_up
@@ -22,6 +23,7 @@ from warehouse.rollups import ROLLUPS, RolledUp, roll_up
     freshness_policy=dg.FreshnessPolicy.time_window(
         warn_window=timedelta(minutes=30), fail_window=timedelta(hours=2)
     ),
+    retry_policy=RETRIES,
 )
 def rollups(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
     """Candles of 5m, 15m, 1h, 4h and 1d, made in SQL of the one-minute ones.
