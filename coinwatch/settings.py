@@ -181,6 +181,9 @@ class Settings(BaseSettings):
         description="Most megabytes the spool may take on disk while Postgres is away; when it is full, "
         "sockets wait.",
     )
+    webhooks_allow_private: bool = Field(
+        False, description="Let webhooks go to private addresses, such as this machine or the local network."
+    )
     rate_limit_scale: float = Field(
         1.0, gt=0, le=1_000, description="Multiplies every request limit; above 1 only for the simulator."
     )

@@ -125,6 +125,8 @@ order by event_id
 limit {EVENTS_AT_ONCE}
 """
 
+_EVENTS_BY_ID = f"select {_EVENT_COLUMNS} from alert_events where event_id = any(%s)"
+
 _RECENT_EVENTS = f"""
 select {_EVENT_COLUMNS} from alert_events
 where %(client)s::text is null or client = %(client)s
@@ -233,6 +235,12 @@ async def events_of_client(conn: AsyncConnection, client: str, after: int, throu
     """The next EVENTS_AT_ONCE events of ``client`` above ``after`` up to and with ``through``, in order."""
     cursor = await conn.execute(_EVENTS_OF_CLIENT, (client, after, through))
     return _read_events(await cursor.fetchall())
+
+
+async def events_by_id(conn: AsyncConnection, ids: Collection[int]) -> dict[int, Alert]:
+    """Those of the events that are kept."""
+    rows = await (await conn.execute(_EVENTS_BY_ID, (list(ids),))).fetchall()
+    return {alert.event_id: alert for alert in _read_events(rows)}
 
 
 async def subscriber_seen(conn: AsyncConnection, client: str) -> None:

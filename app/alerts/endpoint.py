@@ -16,6 +16,7 @@ from websockets.http11 import Request, Response
 
 from app.alerts.catalogue import Catalogue
 from app.alerts.database import Database
+from app.alerts.deliveries import Deliveries
 from app.alerts.delivery import POLL_S, Delivery
 from app.alerts.engine import CHANNELS, Engine
 from app.alerts.http import Pages, read_target
@@ -67,7 +68,10 @@ class _Endpoint:
         self._inbox = Inbox()
         self._databases = {
             name: Database(url, f"{APPLICATION} {name}")
-            for name in ("engine", "delivery", "beat", "commands", "history", "prices", "price feed")
+            for name in (
+                *("engine", "delivery", "beat", "commands", "history"),
+                *("prices", "price feed", "outlets"),
+            )
         }
         self._delivery = Delivery(self._databases["delivery"], self._hub)
         self._lease = Lease(self._databases["beat"], self._marks, self._detail)
@@ -85,6 +89,9 @@ class _Endpoint:
             self._price_feed,
             {market.symbol for market in (*settings.markets, *settings.polled_markets)},
             self._metrics,
+        )
+        self._deliveries = Deliveries(
+            self._databases["outlets"], self._metrics, allow_private=settings.webhooks_allow_private
         )
         self._numbers = itertools.count(1)
         for name, text, read in (
@@ -107,6 +114,7 @@ class _Endpoint:
                         "delivery": self._delivery.run(),
                         "lease": self._lease.run(),
                         "prices": self._price_feed.run(),
+                        "outlets": self._deliveries.run(),
                     }.items()
                 ]
                 log.info("started", url=f"ws://{self._settings.host}:{self._settings.alerts_port}/ws")
@@ -188,6 +196,7 @@ class _Endpoint:
             async for notify in notifies:
                 if notify.channel == ALERTS:
                     self._delivery.tell()
+                    self._deliveries.tell()
                 else:
                     self._inbox.put(notify)
                 if notify.channel == AVERAGES:

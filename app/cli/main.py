@@ -9,6 +9,7 @@ import typer
 from app.cli.alerts import alerts
 from app.cli.db import db
 from app.cli.ingest import ingest
+from app.cli.outlets import outlets
 from app.cli.prices import prices
 from app.cli.simulate import simulate
 from app.cli.status import status
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for command in (up, status, watch, prices, ingest, alerts, simulate):
     app.command()(command)
+app.add_typer(outlets)
 app.add_typer(db)
 
 

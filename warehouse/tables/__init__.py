@@ -19,6 +19,7 @@ from warehouse.tables.core import (
     stream_health,
     ticks,
 )
+from warehouse.tables.deliveries import deliveries, delivery_cursor, outlets
 
 __all__ = [
     "alert_counter",
@@ -29,11 +30,14 @@ __all__ = [
     "candle_coverage",
     "candle_rollups",
     "candles",
+    "deliveries",
+    "delivery_cursor",
     "fundamentals",
     "indicators",
     "leases",
     "markets",
     "metadata",
+    "outlets",
     "price_averages",
     "quarantines",
     "rejects",

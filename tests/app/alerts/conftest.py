@@ -124,15 +124,24 @@ def markets() -> tuple[str, ...]:
 
 
 @pytest.fixture
+def overrides() -> dict[str, object]:
+    """Further settings of the endpoints."""
+    return {}
+
+
+@pytest.fixture
 async def start(
-    database: URL, settings_for: Callable[..., Settings], markets: tuple[str, ...]
+    database: URL,
+    settings_for: Callable[..., Settings],
+    markets: tuple[str, ...],
+    overrides: dict[str, object],
 ) -> AsyncIterator[Callable[[], Awaitable[Endpoint]]]:
     """Start endpoints on the test's database; they are stopped at its end."""
     async with AsyncExitStack() as stack:
 
         async def start_one() -> Endpoint:
             endpoint = Endpoint(free_port())
-            settings = settings_for(alerts_port=endpoint.port, markets=",".join(markets))
+            settings = settings_for(alerts_port=endpoint.port, markets=",".join(markets), **overrides)
             serving = asyncio.create_task(serve(settings, database, stop=endpoint.stop))
 
             async def end() -> None:

@@ -1,5 +1,5 @@
 """The client is tested against a real endpoint."""
 
-from tests.app.alerts.conftest import endpoint, exchange, markets, start
+from tests.app.alerts.conftest import endpoint, exchange, markets, overrides, start
 
-__all__ = ["endpoint", "exchange", "markets", "start"]
+__all__ = ["endpoint", "exchange", "markets", "overrides", "start"]

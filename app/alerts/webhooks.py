@@ -1,0 +1,190 @@
+"""Webhooks by the Standard Webhooks specification (github.com/standard-webhooks/standard-webhooks).
+
+A message has one ``webhook-id``, which stays the same when it is sent again, the time of the attempt, and
+a signature by each secret that is good: after a rotation, by the old one too for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import ipaddress
+import json
+import socket
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from standardwebhooks import Webhook
+
+from app.alerts import protocol
+from coinwatch.alerts import Alert
+from coinwatch.errors import SettingsError
+
+TIMEOUT_S = 20.0
+SECRET_PREFIX = "whsec_"  # noqa: S105  # how every secret begins
+SECRET_BYTES = range(24, 65)
+LONGEST_RETRY_AFTER_S = 86_400.0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How one attempt went."""
+
+    delivered: bool
+    http_status: int | None = None
+    error: str | None = None
+    is_gone: bool = False
+    """The receiver wants nothing more, ever."""
+    retry_after_s: float = 0.0
+    """No sooner, it says."""
+
+
+class Refused(Exception):
+    """A URL that nothing is sent to. The message says why, without naming it."""
+
+
+class Webhooks:
+    """Sends to public addresses; with ``allow_private`` to any. Close it with ``aclose``."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def send(self, url: str, secrets: tuple[str, ...], outlet_id: int, alert: Alert) -> Outcome:
+        """One attempt. Never raises for what the receiver or the network does."""
+        body = payload(alert)
+        headers = signed(secrets, message_id(outlet_id, alert), datetime.now(UTC), body)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                request = await self._request(url, headers, body)
+                # What it answers is not read: it could be endless.
+                response = await self._http.send(request, stream=True)
+                await response.aclose()
+        except (TimeoutError, httpx.TimeoutException):
+            return Outcome(delivered=False, error=f"no answer within {TIMEOUT_S:g} s")
+        except (Refused, OSError) as error:
+            return Outcome(delivered=False, error=str(error))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return Outcome(delivered=False, error=f"{type(error).__name__}: {_without(url, str(error))}")
+        return _judge(response)
+
+    async def _request(self, url: str, headers: dict[str, str], body: str) -> httpx.Request:
+        """What is sent to the very address that was looked at, whatever the name means a moment later."""
+        host = httpx.URL(url).host
+        address = await self._address(host, httpx.URL(url).port or 0)
+        request = self._http.build_request(
+            "POST", url, headers=headers, content=body, extensions={"sni_hostname": host}
+        )
+        request.headers["host"] = request.url.netloc.decode("ascii").rpartition("@")[2]
+        request.url = request.url.copy_with(host=address)
+        return request
+
+    async def _address(self, host: str, port: int) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise Refused("its name has no address") from None
+        addresses = [str(address[0]) for *_, address in found]
+        if not self._allow_private and not all(map(is_public, addresses)):
+            raise Refused("its address is private; COINWATCH_WEBHOOKS_ALLOW_PRIVATE would allow it")
+        return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the internet's; those that carry a private one inside are not."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inside = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
+        if inside and not is_public(str(inside)):
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def message_id(outlet_id: int, alert: Alert) -> str:
+    return f"msg_{alert.event_id}_{outlet_id}"
+
+
+def payload(alert: Alert) -> str:
+    """The body: what the websocket tells, in the envelope of the specification."""
+    told: dict[str, Any] = json.loads(protocol.alert(alert))
+    del told["type"]
+    return json.dumps({"type": "alert.fired", "timestamp": told["ts"], "data": told}, separators=(",", ":"))
+
+
+def signed(secrets: tuple[str, ...], msg_id: str, at: datetime, body: str) -> dict[str, str]:
+    """The headers of a message."""
+    return {
+        "content-type": "application/json",
+        "user-agent": "coinwatch",
+        "webhook-id": msg_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(Webhook(secret).sign(msg_id, at, body) for secret in secrets),
+    }
+
+
+def check_url(url: str, *, allow_private: bool) -> None:
+    """Raises SettingsError for a URL that can never be sent to, without repeating it."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        host = None
+    if not host:
+        raise SettingsError("not a URL: write it like https://example.org/hook")
+    try:
+        is_private = host == "localhost" or not is_public(host)
+    except ValueError:  # a name: what it means is looked at when something is sent
+        is_private = False
+    if is_private and not allow_private:
+        raise SettingsError(f"{host} is a private address: set COINWATCH_WEBHOOKS_ALLOW_PRIVATE to allow it")
+
+
+def check_secret(secret: str) -> str:
+    """``secret`` as it is stored. Raises SettingsError, without repeating it."""
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
+        raise SettingsError(
+            f"not a secret: {SECRET_PREFIX} and 24 to 64 bytes in base64, as the specification says"
+        )
+    return secret
+
+
+def _judge(response: httpx.Response) -> Outcome:
+    status = response.status_code
+    if response.is_success:
+        return Outcome(delivered=True, http_status=status)
+    if status == HTTPStatus.GONE:
+        return Outcome(delivered=False, http_status=status, error="410: it is gone", is_gone=True)
+    phrase = f"{status} {response.reason_phrase}".strip()
+    why = f"{phrase}: redirects are not followed" if response.is_redirect else phrase
+    return Outcome(
+        delivered=False, http_status=status, error=why, retry_after_s=_retry_after_s(response.headers)
+    )
+
+
+def _retry_after_s(headers: httpx.Headers) -> float:
+    said = headers.get("retry-after", "")
+    try:
+        if said.isascii() and said.isdecimal():
+            return min(float(said), LONGEST_RETRY_AFTER_S)
+        at = parsedate_to_datetime(said)
+        return min(max(0.0, (at - datetime.now(UTC)).total_seconds()), LONGEST_RETRY_AFTER_S)
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _without(url: str, text: str) -> str:
+    return text.replace(url, "the URL")[:200]

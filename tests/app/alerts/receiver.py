@@ -1,0 +1,51 @@
+"""An HTTP server that takes webhooks and answers what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from typing import Any, NamedTuple, Self
+
+
+class Received(NamedTuple):
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.body)
+        return told
+
+
+class Receiver:
+    """Answers with the next of ``answers``, or 200 when there is none."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.answers: deque[str] = deque()
+        self.hanging = False
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/hook?token=very-secret"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        body = await reader.readexactly(int(headers["content-length"]))
+        self.received.append(Received(headers, body.decode()))
+        if self.hanging:
+            await reader.read()
+        else:
+            answer = self.answers.popleft() if self.answers else "200 OK"
+            writer.write(f"HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            await writer.drain()
+        writer.close()
