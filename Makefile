@@ -37,6 +37,7 @@ proof: $(READY) ## the long proofs
 bench: $(READY) ## print the speed figures
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.candles
+	$(BIN)/python -m bench.dashboard
 	$(BIN)/python -m bench.alerts
 
 docs: $(READY) ## write the generated pages again: settings and command line

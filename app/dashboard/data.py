@@ -317,7 +317,7 @@ class Source:
     ) -> Reading[T]:
         def run() -> T:
             with self.connect() as conn:
-                return ask(conn)
+                return ask(conn.execution_options(postgresql_readonly=True))
 
         return self._reader.read(question, run, fresh_s=fresh_s)
 

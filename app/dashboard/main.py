@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
@@ -32,6 +33,7 @@ ICON = Path(__file__).with_name("icon.png")
 @st.cache_resource(show_spinner=False)
 def _start() -> None:
     """Once a process: Streamlit collects all garbage after every rerun; what is frozen costs it nothing."""
+    import_module("streamlit_echarts")  # can be imported only where Streamlit runs
     gc.collect()
     gc.freeze()
 
@@ -41,6 +43,8 @@ def main() -> None:
     st.set_page_config(page_title="Coinwatch", page_icon=ICON, layout="wide")
     st.html(style.CSS)
     _start()
+    if not _may_enter():
+        return
     try:
         source = data.source()
     except SettingsError as error:
@@ -58,6 +62,15 @@ def main() -> None:
     chosen = st.navigation(pages, position="top")
     st.set_page_config(page_title=f"{chosen.title} · Coinwatch")
     chosen.run()
+
+
+def _may_enter() -> bool:
+    """Whether the viewer may see anything: with ``[auth]`` in Streamlit's secrets.toml, once signed in."""
+    if not st.secrets.load_if_toml_exists() or "auth" not in st.secrets or st.user.get("is_logged_in"):
+        return True
+    st.html(markup.wrap(markup.empty("Coinwatch", "Sign in to see the dashboard.")))
+    st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)
+    return False
 
 
 def _page(

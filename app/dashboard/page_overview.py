@@ -49,7 +49,7 @@ def show(source: Source) -> None:
     _table(source)
 
 
-@page.every(5)
+@page.every(10)
 def _strip(source: Source) -> None:
     """The movers among all symbols, and what is wrong."""
     markets = source.markets().known
@@ -76,9 +76,12 @@ def _strip(source: Source) -> None:
         st.html(markup.wrap(markup.strip(rising, falling, found, gauge), frozen=bool(latest.problem)))
 
 
-@page.every(3)
+@page.every(15)
 def _table(source: Source) -> None:
-    """Every market; Streamlit's own search, sorting and download work on it."""
+    """Every market; Streamlit's own search, sorting and download work on it.
+
+    Seldom: making it takes five times as long as the cards, which are what is live.
+    """
     markets = source.markets().known
     ids = [watched.market_id for watched in markets]
     latest, statistics = source.latest(ids), source.statistics(ids)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from datetime import UTC
 from math import inf, nan
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -98,3 +100,18 @@ def test_ages_and_times() -> None:
 )
 def test_names(items: list[str], text: str) -> None:
     assert formats.names(items) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(1.23, "+1.2 bp"), (-0.04, "0.0 bp"), (-12.3, "\N{MINUS SIGN}12.3 bp"), (None, "—")]
+)
+def test_basis_points(value: float | None, words: str) -> None:
+    assert formats.basis_points(value) == words
+
+
+def test_times_in_the_zone_of_the_viewer() -> None:
+    noon_us = 1_795_176_000 * SECOND_US
+    assert formats.local(noon_us, UTC) == "20 Nov 2026, 12:00:00 UTC"
+    assert formats.local(noon_us, ZoneInfo("Asia/Tokyo"), seconds=False) == "20 Nov 2026, 21:00"
+    assert formats.share(0.1234) == "12.3 %"
+    assert formats.share(None) == "—"

@@ -11,7 +11,9 @@ from sqlalchemy import URL, text
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from app.dashboard import data
 from coinwatch.alerts import Above
+from coinwatch.settings import Settings
 from coinwatch.times import MINUTE_US, SECOND_US, now_us, to_datetime
 from coinwatch.windows import Window
 from tests.app.dashboard import told
@@ -436,6 +438,27 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=20).run()
     assert "COINWATCH_DATABASE_URL" in words(page)
     assert "must start with postgresql://" in words(page)
+
+
+def test_where_a_login_is_set_up_nothing_is_shown_without_it(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    open_page("overview")  # sets the environment
+    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=20)
+    page.secrets["auth"] = {"client_id": "x"}
+    said = words(page.run())
+    assert "Sign in to see the dashboard" in said
+    assert "67,144.02" not in said
+    assert _button(page, "Sign in")
+
+
+def test_reads_cannot_write(stock: Stock, database: URL) -> None:
+    url = database.set(drivername="postgresql").render_as_string(hide_password=False)
+    source = data.Source(Settings(_env_file=None, database_url=url))
+    reading = source._read(("write",), lambda conn: conn.execute(text("delete from markets")).rowcount)
+    assert reading.problem is not None
+    with source.connect() as conn:
+        assert conn.execute(text("delete from markets")).rowcount == 0
+    source.close()
 
 
 def test_the_whole_script_opens_on_the_overview(open_page: OpenPage, stock: Stock) -> None:
