@@ -13,6 +13,7 @@ from warehouse.reads import WatchedMarket
 from warehouse.reads_coverage import DayCoverage
 
 DAY_S = 86_400
+LEAST_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,14 @@ def total(amounts: Iterable[Amounts | None]) -> Amounts:
 
 
 def build(markets: Sequence[WatchedMarket], found: Iterable[DayCoverage], window: Window) -> Completeness:
-    """A row for each of ``markets`` and a column for each UTC day of ``window``."""
-    first, last = utc_day(window.start_us), utc_day(window.end_us - 1)
+    """A row for each of ``markets`` and a column for each UTC day of ``window``.
+
+    The first column is the first day with anything, but there are ``LEAST_DAYS`` of them at least.
+    """
+    last = utc_day(window.end_us - 1)
+    found = tuple(found)
+    oldest = min((one.day for one in found), default=last)
+    first = max(utc_day(window.start_us), min(oldest, last - timedelta(days=LEAST_DAYS - 1)))
     days = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
     known = {
         (one.market_id, one.day): Amounts(one.covered_s, one.unavailable_s, one.missing_s) for one in found

@@ -8,7 +8,7 @@ from html import escape
 
 from app.dashboard import formats, markup
 from app.dashboard.completeness import Amounts, Completeness
-from app.dashboard.troubles import SILENT_S, Trouble, Weight
+from app.dashboard.troubles import SILENT_S, Trouble, Weight, is_silent
 from coinwatch.records import Market
 from coinwatch.times import SECOND_US, from_datetime
 from warehouse.budgets import MonthOfCalls
@@ -156,7 +156,7 @@ def services(rows: Sequence[ServiceRow], calls: Sequence[MonthOfCalls], zone: tz
     cells = [
         [
             escape(row.service),
-            _pill("ok", "runs") if row.age_s <= SILENT_S else _pill("off", f"silent {_age(row.age_s)}"),
+            _pill("off", f"silent {_age(row.age_s)}") if is_silent(row) else _pill("ok", "runs"),
             escape(row.instance),
             markup.time(from_datetime(row.started_at), zone),
             _number(row.detail.get("queue")),

@@ -19,7 +19,11 @@ GOOD, BAD = 0.15, -0.15
 def gauge(found: Gauge, *, link: str = "") -> str:
     """Fear & Greed as a half circle with a needle."""
     turn = found.value * 1.8 - 90
-    moved = "" if found.change is None else f", {_signed(found.change, 0)} since the day before"
+    moved = ""
+    if found.change is not None:
+        moved = (
+            f", {_signed(found.change, 0)} since the day before" if found.change else ", as the day before"
+        )
     words = f"Fear and Greed is {found.value:.0f} of 100: {found.mood}"
     body = (
         f'<span class="cw-dial" role="img" aria-label="{escape(words)}">'

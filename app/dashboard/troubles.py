@@ -16,6 +16,9 @@ from warehouse.ledger import GapRow
 SILENT_S = 10.0
 """A service or stream that has not written for longer is not running."""
 
+SELDOM_S = {"dagster": 300.0}
+"""Services that write less often than every second, and after how long they are not running."""
+
 PATIENCE_S = 30.0
 """An interruption is usually filled within this time; until then it is no trouble."""
 
@@ -63,11 +66,16 @@ def find(
     return tuple(sorted(found, key=lambda one: (one.weight is not Weight.NOW, -(one.at_us or now_us))))
 
 
+def is_silent(row: ServiceRow) -> bool:
+    """Whether the service has not been heard for longer than it usually takes."""
+    return row.age_s > SELDOM_S.get(row.service, SILENT_S)
+
+
 def _of_services(services: Sequence[ServiceRow], now_us: int) -> Iterable[Trouble]:
-    alive = {row.service for row in services if row.age_s <= SILENT_S}
+    alive = {row.service for row in services if not is_silent(row)}
     for row in services:
         spool_bytes = row.detail.get("spool_bytes")
-        if row.age_s > SILENT_S:
+        if is_silent(row):
             if row.service not in alive:
                 alive.add(row.service)  # one line a service, the one heard last
                 silent_us = round(row.age_s * SECOND_US)

@@ -41,6 +41,17 @@ def test_the_market_that_lacks_most_comes_first() -> None:
     assert found.whole == Amounts(46_800, 7_200, 43_200)
 
 
+def test_days_before_anything_was_asked_for_are_left_out() -> None:
+    def days_of(day: date) -> int:
+        told = [DayCoverage(market_id=1, day=day, covered_s=1, unavailable_s=0, missing_s=0)]
+        month = Window(MIDNIGHT_US - 29 * DAY_US, MIDNIGHT_US + DAY_US)
+        return len(completeness.build(MARKETS, told, month).days)
+
+    assert days_of(YESTERDAY) == 7
+    assert days_of(date(2026, 11, 8)) == 13
+    assert days_of(date(2026, 10, 1)) == 30
+
+
 def test_nothing_but_completeness_reads_a_hundred_percent() -> None:
     assert markup_data.complete(Amounts(100, 5, 0)) == "100 %"
     assert markup_data.complete(Amounts(10_000_000, 0, 1)) == "99.99 %"

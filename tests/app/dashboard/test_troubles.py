@@ -82,7 +82,11 @@ def test_what_is_well_is_not_told() -> None:
     assert (
         troubles(
             [stream(), stream(StreamState.STOPPED, age_s=9e9)],
-            [service(1.0, spool_bytes=0), service(500.0)],  # an older process of the same service
+            [
+                service(1.0, spool_bytes=0),
+                service(500.0),  # an older process of the same service
+                service(100.0, "dagster"),  # it beats once a minute
+            ],
             [gap("filled"), gap("open", age_s=5)],
             [MonthOfCalls("coingecko", "month", 10, 10_000)],
             [run("SUCCESS", 1), run("STARTED", 2)],
