@@ -76,7 +76,7 @@ def main() -> None:
         try:
             url = server.socket_url()
             upgrade(url)
-            print(f"{os.cpu_count()} cores; Postgres: {_durability(url)}")
+            print(f"{os.cpu_count()} cores; Postgres: {durability(url)}")
             if arguments.minutes:
                 memory(url, arguments.minutes)
             else:
@@ -180,7 +180,7 @@ def run_daemon(ready: dict[str, Any], url: sqlalchemy.URL) -> dict[str, Any]:
     sending = psutil.Process(ready["pid"])
     before_s = _cpu_s(sending), _cpu_s(postmaster)
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with _rest() as rest_url:
+    with rest() as rest_url:
         finished = subprocess.run(
             [
                 sys.executable,
@@ -219,7 +219,7 @@ class _OldTrades(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _rest() -> Iterator[str]:
+def rest() -> Iterator[str]:
     """A REST root that shows no trades shortly before those that are streamed."""
     with HTTPServer(("127.0.0.1", 0), _OldTrades) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -311,7 +311,7 @@ def _cpu_s(process: psutil.Process) -> float:
         return 0.0
 
 
-def _durability(url: sqlalchemy.URL) -> str:
+def durability(url: sqlalchemy.URL) -> str:
     with psycopg.connect(conninfo(url)) as connection:
         return ", ".join(
             f"{name} {connection.execute('select current_setting(%s)', [name]).fetchone()[0]}"  # type: ignore[index]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from coinwatch.alerts import Alert, NewRule, Rule, RuleState
+from coinwatch.alerts import Above, Alert, Below, Condition, NewRule, Rule, RuleState
 from coinwatch.alerts.reading import Nonsense, fields_of, read_condition, read_terms, terms_fields
 from coinwatch.alerts.rules import NEW, NO_TERMS
 from coinwatch.records import Symbol
@@ -34,6 +35,8 @@ ALERTS = "alerts"
 EVENTS_AT_ONCE = 1_000
 RULES_AT_ONCE = 10_000
 
+_SIDES: dict[Any, type[Above | Below]] = {"above": Above, "below": Below}
+
 log = structlog.get_logger(__name__)
 
 _RULE_COLUMNS = """
@@ -44,6 +47,9 @@ _EVENT_COLUMNS = """
     event_id, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message, value, late,
     degraded, paused
 """
+
+# One of the two is null, and so is what is compared with it.
+_OWNED = "(client = %(client)s::text or connection = %(connection)s::text)"
 
 _CREATE = f"""
 with made as (
@@ -59,8 +65,7 @@ _DELETE = f"""
 with gone as (
     delete from alert_rules
     where id = %(rule_id)s
-      and client is not distinct from %(client)s::text
-      and connection is not distinct from %(connection)s::text
+      and {_OWNED}
     returning id
 )
 select pg_notify('{ALERT_RULES}', id::text) from gone
@@ -72,8 +77,7 @@ with changed as (
     update alert_rules
     set state = state || jsonb_build_object('snoozed_until_us', %(until_us)s::bigint), state_no = state_no + 1
     where id = %(rule_id)s and armed
-      and client is not distinct from %(client)s::text
-      and connection is not distinct from %(connection)s::text
+      and {_OWNED}
     returning {_RULE_COLUMNS}
 )
 select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
@@ -84,8 +88,7 @@ with changed as (
     update alert_rules
     set state = state - 'paused' - 'recent_us' - 'snoozed_until_us', state_no = state_no + 1
     where id = %(rule_id)s and armed
-      and client is not distinct from %(client)s::text
-      and connection is not distinct from %(connection)s::text
+      and {_OWNED}
     returning {_RULE_COLUMNS}
 )
 select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
@@ -99,10 +102,13 @@ select count(pg_notify('{ALERT_RULES}', id::text)) from gone
 _ARMED_OF_OWNER = f"""
 select {_RULE_COLUMNS} from alert_rules
 where armed
-  and client is not distinct from %(client)s::text
-  and connection is not distinct from %(connection)s::text
+  and {_OWNED}
 order by id
 limit {RULES_AT_ONCE}
+"""
+
+_ARMED_IDS_OF_CLIENT = """
+select id, coalesce(terms ->> 'repeat', 'once') = 'once' from alert_rules where armed and client = %s
 """
 
 _ALL_OF_CLIENT = f"""
@@ -206,6 +212,11 @@ async def armed_rules_of(conn: AsyncConnection, *, client: str | None, connectio
     return [_read_rule(row) for row in await cursor.fetchall()]
 
 
+async def armed_ids_of_client(conn: AsyncConnection, client: str) -> dict[int, bool]:
+    """The ids of the armed rules of a named client, and whether each is over once it has fired."""
+    return dict(await (await conn.execute(_ARMED_IDS_OF_CLIENT, (client,))).fetchall())
+
+
 async def armed_rules(conn: AsyncConnection) -> AsyncGenerator[list[Rule], None]:
     """Every armed rule there is, in portions. Call it inside a transaction."""
     async with conn.cursor(name="armed_rules") as cursor:
@@ -266,7 +277,7 @@ def _read_rule(row: Iterable[Any]) -> Rule:
     """A rule from the columns ``_RULE_COLUMNS`` names."""
     rule_id, client, connection, exchange, base, quote, typed, condition, terms, note, *state = row
     armed, state_no, come_to, created_at, fired_at = state[:5]
-    waits_for = read_condition(condition)
+    waits_for = _read_condition(condition)
     return Rule(
         id=rule_id,
         client=client,
@@ -283,6 +294,15 @@ def _read_rule(row: Iterable[Any]) -> Rule:
         created_at_us=from_datetime(created_at),
         fired_at_us=_read_moment(fired_at),
     )
+
+
+def _read_condition(stored: Any) -> Condition:
+    # Most rules wait for one price: that is read fast, since there may be a million.
+    if isinstance(stored, dict) and len(stored) == 2 and isinstance(stored.get("price"), float):
+        price, side = stored["price"], stored.get("type")
+        if 0 < price < inf and side in _SIDES:
+            return _SIDES[side](price=price)
+    return read_condition(stored)
 
 
 @lru_cache(maxsize=10_000)

@@ -14,7 +14,7 @@ from websockets.frames import CloseCode
 
 from app.alerts import protocol
 from app.alerts.metrics import Metrics
-from coinwatch.alerts import Alert, Repeat, Rule
+from coinwatch.alerts import Alert
 
 MAX_WAITING = 2_000
 """Frames that may wait for one subscriber to take them."""
@@ -45,11 +45,11 @@ class Subscriber:
         self._held: list[Alert] | None = None
         self._too_slow = asyncio.Event()
 
-    def watch(self, rule: Rule) -> None:
-        """Count ``rule`` among its owner's until it has fired for good."""
-        self.watches.add(rule.id)
-        if rule.terms.repeat is not Repeat.ONCE:
-            self._repeating.add(rule.id)
+    def watch(self, rule_id: int, *, is_once: bool) -> None:
+        """Count a rule among its owner's; one that fires once, until it has."""
+        self.watches.add(rule_id)
+        if not is_once:
+            self._repeating.add(rule_id)
 
     async def send(self, frame: str) -> None:
         """Queue ``frame``, waiting while the queue is full: for replies, which the client paces itself."""

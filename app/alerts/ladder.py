@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from math import inf
 from typing import Any
 
@@ -95,14 +94,23 @@ class Ladder:
 
     def passed(self, value: float) -> list[Leaf]:
         """Those that ``value`` turns over."""
-        if value < self.lowest_rising and value > self.highest_falling:
-            return []
-        return [entry[3] for entry in self._passed(value)]
+        rising, falling = self._parts(value)
+        return [entry[3] for entry in (*self._rising[:rising], *self._falling[falling:])]
 
-    def _passed(self, value: float) -> Iterator[tuple[float, int, int, Leaf]]:
+    def take(self, value: float) -> list[Leaf]:
+        """Those that ``value`` turns over; they wait here no more."""
+        if self.highest_falling < value < self.lowest_rising:
+            return []
+        taken = self.passed(value)
+        rising, falling = self._parts(value)
+        del self._rising[:rising]
+        del self._falling[falling:]
+        return taken
+
+    def _parts(self, value: float) -> tuple[int, int]:
+        """How many rising leaves ``value`` passes, and from which falling one on."""
         # A leaf that waits for more than its level has 1 there, upwards, and 0 downwards.
-        yield from self._rising.irange(maximum=(value, 0.5))
-        yield from self._falling.irange(minimum=(value, 0.5))
+        return self._rising.bisect_right((value, 0.5)), self._falling.bisect_left((value, 0.5))
 
 
 class Series:
@@ -122,8 +130,7 @@ class Series:
         self.value = value
         if value is None or not self.ladder:
             return
-        for leaf in self.ladder.passed(value):
-            self.ladder.remove(leaf)
+        for leaf in self.ladder.take(value):
             leaf.is_on = not leaf.is_on
             leaf.has_passed = was_known
             if not leaf.leaves_when_on:

@@ -18,11 +18,12 @@ from app.alerts.hub import Hub, Subscriber
 from app.alerts.metrics import Metrics
 from app.alerts.preview import NoHistory, preview
 from app.alerts.protocol import Command, ListRules, Ping, Preview, Refused, Resume, Snooze, Unwatch, Watch
-from coinwatch.alerts import NewRule, moment_text
+from coinwatch.alerts import NewRule, Repeat, moment_text
 from coinwatch.errors import UnknownSymbol, WarehouseError
 from coinwatch.records import Symbol
 from warehouse.alerts import (
     add_rule,
+    armed_ids_of_client,
     armed_rules_of,
     events_of_client,
     last_event_id,
@@ -84,10 +85,10 @@ class Session:
         if subscriber.client is not None:
             async with self._database.use() as conn:
                 await subscriber_seen(conn, subscriber.client)
-                mine = await armed_rules_of(conn, client=subscriber.client, connection=None)
+                mine = await armed_ids_of_client(conn, subscriber.client)
                 newest = await last_event_id(conn)
-            for rule in mine:
-                subscriber.watch(rule)
+            for rule_id, is_once in mine.items():
+                subscriber.watch(rule_id, is_once=is_once)
             if after is not None and after > newest:
                 await subscriber.send(_unknown_event(after, newest))
                 after = newest
@@ -161,7 +162,7 @@ class Session:
                     connection=None if subscriber.client is not None else subscriber.key,
                 ),
             )
-        subscriber.watch(rule)
+        subscriber.watch(rule.id, is_once=rule.terms.repeat is Repeat.ONCE)
         return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
 
     async def _unwatch(self, command: Unwatch) -> str | Refused:

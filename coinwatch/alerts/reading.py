@@ -66,7 +66,7 @@ def read_condition(value: Any, *, depth: int = 1) -> c.Condition:
         sent = value.get(name)
         if sent is not None:
             given[field] = read(sent, name)
-        elif field in _required(made):
+        elif field in _REQUIRED[made]:
             raise Nonsense("missing_field", f"{typed} needs {_article(name)}", f"like {EXAMPLES[typed]}")
     condition: c.Condition = made(**_completed(made, given))
     _refuse_contradictions(condition)
@@ -109,7 +109,7 @@ def fields_of(condition: c.Condition) -> dict[str, Any]:
     if isinstance(condition, c.All | c.Any):
         return {"type": _type(condition), "of": [fields_of(part) for part in condition.of]}
     told: dict[str, Any] = {"type": _type(condition)}
-    defaults = {one.name: one.default for one in msgspec.structs.fields(condition)}
+    defaults = _DEFAULTS[type(condition)]
     for name, field, _ in _BY_TYPE[told["type"]][1]:
         value = getattr(condition, field)
         if value != defaults[field]:
@@ -354,10 +354,6 @@ def _type(condition: c.Condition) -> str:
     return str(type(condition).__struct_config__.tag)
 
 
-def _required(made: type) -> set[str]:
-    return {one.name for one in msgspec.structs.fields(made) if one.required} - {"usual_s"}
-
-
 def _article(name: str) -> str:
     return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
 
@@ -412,6 +408,12 @@ _FIELDS: dict[type, _Fields] = {
 }
 _BY_TYPE: dict[str, tuple[Any, _Fields]] = {
     str(made.__struct_config__.tag): (made, _FIELDS[made]) for made in (*c.LEAVES, *c.GROUPS)
+}
+_DEFAULTS: dict[type, dict[str, Any]] = {
+    made: {one.name: one.default for one in msgspec.structs.fields(made)} for made in _FIELDS
+}
+_REQUIRED: dict[type, set[str]] = {
+    made: {one.name for one in msgspec.structs.fields(made) if one.required} - {"usual_s"} for made in _FIELDS
 }
 _TERMS: _Fields = [
     ("holds_for", "holds_for_s", _rather_short),

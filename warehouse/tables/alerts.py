@@ -40,6 +40,8 @@ alert_rules = Table(
     CheckConstraint("(client is null) <> (connection is null)", name="owner"),
 )
 Index("alert_rules_armed_idx", alert_rules.c.id, postgresql_where=alert_rules.c.armed)
+Index(None, alert_rules.c.client, postgresql_where=alert_rules.c.client.is_not(None))
+Index(None, alert_rules.c.connection, postgresql_where=alert_rules.c.connection.is_not(None))
 
 alert_events = Table(
     "alert_events",

@@ -29,6 +29,13 @@ def upgrade() -> None:
             "alert_rules",
             sa.Column(name, postgresql.JSONB(), nullable=False, server_default="{}", comment=comment),
         )
+    for owner in ("client", "connection"):
+        op.create_index(
+            op.f(f"alert_rules_{owner}_idx"),
+            "alert_rules",
+            [owner],
+            postgresql_where=sa.text(f"{owner} is not null"),
+        )
     # The message that a rule was made with is one of its terms now.
     op.execute(
         """
