@@ -27,7 +27,7 @@ GAP = "insert into stream_gaps (market_id, daemon, cause, after_ts) values (%s, 
 
 def run(database: URL, statement: str, *values: object) -> None:
     with psycopg.connect(conninfo(database), autocommit=True) as conn:
-        conn.execute(statement, values)  # type: ignore[arg-type]
+        conn.execute(statement, values)
 
 
 def market_id(database: URL, market: str) -> int:
