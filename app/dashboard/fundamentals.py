@@ -22,6 +22,8 @@ PREFERRED = ("coingecko", "coinmarketcap", "defillama")
 
 RANGES = {"1w": 7 * DAY_US, "1mo": 30 * DAY_US, "3mo": 90 * DAY_US, "1y": 365 * DAY_US}
 POINTS = 500
+FEW_POINTS = 3
+"""So few are drawn as dots: a line would not be seen."""
 
 MEASURES = {
     "Market cap": "market_cap_usd",
@@ -219,7 +221,7 @@ def history_options(
                 "id": source,
                 "name": source,
                 "type": "line",
-                "symbol": "none",
+                "symbol": "circle" if len(values) < FEW_POINTS else "none",
                 "step": "end" if is_rank else False,
                 "lineStyle": {"width": 1.8},
                 "itemStyle": {"color": colours.get(source, palette.accent)},

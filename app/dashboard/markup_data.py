@@ -38,7 +38,7 @@ def facts(
     open_gaps = sum(row.state == "open" for row in gaps)
     now = sum(one.weight is Weight.NOW for one in troubles)
     tiles = (
-        ("Candles complete", complete(whole), _hours(whole.missing_s) + " missing"),
+        ("Candles complete", complete(whole), _missing(whole)),
         ("Streams live", f"{live} of {len(streams)}", _recovered(streams)),
         ("Open interruptions", f"{open_gaps}", f"{len(gaps)} in a week"),
         ("Troubles now", f"{now}", "nothing needs you" if not now else "listed under Errors"),
@@ -304,6 +304,12 @@ def _ago(moment: datetime | None, now_us: int) -> str:
 
 def _recovered(rows: Sequence[StreamRow]) -> str:
     return f"{sum(row.recovered for row in rows):,} trades recovered"
+
+
+def _missing(whole: Amounts) -> str:
+    return (
+        f"{_hours(whole.missing_s)} missing of 30 days" if whole.missing_s else "nothing missing in 30 days"
+    )
 
 
 def _hours(seconds: float) -> str:

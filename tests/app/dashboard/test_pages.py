@@ -360,7 +360,7 @@ def test_data_shows_what_is_missing_and_what_broke(open_page: OpenPage, stock: S
     said = words(open_page("data"))
     assert "Streams live</span><b>4 of 5" in said
     assert "<b>71.4" in said  # three days wanted of one, one of each stored
-    assert "2 d missing" in said
+    assert "2 d missing of 30 days" in said
     said = words(open_page("data", view="interruptions", market="kraken"))
     assert "77" in said
     assert "REST &lt;i&gt;ends&lt;/i&gt;" in said
