@@ -366,6 +366,9 @@ async def _run_subscribers(given: dict[str, Any]) -> None:
         sockets = await _open(
             stack, given["port"], [f"?client={name}" for name in given["clients"]], "deflate"
         )
+        for socket in sockets:  # greeted, when it answers
+            await socket.send('{"cmd":"ping"}')
+            await socket.recv()
         tasks = [asyncio.create_task(work) for work in (*map(receive, sockets), hear())]
         print("ready", flush=True)
         if "count" in given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from app.alerts import protocol
 from app.alerts.protocol import ListRules, Ping, Refused, Unwatch, Watch, parse
 from coinwatch.alerts import Above, Below, Terms
+from coinwatch.alerts.reading import EXAMPLES
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -194,3 +196,31 @@ def test_the_id_comes_back_as_it_was(command_id: int | str) -> None:
     command = parse(json.dumps({"cmd": "ping", "id": command_id}))
     assert isinstance(command, Ping)
     assert json.loads(protocol.ack(command.id, "ping"))["id"] == command_id
+
+
+@pytest.mark.proof
+def test_two_hundred_thousand_damaged_frames_are_answered() -> None:
+    """Frames that make sense, cut, doubled, and with bytes and values changed; none raises."""
+    chance = random.Random(13)
+    frames = [
+        f'{{"cmd":"{cmd}","id":1,"symbol":"btcusdc","condition":{example},"repeat":"every","since":"1h"}}'
+        for example in EXAMPLES.values()
+        for cmd in ("watch", "preview")
+    ]
+    frames += ['{"cmd":"watch","symbol":"btcusdc","price":1.0}', '{"cmd":"snooze","rule_id":7,"for":"1h"}']
+    values = ["NaN", "1e999", "-1", "null", "[]", "{}", '""', "true", '"\\u0000"', "1" * 400, "[" * 300]
+    understood = 0
+    for _ in range(200_000):
+        text = chance.choice(frames)
+        for _ in range(chance.randint(0, 3)):
+            start, end = sorted(chance.randrange(len(text) + 1) for _ in range(2))
+            middle = chance.choice(
+                [text[start:end] * 2, "", chance.choice(values), chr(chance.randrange(0x110000))]
+            )
+            text = text[:start] + middle + text[end:]
+            if not text:
+                break
+        answer = parse(text)
+        understood += not isinstance(answer, Refused)
+        json.loads(protocol.error(answer)) if isinstance(answer, Refused) else None
+    assert understood > 1_000
