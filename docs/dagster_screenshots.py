@@ -51,7 +51,7 @@ ONCE = {
 """Jobs that the clock would start too late for a picture, and which day before today they are for."""
 COMPLETED = ("COMPLETED", "COMPLETED_SUCCESS")
 GROUPS = ("market_data", "fundamentals", "sentiment", "maintenance")
-SETTLED_S = 1.0
+SETTLES_WITHIN_S = 6.0
 
 T = TypeVar("T")
 
@@ -189,10 +189,13 @@ class Camera:
         field.send_keys(text)
 
     def take(self, name: str) -> None:
-        """Save what is shown as ``docs/images/dagster-<name>.png``, once nothing has moved for a second."""
-        shown = b""
-        while shown != (shown := self.browser.get_screenshot_as_png()):
-            time.sleep(SETTLED_S)
+        """Save what is shown as ``docs/images/dagster-<name>.png``, once nothing has moved for a second.
+
+        A clock moves for ever: after SETTLES_WITHIN_S it is taken as it is.
+        """
+        shown, deadline = b"", time.monotonic() + SETTLES_WITHIN_S
+        while shown != (shown := self.browser.get_screenshot_as_png()) and time.monotonic() < deadline:
+            time.sleep(1)
         picture = Image.open(io.BytesIO(shown)).convert("RGB")
         small = picture.quantize(COLOURS, dither=Image.Dither.NONE)
         small.save(IMAGES / f"dagster-{name}.png", optimize=True)
