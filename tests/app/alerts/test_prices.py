@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket as socket_module
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ import pytest
 from psycopg import AsyncConnection
 from sqlalchemy import URL
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import CloseCode
 
 from coinwatch.times import SECOND_US, now_us, utc_day
 from tests.app.alerts.averaging import Averager, a_while_ago
 from tests.app.alerts.conftest import DOCS, Endpoint
+from tests.waiting import eventually
 from warehouse.connect import connect as connect_postgres
 from warehouse.partitions import ensure_average_days
 
@@ -226,6 +229,53 @@ async def test_meta_goes_on_while_sources_are_down(averager: Averager, start: St
             }
         ]
         assert await read(paused, 1) == [{"timedate": iso(later), "price": 6.0}]
+
+
+async def test_what_was_stored_while_the_connections_were_lost_is_sent(
+    averager: Averager, endpoint: Endpoint
+) -> None:
+    began = a_while_ago()
+    await averager.store(began, BTC_USD=1.0)
+    async with prices(endpoint, f"currency=USD&since_date={began}") as socket:
+        assert [update["price"] for update in await read(socket, 1)] == [1.0]
+        for number in range(1, 4):
+            await averager.conn.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and application_name like 'coinwatch alerts%'"
+            )
+            await averager.store(began + 5 * number, BTC_USD=1.0 + number)
+        assert [update["price"] for update in await read(socket, 3)] == [2.0, 3.0, 4.0]
+
+
+async def test_a_client_that_does_not_read_is_cut_off_with_the_date_to_go_on(
+    averager: Averager,
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("app.alerts.prices.SEND_TIMEOUT_S", 0.3)
+    began = a_while_ago(100_000)
+    await averager.store(began, BTC_USD=0.5)
+    await fill(averager.conn, began + 1, 90_000)
+    url = f"ws://127.0.0.1:{endpoint.port}/prices?currency=USD&interval=1&meta=1&since_date={began}"
+    narrow = socket_module.socket()
+    narrow.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 4_096)
+    narrow.connect(("127.0.0.1", endpoint.port))
+    async with connect(url, sock=narrow, max_queue=1, compression=None, close_timeout=1) as socket:
+        await eventually(lambda: "cut off" in capsys.readouterr().out, timeout_s=30)
+        told: list[dict[str, Any]] = []
+        with pytest.raises(ConnectionClosed) as closed:
+            await keep_reading(socket, told)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == CloseCode.TRY_AGAIN_LATER
+    reason, _, date = closed.value.rcvd.reason.partition("since_date=")
+    assert reason.startswith("too slow: a frame waited")
+    assert date.startswith(told[-1]["timedate"])
+
+
+async def keep_reading(socket: ClientConnection, told: list[dict[str, Any]]) -> None:
+    while True:
+        told.append(json.loads(await socket.recv()))
 
 
 async def test_a_stream_takes_no_commands_and_says_so(averager: Averager, start: Start) -> None:
