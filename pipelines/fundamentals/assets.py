@@ -14,13 +14,12 @@ from pipelines.fundamentals.checks import METRICS_CHECKS, check_metrics
 from pipelines.fundamentals.collect import Collected, Described, collect_metadata, collect_metrics
 from pipelines.fundamentals.providers import Left, calls_left, providers
 from pipelines.fundamentals.report import described_metadata, metrics_metadata, passes_soon
+from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 
 GROUP = "fundamentals"
 OWNERS = ["team:market-data"]
 POOL = "coingecko"
-RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""Beyond the tries of each request: for an outage of minutes, before the next tick would come."""
 
 _METRICS_COLUMNS = dg.TableSchema(
     columns=[

@@ -10,6 +10,7 @@ import dagster as dg
 from pipelines.market_data.lists import InstrumentList, collect_instruments
 from pipelines.market_data.report import lists_metadata
 from pipelines.market_data.schema import GROUP, MARKETS_COLUMNS, OWNERS
+from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 from sources.exchanges import EXCHANGES
 
@@ -18,6 +19,7 @@ from sources.exchanges import EXCHANGES
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "python"},
+    retry_policy=RETRIES,
     metadata={"dagster/column_schema": MARKETS_COLUMNS, "dagster/table_name": "markets"},
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=6)),
 )

@@ -15,6 +15,7 @@ from pipelines.market_data.candles import POOL
 from pipelines.market_data.partitions import DAYS, days_of
 from pipelines.market_data.schema import GROUP, OWNERS
 from pipelines.market_data.verify import verify_days
+from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 from warehouse.candle_checks import DayCheck
 
@@ -42,6 +43,7 @@ Checks = dict[tuple[Market, date], DayCheck]
         )
     ],
     pool=POOL,
+    retry_policy=RETRIES,
 )
 def candle_checks(
     context: dg.AssetExecutionContext, coinwatch: Coinwatch

@@ -17,14 +17,11 @@ from pipelines.market_data.collect import Fill, collect_candles
 from pipelines.market_data.partitions import DAYS, closed_window, days_of
 from pipelines.market_data.report import failure, fill_metadata
 from pipelines.market_data.schema import CANDLES_COLUMNS, GROUP, OWNERS
+from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 
 POOL = "exchanges"
 """Runs that ask the exchanges; how often each is asked is the business of the shared budgets."""
-
-RETRIES = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""For Postgres away for a moment. What an exchange did not give is no case for it: that market's days are
-asked for by schedule or sensor, and the others are not asked again."""
 
 
 @dg.asset(

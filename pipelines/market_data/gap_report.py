@@ -12,10 +12,10 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.times import DAY_US, now_us
 from coinwatch.windows import Window
-from pipelines.market_data.candles import RETRIES
 from pipelines.market_data.lacking import gaps_by_market
 from pipelines.market_data.report import spell_all
 from pipelines.market_data.schema import GROUP, OWNERS
+from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 from warehouse.coverage import Completeness, completeness
 

@@ -14,6 +14,7 @@ from coinwatch.intervals import Interval
 from coinwatch.times import DAY_US, now_us
 from coinwatch.windows import Window
 from pipelines.market_data.schema import GROUP, OWNERS
+from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 from warehouse.indicators import Computed, candles_without_indicators, compute_indicators, indicators_due
 
@@ -34,6 +35,7 @@ _COLUMNS = dg.TableSchema(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"postgres", "python", "talib"},
+    retry_policy=RETRIES,
     metadata={"dagster/column_schema": _COLUMNS, "dagster/table_name": "indicators"},
     freshness_policy=dg.FreshnessPolicy.time_window(
         warn_window=timedelta(minutes=30), fail_window=timedelta(hours=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG, PRIORITY_TAG
 
 from pipelines.market_data.assets import markets
 from pipelines.market_data.candle_checks import candle_checks
@@ -23,6 +23,7 @@ CANDLES_JOB = dg.define_asset_job(
     "collect_candles",
     selection=dg.AssetSelection.assets(candles_1m),
     description="Keep today complete: one run over all markets, every five minutes.",
+    tags={PRIORITY_TAG: "1"},  # the others can wait
 )
 GAPS_JOB = dg.define_asset_job(
     "fill_gaps",

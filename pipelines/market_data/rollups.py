@@ -8,8 +8,8 @@ from datetime import timedelta
 import dagster as dg
 
 from coinwatch.intervals import Interval
-from pipelines.market_data.candles import RETRIES
 from pipelines.market_data.schema import CANDLES_COLUMNS, GROUP, OWNERS
+from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 from warehouse.rollups import ROLLUPS, RolledUp, roll_up
 

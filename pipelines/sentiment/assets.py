@@ -16,6 +16,7 @@ from coinwatch.settings import Settings
 from coinwatch.times import now_us
 from pipelines.fundamentals.report import passes_soon
 from pipelines.market_data.partitions import DAYS, days_of
+from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 from pipelines.sentiment.checks import OUTLETS_READ, SCORES_CHECKS, check_outlets, check_scores
 from pipelines.sentiment.clients import not_configured, score_clients, text_clients
@@ -27,8 +28,6 @@ from warehouse.sentiment import Mentioned, asset_ids, named_assets, newest_texts
 GROUP = "sentiment"
 OWNERS = ["team:market-data"]
 NEWEST_SHOWN = 20
-RETRIES = dg.RetryPolicy(max_retries=2, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""Beyond the tries of each request: for an outage of minutes, before the next tick would come."""
 
 _NEWS_COLUMNS = dg.TableSchema(
     columns=[
