@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from itertools import islice
 
 import structlog
+from psycopg import AsyncConnection
 
 from app.alerts.database import Database
 from coinwatch.errors import WarehouseError
@@ -77,6 +78,8 @@ class PriceFeed:
                         self._pairs[pair] = Recent(await latest_price(conn, pair))
                     self._pairs[pair].followers += 1
                     followed.append(pair)
+                # All in one look, so that none is ahead of another.
+                await self._catch_up(conn)
             yield {pair: self._pairs[pair] for pair in pairs}
         finally:
             for pair in followed:
@@ -102,13 +105,15 @@ class PriceFeed:
                 self._told.set()
 
     async def _read(self) -> None:
-        if not self._pairs:
-            return
-        async with self._database.use() as conn:
-            rows = await prices_after(conn, {pair: kept.through_us for pair, kept in self._pairs.items()})
-            for pair, row in rows:
-                if pair in self._pairs:  # its last follower may have left meanwhile
-                    self._pairs[pair].add(row)
+        if self._pairs:
+            async with self._database.use() as conn:
+                await self._catch_up(conn)
+
+    async def _catch_up(self, conn: AsyncConnection) -> None:
+        rows = await prices_after(conn, {pair: kept.through_us for pair, kept in self._pairs.items()})
+        for pair, row in rows:
+            if pair in self._pairs:  # its last follower may have left meanwhile
+                self._pairs[pair].add(row)
         if rows:
             told, self.changed = self.changed, asyncio.Event()
             told.set()

@@ -180,9 +180,11 @@ class _Stream:
         """Send what is stored, until all that is not yet sent is kept by the feed."""
         interval_us = self._request.interval_us
         while any(one.read_us < one.recent.after_us for one in self._currencies):
-            through_us = {self._plan.pairs[one.name]: one.recent.after_us for one in self._currencies}
+            # The same for all, or one currency would be told of before another.
+            through_us = max(one.recent.after_us for one in self._currencies)
+            asked = {self._plan.pairs[one.name]: through_us for one in self._currencies}
             async with self._database.use() as conn:
-                page = await stored_updates(conn, through_us, since_us=at_us, interval_us=interval_us)
+                page = await stored_updates(conn, asked, since_us=at_us, interval_us=interval_us)
             by_pair: dict[Symbol, list[StoredPrice]] = {}
             for pair, row in page:
                 by_pair.setdefault(pair, []).append(row)
@@ -196,8 +198,7 @@ class _Stream:
             if page:
                 at_us = (self._interval_of(page[0][1].ts_us) + UPDATES_AT_ONCE) * interval_us
             for one in self._currencies:
-                read_us = through_us[self._plan.pairs[one.name]]
-                one.read_us = max(one.read_us, min(read_us, at_us - 1) if page else read_us)
+                one.read_us = max(one.read_us, min(through_us, at_us - 1) if page else through_us)
 
     async def _follow(self) -> None:
         while True:

@@ -113,9 +113,15 @@ async def test_without_since_date_only_what_comes_is_told(averager: Averager, st
     await averager.store(began + 1, BTC_USD=1.0)
     endpoint = await start()
     async with prices(endpoint, "currency=USD") as socket:
-        await averager.store(began + 4, BTC_USD=2.0)
-        await averager.store(began + 5, BTC_USD=3.0)
-        assert await read(socket, 1) == [{"timedate": iso(began + 5), "price": 3.0}]
+        reading = asyncio.create_task(read(socket, 1))
+        second = 4
+        while not reading.done():  # it is told of from when the endpoint has begun to follow
+            await averager.store(began + second, BTC_USD=float(second))
+            second += 1
+            await asyncio.sleep(0.05)
+    [update] = await reading
+    assert update["price"] >= 5
+    assert update["timedate"] == iso(began + int(update["price"]))
 
 
 async def test_an_interval_of_which_the_first_second_is_missing(averager: Averager, start: Start) -> None:
