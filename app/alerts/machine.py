@@ -449,6 +449,8 @@ class Machine:
         if cause.feed:
             if cause.seq <= seen.get(cause.feed, -1) and rule.id not in self._changes:
                 return False
+            if cause.seq in rule.state.late:
+                return False
         elif seen and not self._is_past(seen):
             return False
         return self.allow is None or self.allow(rule, cause)
