@@ -58,7 +58,11 @@ async def test_updates_of_several_currencies(averager: Averager, endpoint: Endpo
 
 async def test_what_was_stored_while_cut_off_comes_once(averager: Averager, endpoint: Endpoint) -> None:
     began = a_while_ago()
-    async with Proxy(endpoint.port) as proxy, PriceStream(prices_url(proxy.url), ["USD", "EUR"]) as stream:
+    since = datetime.fromtimestamp(began, UTC)
+    async with (
+        Proxy(endpoint.port) as proxy,
+        PriceStream(prices_url(proxy.url), ["USD", "EUR"], since=since) as stream,
+    ):
         await averager.store(began, BTC_USD=1.0, BTC_EUR=2.0)
         async with asyncio.timeout(15), aclosing(aiter(stream)) as updates:
             first = [await anext(updates) for _ in range(2)]
