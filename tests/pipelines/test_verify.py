@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-import httpx
 import msgspec
 import pytest
 from hypothesis import given
@@ -24,7 +23,8 @@ from pipelines.market_data.verify import differences, verify_days
 from simulator.server import Simulator
 from sources.budgets import LocalBudget
 from sources.exchanges import EXCHANGES
-from sources.http import HttpSource, Patience, exchange_http
+from sources.exchanges.base import RestRequest
+from sources.http import Answer, HttpSource, Patience, exchange_http
 from tests.pipelines.conftest import Conn
 from tests.pipelines.test_assets import run
 
@@ -37,22 +37,17 @@ YESTERDAY = utc_day(now_us()) - timedelta(days=1)
 WHOLE = Window(day_start_us(YESTERDAY), day_start_us(YESTERDAY) + DAY_US)
 
 
-class Lying(httpx.AsyncBaseTransport):
+class Lying(HttpSource):
     """Binance, but its candles of a day have traded twice as much as their minutes."""
 
-    def __init__(self) -> None:
-        self._inner = httpx.AsyncHTTPTransport()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        if request.url.params.get("interval") != "1d":
-            return response
-        rows = msgspec.json.decode(await response.aread())
+    async def get(self, request: RestRequest) -> Answer:
+        answer = await super().get(request)
+        if request.params.get("interval") != "1d":
+            return answer
+        rows = msgspec.json.decode(answer.body)
         for row in rows:
             row[5] = str(2 * float(row[5]))
-        return httpx.Response(
-            200, headers={"Date": response.headers["Date"]}, content=msgspec.json.encode(rows)
-        )
+        return Answer(msgspec.json.encode(rows), answer.date_us)
 
 
 @asynccontextmanager
@@ -136,9 +131,8 @@ async def test_what_the_exchange_itself_does_not_agree_on_remains_and_is_told(
 ) -> None:
     market = Market.canonical("binance:BTC-USDT")
     exchange = EXCHANGES["binance"]
-    async with HttpSource(
-        "binance", f"{simulator.rest_url}/binance", LocalBudget(), exchange.rest_limit.scaled(1_000), Lying()
-    ) as lying:
+    limit = exchange.rest_limit.scaled(1_000)
+    async with Lying("binance", f"{simulator.rest_url}/binance", LocalBudget(), limit) as lying:
         await collect_candles(conn, {"binance": lying}, [market], WHOLE)
         checks, errors = await verify_days(conn, {"binance": lying}, [market], [YESTERDAY])
     check = checks[market, YESTERDAY]

@@ -253,7 +253,7 @@ async def test_plain_http(endpoint: Endpoint) -> None:
     assert health.json()["status"] == "ok"
     metrics = await endpoint.get("/metrics")
     assert "coinwatch_alerts_connections 0.0" in metrics.text
-    missing = await endpoint.get("/prices")
+    missing = await endpoint.get("/nothing")
     assert missing.status_code == 404
     assert "/healthz" in missing.json()["error"]
 
