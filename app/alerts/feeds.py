@@ -76,9 +76,10 @@ class Span:
         extremes = self.extremes
         extremes.advance(ts_us)
         high, low = extremes.high, extremes.low
-        if high is not None and low is not None and extremes.covers(ts_us):
-            self.from_high.set((price / high - 1) * 100, touched)
-            self.from_low.set((1 - price / low) * 100, touched)
+        if extremes.covers(ts_us):
+            # The first price after a pause as long as the window is beyond nothing.
+            self.from_high.set((price / high - 1) * 100 if high else 0.0, touched)
+            self.from_low.set((1 - price / low) * 100 if low else 0.0, touched)
         extremes.add(ts_us, price, price)
         high, low = extremes.high, extremes.low
         assert high is not None  # noqa: S101  # one was added just now

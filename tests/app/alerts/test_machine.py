@@ -257,6 +257,19 @@ def test_the_price_itself_meets_above_and_below() -> None:
     assert {firing.rule.id for firing in run.fired} == {1, 2}
 
 
+def test_after_a_pause_as_long_as_its_window_a_low_is_none_until_there_is_something_to_be_below() -> None:
+    run = Run(rule(NewLow(over_s=5), terms=Terms(repeat=Repeat.EVERY)))
+    fired = run.trades(
+        trade(1, 91.0, KRAKEN, 0),
+        trade(2, 90.0, BINANCE, 2),
+        trade(3, 90.0, KRAKEN, 5),
+        trade(4, 91.0, BINANCE, 8),
+        trade(5, 90.0, KRAKEN, 11),
+        trade(6, 90.0, BINANCE, 11),
+    )
+    assert fired == [3, 6]
+
+
 def test_a_rule_is_replaced_removed_and_not_kept_when_over() -> None:
     run = Run(rule(Above(price=3.0)))
     run.put(rule(Above(price=5.0)))
