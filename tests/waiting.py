@@ -14,14 +14,14 @@ _POLL_S = 0.02
 
 
 @overload
-async def eventually(check: Callable[[], Awaitable[T]], timeout_s: float = 10) -> T: ...
+async def eventually(check: Callable[[], Awaitable[T]], timeout_s: float = 60) -> T: ...
 
 
 @overload
-async def eventually(check: Callable[[], T], timeout_s: float = 10) -> T: ...
+async def eventually(check: Callable[[], T], timeout_s: float = 60) -> T: ...
 
 
-async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 10) -> T:
+async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 60) -> T:
     """Call ``check`` until its answer is truthy, and return that.
 
     Errors it raises count as not yet. AssertionError with the last answer or error after ``timeout_s``.
@@ -42,7 +42,7 @@ async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 1
         await asyncio.sleep(_POLL_S)
 
 
-def eventually_sync(check: Callable[[], T], timeout_s: float = 10) -> T:
+def eventually_sync(check: Callable[[], T], timeout_s: float = 60) -> T:
     """``eventually`` for tests without a loop."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -94,11 +94,11 @@ async def test_what_is_stored_equals_the_truth_and_a_sigterm_loses_nothing_recei
             **simulator.settings_overrides(),
         ) as program,
     ):
-        await eventually(lambda: _all_live(program), timeout_s=20)
+        await eventually(lambda: _all_live(program), timeout_s=90)
         began_us = now_us()
-        await eventually(lambda: _nothing_is_open(program), timeout_s=20)
+        await eventually(lambda: _nothing_is_open(program), timeout_s=90)
         target = await program.stored() + 2.5 * TRADES_PER_S
-        await eventually(lambda: _stored_over(program, target), timeout_s=20)
+        await eventually(lambda: _stored_over(program, target), timeout_s=90)
         program.process.send_signal(signal.SIGTERM)
         ended_us = now_us()
         code, output = await program.ended()
@@ -167,10 +167,10 @@ async def test_a_signal_commits_what_is_held_then_ends_well(
 
     async with replaying(binance=script) as replay:
         async with start("--markets", "Binance:zil_usdt", **replay.settings()) as program:
-            await eventually(lambda: _is_connected(program), timeout_s=20)
+            await eventually(lambda: _is_connected(program), timeout_s=90)
             async with ticks_locked(database):
                 locked.set()
-                await eventually(lambda: _has_received(program, 30_000), timeout_s=20)
+                await eventually(lambda: _has_received(program, 30_000), timeout_s=90)
                 program.process.send_signal(number)
                 await asyncio.sleep(0.2)
             code, output = await program.ended()
@@ -189,10 +189,10 @@ async def test_a_second_signal_ends_at_once(start: StartProgram, database: sqlal
         replaying(binance=script) as replay,
         start("--markets", str(ZIL), **replay.settings()) as program,
     ):
-        await eventually(lambda: _is_connected(program), timeout_s=20)
+        await eventually(lambda: _is_connected(program), timeout_s=90)
         async with ticks_locked(database):
             locked.set()
-            await eventually(lambda: _has_received(program, 100), timeout_s=20)
+            await eventually(lambda: _has_received(program, 100), timeout_s=90)
             program.process.send_signal(signal.SIGTERM)
             await asyncio.sleep(0.2)
             assert program.process.returncode is None

@@ -27,8 +27,8 @@ async def test_a_socket_is_replaced_before_its_exchange_ends_it(
         Simulator(trades_per_s=400) as simulator,
         run_daemon(markets=(BTC,), **simulator.settings_overrides()) as daemon,
     ):
-        await eventually(lambda: simulator.connections["binance"] >= 3, timeout_s=20)
-        await eventually(lambda: simulator.open_sockets("binance") == 1, timeout_s=20)
+        await eventually(lambda: simulator.connections["binance"] >= 3, timeout_s=90)
+        await eventually(lambda: simulator.open_sockets("binance") == 1, timeout_s=90)
         ids = await daemon.ids(BTC)
         assert ids == list(range(ids[0], ids[-1] + 1))
         assert await daemon.query(CAUSES) == [("started",)]
@@ -64,7 +64,7 @@ async def test_sockets_of_a_limited_life_are_replaced_in_time(
     async with Simulator(trades_per_s=400) as simulator:
         simulator.limit_life("binance", 6.0)
         async with run_daemon(markets=(BTC,), **simulator.settings_overrides()) as daemon:
-            await eventually(lambda: simulator.connections["binance"] >= 3, timeout_s=40)
+            await eventually(lambda: simulator.connections["binance"] >= 3, timeout_s=90)
             ids = await daemon.ids(BTC)
             assert ids == list(range(ids[0], ids[-1] + 1))
             assert await daemon.query(CAUSES) == [("started",)]

@@ -53,7 +53,7 @@ async def test_a_killed_daemon_leaves_nothing_undone(
             processes = [psutil.Process(second.pid), *psutil.Process(second.pid).children(recursive=True)]
             second.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(second.wait, 40) == 0
-            await eventually(lambda: not any(process.is_running() for process in processes), timeout_s=30)
+            await eventually(lambda: not any(process.is_running() for process in processes), timeout_s=90)
 
     lacking = await conn.execute(
         "select count(*) from candle_coverage"

@@ -90,14 +90,16 @@ async def test_articles_of_all_outlets_once(conn: Conn, simulator: Simulator) ->
     assert await rows(conn, "select count(*) from news") == [(sum(outlet.stored.new for outlet in first),)]
     titles = "select count(*) from news group by title_key, source having count(*) > 1"
     assert await rows(conn, titles) == []
-    (copied,) = (await rows(conn, "select copies from news where copies <> '{}' order by url limit 1"))[0]
-    assert len(copied) >= 3
+    copied = await rows(conn, "select copies from news where copies <> '{}'")
+    assert max(len(copies) for (copies,) in copied) >= 3
     assert await rows(conn, "select 1 from news where 'BTC' = any(bases) and title !~ 'Bitcoin|BTC'") == []
     assert (await rows(conn, "select count(*) from news where bases <> '{}' and score <> 0"))[0][0] > 20
 
     again = await read_all(conn, simulator)
-    assert all(outlet.is_unchanged for outlet in again)  # but for once in a great while
-    assert await rows(conn, "select count(*) from news") == [(sum(outlet.stored.new for outlet in first),)]
+    assert any(outlet.is_unchanged for outlet in again)  # all, but for what is written meanwhile
+    assert await rows(conn, "select count(*) from news") == [
+        (sum(outlet.stored.new for outlet in (*first, *again)),)
+    ]
 
 
 async def test_a_feed_that_moved_is_not_asked_with_the_marks_of_the_old(

@@ -47,9 +47,9 @@ async def test_serves_until_told_to_stop(ending: signal.Signals) -> None:
             url = f"http://127.0.0.1:{rest_port}/binance/api/v3/ping"
             return (await http.get(url)).is_success
 
-        await eventually(up, timeout_s=20)
+        await eventually(up, timeout_s=90)
         process.send_signal(ending)
-        _, said = await asyncio.wait_for(process.communicate(), 10)
+        _, said = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 0
     assert said.decode().count("\n") == 1
     assert f":{rest_port}" in said.decode()
@@ -59,7 +59,7 @@ async def test_a_busy_port_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = await start(port, free_port())
-        _, said = await asyncio.wait_for(process.communicate(), 20)
+        _, said = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 1
     (line,) = said.decode().splitlines()
     assert str(port) in line

@@ -162,7 +162,7 @@ async def test_an_announced_end_comes_as_announced(simulator: Simulator) -> None
     client = await subscribed(simulator, "binance")
     await hear(client, 1)
     simulator.announce_shutdown("binance", closes_in_s=0.5)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         frames = [json.loads(frame) async for frame in client]
     assert client.close_code == 1001
     [at] = [place for place, frame in enumerate(frames) if frame.get("e") == "serverShutdown"]
@@ -173,8 +173,8 @@ async def test_sockets_that_may_not_grow_old(simulator: Simulator) -> None:
     simulator.limit_life("binance", 0.5)
     client = await subscribed(simulator, "binance")
     other = await subscribed(simulator, "coinbase")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert [frame async for frame in client]
     assert client.close_code == 1001
-    assert await asyncio.wait_for(other.recv(), 5)
+    assert await asyncio.wait_for(other.recv(), 60)
     await other.close()

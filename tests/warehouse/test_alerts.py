@@ -64,7 +64,7 @@ def page(database: URL) -> Iterator[sqlalchemy.Connection]:
 
 
 async def heard(conn: AsyncConnection, count: int) -> list[tuple[str, str]]:
-    return [(notify.channel, notify.payload) async for notify in conn.notifies(timeout=5, stop_after=count)]
+    return [(notify.channel, notify.payload) async for notify in conn.notifies(timeout=60, stop_after=count)]
 
 
 async def test_pages_make_list_and_delete_rules(database: URL, page: sqlalchemy.Connection) -> None:

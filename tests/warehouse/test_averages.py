@@ -149,7 +149,7 @@ async def test_a_second_is_written_and_announced_once(conn: psycopg.AsyncConnect
     assert await write_averages(conn, TS_US, [pair(price=3.0), pair(ETH)]) == 1
     assert await write_averages(conn, TS_US + 1, []) == 0
     await write_averages(conn, TS_US + 1, [pair()])
-    await asyncio.wait_for(hearing, 5)
+    await asyncio.wait_for(hearing, 60)
     told = [(notice.ts_us, move.base) for notice in heard for move in notice.averages]
     assert told == [(TS_US, "BTC"), (TS_US, "ETH"), (TS_US + 1, "BTC")]
 

@@ -168,7 +168,7 @@ async def test_listeners_hear_of_changes_only(conn: Conn, market_id: int, databa
         await store(conn, market_id, Interval.M1, [candle(0)], [minutes(0, 5)])
         await store(conn, market_id, Interval.M1, [candle(0)], [minutes(0, 5)])
         await store(conn, market_id, Interval.M1, [candle(7)], [], source="ticks")
-        heard = [notify.payload async for notify in listener.notifies(timeout=5, stop_after=2)]
+        heard = [notify.payload async for notify in listener.notifies(timeout=60, stop_after=2)]
     assert [msgspec.json.decode(payload, type=CandlesNotice) for payload in heard] == [
         CandlesNotice(market_id, Interval.M1, START_US, START_US + 5 * MINUTE_US),
         CandlesNotice(market_id, Interval.M1, START_US + 7 * MINUTE_US, START_US + 8 * MINUTE_US),

@@ -67,7 +67,7 @@ class Client:
         await self.socket.send(json.dumps(command))
         return await self.read()
 
-    async def read(self, timeout_s: float = 5) -> dict[str, Any]:
+    async def read(self, timeout_s: float = 60) -> dict[str, Any]:
         async with asyncio.timeout(timeout_s):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
         check("frame", frame)

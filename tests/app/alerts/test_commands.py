@@ -59,12 +59,12 @@ async def command(name: str, environment: Mapping[str, str], *arguments: str) ->
 async def endpoint_process(environment: Environment) -> AsyncIterator[tuple[Endpoint, Process]]:
     endpoint = Endpoint(free_port())
     async with command("alerts", environment(endpoint.port)) as process:
-        await eventually(endpoint.healthy, timeout_s=30)
+        await eventually(endpoint.healthy, timeout_s=90)
         yield endpoint, process
 
 
 async def finished(process: Process) -> tuple[int | None, str, str]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(90):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
 

@@ -183,13 +183,13 @@ async def test_several_endpoints_deliver_once_and_a_dead_one_leaves_it_to_the_ot
     async def all_delivered() -> bool:
         return len(await stored.recent_deliveries(conn, state=State.DELIVERED)) == 30
 
-    await eventually(all_delivered, timeout_s=20)
+    await eventually(all_delivered, timeout_s=90)
     assert sorted(message.told["data"]["event_id"] for message in receiver.received) == list(range(1, 31))
     # As if it had been taken by an endpoint that was killed just then.
     await conn.execute(
         "update deliveries set state = 'waiting', delivered_at = null, due_at = now() where event_id = 5"
     )
-    await eventually(all_delivered, timeout_s=20)
+    await eventually(all_delivered, timeout_s=90)
     assert len(receiver.received) == 31
 
 

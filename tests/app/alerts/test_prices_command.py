@@ -35,7 +35,7 @@ async def endpoint_of_prices(start: Callable[[], Awaitable[Endpoint]]) -> Endpoi
 
 
 async def said(environment: Environment, port: int, *arguments: str) -> tuple[int | None, str, str]:
-    async with asyncio.timeout(30), command("prices", environment(port), *arguments) as process:
+    async with asyncio.timeout(100), command("prices", environment(port), *arguments) as process:
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
 

@@ -28,7 +28,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         env={**clean, "COINWATCH_DATA_DIR": str(folder / "data"), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 

@@ -35,7 +35,7 @@ def said(settings: Settings, folder: Path) -> str:
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
     return answer.stdout + answer.stderr

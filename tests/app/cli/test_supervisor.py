@@ -16,7 +16,7 @@ import pytest
 
 from app.cli.supervisor import Part, Supervisor, describe_exit
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 class Stage:

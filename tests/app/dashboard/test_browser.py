@@ -72,7 +72,7 @@ def dashboard(database: URL, tmp_path: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
         try:
-            eventually_sync(lambda: _healthy(port), timeout_s=30)
+            eventually_sync(lambda: _healthy(port), timeout_s=90)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -137,16 +137,16 @@ class Viewer:
             lambda: next(
                 one for one in self.driver.find_elements(By.CSS_SELECTOR, selector) if text in one.text
             ),
-            timeout_s=20,
+            timeout_s=90,
         )
 
     def text(self, selector: str) -> str:
-        return eventually_sync(lambda: self.driver.find_element(By.CSS_SELECTOR, selector).text, timeout_s=20)
+        return eventually_sync(lambda: self.driver.find_element(By.CSS_SELECTOR, selector).text, timeout_s=90)
 
     def changes(self, selector: str) -> None:
         """Wait until what the element says has changed by itself."""
         before = self.text(selector)
-        eventually_sync(lambda: self.text(selector) != before, timeout_s=10)
+        eventually_sync(lambda: self.text(selector) != before, timeout_s=90)
 
     def gone(self, selector: str) -> None:
         eventually_sync(lambda: not self.driver.find_elements(By.CSS_SELECTOR, selector))
@@ -160,7 +160,7 @@ class Viewer:
                     "[data-testid='stSkeleton'], [data-testid='stAppViewContainer'][aria-busy='true']",
                 )
             ),
-            timeout_s=20,
+            timeout_s=90,
         )
 
     def is_accessible(self) -> None:

@@ -51,7 +51,7 @@ def open_page(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPa
         )
         monkeypatch.setenv("COINWATCH_MARKETS", ",".join(PRICES))
         script = f"from app.dashboard import data, page_{name}\npage_{name}.show(data.source())"
-        page = AppTest.from_string(script, default_timeout=20)
+        page = AppTest.from_string(script, default_timeout=120)
         for key, value in query.items():
             page.query_params[key] = value
         return page.run()
@@ -435,7 +435,7 @@ def test_sentiment_shows_the_market_and_each_asset(open_page: OpenPage, stock: S
 
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COINWATCH_DATABASE_URL", "mysql://x")
-    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=20).run()
+    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=120).run()
     assert "COINWATCH_DATABASE_URL" in words(page)
     assert "must start with postgresql://" in words(page)
 
@@ -443,7 +443,7 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_a_login_is_set_up_nothing_is_shown_without_it(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     open_page("overview")  # sets the environment
-    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=20)
+    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=120)
     page.secrets["auth"] = {"client_id": "x"}
     said = words(page.run())
     assert "Sign in to see the dashboard" in said
@@ -464,7 +464,7 @@ def test_reads_cannot_write(stock: Stock, database: URL) -> None:
 def test_the_whole_script_opens_on_the_overview(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     open_page("overview")  # sets the environment
-    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=20).run()
+    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=120).run()
     assert "67,144.02" in words(page)
     assert [title.value for title in page.title] == ["Overview"]
 

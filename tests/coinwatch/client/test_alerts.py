@@ -20,7 +20,7 @@ from tests.waiting import eventually
 
 
 async def next_alerts(client: AlertClient, count: int) -> list[Alert]:
-    async with asyncio.timeout(15), aclosing(aiter(client)) as alerts:
+    async with asyncio.timeout(90), aclosing(aiter(client)) as alerts:
         return [await anext(alerts) for _ in range(count)]
 
 

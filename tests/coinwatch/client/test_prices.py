@@ -38,7 +38,7 @@ def prices_url(ws_url: str) -> str:
 
 
 async def next_updates(stream: PriceStream, count: int) -> list[PriceUpdate]:
-    async with asyncio.timeout(15), aclosing(aiter(stream)) as updates:
+    async with asyncio.timeout(90), aclosing(aiter(stream)) as updates:
         return [await anext(updates) for _ in range(count)]
 
 
@@ -64,7 +64,7 @@ async def test_what_was_stored_while_cut_off_comes_once(averager: Averager, endp
         PriceStream(prices_url(proxy.url), ["USD", "EUR"], since=since) as stream,
     ):
         await averager.store(began, BTC_USD=1.0, BTC_EUR=2.0)
-        async with asyncio.timeout(15), aclosing(aiter(stream)) as updates:
+        async with asyncio.timeout(90), aclosing(aiter(stream)) as updates:
             first = [await anext(updates) for _ in range(2)]
             proxy.refuse = True
             proxy.drop()
