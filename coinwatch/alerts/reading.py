@@ -5,46 +5,63 @@ The same form is stored: what ``fields_of`` tells, ``read_condition`` reads.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
-from enum import StrEnum
-from math import isfinite
+from collections.abc import Callable, Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from coinwatch.alerts import conditions as c
-from coinwatch.alerts.rules import PLACEHOLDERS, Quiet, Repeat, Terms, fill_template
+from coinwatch.alerts.rules import Quiet, Repeat, Terms
 from coinwatch.alerts.texts import duration_text, moment_text
-from coinwatch.errors import CoinwatchError
+from coinwatch.alerts.values import (
+    DAY_S,
+    MAX_TEMPLATE_LENGTH,
+    UNSTORABLE,
+    Nonsense,
+    kind,
+    read_choice,
+    read_count,
+    read_duration,
+    read_exchanges,
+    read_expires,
+    read_hysteresis,
+    read_level,
+    read_moment,
+    read_percent,
+    read_price,
+    read_quiet,
+    read_rather_short,
+    read_template,
+    read_times,
+    read_window,
+    refuse_unknown,
+    shown,
+)
 from coinwatch.intervals import Interval
-from coinwatch.times import DAY_US, SECOND_US, from_datetime
+
+__all__ = [
+    "EXAMPLES",
+    "LIKE",
+    "MAX_TEMPLATE_LENGTH",
+    "TERMS",
+    "UNSTORABLE",
+    "Nonsense",
+    "fields_of",
+    "kind",
+    "read_condition",
+    "read_duration",
+    "read_moment",
+    "read_price",
+    "read_terms",
+    "refuse_unknown",
+    "shown",
+    "terms_fields",
+]
 
 MAX_PARTS = 10
 MAX_DEPTH = 3
-MAX_SHOWN = 60
-MAX_TEMPLATE_LENGTH = 500
-DAY_S = 86_400
-LONGEST_WINDOW_S = 366 * DAY_S
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-_DURATION = re.compile(r"(\d{1,9})\s*(s|sec|m|min|h|d|w)", re.IGNORECASE)
-_UNITS_S = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3_600, "d": DAY_S, "w": 7 * DAY_S}
-_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-_EXCHANGE = re.compile(r"[a-z][a-z0-9_]{1,29}")
 
 LIKE = '{"type":"above","price":1.0}'
-
-
-class Nonsense(CoinwatchError):
-    """What was sent cannot be meant. ``code`` is for programs, ``hint`` says what would be right."""
-
-    def __init__(self, code: str, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.hint = hint
 
 
 def read_condition(value: Any, *, depth: int = 1) -> c.Condition:
@@ -83,7 +100,7 @@ def read_terms(fields: Mapping[str, Any], condition: c.Condition, now_us: int | 
         if (sent := fields.get(name)) is not None:
             given[field] = read(sent, name)
     if (sent := fields.get("expires")) is not None:
-        given["expires_at_us"] = _expires(sent, now_us)
+        given["expires_at_us"] = read_expires(sent, now_us)
     terms = Terms(**given)
     if (terms.repeat is Repeat.CANDLE) != (terms.candle is not None):
         raise Nonsense(
@@ -132,72 +149,6 @@ def terms_fields(terms: Terms) -> dict[str, Any]:
     return told
 
 
-def read_price(value: Any, name: str = "price") -> float:
-    """A price that a trade can have. Raises Nonsense."""
-    return _number(value, name, "a finite number above 0, like 70000 or 0.5")
-
-
-def read_duration(value: Any, name: str, *, least_s: int = 1, longest_s: int = LONGEST_WINDOW_S) -> int:
-    """A length of time in seconds, from ``"15m"`` or a number of seconds. Raises Nonsense."""
-    hint = f'a length of time from {duration_text(least_s)} to {duration_text(longest_s)}, like "15m" or 900'
-    if isinstance(value, str):
-        found = _DURATION.fullmatch(value.strip())
-        if found is None:
-            raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", hint)
-        seconds = int(found[1]) * _UNITS_S[found[2].lower()]
-    elif isinstance(value, bool) or not isinstance(value, int):
-        raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", hint)
-    else:
-        seconds = value
-    if not least_s <= seconds <= longest_s:
-        raise Nonsense(f"bad_{name}", f"{name} is {shown(str(value))}", hint)
-    return seconds
-
-
-def read_moment(value: Any, name: str) -> int:
-    """A moment in microseconds, from unix seconds or ISO 8601 with its zone. Raises Nonsense."""
-    hint = 'ISO 8601 with its zone, like "2026-12-01T00:00:00Z", or unix seconds'
-    try:
-        if isinstance(value, str):
-            return from_datetime(datetime.fromisoformat(value.strip()))
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**11:
-            return int(value * SECOND_US)
-    except (ValueError, OverflowError):
-        pass
-    raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", hint)
-
-
-def refuse_unknown(fields: Mapping[str, Any], known: Collection[str], hint: str) -> None:
-    """Raise Nonsense for a field that is none of those known: a wish we do not know cannot be kept."""
-    for name in fields:
-        if name not in known:
-            raise Nonsense("unknown_field", f"unknown field {shown(name)}", hint)
-
-
-def kind(value: Any) -> str:
-    """What ``value`` is, for a person, however long it may be."""
-    match value:
-        case None:
-            return "missing"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return f"the text {shown(value)}"
-        case int() if abs(value) > 10**30:
-            return "a very large number"
-        case int() | float():
-            return f"the number {value}"
-        case list():
-            return "a list"
-        case _:
-            return "an object"
-
-
-def shown(text: str) -> str:
-    """``text`` quoted, cut where it is long."""
-    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…")
-
-
 def _parts(value: Any, typed: str, depth: int) -> tuple[c.Condition, ...]:
     hint = f"like {EXAMPLES[typed]}"
     if not isinstance(value, list):
@@ -233,119 +184,6 @@ def _refuse_contradictions(condition: c.Condition) -> None:
             pass
 
 
-def _number(value: Any, name: str, hint: str, *, above: float = 0, at_most: float = float("inf")) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", hint)
-    try:
-        number = float(value)
-    except OverflowError:
-        raise Nonsense(f"bad_{name}", f"{name} is too large", hint) from None
-    if not isfinite(number):
-        raise Nonsense(f"bad_{name}", f"{name} is {'NaN' if number != number else 'infinite'}", hint)
-    if not above < number <= at_most:
-        raise Nonsense(f"bad_{name}", f"{name} is {number:g}", hint)
-    return number
-
-
-def _percent(value: Any, name: str) -> float:
-    return _number(value, name, "a number of percent above 0, up to 10,000, like 5 or 0.5", at_most=10_000)
-
-
-def _level(value: Any, name: str) -> float:
-    return _number(value, name, "a number from -1 to 100, like 70", above=-1.000001, at_most=100)
-
-
-def _times(value: Any, name: str) -> float:
-    return _number(value, name, "how many times the usual, above 0, like 3", at_most=1e6)
-
-
-def _hysteresis(value: Any, name: str) -> float:
-    hint = "a number of percent from 0 to 50, like 0.5"
-    return _number(value, name, hint, above=-1e-300, at_most=50)
-
-
-def _window(value: Any, name: str) -> int:
-    return read_duration(value, name, least_s=5)
-
-
-def _rather_short(value: Any, name: str) -> int:
-    return read_duration(value, name, longest_s=31 * DAY_S)
-
-
-def _count(least: int, most: int) -> Callable[[Any, str], int]:
-    def read(value: Any, name: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", f"a whole number, {least} to {most}")
-        return value
-
-    return read
-
-
-def _choice(choices: type[StrEnum]) -> Callable[[Any, str], StrEnum]:
-    def read(value: Any, name: str) -> StrEnum:
-        if not isinstance(value, str) or value not in set(choices):
-            raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", f"one of {', '.join(choices)}")
-        return choices(value)
-
-    return read
-
-
-def _exchanges(value: Any, name: str) -> tuple[str, str]:
-    hint = 'two names of exchanges, like ["binance","kraken"]'
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", hint)
-    for one in value:
-        if not isinstance(one, str) or not _EXCHANGE.fullmatch(one):
-            raise Nonsense(f"bad_{name}", f"{name} has {kind(one)}", hint)
-    return value[0], value[1]
-
-
-def _expires(value: Any, now_us: int | None) -> int:
-    if now_us is None:
-        return read_moment(value, "expires")
-    if isinstance(value, str) and _DURATION.fullmatch(value.strip()):
-        return now_us + read_duration(value, "expires") * SECOND_US
-    moment_us = read_moment(value, "expires")
-    if not now_us < moment_us < now_us + 3_660 * DAY_US:
-        raise Nonsense("bad_expires", f"expires is {kind(value)}", "a moment to come, or a length like 7d")
-    return moment_us
-
-
-def _quiet(value: Any, name: str) -> Quiet:
-    hint = '{"from":"22:00","to":"07:00","tz":"Europe/Berlin"}'
-    if not isinstance(value, dict):
-        raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", f"an object like {hint}")
-    refuse_unknown(value, {"from", "to", "tz"}, f"{name} is like {hint}")
-    minutes = []
-    for end in ("from", "to"):
-        found = _TIME_OF_DAY.fullmatch(value[end]) if isinstance(value.get(end), str) else None
-        if found is None:
-            raise Nonsense(f"bad_{name}", f"{name}: {end} is {kind(value.get(end))}", f"like {hint}")
-        minutes.append(int(found[1]) * 60 + int(found[2]))
-    if minutes[0] == minutes[1]:
-        raise Nonsense(f"bad_{name}", f"{name} are all day long", "snooze the rule instead")
-    zone = value.get("tz", "UTC")
-    try:
-        ZoneInfo(zone)
-    except (KeyError, ValueError, TypeError, OSError, AttributeError):
-        raise Nonsense(f"bad_{name}", f"{name}: tz is {kind(zone)}", 'a time zone, like "UTC"') from None
-    return Quiet(minutes[0], minutes[1], zone)
-
-
-def _template(value: Any, name: str) -> str:
-    known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
-    hint = f"a text of at most {MAX_TEMPLATE_LENGTH} letters, with any of {known}"
-    if not isinstance(value, str):
-        raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", hint)
-    if not value.strip() or len(value) > MAX_TEMPLATE_LENGTH or UNSTORABLE.search(value):
-        raise Nonsense(f"bad_{name}", f"{name} is empty, too long, or has NUL in it", hint)
-    try:
-        fill_template(value, dict.fromkeys(PLACEHOLDERS, ""))
-    except (KeyError, ValueError, IndexError, AttributeError):
-        raise Nonsense(f"bad_{name}", f"{name} has a placeholder that is none", hint) from None
-    return value
-
-
 def _clock(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
 
@@ -363,46 +201,46 @@ _Fields = list[tuple[str, str, _Read]]
 """The name in JSON, that of the struct's field, and who reads it."""
 
 _SOURCE: _Fields = [
-    ("source", "source", _choice(c.Source)),
-    ("interval", "interval", _choice(Interval)),
+    ("source", "source", read_choice(c.Source)),
+    ("interval", "interval", read_choice(Interval)),
 ]
 _FIELDS: dict[type, _Fields] = {
     c.Above: [("price", "price", read_price), *_SOURCE],
     c.Below: [("price", "price", read_price), *_SOURCE],
-    c.Crosses: [("price", "price", read_price), ("direction", "way", _choice(c.Way)), *_SOURCE],
+    c.Crosses: [("price", "price", read_price), ("direction", "way", read_choice(c.Way)), *_SOURCE],
     c.Change: [
-        ("percent", "percent", _percent),
-        ("within", "within_s", _window),
-        ("direction", "way", _choice(c.Move)),
+        ("percent", "percent", read_percent),
+        ("within", "within_s", read_window),
+        ("direction", "way", read_choice(c.Move)),
         *_SOURCE,
     ],
-    c.NewHigh: [("over", "over_s", _window), *_SOURCE],
-    c.NewLow: [("over", "over_s", _window), *_SOURCE],
-    c.FromAverage: [("percent", "percent", _percent), ("direction", "side", _choice(c.Side))],
-    c.Spread: [("exchanges", "exchanges", _exchanges), ("percent", "percent", _percent)],
+    c.NewHigh: [("over", "over_s", read_window), *_SOURCE],
+    c.NewLow: [("over", "over_s", read_window), *_SOURCE],
+    c.FromAverage: [("percent", "percent", read_percent), ("direction", "side", read_choice(c.Side))],
+    c.Spread: [("exchanges", "exchanges", read_exchanges), ("percent", "percent", read_percent)],
     c.Volume: [
-        ("over", "over_s", _window),
-        ("times", "times", _times),
-        ("usual", "usual_s", _window),
+        ("over", "over_s", read_window),
+        ("times", "times", read_times),
+        ("usual", "usual_s", read_window),
     ],
     c.AverageCross: [
-        ("fast", "fast", _count(1, 500)),
-        ("slow", "slow", _count(2, 500)),
-        ("interval", "interval", _choice(Interval)),
-        ("direction", "way", _choice(c.Way)),
-        ("average", "average", _choice(c.MovingAverage)),
+        ("fast", "fast", read_count(1, 500)),
+        ("slow", "slow", read_count(2, 500)),
+        ("interval", "interval", read_choice(Interval)),
+        ("direction", "way", read_choice(c.Way)),
+        ("average", "average", read_choice(c.MovingAverage)),
     ],
     c.Rsi: [
-        ("level", "level", _level),
-        ("direction", "side", _choice(c.Direction)),
-        ("interval", "interval", _choice(Interval)),
-        ("period", "period", _count(2, 200)),
+        ("level", "level", read_level),
+        ("direction", "side", read_choice(c.Direction)),
+        ("interval", "interval", read_choice(Interval)),
+        ("period", "period", read_count(2, 200)),
     ],
-    c.FearGreed: [("level", "level", _level), ("direction", "side", _choice(c.Direction))],
-    c.Sentiment: [("level", "level", _level), ("direction", "side", _choice(c.Direction))],
-    c.Silent: [("for", "for_s", _rather_short)],
+    c.FearGreed: [("level", "level", read_level), ("direction", "side", read_choice(c.Direction))],
+    c.Sentiment: [("level", "level", read_level), ("direction", "side", read_choice(c.Direction))],
+    c.Silent: [("for", "for_s", read_rather_short)],
     c.OpenGap: [],
-    c.Depeg: [("percent", "percent", _percent), ("peg", "peg", read_price), *_SOURCE],
+    c.Depeg: [("percent", "percent", read_percent), ("peg", "peg", read_price), *_SOURCE],
     c.All: [("of", "of", lambda value, _: value)],
     c.Any: [("of", "of", lambda value, _: value)],
 }
@@ -416,14 +254,14 @@ _REQUIRED: dict[type, set[str]] = {
     made: {one.name for one in msgspec.structs.fields(made) if one.required} - {"usual_s"} for made in _FIELDS
 }
 _TERMS: _Fields = [
-    ("holds_for", "holds_for_s", _rather_short),
-    ("confirmed_on", "confirmed_on", _count(1, 50)),
-    ("repeat", "repeat", _choice(Repeat)),
-    ("candle", "candle", _choice(Interval)),
-    ("hysteresis", "hysteresis", _hysteresis),
-    ("cooldown", "cooldown_s", _rather_short),
-    ("quiet_hours", "quiet", _quiet),
-    ("template", "template", _template),
+    ("holds_for", "holds_for_s", read_rather_short),
+    ("confirmed_on", "confirmed_on", read_count(1, 50)),
+    ("repeat", "repeat", read_choice(Repeat)),
+    ("candle", "candle", read_choice(Interval)),
+    ("hysteresis", "hysteresis", read_hysteresis),
+    ("cooldown", "cooldown_s", read_rather_short),
+    ("quiet_hours", "quiet", read_quiet),
+    ("template", "template", read_template),
 ]
 TERMS = (*(name for name, _, _ in _TERMS), "expires")
 """The fields of a command that are a rule's terms."""

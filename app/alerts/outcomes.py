@@ -1,0 +1,101 @@
+"""What has come of rules, what made it so, and what is new to each of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from app.alerts.feeds import World
+from coinwatch.alerts import Firing, Rule, Transition
+from coinwatch.records import Symbol
+
+
+class Cause(msgspec.Struct, frozen=True, gc=False):
+    """What made a rule be looked at."""
+
+    now_us: int
+    """The database's clock."""
+    ts_us: int
+    """The time of the price."""
+    feed: str
+    """Empty for the clock."""
+    seq: int
+    exchange: str | None = None
+    price: float | None = None
+    trade_id: int | None = None
+    market_id: int = 0
+    """Where the price is of one market."""
+
+
+Allow = Callable[[Rule, Cause], bool]
+
+
+class Outcomes:
+    """The changes of rules since they were asked for last, and what all feeds have come to."""
+
+    def __init__(self, world: World, allow: Allow | None) -> None:
+        """``allow``: whether a rule may be changed by something; None: by all that is new to it."""
+        self.allow = allow
+        self._world = world
+        self._read_us: dict[str, int] = {}
+        """By reading, as of when it was taken last."""
+        self._changes: dict[int, Transition] = {}
+
+    def took(self, key: str, seq: int) -> None:
+        """A reading, or a candle, was taken."""
+        self._read_us[key] = seq
+
+    def may_change(self, rule: Rule, cause: Cause) -> bool:
+        if rule.terms.expires_at_us is not None and cause.now_us >= rule.terms.expires_at_us:
+            return False
+        seen = rule.state.seen
+        if cause.feed:
+            if cause.seq <= seen.get(cause.feed, -1) and rule.id not in self._changes:
+                return False
+            if cause.seq in rule.state.late:
+                return False
+        elif seen and not self._is_past(seen):
+            return False
+        return self.allow is None or self.allow(rule, cause)
+
+    def record(self, before: Rule, after: Rule, cause: Cause, *firings: Firing) -> Rule:
+        """Note what ``before`` has come to; returns it as it will be stored."""
+        if known := self._changes.get(before.id):
+            before, firings = known.before, known.firings + firings
+        else:
+            after = msgspec.structs.replace(after, state_no=before.state_no + 1)
+        self._changes[before.id] = Transition(before, after, cause.feed, cause.seq, firings)
+        return after
+
+    def forget(self, rule_id: int) -> None:
+        """What has come of it is of no interest any more."""
+        self._changes.pop(rule_id, None)
+
+    def drain(self) -> list[Transition]:
+        """What has come of the rules since the last time."""
+        changes, self._changes = self._changes, {}
+        return list(changes.values())
+
+    def seen_by(self, rule: Rule, readings: Iterable[str] = ()) -> dict[str, int]:
+        """The last commits of all that ``rule`` is looked at for; ``readings``: the keys of what it reads."""
+        pair = self._world.pairs.get(rule.symbol)
+        if pair is None:
+            return {}
+        feeds = [feed for exchange, feed in pair.markets.items() if rule.exchange in (None, exchange)]
+        closes = (feed for feed in self._world.candles.values() if feed.symbol == rule.symbol)
+        seen = {feed.key: feed.seq for feed in (*feeds, pair.average, *closes) if feed.seq}
+        return seen | {key: self._read_us[key] for key in readings if key in self._read_us}
+
+    def _is_past(self, seen: Mapping[str, int]) -> bool:
+        """Whether all that was ``seen`` elsewhere was taken here, too: before, the clock decides nothing."""
+        return all(self._seq_of(feed) >= seq for feed, seq in seen.items())
+
+    def _seq_of(self, key: str) -> int:
+        if key.isdecimal():
+            feed = self._world.markets.get(int(key))
+            return feed.seq if feed else 0
+        if key.startswith("average:"):
+            pair = self._world.pairs.get(Symbol.canonical(key.removeprefix("average:")))
+            return pair.average.seq if pair else 0
+        return self._read_us.get(key, 0)

@@ -1,0 +1,270 @@
+"""Rules that need more than one price: how far each is, and what makes it fire or be armed again. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from app.alerts.clock import Clock
+from app.alerts.feeds import PriceFeed, World
+from app.alerts.outcomes import Cause, Outcomes
+from app.alerts.trees import Node, Planter, needs_market
+from coinwatch.alerts import Above, All, Any, Below, Crosses, Firing, Rule, Transition
+from coinwatch.records import Symbol
+from coinwatch.times import MINUTE_US, SECOND_US
+
+FRESH_US = 5 * MINUTE_US
+"""An exchange whose last trade is older than this against the newest confirms nothing."""
+
+VALUE_DIGITS = 6
+
+_numbers = itertools.count()
+
+
+class Watcher:
+    """A rule that needs more than one price, and how far it is."""
+
+    __slots__ = ("holding_us", "number", "rule", "trees", "wake_us")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.trees: dict[int, Node] = {}
+        """By market id; 0: the pair as a whole."""
+        self.holding_us = rule.state.holding_us
+        """Since when its condition is met."""
+        self.wake_us: int | None = None
+        self.number = next(_numbers)
+
+
+class Watchers:
+    """All of these, with a tree of leaves for each market that each of them watches."""
+
+    def __init__(self, world: World, clock: Clock, outcomes: Outcomes) -> None:
+        self._world = world
+        self._clock = clock
+        self._outcomes = outcomes
+        self._by_id: dict[int, Watcher] = {}
+        self._by_symbol: dict[Symbol, dict[int, Watcher]] = {}
+        self._to_store: dict[int, Watcher] = {}
+        self.unsettled: dict[Symbol, dict[int, Watcher]] = {}
+        """To be looked at with the next price of their pair, whatever that is."""
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Rule]:
+        for watcher in self._by_id.values():
+            yield watcher.rule
+
+    def get(self, rule_id: int) -> Rule | None:
+        watcher = self._by_id.get(rule_id)
+        return watcher.rule if watcher else None
+
+    def of(self, symbol: Symbol) -> Iterator[Rule]:
+        for watcher in self._by_symbol.get(symbol, {}).values():
+            yield watcher.rule
+
+    def put(self, rule: Rule, now_us: int) -> None:
+        watcher = Watcher(rule)
+        self._by_id[rule.id] = watcher
+        self._by_symbol.setdefault(rule.symbol, {})[rule.id] = watcher
+        if needs_market(rule.condition):
+            for feed in self._world.pair(rule.symbol).markets.values():
+                self._grow(watcher, feed)
+        else:
+            self._plant(watcher, None)
+        self._leave_unsettled(watcher)
+        if (at_us := _rearms_at(rule)) is not None:
+            self._clock.wake(watcher, at_us)
+        elif (ready_us := rule.ready_at_us(now_us)) > now_us:
+            self._clock.wake(watcher, ready_us)
+
+    def pop(self, rule_id: int) -> Rule | None:
+        """Watch for it no more; returns it as it was, None for none of these."""
+        watcher = self._by_id.pop(rule_id, None)
+        if watcher is None:
+            return None
+        for tree in watcher.trees.values():
+            for leg in tree.legs():
+                leg.series.ladder.remove(leg)
+        rule = watcher.rule
+        self._by_symbol[rule.symbol].pop(rule_id)
+        self.unsettled.get(rule.symbol, {}).pop(rule_id, None)
+        self._clock.wake(watcher, None)
+        return rule
+
+    def met(self, feed: PriceFeed) -> None:
+        """A market that was not known: those that watch its pair grow a tree for it."""
+        for watcher in self._by_symbol.get(feed.symbol, {}).values():
+            self._grow(watcher, feed)
+
+    def look_at(self, watchers: Iterable[Watcher], cause: Cause, symbol: Symbol | None) -> None:
+        """Something of ``watchers`` was turned over, at a price of ``symbol`` (None: by a reading)."""
+        touched = {watcher.number: watcher for watcher in watchers}
+        if symbol is not None:
+            for watcher in self.unsettled.pop(symbol, {}).values():
+                touched[watcher.number] = watcher
+        for watcher in touched.values():
+            if watcher.rule.id in self._by_id:
+                self._settle(watcher, cause)
+
+    def tick(self, cause: Cause) -> None:
+        """Do what is due by the clock."""
+        for sleeper in self._clock.woken(cause.now_us):
+            assert isinstance(sleeper, Watcher)  # noqa: S101  # nobody else sleeps
+            self._settle(sleeper, cause)
+        holding, self._to_store = list(self._to_store.values()), {}
+        for watcher in holding:
+            rule = watcher.rule
+            if rule.id in self._by_id and watcher.holding_us != rule.state.holding_us:
+                held = rule.holding(watcher.holding_us, self._seen_by(watcher))
+                watcher.rule = self._outcomes.record(rule, held, cause)
+
+    def as_seen(self, change: Transition) -> Transition:
+        """``change`` with all that was taken by now as part of what the rule has come to."""
+        after = change.after
+        watcher = self._by_id.get(after.id)
+        if watcher is None or watcher.rule is not after:
+            return change
+        state = msgspec.structs.replace(after.state, seen=self._seen_by(watcher))
+        watcher.rule = msgspec.structs.replace(after, state=state)
+        return msgspec.structs.replace(change, after=watcher.rule)
+
+    def _seen_by(self, watcher: Watcher) -> dict[str, int]:
+        keys = {leg.series.key for tree in watcher.trees.values() for leg in tree.legs()}
+        return self._outcomes.seen_by(watcher.rule, keys)
+
+    def _grow(self, watcher: Watcher, feed: PriceFeed) -> None:
+        rule = watcher.rule
+        if not needs_market(rule.condition) or feed.market is None:
+            return
+        if rule.exchange in (None, feed.market.exchange):
+            self._plant(watcher, feed)
+
+    def _plant(self, watcher: Watcher, feed: PriceFeed | None) -> None:
+        rule = watcher.rule
+        planter = Planter(
+            self._world,
+            self._world.pair(rule.symbol),
+            feed,
+            owner=watcher,
+            hysteresis=rule.terms.hysteresis,
+            was_met=rule.state.waiting or rule.state.holding_us is not None,
+        )
+        watcher.trees[feed.market_id if feed else 0] = planter.grow(rule.condition)
+
+    def _settle(self, watcher: Watcher, cause: Cause) -> None:
+        for tree in watcher.trees.values():
+            tree.settle()
+        met = self._met(watcher)
+        is_met = len(met) >= watcher.rule.terms.confirmed_on
+        fires = False
+        if not self._outcomes.may_change(watcher.rule, cause):
+            self._leave_unsettled(watcher)
+        else:
+            if watcher.rule.state.waiting:
+                self._perhaps_rearm(watcher, cause, is_met=is_met)
+            if not watcher.rule.state.waiting:
+                fires = self._is_due(watcher, cause, met, is_met=is_met)
+        for tree in watcher.trees.values():
+            tree.clear()
+        if fires:
+            self._fire(watcher, cause, met)
+
+    def _perhaps_rearm(self, watcher: Watcher, cause: Cause, *, is_met: bool) -> None:
+        rule = watcher.rule
+        rearms_at_us = _rearms_at(rule)
+        if rearms_at_us is not None:
+            if cause.ts_us < rearms_at_us:
+                self._clock.wake(watcher, rearms_at_us)
+                return
+        elif is_met:
+            return
+        rearmed = rule.rearmed(cause.now_us, self._seen_by(watcher))
+        watcher.rule = self._outcomes.record(rule, rearmed, cause)
+
+    def _is_due(self, watcher: Watcher, cause: Cause, met: list[int], *, is_met: bool) -> bool:
+        rule = watcher.rule
+        if not is_met:
+            watcher.holding_us = None
+        elif watcher.holding_us is None:
+            watcher.holding_us = cause.now_us
+        if rule.terms.holds_for_s and watcher.holding_us != rule.state.holding_us:
+            self._to_store[rule.id] = watcher
+        if not is_met or watcher.holding_us is None:
+            return False
+        due_us = max(watcher.holding_us + rule.terms.holds_for_s * SECOND_US, rule.ready_at_us(cause.now_us))
+        if due_us > cause.now_us:
+            self._clock.wake(watcher, due_us)
+            return False
+        if cause.market_id in watcher.trees and cause.market_id not in met and cause.feed:
+            self._leave_unsettled(watcher)
+            return False
+        return True
+
+    def _fire(self, watcher: Watcher, cause: Cause, met: list[int]) -> None:
+        rule = watcher.rule
+        still_met = len(self._met(watcher)) >= rule.terms.confirmed_on
+        after = rule.fired(cause.now_us, self._seen_by(watcher), is_pulse=not still_met)
+        firing = self._firing(watcher, cause, met)
+        watcher.holding_us = None
+        after = self._outcomes.record(rule, after, cause, firing)
+        if after.armed and not after.state.paused:
+            watcher.rule = after
+            if (at_us := _rearms_at(after)) is not None:
+                self._clock.wake(watcher, at_us)
+        else:
+            self.pop(rule.id)
+            self._clock.forget_end(rule)
+
+    def _firing(self, watcher: Watcher, cause: Cause, met: list[int]) -> Firing:
+        rule = watcher.rule
+        exchange, price = cause.exchange, cause.price
+        if price is None:
+            feed = self._place(rule, met)
+            exchange, price = feed.market.exchange if feed.market else None, feed.last
+        return Firing(rule, exchange, price, cause.ts_us, cause.trade_id, _value(watcher, cause, met))
+
+    def _place(self, rule: Rule, met: list[int]) -> PriceFeed:
+        """Whose price is told where none has fired: of a market that meets the condition, or of the pair."""
+        for market_id in met:
+            if market_id in self._world.markets:
+                return self._world.markets[market_id]
+        pair = self._world.pair(rule.symbol)
+        if rule.exchange in pair.markets:
+            return pair.markets[rule.exchange]
+        if pair.average.last is not None or not pair.markets:
+            return pair.average
+        return max(pair.markets.values(), key=lambda feed: feed.last_us)
+
+    def _met(self, watcher: Watcher) -> list[int]:
+        """The places where the condition is met, as far as they are heard from."""
+        met = [place for place, tree in watcher.trees.items() if tree.is_met()]
+        if watcher.rule.terms.confirmed_on == 1 or not met or 0 in watcher.trees:
+            return met
+        newest_us = max(self._world.markets[place].last_us for place in watcher.trees)
+        return [place for place in met if self._world.markets[place].last_us >= newest_us - FRESH_US]
+
+    def _leave_unsettled(self, watcher: Watcher) -> None:
+        self.unsettled.setdefault(watcher.rule.symbol, {})[watcher.rule.id] = watcher
+
+
+def _value(watcher: Watcher, cause: Cause, met: list[int]) -> float | None:
+    """What was measured, where the rule has one condition that measures more than a price."""
+    condition = watcher.rule.condition
+    if isinstance(condition, All | Any | Above | Below | Crosses):
+        return None
+    tree = watcher.trees[cause.market_id if cause.market_id in met else met[0]]
+    legs = list(tree.legs())
+    leg = next((leg for leg in legs if leg.is_on), legs[0])
+    return None if leg.series.value is None else round(leg.series.value, VALUE_DIGITS)
+
+
+def _rearms_at(rule: Rule) -> int | None:
+    """When a rule that fires once per candle and has fired is armed again."""
+    candle = rule.terms.candle
+    if not rule.state.waiting or candle is None or rule.fired_at_us is None:
+        return None
+    return candle.floor(rule.fired_at_us) + candle.us
