@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from coinwatch.errors import SettingsError, WarehouseError
 from coinwatch.settings import Settings
+from warehouse import roles
 from warehouse.server import EmbeddedPostgres
 
 CONNECT_TIMEOUT_S = 10
@@ -82,17 +83,34 @@ async def connect(url: URL, *, application_name: str, autocommit: bool = True) -
         raise unreachable(url, error) from error
 
 
-def engine(url: URL, *, application_name: str, statement_timeout_s: float = 15) -> sqlalchemy.Engine:
-    """A pool of connections for pages and commands; a statement is ended after ``statement_timeout_s``."""
-    return sqlalchemy.create_engine(
+def engine(
+    url: URL,
+    *,
+    application_name: str,
+    statement_timeout_s: float = 15,
+    role: str | None = None,
+    read_only: bool = False,
+) -> sqlalchemy.Engine:
+    """A pool of connections for pages and commands; a statement is ended after ``statement_timeout_s``.
+
+    They work as ``role`` where that is there for this user; ``read_only`` holds for each of their
+    transactions in any case.
+    """
+    given = [_options(url), f"-c statement_timeout={round(statement_timeout_s * 1_000)}"]
+    if read_only:
+        given.append("-c default_transaction_read_only=on")
+    pool = sqlalchemy.create_engine(
         url,
         pool_pre_ping=True,
         connect_args={
             "application_name": application_name,
             "connect_timeout": CONNECT_TIMEOUT_S,
-            "options": f"{_options(url)} -c statement_timeout={round(statement_timeout_s * 1_000)}",
+            "options": " ".join(given),
         },
     )
+    if role is not None:
+        sqlalchemy.event.listen(pool, "connect", lambda made, _record: roles.take_on(made, role))
+    return pool
 
 
 @contextmanager
@@ -148,6 +166,8 @@ def _ensure_database(url: URL, name: str) -> None:
                 return
             try:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                with psycopg.connect(conninfo(url.set(database=name))) as made:
+                    roles.grant_all(made)
             except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                 return  # another process was quicker
             except psycopg.errors.InsufficientPrivilege:

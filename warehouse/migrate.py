@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from coinwatch.errors import WarehouseError
-from warehouse import views
-from warehouse.connect import engine, unreachable
+from warehouse import roles, views
+from warehouse.connect import CONNECT_TIMEOUT_S, conninfo, engine, unreachable
+from warehouse.dagster import DAGSTER_DATABASE
 
 _LOCK = 0x636F696E  # "coin": one upgrade at a time
 _TIMEOUT_S = 3_600.0
@@ -29,13 +31,40 @@ def upgrade(url: URL) -> list[str]:
     try:
         with pool.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            return _upgrade(connection)
+            applied = _upgrade(connection)
+            roles.grant(_driver(connection))
+        _let_read_dagster(pool, url)
+        return applied
     except OperationalError as error:
         raise unreachable(url, error.orig or error) from error
-    except DBAPIError as error:
-        raise WarehouseError(f"the schema could not be upgraded: {error.orig}") from error
+    except (DBAPIError, psycopg.Error) as error:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        raise WarehouseError(f"the schema could not be upgraded: {said}") from error
     finally:
         pool.dispose()
+
+
+def _let_read_dagster(pool: Engine, url: URL) -> None:
+    """Its database may be older than our roles; where it is made now, ``database_url`` grants them."""
+    with pool.connect() as connection:
+        known = text(
+            "SELECT FROM pg_database WHERE datname = :name AND has_database_privilege(oid, 'connect')"
+        )
+        if connection.execute(known, {"name": DAGSTER_DATABASE}).first() is None:
+            return
+    with psycopg.connect(
+        conninfo(url.set(database=DAGSTER_DATABASE)),
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name="coinwatch upgrade",
+    ) as dagster:
+        roles.grant_all(dagster)
+
+
+def _driver(connection: Connection) -> psycopg.Connection:
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise TypeError(f"not psycopg: {type(driver)}")
+    return driver
 
 
 def knows(revision: str) -> bool:

@@ -43,7 +43,10 @@ def pool(database: URL) -> Iterator[sqlalchemy.Engine]:
 def schema(url: URL) -> list[str]:
     """What pg_dump says of the schema, statement by statement."""
     dumped = subprocess.run(
-        [str(program("pg_dump")), "--schema-only", "--restrict-key=same", f"--dbname={place(url)}"],
+        [
+            *(str(program("pg_dump")), "--schema-only", "--no-privileges"),
+            *("--restrict-key=same", f"--dbname={place(url)}"),
+        ],
         env=environment(url),
         capture_output=True,
         text=True,
