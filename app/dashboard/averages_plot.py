@@ -7,7 +7,7 @@ from typing import Any
 
 from app.dashboard import formats
 from app.dashboard.averages import AveragesView, ExchangeLine
-from app.dashboard.scripts import NUMBER, ROW, STAMP
+from app.dashboard.scripts import NUMBER, ROW, STAMP, TIME_AXIS, described
 from app.dashboard.style import Palette, exchange_colours
 from coinwatch.times import MINUTE_US
 
@@ -74,12 +74,13 @@ def options(
     }
     return {
         "animation": False,
+        "aria": described(describe(view)),
         "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
         "legend": {
             "type": "scroll",
             "left": 6,
             "right": 10,
-            "top": 0,
+            "top": 4,
             "icon": "roundRect",
             "itemHeight": 3,
             "itemWidth": 16,
@@ -125,7 +126,11 @@ def options(
         },
         "xAxis": [
             axis | {"gridIndex": 0, "axisLabel": {"show": False}},
-            axis | {"gridIndex": 1, "axisLabel": {"color": palette.muted, "hideOverlap": True}},
+            axis
+            | {
+                "gridIndex": 1,
+                "axisLabel": {"color": palette.muted, "hideOverlap": True, "formatter": script(TIME_AXIS)},
+            },
         ],
         "yAxis": [
             value_axis
@@ -159,6 +164,26 @@ def options(
     }
 
 
+def describe(view: AveragesView) -> str:
+    """The chart in words, for those who cannot see it."""
+    known = [price for price in view.prices if price is not None]
+    if not known:
+        return "Average price: none."
+    words = [
+        f"Average price from {formats.moment(view.times_us[0])} to {formats.moment(view.times_us[-1])}",
+        f"between {formats.price(min(known))} and {formats.price(max(known))}, "
+        f"the last at {formats.price(known[-1])}",
+    ]
+    for line in view.exchanges:
+        usual = line.usual_deviation
+        words.append(
+            f"{line.name} left out"
+            if usual is None
+            else f"{line.name} on average {formats.basis_points(usual).lstrip('+')} away"
+        )
+    return "; ".join(words) + "."
+
+
 def _series(view: AveragesView, palette: Palette, decimals: int, at_us: int | None) -> list[dict[str, Any]]:
     exact = decimals + 2
     band = list(zip(view.prices, view.confidences, strict=True))
@@ -179,7 +204,13 @@ def _series(view: AveragesView, palette: Palette, decimals: int, at_us: int | No
     colour_of = exchange_colours((line.name for line in view.exchanges), palette)
     for i, line in enumerate(view.exchanges):
         colour = colour_of[line.name]
-        series.append(_line(f"price-{i}", line.name, colour, _data(view, line.prices), opacity=0.8))
+        used, left_out = _told_apart(line, line.prices, exact)
+        series.append(_line(f"price-{i}", line.name, colour, _data(view, used), opacity=0.8))
+        if any(one is not None for one in left_out):
+            dotted = _line(
+                f"price-out-{i}", line.name, colour, _data(view, left_out), kind="dotted", opacity=0.7
+            )
+            series.append(dotted)
     series.append(
         _line("average", "Average", palette.text, _data(view, view.prices), width=2.6)
         | {"z": 5, **_marked(at_us, palette)}
@@ -190,7 +221,7 @@ def _series(view: AveragesView, palette: Palette, decimals: int, at_us: int | No
         series.append(_line(f"line-{i}", moving.name, colour, data, width=1.8) | {"z": 4})
     for i, line in enumerate(view.exchanges):
         colour = colour_of[line.name]
-        used, left_out = _apart(line)
+        used, left_out = _told_apart(line, line.deviations, 2)
         below = {"xAxisIndex": 1, "yAxisIndex": 1}
         series.append(_line(f"apart-{i}", line.name, colour, _data(view, used)) | below)
         if any(one is not None for one in left_out):
@@ -243,13 +274,15 @@ def _data(view: AveragesView, values: Iterable[float | None]) -> list[list[float
     return [[ts_us // 1_000, value] for ts_us, value in zip(view.times_us, values, strict=True)]
 
 
-def _apart(line: ExchangeLine) -> tuple[list[float | None], list[float | None]]:
-    """Deviations while used, and while left out; both reach over a change, so that no piece is lost."""
+def _told_apart(
+    line: ExchangeLine, values: Sequence[float | None], decimals: int
+) -> tuple[list[float | None], list[float | None]]:
+    """``values`` while used, and while left out; both reach over a change, so that no piece is lost."""
     used: list[float | None] = []
     left_out: list[float | None] = []
-    for i, value in enumerate(line.deviations):
-        digits = None if value is None else round(value, 2)
-        was_used = line.used[i - 1] if i and line.deviations[i - 1] is not None else line.used[i]
+    for i, value in enumerate(values):
+        digits = None if value is None else round(value, decimals)
+        was_used = line.used[i - 1] if i and values[i - 1] is not None else line.used[i]
         used.append(digits if line.used[i] else None)
         left_out.append(digits if not line.used[i] or not was_used else None)
     return used, left_out

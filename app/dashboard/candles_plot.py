@@ -9,7 +9,7 @@ from typing import Any
 from app.dashboard import formats
 from app.dashboard.candles_scripts import DASH, HATCH, TIME_LABEL, TOOLTIP
 from app.dashboard.chart import ChartView, Line
-from app.dashboard.scripts import COMPACT, NUMBER, ROW, STAMP, STROKES
+from app.dashboard.scripts import COMPACT, NUMBER, ROW, STAMP, STROKES, described
 from app.dashboard.style import Palette
 from coinwatch.intervals import Interval
 
@@ -80,6 +80,7 @@ def options(
     zoom = {"xAxisIndex": everything, "filterMode": "weakFilter", "minValueSpan": 10}
     return {
         "animation": False,
+        "aria": described(describe(view, levels)),
         "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
         "grid": [
             {"left": 10, "right": RIGHT_PX, "top": top, "height": bottom - top} for top, bottom in offsets
@@ -137,6 +138,32 @@ def options(
         ],
         "series": _series(view, palette, decimals, script, levels),
     }
+
+
+def describe(view: ChartView, levels: Sequence[Level] = ()) -> str:
+    """The chart in words, for those who cannot see it."""
+    last, low, high = view.last, view.low, view.high
+    if last is None or low is None or high is None:
+        return f"Candles of {view.interval}: none."
+    traded = sum(one is not None for one in view.candles)
+    begin, end = formats.moment(view.opens_us[0]), formats.moment(view.opens_us[-1] + view.interval.us)
+    words = [
+        f"{traded:,} candles of {view.interval} from {begin} to {end}",
+        f"between {formats.price(low)} and {formats.price(high)}, the last at {formats.price(last.close)}",
+        *(f"{line.name} at {formats.price(line.last)}" for line in view.lines if line.last is not None),
+        *(one.words for one in levels),
+    ]
+    if view.missing:
+        words.append(f"spans not yet collected: {len(view.missing)}")
+    return "; ".join(words) + "."
+
+
+def out_of_sight(view: ChartView, levels: Sequence[Level]) -> tuple[Level, ...]:
+    """Those of ``levels`` that no candle of ``view`` comes near, so that the chart does not show them."""
+    low, high = view.low, view.high
+    if low is None or high is None:
+        return tuple(levels)
+    return tuple(one for one in levels if not low <= one.price <= high)
 
 
 def panes(view: ChartView) -> tuple[str, ...]:
@@ -207,6 +234,8 @@ def _series(
             "symbol": "none",
             "silent": True,
             "animation": False,
+            # Of itself ECharts moves a line to the nearest hundredth.
+            "precision": -1,
             "data": [*_last_price(view, palette), *(_level(one, palette) for one in levels)],
         },
     }

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec.structs import replace
 
-from app.dashboard import formats
-from app.dashboard.studies import Series, Study
+from app.dashboard.studies import Array, Series, Study
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle
 from coinwatch.times import DAY_US
@@ -82,6 +81,11 @@ class Line:
     is_bars: bool = False
 
     @property
+    def last(self) -> float | None:
+        """Its newest value."""
+        return next((value for value in reversed(self.values) if value is not None), None)
+
+    @property
     def pane(self) -> str:
         """The name of its pane; empty: over the prices."""
         return self.study if self.has_pane else ""
@@ -100,10 +104,22 @@ class ChartView:
     quiet: tuple[tuple[int, float], ...]
     """Buckets in which nothing traded, each with the close before it."""
     notes: tuple[str, ...]
+    begins_us: int | None = None
+    """Where stored history begins, when that is inside the range; the chart begins there too."""
 
     @property
     def last(self) -> Candle | None:
         return next((candle for candle in reversed(self.candles) if candle is not None), None)
+
+    @property
+    def low(self) -> float | None:
+        """The lowest price; None without candles."""
+        return min((one.low for one in self.candles if one is not None), default=None)
+
+    @property
+    def high(self) -> float | None:
+        """The highest price; None without candles."""
+        return max((one.high for one in self.candles if one is not None), default=None)
 
 
 def build(
@@ -117,25 +133,26 @@ def build(
 ) -> ChartView:
     """The chart of the last ``range_us``; ``candles`` may begin earlier, for the studies to warm up.
 
-    Where history begins inside the range the chart begins there too, and says so.
+    Where history begins inside the range the chart begins there too.
     """
     end_us = interval.floor(now_us) + interval.us
     start_us = max(interval.floor(now_us - range_us), end_us - MOST_SHOWN * interval.us)
     notes = []
+    begins_us = None
     inside = [candle for candle in candles if start_us <= candle.open_ts_us < end_us]
     if inside and gaps and gaps[0].start_us <= start_us:
         # A candle may lie in a gap: stored from ticks, or half covered.
         begin_us = interval.floor(min(gaps[0].end_us, inside[0].open_ts_us))
         if begin_us > start_us:
-            notes.append(f"Stored history begins {formats.moment(begin_us)}.")
-            start_us = begin_us
+            start_us = begins_us = begin_us
     opens = tuple(range(start_us, end_us, interval.us))
     by_open = {candle.open_ts_us: i for i, candle in enumerate(candles)}
     places = [by_open.get(open_us) for open_us in opens]
     series = Series.of(candles)
     lines = []
     for study in studies:
-        for name, values in study.compute(series).items():
+        for name, computed in study.compute(series).items():
+            values = _from_the_first_shown(computed, places) if study.is_running else computed
             lines.append(
                 Line(
                     f"{study} {name}".rstrip(),
@@ -145,6 +162,8 @@ def build(
                     is_bars=name == "histogram",
                 )
             )
+        if study.is_running:
+            notes.append(f"{study} counts from the first candle shown.")
         if inside and len(candles) < study.needs:
             notes.append(f"{study} needs {study.needs} candles; {len(candles)} are stored.")
     shown = tuple(None if i is None else candles[i] for i in places)
@@ -157,7 +176,14 @@ def build(
         missing=missing,
         quiet=_quiet(shown, missing),
         notes=tuple(notes),
+        begins_us=begins_us,
     )
+
+
+def _from_the_first_shown(values: Array, places: Sequence[int | None]) -> Array:
+    """A running sum, 0 at the first candle that is shown: before it, only what was read decides."""
+    first = next((place for place in places if place is not None), None)
+    return values if first is None or np.isnan(values[first]) else values - values[first]
 
 
 def _quiet(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.dashboard.scripts import NUMBER, ROW, STAMP
+from app.dashboard import formats
+from app.dashboard.scripts import NUMBER, ROW, STAMP, TIME_AXIS, described
 from app.dashboard.style import Palette
 from coinwatch.records import Candle
+from coinwatch.windows import Window
 
 MOST = 6
 """Markets in one comparison, the chart's own included."""
@@ -20,14 +23,21 @@ class Rebased:
 
     name: str
     points: tuple[tuple[int, float], ...]
+    breaks_us: tuple[int, ...] = ()
+    """Where spans begin that are not collected: no line is drawn over them."""
 
     @property
     def change(self) -> float:
         return self.points[-1][1] / 100 - 1
 
 
-def rebase(candles: Mapping[str, Sequence[Candle]], start_us: int) -> tuple[Rebased, ...]:
-    """Each market's closes since ``start_us``, or since the youngest of them began; none that has nothing."""
+def rebase(
+    candles: Mapping[str, Sequence[Candle]], start_us: int, gaps: Mapping[str, Sequence[Window]] | None = None
+) -> tuple[Rebased, ...]:
+    """Each market's closes since ``start_us``, or since the youngest of them began; none that has nothing.
+
+    ``gaps`` are the spans of each that are not collected.
+    """
     known = {
         name: [one for one in several if one.open_ts_us >= start_us] for name, several in candles.items()
     }
@@ -38,8 +48,33 @@ def rebase(candles: Mapping[str, Sequence[Candle]], start_us: int) -> tuple[Reba
         inside = [one for one in several if one.open_ts_us >= begin_us]
         if inside and inside[0].close > 0:
             base = inside[0].close
-            found.append(Rebased(name, tuple((one.open_ts_us, one.close / base * 100) for one in inside)))
+            points = tuple((one.open_ts_us, one.close / base * 100) for one in inside)
+            found.append(Rebased(name, points, _breaks(points, (gaps or {}).get(name, ()))))
     return tuple(found)
+
+
+def describe(lines: Sequence[Rebased]) -> str:
+    """The chart in words, for those who cannot see it."""
+    since = formats.moment(lines[0].points[0][0])
+    changes = "; ".join(f"{line.name} {formats.percent(line.change)}" for line in lines)
+    return f"Changes since {since}: {changes}."
+
+
+def _breaks(points: Sequence[tuple[int, float]], gaps: Sequence[Window]) -> tuple[int, ...]:
+    """The first moment of each gap that has no point within it but points on both sides."""
+    times = [ts_us for ts_us, _ in points]
+    found = []
+    for gap in gaps:
+        after = bisect_left(times, gap.start_us)
+        if 0 < after < len(times) and times[after] >= gap.end_us:
+            found.append(gap.start_us)
+    return tuple(found)
+
+
+def _data(line: Rebased) -> list[list[float | None]]:
+    data: list[list[float | None]] = [[ts_us // 1_000, round(value, 4)] for ts_us, value in line.points]
+    data += [[ts_us // 1_000, None] for ts_us in line.breaks_us]
+    return sorted(data, key=lambda pair: pair[0] or 0)
 
 
 _TOOLTIP = """
@@ -57,6 +92,7 @@ def options(lines: Sequence[Rebased], palette: Palette, script: Callable[[str], 
     """Lines on one axis, their names at their ends."""
     return {
         "animation": False,
+        "aria": described(describe(lines)),
         "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
         "legend": {
             "type": "scroll",
@@ -81,7 +117,7 @@ def options(lines: Sequence[Rebased], palette: Palette, script: Callable[[str], 
             "type": "time",
             "axisLine": {"lineStyle": {"color": palette.line}},
             "axisTick": {"show": False},
-            "axisLabel": {"color": palette.muted, "hideOverlap": True},
+            "axisLabel": {"color": palette.muted, "hideOverlap": True, "formatter": script(TIME_AXIS)},
         },
         "yAxis": {
             "position": "right",
@@ -110,7 +146,7 @@ def options(lines: Sequence[Rebased], palette: Palette, script: Callable[[str], 
                 "symbol": "none",
                 "lineStyle": {"width": 2.4 if number == 0 else 1.6},
                 "itemStyle": {"color": palette.exchanges[(number * 3 + 1) % len(palette.exchanges)]},
-                "data": [[ts_us // 1_000, round(value, 4)] for ts_us, value in line.points],
+                "data": _data(line),
                 "markLine": {
                     "symbol": "none",
                     "silent": True,

@@ -164,8 +164,13 @@ def quote(
     return f'<div class="cw-quote">{"".join(parts)}</div>'
 
 
-def chart_notes(view: ChartView) -> str:
-    """What the chart cannot say by itself."""
+def chart_notes(view: ChartView, zone: tzinfo, further: str = "") -> str:
+    """What the chart cannot say by itself, and ``further`` words."""
+    begins = (
+        f"Stored history begins {time(view.begins_us, zone, seconds=False)}. "
+        if view.begins_us is not None
+        else ""
+    )
     notes = [
         f"Candles of {view.interval}. Drag or scroll on the chart to move and zoom; click for an alert there."
     ]
@@ -173,7 +178,9 @@ def chart_notes(view: ChartView) -> str:
         notes.append("Hatched: not yet collected, so trades may be missing there.")
     if view.quiet:
         notes.append("A dash: nothing traded.")
-    return f'<p class="cw-notes">{escape(" ".join([*view.notes, *notes]))}</p>'
+    if further:
+        notes.append(further)
+    return f'<p class="cw-notes">{begins}{escape(" ".join([*view.notes, *notes]))}</p>'
 
 
 def offer(words: str, address: str) -> str:

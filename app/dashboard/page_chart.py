@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TypeVar
 from urllib.parse import quote as quote_url
 
@@ -29,6 +30,7 @@ from app.dashboard.url import PageUrl
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import now_us
+from coinwatch.windows import Window
 from warehouse.reads import DayStats, LastTrade, TradeRate, WatchedMarket
 
 Row = TypeVar("Row", DayStats, LastTrade, TradeRate)
@@ -226,7 +228,9 @@ def _draw_candles(source: Source, chosen: _Chosen) -> None:
             ]
         ),
     )
-    st.html(markup.wrap(markup.chart_notes(view)))
+    far = ", ".join(formats.price(one.price) for one in candles_plot.out_of_sight(view, levels))
+    words = f"Alerts further away: {far}." if far else ""
+    st.html(markup.wrap(markup.chart_notes(view, page.zone(), words)))
     _picked(told, chosen.watched.market)
 
 
@@ -312,14 +316,16 @@ def _below(source: Source, chosen: _Chosen) -> None:
 def _comparison(source: Source, chosen: _Chosen) -> None:
     range_us = chart.RANGES[chosen.range_name]
     candles: dict[str, Sequence[Candle]] = {}
+    gaps: dict[str, Sequence[Window]] = {}
     readings = []
     for watched in (chosen.watched, *chosen.others):
         history = source.history(watched, chosen.interval, range_us)
         readings.append(history)
         tail = source.tail(watched, chosen.interval).value or ()
         candles[str(watched.market)] = chart.splice(history.value.candles if history.value else (), tail)
+        gaps[str(watched.market)] = history.value.gaps if history.value else ()
     page.trouble(readings)
-    lines = compare.rebase(candles, now_us() - range_us)
+    lines = compare.rebase(candles, now_us() - range_us, gaps)
     if not lines:
         st.html(markup.wrap(markup.empty("No candles to compare yet", *page.START)))
         return
@@ -333,6 +339,8 @@ def _comparison(source: Source, chosen: _Chosen) -> None:
         key=f"compare {sorted(candles)} {chosen.range_name} {chosen.interval}",
     )
     changes = ", ".join(f"{line.name} {formats.percent(line.change)}" for line in lines)
-    since = formats.local(lines[0].points[0][0], page.zone(), seconds=False)
-    words = f"Closes of {chosen.interval}, each 100 at {since}: {changes}."
+    since = markup.time(lines[0].points[0][0], page.zone(), seconds=False)
+    words = f"Closes of {chosen.interval}, each 100 at {since}: {escape(changes)}."
+    if any(line.breaks_us for line in lines):
+        words += " A line breaks where candles are not yet collected."
     st.html(markup.wrap(f'<p class="cw-notes">{words}</p>'))

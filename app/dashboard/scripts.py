@@ -1,6 +1,8 @@
-"""JavaScript that several charts run in the browser: numbers, times, hatching."""
+"""What several charts share: JavaScript run in the browser for numbers, times, hatching; descriptions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 NUMBER = """
 function number(value, decimals) {
@@ -47,3 +49,20 @@ function strokes(left, right, top, height, colour, gap) {
   return {type: 'group', silent: true, children: children, clipPath: {type: 'rect', shape: box}};
 }
 """
+
+# Hours within a day, the date where one begins, as the viewer's clock has them.
+TIME_AXIS = """
+function (value) {
+  const date = new Date(value), two = number => String(number).padStart(2, '0');
+  if (!date.getHours() && !date.getMinutes() && !date.getSeconds()) {
+    return date.toLocaleDateString('en-GB', {day: 'numeric', month: 'short'});
+  }
+  const minutes = two(date.getHours()) + ':' + two(date.getMinutes());
+  return date.getSeconds() ? minutes + ':' + two(date.getSeconds()) : minutes;
+}
+"""
+
+
+def described(words: str) -> dict[str, Any]:
+    """The option that makes a chart an image described by ``words``, for those who cannot see it."""
+    return {"enabled": True, "label": {"enabled": True, "description": words}}

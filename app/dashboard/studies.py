@@ -54,6 +54,11 @@ class Study:
         return _KINDS[self.kind].has_pane
 
     @property
+    def is_running(self) -> bool:
+        """Whether it is a sum over all candles, so that only its differences mean something."""
+        return _KINDS[self.kind].is_running
+
+    @property
     def needs(self) -> int:
         """Candles until its first value."""
         return _KINDS[self.kind].needs(*self.numbers)
@@ -97,6 +102,7 @@ class _Kind:
     needs: Callable[..., int]
     warm_up: Callable[..., int]
     has_pane: bool = False
+    is_running: bool = False
 
 
 def _vwap(series: Series) -> tuple[Array]:
@@ -177,6 +183,7 @@ _KINDS = {
         needs=lambda: 2,
         warm_up=lambda: 0,
         has_pane=True,
+        is_running=True,
     ),
 }
 KINDS = tuple(_KINDS)

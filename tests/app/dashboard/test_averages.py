@@ -134,3 +134,23 @@ def test_an_exchange_left_out_does_not_set_the_scale() -> None:
 def test_steps_make_about_as_many_points_for_each_range() -> None:
     for length_us in averages.RANGES.values():
         assert averages.POINTS <= length_us // averages.step_us(length_us) <= 1.2 * averages.POINTS
+
+
+def test_an_exchange_is_dotted_while_it_is_left_out_and_described_in_words() -> None:
+    found = view(
+        [
+            sample(NOON_US, 100.0, okx=(100.1, True)),
+            sample(NOON_US + SECOND_US, 100.0, okx=(150.0, False)),
+            sample(NOON_US + 2 * SECOND_US, 102.0, okx=(150.0, False)),
+        ],
+        steps=3,
+    )
+    drawn = options(found, DARK, str)
+    series = {one["id"]: one for one in drawn["series"]}
+    assert [value for _, value in series["price-0"]["data"]] == [100.1, None, None]
+    assert [value for _, value in series["price-out-0"]["data"]] == [None, 150.0, 150.0]
+    assert series["price-out-0"]["lineStyle"]["type"] == "dotted"
+    assert drawn["aria"]["label"]["description"] == (
+        "Average price from 20 Nov 2026, 12:00:00 UTC to 20 Nov 2026, 12:00:02 UTC; between 100.00 and "
+        "102.00, the last at 102.00; okx on average 10.0 bp away."
+    )

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 from math import isnan
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.dashboard import candles_plot, chart
+from app.dashboard import candles_plot, chart, markup
 from app.dashboard.studies import Study
 from app.dashboard.style import DARK, LIGHT
 from coinwatch.intervals import Interval
@@ -132,7 +135,10 @@ def test_a_chart_begins_where_history_does_and_says_so() -> None:
     shown = view([candle(-4), candle(-3)], gaps)
     assert shown.opens_us[0] == NOON_US - 4 * MINUTE_US
     assert shown.missing == ()
-    assert shown.notes == ("Stored history begins 20 Nov 2026, 11:56:00 UTC.",)
+    assert shown.begins_us == NOON_US - 4 * MINUTE_US
+    said = markup.chart_notes(shown, ZoneInfo("Europe/Berlin"))
+    begins = "Stored history begins <time title='20 Nov 2026, 11:56:00 UTC'>20 Nov 2026, 12:56</time>."
+    assert begins in said.replace('"', "'")
 
 
 def test_what_is_empty_and_what_is_missing_never_look_alike() -> None:
@@ -161,8 +167,44 @@ def test_alerts_are_levels_of_the_chart() -> None:
     options = candles_plot.options(
         view([candle(0)]), DARK, str, levels=(candles_plot.Level(12.5, "alert 12.50"),)
     )
-    marks = options["series"][0]["markLine"]["data"]
-    assert [mark["yAxis"] for mark in marks] == [10.0, 12.5]
+    line = options["series"][0]["markLine"]
+    assert [mark["yAxis"] for mark in line["data"]] == [10.0, 12.5]
+    assert line["precision"] < 0  # or 0.00001234 would be drawn at 0
+
+
+def test_alerts_far_from_every_candle_are_told() -> None:
+    levels = (candles_plot.Level(12.5, "alert 12.50"), candles_plot.Level(10.5, "alert 10.50"))
+    assert candles_plot.out_of_sight(view([candle(0)]), levels) == levels[:1]
+    assert candles_plot.out_of_sight(view([]), levels) == levels
+
+
+def test_a_chart_is_described_in_words() -> None:
+    shown = view([candle(-1, 12.0), candle(0, 9.0)], studies=(Study("SMA", (2,)),))
+    said = candles_plot.options(shown, DARK, str, levels=(candles_plot.Level(9.5, "alert 9.50"),))["aria"]
+    assert said["label"]["description"] == (
+        "2 candles of 1m from 20 Nov 2026, 11:50:00 UTC to 20 Nov 2026, 12:01:00 UTC; between 8.0000 and "
+        "13.0000, the last at 9.0000; SMA 2 at 10.5000; alert 9.50."
+    )
+    assert candles_plot.describe(view([])) == "Candles of 1m: none."
+
+
+@given(st.lists(st.tuples(st.integers(-15, 2), st.floats(1.5, 500)), unique_by=lambda one: one[0]))
+def test_every_candle_of_the_range_is_drawn_with_its_high_and_low(closes: list[tuple[int, float]]) -> None:
+    candles = [candle(minute, close) for minute, close in sorted(closes)]
+    inside = [one for one in candles if NOON_US - 10 * MINUTE_US <= one.open_ts_us <= NOON_US]
+    shown = view(candles)
+    assert [one for one in shown.candles if one is not None] == inside
+    assert shown.low == min((one.low for one in inside), default=None)
+    assert shown.high == max((one.high for one in inside), default=None)
+
+
+def test_a_running_sum_begins_at_the_first_candle_shown() -> None:
+    study = Study("OBV", ())
+    candles = [candle(n, 10 + n % 3) for n in range(-60, 1)]
+    short, long = view(candles[-20:], studies=(study,)), view(candles, studies=(study,))
+    assert short.lines == long.lines
+    assert short.lines[0].values[0] == 0
+    assert short.notes == ("OBV counts from the first candle shown.",)
 
 
 def test_nothing_stored_is_an_empty_chart() -> None:

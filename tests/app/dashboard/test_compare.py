@@ -10,6 +10,7 @@ from app.dashboard.style import DARK
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import MINUTE_US, SECOND_US
+from coinwatch.windows import Window
 
 NOON_US = 1_795_176_000 * SECOND_US
 
@@ -44,6 +45,21 @@ def test_each_is_a_hundred_where_all_have_begun() -> None:
     drawn = compare.options(lines, DARK, str)
     assert [one["name"] for one in drawn["series"]] == ["old", "young"]
     assert compare.rebase({}, NOON_US) == ()
+
+
+def test_no_line_is_drawn_over_what_is_not_collected() -> None:
+    candles = [candle(n, 10.0) for n in (0, 1, 5, 6)]
+    gaps = [
+        Window(NOON_US - 9 * MINUTE_US, NOON_US),
+        Window(NOON_US + 2 * MINUTE_US, NOON_US + 5 * MINUTE_US),
+        Window(NOON_US + 6 * MINUTE_US, NOON_US + 7 * MINUTE_US),
+        Window(NOON_US + 9 * MINUTE_US, NOON_US + 10 * MINUTE_US),
+    ]
+    (line,) = compare.rebase({"one": candles}, NOON_US, {"one": gaps})
+    assert line.breaks_us == (NOON_US + 2 * MINUTE_US,)
+    options = compare.options([line], DARK, str)
+    assert [value for _, value in options["series"][0]["data"]] == [100.0, 100.0, None, 100.0, 100.0]
+    assert options["aria"]["label"]["description"] == ("Changes since 20 Nov 2026, 12:00:00 UTC: one 0.00 %.")
 
 
 def test_files_hold_the_candles_with_their_times() -> None:
