@@ -164,6 +164,7 @@ where id in (
 )
 """
 
+_DELETE_FAILURES = "delete from job_failures where recorded_at < %(before)s"
 _DELETE_STREAMS = "delete from stream_health where updated_at < %(before)s"
 _DELETE_SERVICES = "delete from service_heartbeats where beat_at < %(before)s"
 
@@ -179,6 +180,7 @@ async def delete_old_rows(conn: AsyncConnection[Any], now: datetime) -> dict[str
         "alert_events": (_DELETE_EVENTS, EVENT_DAYS),
         "rejects": (_DELETE_REJECTS, REJECT_DAYS),
         "stream_gaps": (_DELETE_GAPS, EVENT_DAYS),
+        "job_failures": (_DELETE_FAILURES, EVENT_DAYS),
         "stream_health": (_DELETE_STREAMS, SILENT_STREAM_DAYS),
         "service_heartbeats": (_DELETE_SERVICES, SILENT_SERVICE_DAYS),
     }

@@ -53,7 +53,13 @@ class GapOf(msgspec.Struct, frozen=True):
     market_id: int
 
 
-Reading: TypeAlias = RsiOf | AveragesOf | FearGreedNow | SentimentOf | SilenceOf | GapOf
+class FailureOf(msgspec.Struct, frozen=True):
+    """1 at the moment in which a job (None: any) has failed, and 0 after it."""
+
+    job: str | None
+
+
+Reading: TypeAlias = RsiOf | AveragesOf | FearGreedNow | SentimentOf | SilenceOf | GapOf | FailureOf
 """A number that is read from the warehouse."""
 
 

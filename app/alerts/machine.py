@@ -157,16 +157,25 @@ class Machine:
             self._deal(touched, cause, feed.symbol)
 
     def read(
-        self, reading: Reading, value: float | None, ts_us: int, now_us: int, seq: int | None = None
+        self,
+        reading: Reading,
+        value: float | None,
+        ts_us: int,
+        now_us: int,
+        seq: int | None = None,
+        detail: str | None = None,
     ) -> None:
-        """A number read from the warehouse, as of ``ts_us``; ``seq`` where its order is another."""
+        """A number read from the warehouse, as of ``ts_us``; ``seq`` where its order is another.
+
+        ``detail``: what is told with it.
+        """
         series = self.world.reading(reading)
         seq = ts_us if seq is None else seq
         self._outcomes.took(series.key, seq)
         touched: list[Leaf] = []
         series.set(value, touched)
         if touched:
-            self._deal(touched, Cause(now_us, ts_us, series.key, seq), None)
+            self._deal(touched, Cause(now_us, ts_us, series.key, seq, detail=detail), None)
 
     @property
     def next_due_us(self) -> float:

@@ -26,6 +26,8 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     trade_id: int | None = None
     market_id: int = 0
     """Where the price is of one market."""
+    detail: str | None = None
+    """What it was, in words, where no number says it."""
 
 
 Allow = Callable[[Rule, Cause], bool]

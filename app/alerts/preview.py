@@ -13,7 +13,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from app.alerts.machine import Machine
-from app.alerts.readings import MOST_CLOSES, candles_of, tell_close
+from app.alerts.readings import MOST_CLOSES, candles_of, tell_close, tell_failure
 from app.alerts.warming import warm_average, warm_prices, warm_windows
 from coinwatch.alerts import Firing, FromAverage, NewRule, Rule, Source, leaves
 from coinwatch.alerts import conditions as c
@@ -23,6 +23,7 @@ from coinwatch.times import DAY_US
 from coinwatch.windows import Window
 from warehouse.alert_history import Close, averages_within, closes, stretch
 from warehouse.alert_looks import StoredTrade, one_view
+from warehouse.job_failures import JobFailure, failures_within
 from warehouse.markets import known_markets
 
 MOST_TRADES = 1_000_000
@@ -129,6 +130,9 @@ async def _begin(
         for day in window.pieces(DAY_US):
             for ts_us, price in await averages_within(conn, rule.symbol, day.start_us, day.end_us):
                 news.append((ts_us, _average(machine, rule, price, ts_us)))
+    if any(isinstance(leaf, c.JobFailed) for leaf in leaves(rule.condition)):
+        for failure in await failures_within(conn, window):
+            news.append((failure.recorded_us, _failure(machine, failure)))
     machine.allow = lambda rule, cause: False
     for market_id, interval in candles_of(machine):
         since_us = start_us - MOST_CLOSES * interval.us
@@ -156,6 +160,10 @@ def _close(
         tell_close(machine, (market_id, interval), known, one.close_us)
 
     return tell
+
+
+def _failure(machine: Machine, failure: JobFailure) -> Callable[[], None]:
+    return lambda: tell_failure(machine, failure, failure.recorded_us)
 
 
 def _uses_average(rule: Rule) -> bool:

@@ -13,7 +13,17 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from coinwatch.alerts import Above, Alert, Condition, Firing, Rule, Terms, moment_text
+from coinwatch.alerts import (
+    NO_MARKET,
+    Above,
+    Alert,
+    Condition,
+    Firing,
+    Rule,
+    Terms,
+    is_on_no_market,
+    moment_text,
+)
 from coinwatch.alerts.reading import (
     LIKE,
     TERMS,
@@ -269,8 +279,6 @@ def _command(command_id: CommandId, fields: Mapping[str, Any]) -> Command:
 
 def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
     typed = _text(fields, "symbol", MAX_SYMBOL_LENGTH, "a pair like btcusdc, BTC-USDC or binance:BTC-USDC")
-    if typed is None:
-        raise Nonsense("missing_field", f"{cmd} needs a symbol", f"like {_WATCH_LIKE}")
     note = _text(fields, "note", MAX_NOTE_LENGTH, "a text")
     price, sent = fields.get("price"), fields.get("condition")
     if (price is None) == (sent is None):
@@ -281,6 +289,10 @@ def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
             f'either "price":1.0 (at or above) or "condition":{LIKE}',
         )
     condition = Above(price=read_price(price)) if sent is None else read_condition(sent)
+    if typed is None:
+        if not is_on_no_market(condition):
+            raise Nonsense("missing_field", f"{cmd} needs a symbol", f"like {_WATCH_LIKE}")
+        typed = str(NO_MARKET)
     terms = read_terms(fields, condition, now_us())
     if sent is None and terms.template is None:
         terms = msgspec.structs.replace(terms, template=seed_message(typed))

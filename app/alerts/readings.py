@@ -9,7 +9,16 @@ from typing import TypeAlias
 import msgspec
 from psycopg import AsyncConnection
 
-from app.alerts.feeds import AveragesOf, FearGreedNow, GapOf, Reading, RsiOf, SentimentOf, SilenceOf
+from app.alerts.feeds import (
+    AveragesOf,
+    FailureOf,
+    FearGreedNow,
+    GapOf,
+    Reading,
+    RsiOf,
+    SentimentOf,
+    SilenceOf,
+)
 from app.alerts.indicators import average_distance, rsi
 from app.alerts.machine import Machine
 from coinwatch.intervals import Interval
@@ -17,6 +26,7 @@ from coinwatch.times import MINUTE_US
 from warehouse.alert_history import Close, closes
 from warehouse.alert_readings import fear_greed, open_gaps, sentiments, silences
 from warehouse.candles import CandlesNotice
+from warehouse.job_failures import JobFailure, failures_after, last_failure_id
 
 MOST_CLOSES = 1_000
 """From so many candles indicators are computed: enough for the first to have no weight any more."""
@@ -36,6 +46,8 @@ class Readings:
         self._told: set[CandlesKey] = set()
         self._begun: set[Reading | CandlesKey] = set()
         self._read_us = 0
+        self._failure_id: int | None = None
+        """Of the last failure of a job that was told; None while nobody waits for one."""
 
     def told_of_candles(self, payloads: Iterable[str]) -> None:
         """Some candles may be new."""
@@ -53,6 +65,8 @@ class Readings:
             return
         self._begun |= new
         self._read_us = 0
+        if self._failure_id is None and any(isinstance(one, FailureOf) for one in new):
+            self._failure_id = await last_failure_id(conn, at_us)
         allow, machine.allow = machine.allow, lambda rule, cause: False
         for key in candles_of(machine):
             market_id, interval = key
@@ -73,6 +87,10 @@ class Readings:
         if asked := [one.market_id for one in readings if isinstance(one, GapOf)]:
             for market_id, count in (await open_gaps(conn, asked)).items():
                 machine.read(GapOf(market_id), count, now_us, now_us)
+        if self._failure_id is not None and any(isinstance(one, FailureOf) for one in readings):
+            for failure in await failures_after(conn, self._failure_id):
+                self._failure_id = failure.id
+                tell_failure(machine, failure, now_us)
         if now_us - self._read_us >= AGAIN_US:
             self._read_us = now_us
             self._told |= candles_of(machine)
@@ -98,6 +116,17 @@ class Readings:
             for one in await closes(conn, market_id, interval, since_us, now_us):
                 known.append(one)
                 tell_close(machine, key, known, now_us)
+
+
+def tell_failure(machine: Machine, failure: JobFailure, now_us: int) -> None:
+    """Tell that a job has failed: what was asked for before that may fire."""
+    allow, machine.allow = machine.allow, lambda rule, cause: rule.created_at_us <= cause.ts_us
+    said = f"{failure.job}: {failure.why}" if failure.why else failure.job
+    for reading in (FailureOf(None), FailureOf(failure.job)):
+        if reading in machine.world.readings:
+            for value in (1.0, 0.0):
+                machine.read(reading, value, failure.recorded_us, now_us, seq=failure.id, detail=said)
+    machine.allow = allow
 
 
 def tell_close(machine: Machine, key: CandlesKey, known: deque[Close], now_us: int) -> None:
@@ -128,7 +157,7 @@ def _candles(reading: Reading) -> CandlesKey | None:
             RsiOf(market_id=market_id, interval=interval) | AveragesOf(market_id=market_id, interval=interval)
         ):
             return market_id, interval
-        case FearGreedNow() | SentimentOf() | SilenceOf() | GapOf():
+        case FearGreedNow() | SentimentOf() | SilenceOf() | GapOf() | FailureOf():
             return None
 
 

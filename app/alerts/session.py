@@ -18,7 +18,7 @@ from app.alerts.hub import Hub, Subscriber
 from app.alerts.metrics import Metrics
 from app.alerts.preview import NoHistory, preview
 from app.alerts.protocol import Command, ListRules, Ping, Preview, Refused, Resume, Snooze, Unwatch, Watch
-from coinwatch.alerts import NewRule, Repeat, moment_text
+from coinwatch.alerts import NO_MARKET, NewRule, Repeat, is_on_no_market, moment_text
 from coinwatch.errors import UnknownSymbol, WarehouseError
 from coinwatch.records import Symbol
 from warehouse.alerts import (
@@ -221,6 +221,8 @@ class Session:
         )
 
     async def _find(self, command: Watch) -> tuple[str | None, Symbol] | Refused:
+        if command.typed == str(NO_MARKET) and is_on_no_market(command.condition):
+            return None, NO_MARKET
         try:
             return await self._resolve(command.typed)
         except UnknownSymbol as error:

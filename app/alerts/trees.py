@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from app.alerts.feeds import (
     AveragesOf,
+    FailureOf,
     FearGreedNow,
     GapOf,
     Pair,
@@ -189,6 +190,8 @@ class Planter:
             case c.Silent(for_s=for_s):
                 silence = SilenceOf(self._needed_market().market_id)
                 yield self._reading_leg(silence, for_s, c.Direction.ABOVE)
+            case c.JobFailed(job=job):
+                yield self._reading_leg(FailureOf(job), 1, c.Direction.ABOVE)
             case c.OpenGap():
                 yield self._reading_leg(GapOf(self._needed_market().market_id), 1, c.Direction.ABOVE)
             case _:
@@ -256,15 +259,14 @@ def _needs_market(leaf: c.Leaf) -> bool:
     match leaf:
         case c._Priced(source=c.Source.AVERAGE):
             return False
-        case c.Spread() | c.FearGreed() | c.Sentiment():
+        case c.Spread() | c.FearGreed() | c.Sentiment() | c.JobFailed():
             return False
         case _:
             return True
 
 
-def is_pulse(condition: c.Condition) -> bool:
-    """Whether it may be met for a moment only."""
+def waits_for_the_clock(condition: c.Condition) -> bool:
+    """Whether no price need come for it to be met: it is read once a second."""
     return any(
-        isinstance(leaf, c.Crosses | c.AverageCross) and leaf.way is c.Way.EITHER
-        for leaf in c.leaves(condition)
+        isinstance(leaf, c.FearGreed | c.Sentiment | c.Silent | c.OpenGap) for leaf in c.leaves(condition)
     )

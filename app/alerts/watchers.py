@@ -10,8 +10,8 @@ import msgspec
 from app.alerts.clock import Clock
 from app.alerts.feeds import PriceFeed, World
 from app.alerts.outcomes import Cause, Outcomes
-from app.alerts.trees import Node, Planter, needs_market
-from coinwatch.alerts import Above, All, Any, Below, Crosses, Firing, Rule, Transition
+from app.alerts.trees import Node, Planter, needs_market, waits_for_the_clock
+from coinwatch.alerts import Above, All, Any, Below, Crosses, Firing, JobFailed, Rule, Transition
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
 
@@ -76,9 +76,10 @@ class Watchers:
         else:
             self._plant(watcher, None)
         self._leave_unsettled(watcher)
+        ready_us = rule.ready_at_us(now_us)
         if (at_us := _rearms_at(rule)) is not None:
             self._clock.wake(watcher, at_us)
-        elif (ready_us := rule.ready_at_us(now_us)) > now_us:
+        elif ready_us > now_us or waits_for_the_clock(rule.condition):
             self._clock.wake(watcher, ready_us)
 
     def pop(self, rule_id: int) -> Rule | None:
@@ -225,7 +226,8 @@ class Watchers:
         if price is None:
             feed = self._place(rule, met)
             exchange, price = feed.market.exchange if feed.market else None, feed.last
-        return Firing(rule, exchange, price, cause.ts_us, cause.trade_id, _value(watcher, cause, met))
+        value = _value(watcher, cause, met)
+        return Firing(rule, exchange, price, cause.ts_us, cause.trade_id, value, detail=cause.detail)
 
     def _place(self, rule: Rule, met: list[int]) -> PriceFeed:
         """Whose price is told where none has fired: of a market that meets the condition, or of the pair."""
@@ -254,7 +256,7 @@ class Watchers:
 def _value(watcher: Watcher, cause: Cause, met: list[int]) -> float | None:
     """What was measured, where the rule has one condition that measures more than a price."""
     condition = watcher.rule.condition
-    if isinstance(condition, All | Any | Above | Below | Crosses):
+    if isinstance(condition, All | Any | Above | Below | Crosses | JobFailed):
         return None
     tree = watcher.trees[cause.market_id if cause.market_id in met else met[0]]
     legs = list(tree.legs())

@@ -13,6 +13,7 @@ from coinwatch.alerts.conditions import (
     Direction,
     FearGreed,
     FromAverage,
+    JobFailed,
     Move,
     MovingAverage,
     NewHigh,
@@ -26,13 +27,26 @@ from coinwatch.alerts.conditions import (
     Spread,
     Volume,
     Way,
+    is_on_no_market,
     leaves,
     price_condition,
 )
-from coinwatch.alerts.rules import Alert, Firing, NewRule, Quiet, Repeat, Rule, RuleState, Terms, Transition
+from coinwatch.alerts.rules import (
+    NO_MARKET,
+    Alert,
+    Firing,
+    NewRule,
+    Quiet,
+    Repeat,
+    Rule,
+    RuleState,
+    Terms,
+    Transition,
+)
 from coinwatch.alerts.texts import duration_text, moment_text, price_text, words
 
 __all__ = [
+    "NO_MARKET",
     "Above",
     "Alert",
     "All",
@@ -47,6 +61,7 @@ __all__ = [
     "FearGreed",
     "Firing",
     "FromAverage",
+    "JobFailed",
     "Move",
     "MovingAverage",
     "NewHigh",
@@ -68,6 +83,7 @@ __all__ = [
     "Volume",
     "Way",
     "duration_text",
+    "is_on_no_market",
     "leaves",
     "moment_text",
     "price_condition",

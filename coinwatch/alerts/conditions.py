@@ -185,6 +185,13 @@ class OpenGap(_Condition, frozen=True, kw_only=True, tag="gap"):
     """An interruption of the market's stream is not filled yet."""
 
 
+class JobFailed(_Condition, frozen=True, kw_only=True, tag="job_failed"):
+    """A job of the pipelines has failed for good. Met for the moment of each failure."""
+
+    job: str | None = None
+    """Its name; None: any."""
+
+
 class Depeg(_Priced, frozen=True, kw_only=True, tag="depeg"):
     """The price is ``percent`` off its peg, on either side."""
 
@@ -220,6 +227,7 @@ Leaf: TypeAlias = (
     | Sentiment
     | Silent
     | OpenGap
+    | JobFailed
     | Depeg
 )
 Condition: TypeAlias = Leaf | All | Any
@@ -240,6 +248,7 @@ LEAVES: tuple[type[Leaf], ...] = (
     Sentiment,
     Silent,
     OpenGap,
+    JobFailed,
     Depeg,
 )
 GROUPS: tuple[type[All | Any], ...] = (All, Any)
@@ -257,3 +266,16 @@ def leaves(condition: Condition) -> Iterator[Leaf]:
             yield from leaves(part)
     else:
         yield condition
+
+
+def is_on_no_market(condition: Condition) -> bool:
+    """Whether it asks nothing of any market or pair."""
+    return all(isinstance(leaf, JobFailed | FearGreed) for leaf in leaves(condition))
+
+
+def is_momentary(condition: Condition) -> bool:
+    """Whether it may be met for a moment only."""
+    return any(
+        isinstance(leaf, JobFailed) or (isinstance(leaf, Crosses | AverageCross) and leaf.way is Way.EITHER)
+        for leaf in leaves(condition)
+    )

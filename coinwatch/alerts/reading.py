@@ -25,6 +25,7 @@ from coinwatch.alerts.values import (
     read_exchanges,
     read_expires,
     read_hysteresis,
+    read_job,
     read_level,
     read_moment,
     read_percent,
@@ -108,14 +109,10 @@ def read_terms(fields: Mapping[str, Any], condition: c.Condition, now_us: int | 
             "repeat by candle and the candle's interval go together",
             '"repeat":"candle","candle":"1h"',
         )
-    is_pulse = any(
-        isinstance(leaf, c.Crosses | c.AverageCross) and leaf.way is c.Way.EITHER
-        for leaf in c.leaves(condition)
-    )
-    if terms.holds_for_s and is_pulse:
+    if terms.holds_for_s and c.is_momentary(condition):
         raise Nonsense(
             "bad_holds_for",
-            "a crossing either way is over at once and cannot hold",
+            "a failed job, or a crossing either way, is over at once and cannot hold",
             'a crosses with "direction":"up" or "down" can',
         )
     return terms
@@ -240,6 +237,7 @@ _FIELDS: dict[type, _Fields] = {
     c.Sentiment: [("level", "level", read_level), ("direction", "side", read_choice(c.Direction))],
     c.Silent: [("for", "for_s", read_rather_short)],
     c.OpenGap: [],
+    c.JobFailed: [("job", "job", read_job)],
     c.Depeg: [("percent", "percent", read_percent), ("peg", "peg", read_price), *_SOURCE],
     c.All: [("of", "of", lambda value, _: value)],
     c.Any: [("of", "of", lambda value, _: value)],
@@ -283,6 +281,7 @@ EXAMPLES: dict[str, str] = {
     "sentiment": '{"type":"sentiment","level":-0.3,"direction":"below"}',
     "silent": '{"type":"silent","for":"1m"}',
     "gap": '{"type":"gap"}',
+    "job_failed": '{"type":"job_failed"}',
     "depeg": '{"type":"depeg","percent":0.5}',
     "all": '{"type":"all","of":[{"type":"above","price":1.0},{"type":"silent","for":"1m"}]}',
     "any": '{"type":"any","of":[{"type":"above","price":1.0},{"type":"gap"}]}',

@@ -20,6 +20,9 @@ STORM_FIRES = 15
 STORM_US = 3 * MINUTE_US
 """A rule that fires more often than STORM_FIRES within this is paused."""
 
+NO_MARKET = Symbol("NO", "MARKET")
+"""What rules on no market are kept under, and the symbol of their alerts."""
+
 PLACEHOLDERS = ("symbol", "exchange", "price", "value", "time", "note", "condition")
 """What a message template may name, in braces."""
 
@@ -186,6 +189,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
         price: float | None,
         ts_us: int = 0,
         value: float | None = None,
+        detail: str | None = None,
     ) -> str:
         """What the subscriber reads when this rule fires: at a price, on an exchange or on the average."""
         if self.terms.template is not None:
@@ -195,16 +199,19 @@ class Rule(NewRule, frozen=True, kw_only=True):
                     "symbol": str(self.symbol),
                     "exchange": exchange or "average",
                     "price": "" if price is None else price_text(price),
-                    "value": "" if value is None else f"{value:,.4g}",
+                    "value": detail or "" if value is None else f"{value:,.4g}",
                     "time": moment_text(ts_us),
                     "note": self.note or "",
                     "condition": words(self.condition),
                 },
             )
-        sentence = self._sentence(exchange, price)
+        sentence = self._sentence(exchange, price) + (f": {detail}" if detail else "")
         return f"{self.note}: {sentence}" if self.note else sentence
 
     def _sentence(self, exchange: str | None, price: float | None) -> str:
+        if self.symbol == NO_MARKET:
+            said = words(self.condition)
+            return said[0].upper() + said[1:]
         at = "" if price is None else f" at {price_text(price)}"
         if isinstance(self.condition, Above | Below) and exchange is not None:
             return f"{self.symbol} traded{at} on {exchange}, {words(self.condition)}"
@@ -223,10 +230,12 @@ class Firing(msgspec.Struct, frozen=True):
     trade_id: int | None = None
     value: float | None = None
     late: bool = False
+    detail: str | None = None
+    """What it was, in words, where no number says it."""
 
     @property
     def message(self) -> str:
-        return self.rule.message_for(self.exchange, self.price, self.ts_us, self.value)
+        return self.rule.message_for(self.exchange, self.price, self.ts_us, self.value, self.detail)
 
 
 class Transition(msgspec.Struct, frozen=True):

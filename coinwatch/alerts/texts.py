@@ -118,6 +118,11 @@ def _(one: c.OpenGap) -> str:
 
 
 @words.register
+def _(one: c.JobFailed) -> str:
+    return "a job failed" if one.job is None else f"the job {one.job} failed"
+
+
+@words.register
 def _(one: c.Depeg) -> str:
     return f"{one.percent:g} % or more off its peg of {price_text(one.peg)}"
 

@@ -28,6 +28,7 @@ _DURATION = re.compile(r"(\d{1,9})\s*(s|sec|m|min|h|d|w)", re.IGNORECASE)
 _UNITS_S = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3_600, "d": DAY_S, "w": 7 * DAY_S}
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _EXCHANGE = re.compile(r"[a-z][a-z0-9_]{1,29}")
+_JOB = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 
 class Nonsense(CoinwatchError):
@@ -174,6 +175,12 @@ def read_exchanges(value: Any, name: str) -> tuple[str, str]:
         if not isinstance(one, str) or not _EXCHANGE.fullmatch(one):
             raise Nonsense(f"bad_{name}", f"{name} has {kind(one)}", hint)
     return value[0], value[1]
+
+
+def read_job(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not _JOB.fullmatch(value):
+        raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", 'the name of a job, like "candles"')
+    return value
 
 
 def read_expires(value: Any, now_us: int | None) -> int:

@@ -50,11 +50,11 @@ def last_failure(instance: dg.DagsterInstance) -> dict[str, str] | None:
         "job": run.job_name,
         "run_id": run.run_id,
         "at": ended.isoformat(timespec="seconds"),
-        "text": _why(instance, run.run_id)[:_LONGEST_TEXT],
+        "text": why_failed(instance, run.run_id)[:_LONGEST_TEXT],
     }
 
 
-def _why(instance: dg.DagsterInstance, run_id: str) -> str:
+def why_failed(instance: dg.DagsterInstance, run_id: str) -> str:
     """What a failed step said, else what was said of the run."""
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
     said = ""

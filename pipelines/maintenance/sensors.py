@@ -1,4 +1,7 @@
-"""What is told of Dagster every minute. A sensor, as a run for it would take longer than what it tells."""
+"""What is told of Dagster to those who do not look at it.
+
+Sensors, as runs for it would take longer than what they tell.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import socket
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.storage.tags import WILL_RETRY_TAG
 
-from pipelines.maintenance.health import SERVICE, SPAN, last_failure, oldest_gap, runs_by_status
+from pipelines.maintenance.health import SERVICE, SPAN, last_failure, oldest_gap, runs_by_status, why_failed
 from pipelines.resources import Coinwatch
 from warehouse.health import beat
+from warehouse.job_failures import record_failure
 
 _STARTED = datetime.now(UTC)
 
@@ -31,3 +36,25 @@ async def _tell(coinwatch: Coinwatch, detail: dict[str, object]) -> None:
     async with coinwatch.warehouse() as conn:
         detail["oldest_gap"] = await oldest_gap(conn)
         await beat(conn, SERVICE, socket.gethostname(), _STARTED, detail)
+
+
+@dg.run_failure_sensor(minimum_interval_seconds=15, default_status=dg.DefaultSensorStatus.RUNNING)
+def tell_failures(context: dg.RunFailureSensorContext, coinwatch: Coinwatch) -> dg.SkipReason:
+    """Write each run that failed for good to job_failures, where alerts on failed jobs look."""
+    run = context.dagster_run
+    if run.tags.get(WILL_RETRY_TAG) == "true":
+        return dg.SkipReason(f"{run.run_id} will be tried again.")
+    asyncio.run(_record(coinwatch, run.run_id, _name(run), why_failed(context.instance, run.run_id)))
+    return dg.SkipReason(f"Told: {_name(run)} failed.")
+
+
+def _name(run: dg.DagsterRun) -> str:
+    """The job's name; of a run of chosen assets, theirs."""
+    if run.job_name.startswith("__") and run.asset_selection:
+        return ", ".join(sorted(key.to_user_string() for key in run.asset_selection))
+    return run.job_name
+
+
+async def _record(coinwatch: Coinwatch, run_id: str, job: str, why: str) -> None:
+    async with coinwatch.warehouse() as conn:
+        await record_failure(conn, run_id, job, why)

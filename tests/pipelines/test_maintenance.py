@@ -21,13 +21,14 @@ from coinwatch.windows import Window
 from pipelines.instance.files import folder
 from pipelines.maintenance.definitions import DEFINITIONS
 from pipelines.maintenance.health import last_failure
-from pipelines.maintenance.sensors import tell_health
+from pipelines.maintenance.sensors import tell_failures, tell_health
 from pipelines.maintenance.upkeep import DAYS_AHEAD, DagsterPruned, prune_dagster
 from pipelines.resources import Coinwatch
 from warehouse.candles import store
 from warehouse.connect import connect, database_url
 from warehouse.dagster import DAGSTER_DATABASE
 from warehouse.dagster_prune import CHATTER_DAYS, HISTORY_DAYS
+from warehouse.job_failures import failures_after
 from warehouse.markets import ensure_markets
 from warehouse.partitions import ensure_tick_days
 
@@ -370,3 +371,30 @@ async def test_health_is_told(instance: dg.DagsterInstance, database: Any) -> No
         "to": "2026-01-01T01:00:00+00:00",
         "markets_with_gaps": 1,
     }
+
+
+async def test_a_run_that_failed_for_good_is_told_once(instance: dg.DagsterInstance, database: Any) -> None:
+    def tell(run_id: str, **tags: str) -> str:
+        dagster_run = instance.get_run_by_id(run_id)
+        assert dagster_run is not None
+        (record,) = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
+        event = record.event_log_entry.dagster_event
+        assert event is not None
+        context = dg.build_run_status_sensor_context(
+            sensor_name="tell_failures",
+            dagster_event=event,
+            dagster_instance=instance,
+            dagster_run=dagster_run.with_tags({**dagster_run.tags, **tags}),
+        ).for_run_failure()
+        answer = tell_failures(context, coinwatch=Coinwatch())
+        assert isinstance(answer, dg.SkipReason)
+        return str(answer.skip_message)
+
+    failed = await work(instance, "bad", fails=True)
+    said = await asyncio.to_thread(lambda: tell(failed, **{"dagster/will_retry": "true"}))
+    assert said == f"{failed} will be tried again."
+    for _ in range(2):
+        assert await asyncio.to_thread(tell, failed) == "Told: work_daily failed."
+    async with await connect(database, application_name="test") as conn:
+        (failure,) = await failures_after(conn, 0)
+    assert (failure.job, failure.why) == ("work_daily", "the exchange is on fire")

@@ -226,6 +226,11 @@ async def test_rows_are_deleted_by_age_in_batches(
             "insert into stream_health (market_id, state, updated_at) values (%s, 'down', %s)",
             (market_id, now - timedelta(days=age_days)),
         )
+    for age_days in (89, 91):
+        await conn.execute(
+            "insert into job_failures (recorded_at, run_id, job, why) values (%s, %s, 'candles', '')",
+            (now - timedelta(days=age_days), str(age_days)),
+        )
     for instance, age_days in (("here", 6), ("gone", 8)):
         at = now - timedelta(days=age_days)
         await conn.execute("insert into service_heartbeats values ('ingest', %s, %s, %s)", (instance, at, at))
@@ -235,6 +240,7 @@ async def test_rows_are_deleted_by_age_in_batches(
         "alert_events": 2,
         "rejects": 2,
         "stream_gaps": 0,
+        "job_failures": 1,
         "stream_health": 1,
         "service_heartbeats": 1,
     }

@@ -20,6 +20,7 @@ from warehouse.tables.core import (
     ticks,
 )
 from warehouse.tables.deliveries import deliveries, delivery_cursor, outlets
+from warehouse.tables.jobs import job_failures
 
 __all__ = [
     "alert_counter",
@@ -34,6 +35,7 @@ __all__ = [
     "delivery_cursor",
     "fundamentals",
     "indicators",
+    "job_failures",
     "leases",
     "markets",
     "metadata",

@@ -259,6 +259,82 @@ async def test_closed_candles_and_moods_and_silence(
         assert alert["degraded"]
 
 
+async def test_a_failed_job_is_on_no_market_and_told_by_its_name(
+    endpoint: Endpoint, exchange: Exchange, database: URL
+) -> None:
+    failed = "insert into job_failures (run_id, job, why) values (%s, %s, 'kraken: HTTP 429')"
+    run(database, failed, "before", "candles")
+    async with endpoint.client() as client:
+        of_any = await client.ask(cmd="watch", condition={"type": "job_failed"}, repeat="every")
+        assert (of_any["symbol"], of_any["exchange"]) == ("NO-MARKET", None)
+        named = {"type": "job_failed", "job": "news"}
+        again = await client.ask(cmd="watch", symbol="no-market", condition=named)
+        assert again["code"] == "unknown_symbol"
+        await client.ask(cmd="watch", symbol="NO-MARKET", condition=named, template="{symbol} {value}")
+        await client.ask(cmd="watch", symbol=BTC, condition={"type": "any", "of": [named]})
+        refused = await client.ask(cmd="watch", condition={"type": "gap"})
+        assert refused["code"] == "missing_field"
+        await exchange.trade(BTC, 100)
+        run(database, failed, "one", "candles")
+        alert = await client.read()
+        assert alert["rule_id"] == of_any["rule_id"]
+        assert alert["message"] == "A job failed: candles: kraken: HTTP 429"
+        assert (alert["price"], alert["exchange"], "value" in alert) == (None, None, False)
+        run(database, failed, "two", "news")
+        alerts = [await client.read() for _ in range(3)]
+        assert {one["message"] for one in alerts} == {
+            "A job failed: news: kraken: HTTP 429",
+            "NO-MARKET news: kraken: HTTP 429",
+            "BTC-USDT at 100 on binance: the job news failed: news: kraken: HTTP 429",
+        }
+        await client.nothing_more()
+        told = await client.ask(cmd="preview", condition={"type": "job_failed"}, since="1h", repeat="every")
+        assert [one["message"] for one in told["fired"]] == [
+            f"A job failed: {job}: kraken: HTTP 429" for job in ("candles", "candles", "news")
+        ]
+        assert [one["ts"] for one in told["fired"][1:]] == [alert["ts"], alerts[0]["ts"]]
+        held = await client.ask(cmd="watch", condition={"type": "job_failed"}, holds_for="1m")
+        assert held["code"] == "bad_holds_for"
+
+
+async def test_a_job_that_fails_while_no_endpoint_runs_is_told_once(
+    exchange: Exchange, start: Start, database: URL
+) -> None:
+    failed = "insert into job_failures (run_id, job, why) values (%s, 'candles', '')"
+    before = await start()
+    async with before.client("?client=bot") as client:
+        await client.ask(cmd="watch", condition={"type": "job_failed"}, repeat="every")
+        run(database, failed, "one")
+        assert (await client.read())["message"] == "A job failed: candles"
+    before.stop.set()
+    await eventually(lambda: not_answering(before))
+    run(database, failed, "two")
+    after = await start()
+    async with after.client("?client=bot&after=1") as client:
+        assert (await client.read())["event_id"] == 2
+        run(database, failed, "three")
+        assert (await client.read())["event_id"] == 3
+        await client.nothing_more()
+
+
+async def test_a_watch_for_what_is_so_already_needs_no_price_where_it_goes_by_the_clock(
+    endpoint: Endpoint, exchange: Exchange, database: URL
+) -> None:
+    run(
+        database,
+        "insert into sentiment (day, source, value, score, scale)"
+        " values (current_date, 'fear_greed', 15, -0.7, '0..100')",
+    )
+    run(database, GAP, market_id(database, BTC))
+    fear = {"type": "fear_greed", "level": 20, "direction": "below"}
+    gap = {"type": "gap"}
+    async with endpoint.client() as client:
+        for condition, where in ((fear, {}), (fear, {}), (gap, {"symbol": BTC}), (gap, {"symbol": BTC})):
+            await client.ask(cmd="watch", condition=condition, **where)
+            alert = await client.read()
+            assert alert["symbol"] == ("BTC-USDT" if where else "NO-MARKET")
+
+
 async def test_a_preview_tells_what_would_have_fired(endpoint: Endpoint, exchange: Exchange) -> None:
     async with endpoint.client() as client:
         await client.ask(cmd="watch", symbol=BTC, price=100, repeat="every", note="live")
