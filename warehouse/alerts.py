@@ -135,7 +135,8 @@ _EVENTS_BY_ID = f"select {_EVENT_COLUMNS} from alert_events where event_id = any
 
 _RECENT_EVENTS = f"""
 select {_EVENT_COLUMNS} from alert_events
-where %(client)s::text is null or client = %(client)s
+where (%(client)s::text is null or client = %(client)s)
+  and (%(rule_id)s::bigint is null or rule_id = %(rule_id)s)
 order by event_id desc
 limit %(limit)s
 """
@@ -161,9 +162,12 @@ def list_rules(conn: sqlalchemy.Connection, *, client: str) -> list[Rule]:
     return [_read_rule(row) for row in conn.exec_driver_sql(_ALL_OF_CLIENT, {"client": client})]
 
 
-def recent_events(conn: sqlalchemy.Connection, *, client: str | None = None, limit: int = 100) -> list[Alert]:
-    """The last ``limit`` events of ``client`` (None: of everybody), newest first."""
-    rows = conn.exec_driver_sql(_RECENT_EVENTS, {"client": client, "limit": limit})
+def recent_events(
+    conn: sqlalchemy.Connection, *, client: str | None = None, rule_id: int | None = None, limit: int = 100
+) -> list[Alert]:
+    """The last ``limit`` events of ``client`` (None: of everybody), or of one rule, newest first."""
+    asked = {"client": client, "rule_id": rule_id, "limit": limit}
+    rows = conn.exec_driver_sql(_RECENT_EVENTS, asked)
     return [_read_event(row) for row in rows]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from psycopg import AsyncConnection
@@ -313,6 +314,13 @@ async def resend(conn: AsyncConnection, outlet_id: int, event_id: int | None = N
 async def forget_old_deliveries(conn: AsyncConnection) -> int:
     """Delete the deliveries of events that are no longer kept; returns how many."""
     return (await conn.execute(_FORGET)).rowcount
+
+
+def shown_url(url: str) -> str:
+    """The URL of an outlet without what only its owner should know."""
+    parts = urlsplit(url)
+    host = parts.hostname if parts.scheme in ("http", "https") else None
+    return f"{parts.scheme}://{host or ''}/…" if host else f"{parts.scheme}://…"
 
 
 def _outlet(outlet_id: int, client: str, kind: str, url: str, secrets: list[str], *disabled: Any) -> Outlet:

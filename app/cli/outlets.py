@@ -80,7 +80,7 @@ def add(
     made = _run(
         settings, lambda conn: stored.add_outlet(conn, client=client, kind=kind, url=url, secret=secret)
     )
-    typer.echo(f"Outlet {made}: the alerts of {client} go to {_shown(url)} from now on")
+    typer.echo(f"Outlet {made}: the alerts of {client} go to {stored.shown_url(url)} from now on")
 
 
 @outlets.command("list")
@@ -89,7 +89,7 @@ def list_outlets() -> None:
     table = Table("outlet", "client", "kind", "to", "state", box=None)
     for outlet in _run(load_settings(), stored.outlets):
         state = "active" if outlet.disabled_at is None else f"disabled: {outlet.disabled_why}"
-        table.add_row(str(outlet.id), outlet.client, outlet.kind, _shown(outlet.url), state)
+        table.add_row(str(outlet.id), outlet.client, outlet.kind, stored.shown_url(outlet.url), state)
     Console(highlight=False).print(table)
 
 
@@ -177,13 +177,6 @@ def _secret(file: Path) -> str:
         raise SettingsError(f"cannot read a secret from {file}: {error}") from None
     except SettingsError as error:
         raise SettingsError(f"{file}: {error}") from None
-
-
-def _shown(url: str) -> str:
-    """A URL without what only its owner should know."""
-    parts = urlsplit(url)
-    host = parts.hostname if parts.scheme in ("http", "https") else None
-    return f"{parts.scheme}://{host or ''}/…" if host else f"{parts.scheme}://…"
 
 
 def _found(done: bool, outlet_id: int) -> None:

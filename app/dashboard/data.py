@@ -28,6 +28,7 @@ from warehouse import (
     health,
     ledger,
     reads,
+    reads_alerts,
     reads_assets,
     reads_averages,
     reads_coverage,
@@ -41,6 +42,7 @@ T = TypeVar("T")
 
 STATEMENT_TIMEOUT_S = 5.0
 MOST_EVENTS = 50
+MOST_NEWEST = 20
 MOST_GAPS = 300
 MOST_RUNS = 60
 WEEK_US = 7 * DAY_US
@@ -299,18 +301,55 @@ class Source:
             ),
         )
 
+    def alert_events(
+        self, client: str, rule_id: int | None = None
+    ) -> Reading[tuple[tuple[Alert, ...], tuple[reads_alerts.EventDelivery, ...]]]:
+        """The last events of ``client``, or of one rule, newest first, and where they were delivered."""
+
+        def ask(
+            conn: Connection,
+        ) -> tuple[tuple[Alert, ...], tuple[reads_alerts.EventDelivery, ...]]:
+            events = alerts.recent_events(conn, client=client, rule_id=rule_id, limit=MOST_EVENTS)
+            ids = [event.event_id for event in events]
+            return tuple(events), reads_alerts.deliveries_of(conn, client, ids)
+
+        return self._read(("alert events", client, rule_id), ask)
+
+    def outlets(self, client: str) -> Reading[tuple[reads_alerts.OutletRow, ...]]:
+        """Where the alerts of ``client`` go besides its connections, and how its last events went there."""
+
+        def ask(conn: Connection) -> tuple[reads_alerts.OutletRow, ...]:
+            events = alerts.recent_events(conn, client=client, limit=MOST_EVENTS)
+            above = events[-1].event_id - 1 if events else 0
+            return reads_alerts.outlets_of(conn, client, above_event_id=above)
+
+        return self._read(("outlets", client), ask, 2)
+
+    def newest_events(self, client: str) -> Reading[tuple[Alert, ...]]:
+        """The last few events of ``client``, newest first: what every open page asks again and again."""
+        return self._read(
+            ("newest events", client),
+            lambda conn: tuple(alerts.recent_events(conn, client=client, limit=MOST_NEWEST)),
+            2,
+        )
+
+    def change_alerts(self, client: str, change: Callable[[Connection], T]) -> T:
+        """Do ``change`` to the rules of ``client`` in a transaction.
+
+        Raises what it raises, and what SQLAlchemy or ``warehouse.connect`` raise.
+        """
+        with self.connect() as conn, conn.begin():
+            done = change(conn)
+        self._reader.expire(("alerts", client))
+        return done
+
     def create_rule(self, rule: NewRule) -> Rule:
         """Store a rule. Raises what SQLAlchemy or ``warehouse.connect`` raise."""
-        with self.connect() as conn, conn.begin():
-            made = alerts.create_rule(conn, rule)
-        self._reader.expire(("alerts", rule.client))
-        return made
+        return self.change_alerts(rule.client or "", lambda conn: alerts.create_rule(conn, rule))
 
     def delete_rule(self, rule_id: int, *, client: str) -> None:
         """Remove a rule of ``client``; one that is gone already is fine. Raises like ``create_rule``."""
-        with self.connect() as conn, conn.begin():
-            alerts.delete_rule(conn, rule_id, client=client)
-        self._reader.expire(("alerts", client))
+        self.change_alerts(client, lambda conn: alerts.delete_rule(conn, rule_id, client=client))
 
     def _read(
         self, question: tuple[object, ...], ask: Callable[[Connection], T], fresh_s: float = LIVE_S

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from app.dashboard import (
+    alert_toasts,
     data,
     markup,
     page,
@@ -61,6 +62,7 @@ def main() -> None:
     ]
     chosen = st.navigation(pages, position="top")
     st.set_page_config(page_title=f"{chosen.title} · Coinwatch")
+    alert_toasts.watch(source)
     chosen.run()
 
 

@@ -188,16 +188,6 @@ def offer(words: str, address: str) -> str:
     return f'<a class="cw-offer" href="{escape(address)}">{escape(words)}</a>'
 
 
-def rule(sentence: str, state: str, note: str, *, armed: bool) -> str:
-    """One alert rule."""
-    dot = "cw-dot" if armed else "cw-dot off"
-    said = f'<span class="note">{escape(note)}</span>' if note else ""
-    return (
-        f'<div class="cw-rule"><span class="what"><i class="{dot}"></i>{escape(sentence)}</span>'
-        f'<span class="muted">{escape(state)}</span>{said}</div>'
-    )
-
-
 def table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
     """A plain table of escaped text; a column is (title, class: number, time, text or empty)."""
     head = "".join(f'<th class="{kind}">{escape(title)}</th>' for title, kind in columns)

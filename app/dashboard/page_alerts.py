@@ -1,204 +1,178 @@
-"""Alerts: make, list and delete rules; what has fired."""
+"""Alerts: make rules, see what they would have done, list and change them; what has fired and went where."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from statistics import median
+from collections.abc import Sequence
 
 import streamlit as st
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.dashboard import alert_form, formats, markup, page
+from app.dashboard import (
+    alert_draft,
+    alert_form,
+    alert_list,
+    alert_preview,
+    alert_widgets,
+    page,
+    query,
+)
+from app.dashboard.alert_fields import CONDITIONS
+from app.dashboard.alert_states import ALL, State
 from app.dashboard.data import Source, describe_failure
 from app.dashboard.url import PageUrl
-from coinwatch.alerts import Alert, Direction, Rule
+from coinwatch.alerts import NewRule
 from coinwatch.errors import CoinwatchError
-from coinwatch.records import Market, Symbol
-from coinwatch.times import now_us
-from warehouse.reads import LastTrade, WatchedMarket
+from coinwatch.records import Market
+from warehouse import alert_edits
+from warehouse.reads import WatchedMarket
 
-MOST_LISTED = 100
-_SAID = "alerts_said"
-_COLUMNS = (("Time", "time"), ("Market", "time"), ("Price", "number"), ("Message", "text"))
+VIEWS = {"alerts": "Alerts", "history": "History", "outlets": "Outlets"}
+_PREVIEW = "alerts_preview"
 
 
 def show(source: Source) -> None:
     """Draw the page."""
     st.title("Alerts", anchor=False)
     markets = page.markets(source)
-    form, lists = st.columns([1, 2], gap="large")
-    with form:
+    url = PageUrl("alerts")
+    notes: list[str] = []
+    _begin(source, markets, url, notes)
+    alert_list.confirm_deletion(source)
+    form, lists = st.columns([5, 8], gap="large")
+    with form, st.container(border=True, key="card_form"):
+        page.notice(" ".join(note for note in notes if note))
         _form(source, markets)
     with lists:
-        _lists(source)
+        asked: NewRule | None = st.session_state.get(_PREVIEW)
+        if asked is not None:
+            alert_preview.show(source, asked, markets, _close_preview)
+        view, wanted, search = _lists(source, url)
+    part = alert_draft.part_values(alert_draft.parts()[0])
+    price = part.get("price")
+    url.write(
+        {
+            "symbol": [alert_draft.typed()],
+            "condition": [part["type"]],
+            "price": [f"{price:.12g}"] if isinstance(price, int | float) else [],
+            "view": [view],
+            "state": [wanted] if wanted != ALL else [],
+            "search": [search] if search else [],
+        }
+    )
+
+
+def _begin(source: Source, markets: Sequence[WatchedMarket], url: PageUrl, notes: list[str]) -> None:
+    """Fill in what the address asks for, when it must be."""
+    first = str(page.symbols_of(markets)[0])
+    if alert_draft.is_begun() and not url.fresh(alert_draft.key(alert_draft.SYMBOL)):
+        return
+    typed = (url.one("symbol") or first)[:60]
+    condition = query.one_of("condition", url.one("condition"), list(CONDITIONS), "above")
+    price, word = alert_form.price_from(url.one("price"))
+    notes += [condition.note, word]
+    named = url.one("condition") is not None
+    kind = condition.value if named or price is None else "above"
+    now = _price(source, markets, typed)
+    draft = alert_form.draft_at(typed, kind, price, None if named else now)
+    alert_draft.begin(draft)
 
 
 def _form(source: Source, markets: Sequence[WatchedMarket]) -> None:
     known = [watched.market for watched in markets]
-    symbols = page.symbols_of(markets)
-    url = PageUrl("alerts")
-    if url.fresh("alert_symbol"):
-        st.session_state["alert_symbol"] = url.one("symbol") or str(symbols[0])
-    with st.container(border=True, key="card_form"):
-        st.subheader("New alert", anchor=False)
-        typed = st.selectbox(
-            "Symbol or market",
-            dict.fromkeys([*map(str, symbols), *map(str, known), st.session_state["alert_symbol"]]),
-            key="alert_symbol",
-            accept_new_options=True,
-            help="A pair such as BTC-USDT watches every exchange, binance:BTC-USDT only one. "
-            "Any usual spelling can be typed: btcusdt, BTC/USDT.",
-        )
-        url.write({"symbol": [typed]})
-        try:
-            symbol, exchange = alert_form.resolve(typed, known)
-        except CoinwatchError as error:
-            st.html(markup.wrap(markup.banner(f"{error}.")))
-            return
-        now = _price(source.latest([one.market_id for one in markets]).value or (), markets, symbol, exchange)
-        st.segmented_control(
-            "Fires when a trade is",
-            [one.value for one in Direction],
-            default=Direction.ABOVE.value,
-            format_func=lambda value: f"at or {value}",
-            key="alert_direction",
-            required=True,
-        )
-        key = f"alert_price {symbol} {exchange}"
-        decimals = formats.price_decimals(now) if now else 2
-        if key not in st.session_state and now:
-            st.session_state[key] = round(now, decimals)
-        st.number_input(
-            f"Price in {symbol.quote}",
-            min_value=0.0,
-            value=None,
-            step=10.0**-decimals,
-            format=f"%.{decimals}f",
-            key=key,
-            help="Filled in with the price of now.",
-        )
-        st.text_input(
-            "Note",
-            max_chars=alert_form.LONGEST_NOTE,
-            key="alert_note",
-            placeholder="Optional",
-            help="Comes with the alert.",
-        )
-        st.button(
-            "Create alert",
-            type="primary",
-            icon=":material/add_alert:",
-            width="stretch",
-            on_click=_create,
-            args=(source, known, typed, key),
-        )
-        said = st.session_state.pop(_SAID, None)
-        if said:
-            st.html(markup.wrap(markup.banner(said)))
+
+    def save(drawn_for: str) -> None:
+        _save(source, known, drawn_for)
+
+    def look_back() -> None:
+        st.session_state[_PREVIEW] = alert_draft.tried(known)
+
+    alert_widgets.draw(
+        known,
+        page.symbols_of(markets),
+        _price(source, markets, alert_draft.typed()),
+        save=save,
+        look_back=look_back,
+        cancel=_start_anew,
+    )
+    page.notice(alert_list.said())
 
 
-def _create(source: Source, known: Sequence[Market], drawn_for: str, price_key: str) -> None:
+def _save(source: Source, known: Sequence[Market], drawn_for: str) -> None:
     # From the state, not from the last run: a click may arrive together with what was typed before it.
-    state = st.session_state
-    if state["alert_symbol"] != drawn_for:
-        state[_SAID] = "Not created: the symbol has changed, so look at the price first."
+    if alert_draft.typed() != drawn_for:
+        alert_list.say("Not saved: the symbol has changed, so look at the price first.")
         return
-    try:
-        wish = alert_form.new_rule(
-            state["alert_symbol"], state["alert_direction"], state[price_key], state["alert_note"], known
-        )
-        rule = source.create_rule(wish)
-    except CoinwatchError as error:
-        st.session_state[_SAID] = f"Not created: {error}."
-    except SQLAlchemyError as error:
-        st.session_state[_SAID] = f"Not created: {describe_failure(error)}."
-    else:
-        st.session_state["alert_note"] = ""
-        st.toast(f"Alert {rule.id} created: {alert_form.sentence(rule)}", icon=":material/check:")
-
-
-def _delete(source: Source, rule_id: int) -> None:
-    try:
-        source.delete_rule(rule_id, client=alert_form.CLIENT)
-    except (CoinwatchError, SQLAlchemyError) as error:
-        st.session_state[_SAID] = f"Not deleted: {describe_failure(error)}."
-
-
-@page.live
-def _lists(source: Source) -> None:
-    alerts = source.alerts(alert_form.CLIENT)
-    markets = source.markets()
-    latest = source.latest([one.market_id for one in markets.value or ()])
-    page.trouble([alerts, latest])
-    if alerts.value is None:
-        st.html(markup.wrap(markup.empty("The alerts cannot be read", *page.START)))
+    rule = alert_draft.tried(known)
+    if rule is None:
+        alert_list.say("Not saved: something above is missing or wrong.")
         return
-    at_us = now_us()
-    rules, events = alerts.value
-    armed = [rule for rule in rules if rule.armed]
-    fired = [rule for rule in rules if not rule.armed]
-    st.subheader(f"Waiting · {len(armed)}", anchor=False)
-    if not armed:
-        hint = "Make one with the form: it fires once, at the next trade that meets it."
-        st.html(markup.wrap(markup.empty("No alert is waiting", hint)))
-    _rules(source, armed, latest.value or (), markets.value or (), at_us)
-    if fired:
-        st.subheader(f"Fired · {len(fired)}", anchor=False)
-        _rules(source, fired, (), (), at_us)
-    st.subheader("History", anchor=False)
-    st.html(markup.wrap(_history(events)))
-
-
-def _rules(
-    source: Source,
-    rules: Sequence[Rule],
-    latest: Iterable[LastTrade],
-    markets: Sequence[WatchedMarket],
-    at_us: int,
-) -> None:
-    trades = tuple(latest)
-    for rule in rules[:MOST_LISTED]:
-        now = _price(trades, markets, rule.symbol, rule.exchange)
-        state = alert_form.state(rule, now, at_us)
-        key = f"card_rule {rule.id}"
-        with st.container(border=True, horizontal=True, vertical_alignment="center", key=key):
-            line = markup.rule(alert_form.sentence(rule), state, rule.note or "", armed=rule.armed)
-            st.html(markup.wrap(line))
-            st.button(
-                "Delete",
-                key=f"delete {rule.id}",
-                type="tertiary",
-                icon=":material/delete:",
-                on_click=_delete,
-                args=(source, rule.id),
+    editing = alert_draft.current().editing
+    try:
+        if editing is None:
+            made = source.create_rule(rule)
+        else:
+            replaced = source.change_alerts(
+                alert_form.CLIENT, lambda conn: alert_edits.replace_rule(conn, editing, rule)
             )
-    if len(rules) > MOST_LISTED:
-        st.caption(f"and {len(rules) - MOST_LISTED:,} older ones")
+            if replaced is None:
+                alert_list.say(f"Not saved: alert {editing} is gone. Cancel, and make it anew.")
+                return
+            made = replaced
+    except (CoinwatchError, SQLAlchemyError) as error:
+        alert_list.say(f"Not saved: {describe_failure(error)}.")
+        return
+    _start_anew()
+    done = "created" if editing is None else f"saved in place of alert {editing}"
+    st.toast(f"Alert {made.id} {done}.", icon=":material/check:")
 
 
-def _history(events: Sequence[Alert]) -> str:
-    if not events:
-        return '<p class="muted">Nothing has fired yet.</p>'
-    rows = [
-        (
-            formats.moment(event.ts_us),
-            f"{event.exchange}:{event.symbol}",
-            formats.price(event.price),
-            event.message,
+def _start_anew() -> None:
+    """A form without what was typed, for the same symbol and condition."""
+    kind = alert_draft.part_values(alert_draft.parts()[0])["type"]
+    alert_draft.begin(alert_form.draft_at(alert_draft.typed(), kind, None, None))
+
+
+def _close_preview() -> None:
+    st.session_state[_PREVIEW] = None
+
+
+def _lists(source: Source, url: PageUrl) -> tuple[str, str, str]:
+    notes: list[str] = []
+    states = [ALL, *State]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        page.take(url, "alerts_view", query.one_of("view", url.one("view"), list(VIEWS), "alerts"), notes)
+        view = st.segmented_control(
+            "View", list(VIEWS), format_func=lambda one: VIEWS[one], key="alerts_view", required=True
         )
-        for event in events
-    ]
-    return markup.table(_COLUMNS, rows)
+        wanted, search = ALL, ""
+        if view == "alerts":
+            page.take(url, "alerts_state", query.one_of("state", url.one("state"), states, ALL), notes)
+            wanted = st.selectbox(
+                "State", states, format_func=str.capitalize, key="alerts_state", required=True, width=180
+            )
+            page.take(url, "alerts_search", query.Choice((url.one("search") or "")[:60]), notes)
+            search = st.text_input(
+                "Search",
+                key="alerts_search",
+                placeholder="Symbol, condition, note …",
+                icon=":material/search:",
+                width=240,
+            )
+    page.notice(" ".join(note for note in notes if note))
+    if view == "history":
+        alert_list.history(source)
+    elif view == "outlets":
+        alert_list.outlets(source)
+    else:
+        alert_list.rules(source, wanted or ALL, search)
+    return view or "alerts", wanted or ALL, search
 
 
-def _price(
-    latest: Iterable[LastTrade], markets: Sequence[WatchedMarket], symbol: Symbol, exchange: str | None
-) -> float | None:
-    """The price of now: of one exchange, or the median of all."""
-    ids = {
-        one.market_id
-        for one in markets
-        if one.market.symbol == symbol and exchange in (None, one.market.exchange)
-    }
-    prices = [trade.price for trade in latest if trade.market_id in ids]
-    return median(prices) if prices else None
+def _price(source: Source, markets: Sequence[WatchedMarket], typed: str) -> float | None:
+    known = [watched.market for watched in markets]
+    try:
+        symbol, exchange = alert_form.resolve(typed, known)
+    except CoinwatchError:
+        return None
+    latest = source.latest([one.market_id for one in markets]).value or ()
+    return alert_widgets.price_now(latest, markets, symbol, exchange)

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import streamlit as st
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import URL, text
+from sqlalchemy.exc import ProgrammingError
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
 from app.dashboard import data
-from coinwatch.alerts import Above
 from coinwatch.settings import Settings
 from coinwatch.times import MINUTE_US, SECOND_US, now_us, to_datetime
 from coinwatch.windows import Window
 from tests.app.dashboard import told
 from tests.app.dashboard.stock import Stock, unreachable
 from tests.waiting import eventually_sync
-from warehouse import alerts
 
 PRICES = {
     "binance:BTC-USDT": 67_000.0,
@@ -50,7 +50,10 @@ def open_page(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPa
             url or database.set(drivername="postgresql").render_as_string(hide_password=False),
         )
         monkeypatch.setenv("COINWATCH_MARKETS", ",".join(PRICES))
-        script = f"from app.dashboard import data, page_{name}\npage_{name}.show(data.source())"
+        script = (
+            f"from app.dashboard import banner, data, page_{name}\n"
+            f"source = data.source()\nbanner.watch(source)\npage_{name}.show(source)"
+        )
         page = AppTest.from_string(script, default_timeout=120)
         for key, value in query.items():
             page.query_params[key] = value
@@ -228,62 +231,6 @@ def test_chart_says_what_is_missing(open_page: OpenPage, stock: Stock) -> None:
     assert "Hatched: not yet collected" in words(open_page("chart"))
 
 
-def test_alerts_are_made_listed_and_deleted(open_page: OpenPage, stock: Stock) -> None:
-    stock.day(PRICES)
-    page = open_page("alerts", symbol="btcusdt")
-    assert "No alert is waiting" in words(page)
-    price = page.number_input[0]
-    assert price.value == 67_144.02
-    page.text_input(key="alert_note").set_value("<b>sell</b>")
-    price.set_value(70_000.0)
-    _button(page, "Create alert").click().run()
-    said = words(page)
-    assert "BTC-USDT at or above 70,000.00" in said
-    assert "&lt;b&gt;sell&lt;/b&gt;" in said
-    assert page.text_input(key="alert_note").value == ""
-    with stock.engine.connect() as conn:
-        (rule,) = alerts.list_rules(conn, client="dashboard")
-    assert isinstance(rule.condition, Above)
-    assert (rule.typed, rule.condition.price, rule.note) == ("btcusdt", 70_000.0, "<b>sell</b>")
-    _button(page, "Delete").click().run()
-    assert "No alert is waiting" in words(page)
-    with stock.engine.connect() as conn:
-        assert alerts.list_rules(conn, client="dashboard") == []
-
-
-def test_alerts_refuse_nonsense(open_page: OpenPage, stock: Stock) -> None:
-    stock.day(PRICES)
-    assert "no market trades DOGE-USDT here" in words(open_page("alerts", symbol="dogeusdt"))
-    page = open_page("alerts")
-    page.number_input[0].set_value(0.0)
-    _button(page, "Create alert").click().run()
-    assert "Not created: a price is a number above 0, in USDT." in words(page)
-
-
-def test_alerts_show_what_has_fired(open_page: OpenPage, stock: Stock) -> None:
-    stock.day(PRICES)
-    with stock.engine.begin() as conn:
-        conn.execute(
-            text("""
-                insert into alert_rules (client, base, quote, typed, armed, fired_at, condition)
-                values ('dashboard', 'BTC', 'USDT', 'btcusdt', false, :at,
-                    '{"type": "above", "price": 1}')"""),
-            {"at": "2026-11-20 12:00:00+00"},
-        )
-        conn.execute(
-            text("""
-                insert into alert_events
-                    (event_id, rule_id, client, symbol, exchange, trade_id, price, ts, message)
-                values (1, 1, 'dashboard', 'BTC-USDT', 'kraken', 5, 67000.5, :at, 'Take profit <b>')"""),
-            {"at": "2026-11-20 12:00:00+00"},
-        )
-    page = open_page("alerts")
-    said = words(page)
-    assert "Fired · 1" in [one.value for one in page.subheader]
-    for cell in ("20 Nov 2026, 12:00:00 UTC", "kraken:BTC-USDT", "67,000.50", "Take profit &lt;b&gt;"):
-        assert cell in said
-
-
 def test_averages_show_what_a_price_is_made_of(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     stock.averages("BTC-USDT", BTC_PRICES, lately(stock))
@@ -456,8 +403,11 @@ def test_reads_cannot_write(stock: Stock, database: URL) -> None:
     source = data.Source(Settings(_env_file=None, database_url=url))
     reading = source._read(("write",), lambda conn: conn.execute(text("delete from markets")).rowcount)
     assert reading.problem is not None
-    with source.connect() as conn:
-        assert conn.execute(text("delete from markets")).rowcount == 0
+    for way_in in (source._engine, source._writer):
+        with pytest.raises(ProgrammingError) as caught, way_in.begin() as conn:
+            conn.execute(text("set transaction read write"))
+            conn.execute(text("insert into markets (exchange) values ('x')"))
+        assert isinstance(caught.value.orig, InsufficientPrivilege)
     source.close()
 
 

@@ -1,0 +1,120 @@
+"""When an alert would have fired, drawn on the chart of its market."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.dashboard import alert_form, alert_markup, candles_plot, chart, formats, markup, page
+from app.dashboard.alert_lookback import WINDOW_US, Fired, Lookback, Lookbacks
+from app.dashboard.data import Source
+from app.dashboard.style import Palette, palette
+from coinwatch.alerts import NewRule
+from coinwatch.intervals import Interval
+from coinwatch.times import now_us
+from warehouse.reads import WatchedMarket
+
+POLL_S = 0.5
+
+
+@st.cache_resource(show_spinner=False, on_release=Lookbacks.close)
+def lookbacks() -> Lookbacks:
+    """Those of this process."""
+    return Lookbacks()
+
+
+def show(source: Source, rule: NewRule, markets: Sequence[WatchedMarket], close: Callable[[], None]) -> None:
+    """Draw what ``rule`` would have done, or that it is being looked up."""
+    with st.container(border=True, key="card_preview"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.subheader("The last 30 days", anchor=False)
+            st.button(
+                "Close", key="alert_close_preview", type="tertiary", icon=":material/close:", on_click=close
+            )
+        asked = lookbacks().ask(rule)
+        if not asked.done():
+            st.html(markup.wrap(alert_markup.summary(alert_form.sentence(rule), ())))
+            _wait(rule)
+            return
+        found = asked.result()
+        if found.problem:
+            page.notice(f"This cannot be looked back for: {found.problem}.")
+            return
+        st.html(markup.wrap(alert_markup.lookback(alert_form.sentence(rule), found, page.zone())))
+        _chart(source, rule, found, markets)
+        if found.fired:
+            with st.expander(f"All {found.count:,} times" if found.count > 1 else "When"):
+                st.html(markup.wrap(alert_markup.firings(found.fired, page.zone())))
+
+
+@page.every(POLL_S)
+def _wait(rule: NewRule) -> None:
+    if lookbacks().ask(rule).done():
+        st.rerun()
+    st.html(markup.wrap('<p class="cw-notes" role="status">Reading what was traded…</p>'))
+
+
+def _chart(source: Source, rule: NewRule, found: Lookback, markets: Sequence[WatchedMarket]) -> None:
+    watched = _market(rule, found.fired, markets)
+    if watched is None:
+        return
+    interval, _ = chart.fitting(chart.AUTO, WINDOW_US)
+    history = source.history(watched, interval, WINDOW_US)
+    if history.value is None or not history.value.candles:
+        st.caption(f"There are no candles of {watched.market} to draw this on.")
+        return
+    view = chart.build(
+        history.value.candles,
+        history.value.gaps,
+        interval=interval,
+        range_us=WINDOW_US,
+        studies=(),
+        now_us=now_us(),
+    )
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
+    colours = palette(st.context.theme.type)
+    levels = [
+        candles_plot.Level(price, f"alert {formats.price(price)}") for price in alert_form.price_levels(rule)
+    ]
+    options = candles_plot.options(view, colours, JsCode, levels=levels)
+    options["series"].append(marks(found.fired, interval, colours))
+    st_echarts(
+        options,
+        height=f"{candles_plot.height_px(view)}px",
+        replace_merge=["series"],
+        key=f"alert preview {watched.market}",
+    )
+    st.caption(f"{watched.market}, candles of {interval}. A diamond: it would have fired.")
+
+
+def marks(fired: Sequence[Fired], interval: Interval, colours: Palette) -> dict[str, Any]:
+    """A diamond for each time, on the price."""
+    return {
+        "id": "fired",
+        "name": "Fired",
+        "type": "scatter",
+        "symbol": "diamond",
+        "symbolSize": 11,
+        "z": 5,
+        "itemStyle": {"color": colours.accent, "borderColor": colours.surface, "borderWidth": 1},
+        "data": [
+            [str(interval.floor(one.ts_us) // 1_000), one.price] for one in fired if one.price is not None
+        ],
+    }
+
+
+def _market(rule: NewRule, fired: Sequence[Fired], markets: Sequence[WatchedMarket]) -> WatchedMarket | None:
+    """The market to draw: the rule's own, else the one where it would have fired most."""
+    counts: dict[str | None, int] = {}
+    for one in fired:
+        counts[one.exchange] = counts.get(one.exchange, 0) + 1
+    own = [
+        one
+        for one in markets
+        if one.market.symbol == rule.symbol and rule.exchange in (None, one.market.exchange)
+    ]
+    return max(own, key=lambda one: counts.get(one.market.exchange, 0), default=None)

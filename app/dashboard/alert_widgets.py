@@ -1,0 +1,285 @@
+"""The form of an alert: drawn from the description of its fields, with words at what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+from zoneinfo import available_timezones
+
+import streamlit as st
+
+from app.dashboard import alert_draft, alert_fields, alert_form, alert_markup, alert_states, formats, markup
+from app.dashboard.alert_fields import CONDITIONS, QUIET, Field, Kind
+from coinwatch.errors import CoinwatchError
+from coinwatch.records import Market, Symbol
+from coinwatch.times import now_us
+from warehouse.reads import LastTrade, WatchedMarket
+
+ZONES = sorted(available_timezones())
+_SEGMENTS = 3
+"""So many choices are shown side by side; more in a list."""
+_NARROW = 165
+
+
+def draw(
+    known: Sequence[Market],
+    symbols: Sequence[Symbol],
+    now: float | None,
+    *,
+    save: Callable[[str], None],
+    look_back: Callable[[], None],
+    cancel: Callable[[], None],
+) -> None:
+    """Draw the form. ``save`` is told the symbol that the viewer has seen when pressing the button."""
+    alert_draft.prepare(now)
+    editing = alert_draft.current().editing
+    checked = alert_draft.check(known)
+    faults = dict(checked.faults)
+    st.subheader("New alert" if editing is None else f"Edit alert {editing}", anchor=False)
+    st.selectbox(
+        "Symbol or market",
+        dict.fromkeys([*map(str, symbols), *map(str, known), alert_draft.typed()]),
+        key=alert_draft.key(alert_draft.SYMBOL),
+        accept_new_options=True,
+        required=True,
+        help="A pair such as BTC-USDT watches every exchange, binance:BTC-USDT only one. "
+        "Any usual spelling can be typed: btcusdt, BTC/USDT.",
+    )
+    _say(faults.get("symbol", ""))
+    exchanges = _exchanges(known)
+    decimals = formats.price_decimals(now) if now else 2
+    places = alert_draft.parts()
+    for place in places:
+        _part(place, faults, exchanges, decimals, removable=len(places) > 1)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if len(places) > 1:
+            st.segmented_control(
+                "Fires when",
+                ["all", "any"],
+                format_func=lambda join: "all are met" if join == "all" else "any is met",
+                key=alert_draft.key(alert_draft.JOIN),
+                required=True,
+                label_visibility="collapsed",
+            )
+        if len(places) < alert_form.MOST_PARTS:
+            st.button(
+                "Add a condition",
+                key="alert_add",
+                type="tertiary",
+                icon=":material/add:",
+                on_click=alert_draft.add_part,
+            )
+    _terms(faults, alert_draft.exchange_count(known), decimals)
+    st.text_input(
+        "Note",
+        key=alert_draft.key(alert_draft.NOTE),
+        placeholder="Optional",
+        help="Comes with the alert.",
+    )
+    _say(faults.get("note", ""))
+    if checked.rule is not None:
+        told = alert_states.terms_words(checked.rule, now_us())
+        st.html(markup.wrap(alert_markup.summary(alert_form.sentence(checked.rule), told)))
+    with st.container(horizontal=True):
+        st.button(
+            "Create alert" if editing is None else "Save alert",
+            key="alert_save",
+            type="primary",
+            icon=":material/add_alert:" if editing is None else ":material/save:",
+            on_click=save,
+            args=(alert_draft.typed(),),
+        )
+        st.button(
+            "Preview 30 days",
+            key="alert_look_back",
+            icon=":material/history:",
+            on_click=look_back,
+            help="When it would have fired in the last 30 days.",
+        )
+        if editing is not None:
+            st.button("Cancel", key="alert_cancel", type="tertiary", on_click=cancel)
+
+
+def price_now(
+    latest: Iterable[LastTrade], markets: Sequence[WatchedMarket], symbol: Symbol, exchange: str | None
+) -> float | None:
+    """The price of now: of one exchange, or the median of all."""
+    ids = {
+        one.market_id
+        for one in markets
+        if one.market.symbol == symbol and exchange in (None, one.market.exchange)
+    }
+    prices = [trade.price for trade in latest if trade.market_id in ids]
+    return median(prices) if prices else None
+
+
+def _part(
+    place: int, faults: dict[str, str], exchanges: Sequence[str], decimals: int, *, removable: bool
+) -> None:
+    with st.container(border=removable, key=f"alert_part {place}"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            kind = st.selectbox(
+                "Fires when" if place == alert_draft.parts()[0] else "And when",
+                list(CONDITIONS),
+                format_func=lambda name: CONDITIONS[name].title,
+                key=alert_draft.key(place, alert_draft.TYPE),
+                required=True,
+                persist_state="page",
+                help=CONDITIONS[st.session_state[alert_draft.key(place, alert_draft.TYPE)]].help or None,
+            )
+            if removable:
+                st.button(
+                    "Remove",
+                    key=f"alert_remove {place}",
+                    type="tertiary",
+                    icon=":material/close:",
+                    help="Remove this condition",
+                    on_click=alert_draft.remove_part,
+                    args=(place,),
+                )
+        values = alert_draft.part_values(place)
+        fields = [one for one in CONDITIONS[kind].fields if one.matters(values)]
+        if fields:
+            with st.container(horizontal=True, gap="small"):
+                for one in fields:
+                    said = alert_draft.fault(faults, place, one.name)
+                    _field(one, alert_draft.field_key(place, one), said, exchanges, decimals)
+        _say(alert_draft.fault(faults, place, ""))
+
+
+def _terms(faults: dict[str, str], exchanges: int, decimals: int) -> None:
+    shown = alert_draft.shown_terms(exchanges)
+    often = [one for one in shown if one in alert_fields.REPEATING]
+    more = [one for one in shown if one in alert_fields.MORE]
+    with st.container(horizontal=True, gap="small"):
+        for one in (alert_fields.REPEAT, *often):
+            said = alert_draft.fault(faults, None, one.name)
+            _field(one, alert_draft.field_key(None, one), said, (), decimals)
+    _say(faults.get("terms", ""))
+    began = alert_draft.current().terms
+    named = {one.name for one in more} | {QUIET}
+    with st.expander("More terms", expanded=bool(named & {*began, *faults}), key=alert_draft.key("more")):
+        with st.container(horizontal=True, gap="small"):
+            for one in more:
+                said = alert_draft.fault(faults, None, one.name)
+                _field(one, alert_draft.field_key(None, one), said, (), decimals)
+        is_quiet = st.toggle(
+            "Quiet hours",
+            key=alert_draft.key(QUIET),
+            persist_state="page",
+            help="Hours of each day in which it does not fire.",
+        )
+        if is_quiet:
+            with st.container(horizontal=True, gap="small"):
+                for name in ("from", "to"):
+                    st.time_input(
+                        name.title(),
+                        key=alert_draft.key(QUIET, name),
+                        persist_state="page",
+                        width=110,
+                    )
+                st.selectbox(
+                    "Time zone",
+                    dict.fromkeys([*ZONES, st.session_state[alert_draft.key(QUIET, "tz")]]),
+                    key=alert_draft.key(QUIET, "tz"),
+                    required=True,
+                    persist_state="page",
+                    width=190,
+                )
+        _say(faults.get(QUIET, ""))
+
+
+def _field(one: Field, key: str, fault: str, exchanges: Sequence[str], decimals: int) -> None:
+    wide = one.kind in (Kind.TEXT, Kind.EXCHANGES) or (
+        one.kind is Kind.CHOICE and len(one.choices or ()) == 3
+    )
+    with st.container(width="stretch" if wide else _NARROW, gap=None):
+        match one.kind:
+            case Kind.PRICE:
+                places = decimals if one.default is None else 5
+                st.number_input(
+                    one.label,
+                    step=10.0**-places,
+                    format=f"%.{places}f",
+                    value=None,
+                    key=key,
+                    help=one.help,
+                    persist_state="page",
+                )
+            case Kind.NUMBER:
+                st.number_input(
+                    one.label,
+                    step=one.step,
+                    format="%g",
+                    value=None,
+                    key=key,
+                    help=one.help,
+                    persist_state="page",
+                )
+            case Kind.COUNT:
+                st.number_input(one.label, step=1, value=None, key=key, help=one.help, persist_state="page")
+            case Kind.DURATION:
+                st.selectbox(
+                    one.label,
+                    dict.fromkeys([*one.usual, *([st.session_state[key]] if st.session_state[key] else [])]),
+                    key=key,
+                    index=None,
+                    accept_new_options=True,
+                    placeholder="Never" if one.name == "expires" else "No" if one.optional else "15m",
+                    help=one.help or "Any other can be typed: 90s, 20m, 6h, 3d.",
+                    persist_state="page",
+                )
+            case Kind.CHOICE:
+                _choice(one, key)
+            case Kind.EXCHANGES:
+                st.session_state[key] = [name for name in st.session_state[key] or () if name in exchanges]
+                st.multiselect(
+                    one.label,
+                    exchanges,
+                    key=key,
+                    max_selections=2,
+                    placeholder="Choose two",
+                    help=one.help,
+                    persist_state="page",
+                )
+            case Kind.TEXT:
+                st.text_input(one.label, key=key, placeholder="Optional", help=one.help, persist_state="page")
+        _say(fault)
+
+
+def _choice(one: Field, key: str) -> None:
+    choices = one.choices or {}
+    if len(choices) <= _SEGMENTS:
+        st.segmented_control(
+            one.label,
+            list(choices),
+            format_func=lambda value: choices[value],
+            key=key,
+            required=True,
+            help=one.help,
+            persist_state="page",
+        )
+    else:
+        st.selectbox(
+            one.label,
+            list(choices),
+            format_func=lambda value: choices[value],
+            key=key,
+            required=True,
+            help=one.help,
+            persist_state="page",
+        )
+
+
+def _say(fault: str) -> None:
+    if fault:
+        st.html(markup.wrap(alert_markup.fault(fault)))
+
+
+def _exchanges(known: Sequence[Market]) -> list[str]:
+    """Those on which the pair that is filled in is looked at."""
+    try:
+        symbol, _ = alert_form.resolve(alert_draft.typed(), known)
+    except CoinwatchError:
+        return []
+    return sorted(market.exchange for market in known if market.symbol == symbol)
