@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,15 @@ def _database_names() -> Iterator[str]:
 @pytest.fixture
 def database(postgres: EmbeddedPostgres, _database_names: Iterator[str]) -> Iterator[URL]:
     """A migrated database without rows, gone after the test."""
-    name = next(_database_names)
-    _administer(
-        postgres,
-        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE)),
-    )
-    yield postgres.socket_url(name)
-    _administer(postgres, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with _copy(postgres, next(_database_names)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres: EmbeddedPostgres, _database_names: Iterator[str]) -> Iterator[URL]:
+    """A migrated database without rows, gone after the tests of a module, which share it."""
+    with _copy(postgres, next(_database_names)) as url:
+        yield url
 
 
 @pytest.fixture
@@ -90,6 +93,14 @@ def recordings() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings in {folder}: set COINWATCH_RECORDINGS to the folder that has them")
     return folder
+
+
+@contextmanager
+def _copy(server: EmbeddedPostgres, name: str) -> Iterator[URL]:
+    make = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
+    _administer(server, make)
+    yield server.socket_url(name)
+    _administer(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _administer(server: EmbeddedPostgres, statement: sql.Composed) -> None:

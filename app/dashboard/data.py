@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from threading import Lock
 from typing import NamedTuple, TypeVar
 
 import streamlit as st
-from sqlalchemy import Connection, Engine
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app.dashboard import fundamentals
@@ -33,6 +34,7 @@ from warehouse import (
     reads_averages,
     reads_coverage,
     reads_sentiment,
+    roles,
 )
 from warehouse.averages import PairAverage
 from warehouse.connect import database_url, engine
@@ -40,7 +42,12 @@ from warehouse.dagster import DAGSTER_DATABASE, Run, last_runs
 
 T = TypeVar("T")
 
+_LIBPQ = re.compile(r"^connection failed: |connection to server .*? failed: (FATAL: *)?|^FATAL: *")
+"""What libpq says before the reason: where the server is, which the viewer need not know."""
+
 STATEMENT_TIMEOUT_S = 5.0
+NO_ANSWER = "the database does not answer"
+"""How a problem begins that is of all readings alike."""
 MOST_EVENTS = 50
 MOST_NEWEST = 20
 MOST_GAPS = 300
@@ -101,16 +108,29 @@ class Source:
 
     @cached_property
     def _engine(self) -> Engine:
-        url = database_url(self.settings)
-        return engine(url, application_name="coinwatch dashboard", statement_timeout_s=STATEMENT_TIMEOUT_S)
+        return self._pool(database_url(self.settings), roles.READER, read_only=True)
 
     @cached_property
     def _dagster(self) -> Engine:
         url = database_url(self.settings).set(database=DAGSTER_DATABASE)
-        return engine(url, application_name="coinwatch dashboard", statement_timeout_s=STATEMENT_TIMEOUT_S)
+        return self._pool(url, roles.READER, read_only=True)
+
+    @cached_property
+    def _writer(self) -> Engine:
+        return self._pool(database_url(self.settings), roles.ALERTS, read_only=False)
+
+    @staticmethod
+    def _pool(url: URL, role: str, *, read_only: bool) -> Engine:
+        return engine(
+            url,
+            application_name="coinwatch dashboard",
+            statement_timeout_s=STATEMENT_TIMEOUT_S,
+            role=role,
+            read_only=read_only,
+        )
 
     def connect(self) -> Connection:
-        """A pooled connection. Raises what SQLAlchemy or ``warehouse.connect`` raise."""
+        """A pooled connection that can only read. Raises what SQLAlchemy or ``warehouse.connect`` raise."""
         with self._connecting:
             pool = self._engine
         return pool.connect()
@@ -338,7 +358,9 @@ class Source:
 
         Raises what it raises, and what SQLAlchemy or ``warehouse.connect`` raise.
         """
-        with self.connect() as conn, conn.begin():
+        with self._connecting:
+            pool = self._writer
+        with pool.begin() as conn:
             done = change(conn)
         self._reader.expire(("alerts", client))
         return done
@@ -356,14 +378,14 @@ class Source:
     ) -> Reading[T]:
         def run() -> T:
             with self.connect() as conn:
-                return ask(conn.execution_options(postgresql_readonly=True))
+                return ask(conn)
 
         return self._reader.read(question, run, fresh_s=fresh_s)
 
     def close(self) -> None:
         """Give up the threads and the pool."""
         self._reader.close()
-        for name in ("_engine", "_dagster"):
+        for name in ("_engine", "_dagster", "_writer"):
             if name in self.__dict__:
                 getattr(self, name).dispose()
 
@@ -373,8 +395,8 @@ def describe_failure(error: Exception) -> str:
     if isinstance(error, CoinwatchError):
         return str(error)
     if isinstance(error, OperationalError):
-        first = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "connection lost"
-        return f"the database does not answer: {first[:200]}"
+        first = next(iter(str(error.orig).strip().splitlines()), "connection lost")
+        return f"{NO_ANSWER}: {_LIBPQ.sub('', first)[:200]}"
     if isinstance(error, SQLAlchemyError):
         return f"the database refused a read ({type(error).__name__}); is it upgraded? (coinwatch db upgrade)"
     return f"a read failed ({type(error).__name__})"

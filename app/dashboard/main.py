@@ -13,6 +13,7 @@ from streamlit.navigation.page import Page
 
 from app.dashboard import (
     alert_toasts,
+    banner,
     data,
     markup,
     page,
@@ -63,7 +64,12 @@ def main() -> None:
     chosen = st.navigation(pages, position="top")
     st.set_page_config(page_title=f"{chosen.title} · Coinwatch")
     alert_toasts.watch(source)
-    chosen.run()
+    top = st.container()
+    try:
+        chosen.run()
+    finally:  # a page may stop half way, for want of data
+        with top:
+            banner.watch(source)
 
 
 def _may_enter() -> bool:

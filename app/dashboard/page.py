@@ -12,7 +12,7 @@ import streamlit as st
 import structlog
 
 from app.dashboard import markup, query
-from app.dashboard.data import Source
+from app.dashboard.data import NO_ANSWER, Source
 from app.dashboard.reader import Reading
 from app.dashboard.url import PageUrl
 from coinwatch.records import Symbol
@@ -88,11 +88,15 @@ def notice(text: str) -> None:
 
 
 def trouble(readings: Iterable[Reading[Any]]) -> bool:
-    """Say so, once, when a reading has a problem. True when its numbers must not pass as live."""
+    """Say so, once, when a reading has a problem. True when its numbers must not pass as live.
+
+    That there is no database at all is told above every page, by ``banner``.
+    """
     at_us = now_us()
     for reading in readings:
         if reading.problem and (words := markup.staleness(reading.problem, reading.read_us, at_us)):
-            notice(words)
+            if not reading.problem.startswith(NO_ANSWER):
+                notice(words)
             return True
     return False
 

@@ -159,7 +159,16 @@ class Stock:
             self.ticks(
                 ids[name], [trade for trade in trades if trade[0] < last_us] + [(last_us, price * 1.002, 0.5)]
             )
+        self.heard(age_s)
         return ids
+
+    def heard(self, age_s: float = 0.0) -> None:
+        """Let the daemon have written ``age_s`` ago, of every stream."""
+        with self.engine.begin() as conn:
+            conn.execute(
+                text("update stream_health set updated_at = now() - make_interval(secs => :age_s)"),
+                {"age_s": age_s},
+            )
 
     def close(self) -> None:
         self.engine.dispose()

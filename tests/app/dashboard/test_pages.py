@@ -15,9 +15,9 @@ from streamlit.testing.v1.element_tree import Button
 
 from app.dashboard import data
 from coinwatch.settings import Settings
-from coinwatch.times import MINUTE_US, SECOND_US, now_us, to_datetime
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
-from tests.app.dashboard import told
+from tests.app.dashboard import kept, told
 from tests.app.dashboard.stock import Stock, unreachable
 from tests.waiting import eventually_sync
 
@@ -272,7 +272,9 @@ def test_an_old_average_is_marked(open_page: OpenPage, stock: Stock) -> None:
     assert "Constituents, last known" in said
 
 
-@pytest.mark.parametrize("view", ["completeness", "streams", "interruptions", "runs", "errors"])
+@pytest.mark.parametrize(
+    "view", ["completeness", "checks", "interruptions", "streams", "runs", "outlets", "errors"]
+)
 def test_data_has_words_for_every_view_without_anything(open_page: OpenPage, stock: Stock, view: str) -> None:
     stock.markets(list(PRICES), streaming=False)
     page = open_page("data", view=view)
@@ -307,7 +309,7 @@ def test_data_shows_what_is_missing_and_what_broke(open_page: OpenPage, stock: S
     said = words(open_page("data"))
     assert "Streams live</span><b>4 of 5" in said
     assert "<b>71.4" in said  # three days wanted of one, one of each stored
-    assert "2 d missing of 30 days" in said
+    assert "2 d missing, all markets" in said
     said = words(open_page("data", view="interruptions", market="kraken"))
     assert "77" in said
     assert "REST &lt;i&gt;ends&lt;/i&gt;" in said
@@ -317,6 +319,41 @@ def test_data_shows_what_is_missing_and_what_broke(open_page: OpenPage, stock: S
     said = words(open_page("data", view="errors"))
     assert "stream down: no &lt;b&gt;route" in said
     assert "trades lost for good (silent)" in said
+
+
+def test_data_shows_a_day_minute_by_minute(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    yesterday = utc_day(stock.now_us - DAY_US).isoformat()
+    page = open_page("data", market="kraken:BTC-USDT", day=yesterday)
+    said = words(page)
+    assert said.count('class="track"') == 24
+    assert "with trades" in said
+    assert page.query_params["day"] == yesterday
+    assert 'href="chart?symbol=BTC-USDT&amp;exchange=kraken"' in said
+    page = open_page("data", market="kraken", day=yesterday)  # of an exchange there is no such thing
+    assert "day" not in page.query_params
+    assert "1999-01-01" in words(open_page("data", market="kraken:BTC-USDT", day="1999-01-01"))
+
+
+def test_data_shows_what_care_is_taken(open_page: OpenPage, stock: Stock) -> None:
+    kept.everything(stock, stock.day(PRICES)["kraken:BTC-USDT"])
+    said = words(open_page("data", view="checks"))
+    assert "volume 5.25 here, 5.5 there" in said
+    assert "1 of 2 markets compared" in said
+    said = words(open_page("data", view="storage"))
+    for word in ("candles</td>", "of at most 20.0 GB", "for ever", "No day of trades is over"):
+        assert word in said
+    said = words(open_page("data", view="outlets"))
+    for word in ("disabled</span> 410 &lt;gone&gt;", "given up", "500 it broke", "rose above 9"):
+        assert word in said
+    assert "hook.example" not in said  # addresses are as good as secrets
+    said = words(open_page("data", view="runs"))
+    for word in ("7 succeeded", "news_job", "503 &lt;b&gt;", "oldest: kraken:BTC-USDT"):
+        assert word in said
+    said = words(open_page("data", view="streams"))
+    assert "7 runs succeeded in 24 h, 2 failed" in said
+    said = words(open_page("data", view="errors"))
+    assert "1 alert was given up in a week" in said
 
 
 def test_data_clamps_a_hand_edited_address(open_page: OpenPage, stock: Stock) -> None:
@@ -404,10 +441,11 @@ def test_reads_cannot_write(stock: Stock, database: URL) -> None:
     reading = source._read(("write",), lambda conn: conn.execute(text("delete from markets")).rowcount)
     assert reading.problem is not None
     for way_in in (source._engine, source._writer):
-        with pytest.raises(ProgrammingError) as caught, way_in.begin() as conn:
+        with way_in.connect() as conn:
             conn.execute(text("set transaction read write"))
-            conn.execute(text("insert into markets (exchange) values ('x')"))
-        assert isinstance(caught.value.orig, InsufficientPrivilege)
+            with pytest.raises(ProgrammingError) as caught:
+                conn.execute(text("insert into markets (exchange) values ('x')"))
+            assert isinstance(caught.value.orig, InsufficientPrivilege)
     source.close()
 
 

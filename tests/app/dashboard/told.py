@@ -85,3 +85,25 @@ def sentiment(stock: Stock) -> None:
                     "copies": json.dumps({"Mirror": "https://m.example"} if number == 0 else {}),
                 },
             )
+
+
+def alerts(stock: Stock) -> None:
+    """A rule of the dashboard's that waits, and one that has fired, with markup in its note."""
+    with stock.engine.begin() as conn:
+        conn.execute(
+            text("""
+                insert into alert_rules (client, base, quote, typed, note, armed, fired_at, condition)
+                values ('dashboard', 'BTC', 'USDT', 'btcusdt', 'sell <b>half</b>', true, null,
+                        '{"type": "above", "price": 70000}'),
+                    ('dashboard', 'BTC', 'USDT', 'btcusdt', null, false, :at,
+                        '{"type": "above", "price": 60000}')"""),
+            {"at": to_datetime(stock.now_us)},
+        )
+        conn.execute(
+            text("""
+                insert into alert_events
+                    (event_id, rule_id, client, symbol, exchange, trade_id, price, ts, message)
+                values (1, 2, 'dashboard', 'BTC-USDT', 'kraken', 5, 67000.5, :at, 'Take <i>profit</i>')"""),
+            {"at": to_datetime(stock.now_us)},
+        )
+        conn.execute(text("update alert_counter set last_event_id = 1"))

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.dashboard.banner import standstill
+from app.dashboard.data import Health
+from coinwatch.records import Market
+from warehouse.health import ServiceRow, StreamRow, StreamState
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def health(*streams: tuple[StreamState, float], daemon_s: float | None = None) -> Health:
+    rows = tuple(
+        StreamRow(
+            market=Market.canonical("kraken:BTC-USDT"),
+            state=state,
+            last_price=1.0,
+            last_trade_ts=NOW,
+            last_received_at=NOW,
+            lag_ms=5.0,
+            trades=1,
+            duplicates=0,
+            recovered=0,
+            reconnects=0,
+            last_error=None,
+            last_error_at=None,
+            age_s=age_s,
+        )
+        for state, age_s in streams
+    )
+    daemons = [] if daemon_s is None else [daemon_s]
+    services = tuple(
+        ServiceRow(service="ingest", instance="box:1", started_at=NOW, age_s=age_s, detail={})
+        for age_s in daemons
+    )
+    return Health(rows, services, (), ())
+
+
+def test_one_live_stream_is_enough() -> None:
+    assert standstill(health((StreamState.LIVE, 1.0), (StreamState.DOWN, 1.0))) == ""
+    assert standstill(health((StreamState.LIVE, 900.0), daemon_s=1.0)) == ""
+
+
+def test_nothing_was_ever_live() -> None:
+    assert standstill(health()) == ""
+
+
+def test_a_silent_daemon_is_told_with_its_age() -> None:
+    found = health((StreamState.LIVE, 400.0), (StreamState.DOWN, 900.0), daemon_s=400.0)
+    assert "not been heard for 7 min" in standstill(found)
+    assert "not been heard for 17 s" in standstill(health((StreamState.LIVE, 10.0)), since_s=7.0)
+
+
+def test_a_daemon_without_any_exchange_is_told() -> None:
+    assert "no exchange is connected" in standstill(health((StreamState.DOWN, 1.0), daemon_s=1.0))
