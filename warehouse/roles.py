@@ -81,6 +81,11 @@ end $$
 # Dagster makes and changes its tables itself, whenever it likes.
 _GRANT_LATER = f"alter default privileges in schema public grant select on tables to {READER}"
 
+TAKE_ON = """
+select set_config('role', rolname, false) from pg_roles where rolname = %s and pg_has_role(rolname, 'member')
+"""
+"""Work as a role from now on, where it is there for this user: for a connection in autocommit mode."""
+
 
 def grant(conn: psycopg.Connection) -> None:
     """Make the roles, and give them their rights in the warehouse. Its schema must be up to date."""
@@ -98,11 +103,7 @@ def grant_all(conn: psycopg.Connection) -> None:
 
 def take_on(conn: psycopg.Connection, role: str) -> None:
     """Work as ``role`` from now on, where it is there for us."""
-    conn.execute(
-        "select set_config('role', rolname, false) from pg_roles "
-        "where rolname = %s and pg_has_role(rolname, 'member')",
-        [role],
-    )
+    conn.execute(TAKE_ON, [role])
     conn.commit()
 
 

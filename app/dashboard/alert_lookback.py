@@ -23,6 +23,7 @@ from coinwatch.records import Symbol
 from coinwatch.settings import load_settings
 from coinwatch.times import DAY_US, now_us
 from coinwatch.windows import Window
+from warehouse import roles
 from warehouse.connect import connect, database_url
 
 WINDOW_US = 30 * DAY_US
@@ -133,6 +134,7 @@ async def _answer(question: Question) -> Lookback:
         database_url(load_settings()), application_name="coinwatch dashboard, looking back"
     ) as conn:
         await conn.set_read_only(True)
+        await conn.execute(roles.TAKE_ON, [roles.READER])
         told = await preview(conn, rule, window)
     return Lookback(
         since_us=window.start_us,

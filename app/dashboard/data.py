@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from app.dashboard import fundamentals
 from app.dashboard.reader import Reader, Reading
 from coinwatch.alerts import Alert, NewRule, Rule
-from coinwatch.errors import CoinwatchError
+from coinwatch.errors import CoinwatchError, WarehouseError
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Symbol
 from coinwatch.settings import Settings, load_settings
@@ -261,8 +261,11 @@ class Source:
         def run() -> tuple[Run, ...]:
             with self._connecting:
                 pool = self._dagster
-            with pool.connect() as conn:
-                return last_runs(conn, MOST_RUNS)
+            try:
+                with pool.connect() as conn:
+                    return last_runs(conn, MOST_RUNS)
+            except OperationalError as error:  # which says nothing of the warehouse
+                raise WarehouseError(f"Dagster's database does not answer: {_reason(error)}") from error
 
         return self._reader.read(("runs",), run, fresh_s=10)
 
@@ -395,11 +398,15 @@ def describe_failure(error: Exception) -> str:
     if isinstance(error, CoinwatchError):
         return str(error)
     if isinstance(error, OperationalError):
-        first = next(iter(str(error.orig).strip().splitlines()), "connection lost")
-        return f"{NO_ANSWER}: {_LIBPQ.sub('', first)[:200]}"
+        return f"{NO_ANSWER}: {_reason(error)}"
     if isinstance(error, SQLAlchemyError):
         return f"the database refused a read ({type(error).__name__}); is it upgraded? (coinwatch db upgrade)"
     return f"a read failed ({type(error).__name__})"
+
+
+def _reason(error: OperationalError) -> str:
+    first = next(iter(str(error.orig).strip().splitlines()), "connection lost")
+    return _LIBPQ.sub("", first)[:200]
 
 
 def source() -> Source:
