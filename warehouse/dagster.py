@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -43,6 +44,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     created: datetime
     started: datetime | None
     ended: datetime | None
+    why: str = ""
+    """What a run that failed said of it."""
 
 
 _RUNS = text("""
@@ -61,11 +64,30 @@ cross join lateral (
 order by runs.id desc limit :most""")
 
 
+_LONGEST_REASON = 500
+
+# A Failure says why itself; what was raised is the error's cause, of which Dagster says where.
+_FAILURES = text("""
+select distinct on (run_id) run_id, left(btrim(coalesce(
+    said #>> '{event_specific_data,user_failure_data,description}',
+    said #>> '{event_specific_data,error,cause,message}',
+    said #>> '{event_specific_data,error,message}',
+    said ->> 'message'
+), E' \\n'), :longest) as words
+from event_logs
+cross join lateral (select cast(event_logs.event as jsonb) -> 'dagster_event' as said) told
+where run_id = any(:run_ids) and dagster_event_type in ('STEP_FAILURE', 'PIPELINE_FAILURE')
+order by run_id, dagster_event_type desc, id desc""")
+
+
 def last_runs(conn: Connection, most: int) -> tuple[Run, ...]:
     """The newest runs, the newest first. ``conn`` is to Dagster's own database.
 
     Raises what SQLAlchemy raises; its tables are made by its first start.
     """
+    rows = conn.execute(_RUNS, {"most": most}).all()
+    failed = [row.run_id for row in rows if row.status == "FAILURE"]
+    why = _why_failed(conn, failed) if failed else {}
     return tuple(
         Run(
             run_id=row.run_id,
@@ -76,6 +98,13 @@ def last_runs(conn: Connection, most: int) -> tuple[Run, ...]:
             created=row.created,
             started=row.started,
             ended=row.ended,
+            why=why.get(row.run_id, ""),
         )
-        for row in conn.execute(_RUNS, {"most": most})
+        for row in rows
     )
+
+
+def _why_failed(conn: Connection, run_ids: Collection[str]) -> dict[str, str]:
+    """What the last failed step of each run said, else what was said of the run; by its id."""
+    rows = conn.execute(_FAILURES, {"run_ids": list(run_ids), "longest": _LONGEST_REASON})
+    return {row.run_id: row.words for row in rows if row.words}

@@ -15,6 +15,8 @@ from warehouse.coverage import EXPECTED_AFTER, GAPS_SQL
 
 MOST_SPANS = 500
 
+Kind = Literal["covered", "unavailable", "missing"]
+
 
 class DayCoverage(msgspec.Struct, frozen=True, kw_only=True):
     """One market and UTC day of 1m candles, in seconds; what is none of these was never asked for."""
@@ -35,6 +37,21 @@ class Hole(msgspec.Struct, frozen=True):
     market_id: int
     kind: Literal["missing", "unavailable"]
     window: Window
+
+
+class DayTraded(msgspec.Struct, frozen=True):
+    """How many verified minutes of one market and UTC day had trades: the others are known to be empty."""
+
+    market_id: int
+    day: date
+    minutes: int
+
+
+class DayMinutes(msgspec.Struct, frozen=True):
+    """One market's UTC day: what is known of which span, and the minutes that have a candle."""
+
+    spans: tuple[tuple[Kind, Window], ...]
+    opened_us: tuple[int, ...]
 
 
 _GAPS = GAPS_SQL.format(until="cast(:expected as timestamptz)")
@@ -81,6 +98,24 @@ _HOLES = _of_spans("""
 select market_id, kind, lower(span) as since, upper(span) as until from spans
 where kind <> 'covered' order by kind, upper(span) desc, market_id limit :most""")
 
+_KINDS = _of_spans("select kind, lower(span) as since, upper(span) as until from spans order by since")
+
+# The bounds are said twice: of the spans, and as constants, by which partitions are left out.
+_TRADED = text("""
+with verified as (
+    select market_id, unnest(covered * tstzmultirange(tstzrange(:since, :until))) as span
+    from candle_coverage where "interval" = '1m' and market_id = any(cast(:ids as int[]))
+)
+select market_id, (open_ts at time zone 'utc')::date as day, count(*) as minutes
+from verified join candles using (market_id)
+where "interval" = '1m' and open_ts >= :since and open_ts < :until
+    and open_ts >= lower(span) and open_ts < upper(span)
+group by 1, 2 order by 1, 2""")
+
+_OPENED = text("""
+select open_ts from candles
+where market_id = :id and "interval" = '1m' and open_ts >= :since and open_ts < :until order by open_ts""")
+
 
 def coverage_by_day(
     conn: Connection, market_ids: Sequence[int], window: Window, now_us: int
@@ -99,6 +134,30 @@ def holes(conn: Connection, market_ids: Sequence[int], window: Window, now_us: i
     return tuple(
         Hole(row.market_id, row.kind, Window(from_datetime(row.since), from_datetime(row.until)))
         for row in rows
+    )
+
+
+def traded_by_day(conn: Connection, market_ids: Sequence[int], window: Window) -> tuple[DayTraded, ...]:
+    """The verified minutes with trades of each market and UTC day of ``window``; no row where there are none.
+
+    It counts candles, about four million a second.
+    """
+    asked = {
+        "ids": list(market_ids),
+        "since": to_datetime(window.start_us),
+        "until": to_datetime(window.end_us),
+    }
+    return tuple(DayTraded(*row) for row in conn.execute(_TRADED, asked))
+
+
+def day_minutes(conn: Connection, market_id: int, day: Window, now_us: int) -> DayMinutes:
+    """What is known of each minute of ``day``."""
+    spans = conn.execute(_KINDS, _parameters([market_id], day, now_us))
+    bounds = {"since": to_datetime(day.start_us), "until": to_datetime(day.end_us)}
+    opened = conn.execute(_OPENED, {"id": market_id, **bounds}).scalars()
+    return DayMinutes(
+        tuple((row.kind, Window(from_datetime(row.since), from_datetime(row.until))) for row in spans),
+        tuple(from_datetime(moment) for moment in opened),
     )
 
 

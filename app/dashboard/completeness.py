@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -10,7 +10,7 @@ from coinwatch.records import Market
 from coinwatch.times import utc_day
 from coinwatch.windows import Window
 from warehouse.reads import WatchedMarket
-from warehouse.reads_coverage import DayCoverage
+from warehouse.reads_coverage import DayCoverage, DayTraded
 
 DAY_S = 86_400
 LEAST_DAYS = 7
@@ -23,6 +23,8 @@ class Amounts:
     covered_s: float = 0.0
     unavailable_s: float = 0.0
     missing_s: float = 0.0
+    quiet_s: float = 0.0
+    """Of what is covered, the minutes in which nothing traded; 0 too where they were not counted."""
 
     @property
     def asked_s(self) -> float:
@@ -39,6 +41,7 @@ class Amounts:
             self.covered_s + other.covered_s,
             self.unavailable_s + other.unavailable_s,
             self.missing_s + other.missing_s,
+            self.quiet_s + other.quiet_s,
         )
 
 
@@ -60,6 +63,8 @@ class Completeness:
     days: tuple[date, ...]
     rows: tuple[MarketRow, ...]
     """By what is missing, the most first, then by name."""
+    tells_quiet: bool = False
+    """Whether minutes without trades were counted."""
 
     @property
     def whole(self) -> Amounts:
@@ -71,19 +76,24 @@ def total(amounts: Iterable[Amounts | None]) -> Amounts:
     return sum((one for one in amounts if one is not None), start=Amounts())
 
 
-def build(markets: Sequence[WatchedMarket], found: Iterable[DayCoverage], window: Window) -> Completeness:
+def build(
+    markets: Sequence[WatchedMarket],
+    found: Iterable[DayCoverage],
+    window: Window,
+    traded: Iterable[DayTraded] | None = None,
+) -> Completeness:
     """A row for each of ``markets`` and a column for each UTC day of ``window``.
 
     The first column is the first day with anything, but there are ``LEAST_DAYS`` of them at least.
+    ``traded``: None where it was not counted.
     """
     last = utc_day(window.end_us - 1)
     found = tuple(found)
     oldest = min((one.day for one in found), default=last)
     first = max(utc_day(window.start_us), min(oldest, last - timedelta(days=LEAST_DAYS - 1)))
     days = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
-    known = {
-        (one.market_id, one.day): Amounts(one.covered_s, one.unavailable_s, one.missing_s) for one in found
-    }
+    minutes = None if traded is None else {(one.market_id, one.day): one.minutes for one in traded}
+    known = {(one.market_id, one.day): _amounts(one, minutes) for one in found}
     rows = [
         MarketRow(
             watched.market_id, watched.market, tuple(known.get((watched.market_id, day)) for day in days)
@@ -91,4 +101,11 @@ def build(markets: Sequence[WatchedMarket], found: Iterable[DayCoverage], window
         for watched in markets
     ]
     rows.sort(key=lambda row: (-round(row.whole.missing_s), str(row.market.symbol), row.market.exchange))
-    return Completeness(days, tuple(rows))
+    return Completeness(days, tuple(rows), tells_quiet=minutes is not None)
+
+
+def _amounts(one: DayCoverage, minutes: Mapping[tuple[int, date], int] | None) -> Amounts:
+    quiet_s = 0.0
+    if minutes is not None:  # counted a little apart, so a minute may be in one and not in the other
+        quiet_s = max(0.0, one.covered_s - 60.0 * minutes.get((one.market_id, one.day), 0))
+    return Amounts(one.covered_s, one.unavailable_s, one.missing_s, quiet_s)

@@ -40,6 +40,16 @@ def compact(value: float | None) -> str:
     return f"{value:,.{2 if abs(value) < 10 else 1}f}".replace("-", MINUS)
 
 
+def size(length: float | None) -> str:
+    """Bytes: ``1.2 GB``, ``345.6 MB``, ``12 B``."""
+    if length is None or not isfinite(length):
+        return UNKNOWN
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if length >= 0.99995 * unit:
+            return f"{length / unit:,.1f} {name}"
+    return f"{length:,.0f} B"
+
+
 def percent(share: float | None) -> str:
     """A change as a share (0.0123) in percent with its sign: ``+1.23 %``."""
     if share is None or not isfinite(share):

@@ -8,12 +8,14 @@ from html import escape
 
 from app.dashboard import formats, markup
 from app.dashboard.completeness import Amounts, Completeness
-from app.dashboard.troubles import SILENT_S, Trouble, Weight, is_silent
+from app.dashboard.markup_upkeep import run_link
+from app.dashboard.tables import Column, note, pill, table, tiles
+from app.dashboard.troubles import SILENT_S, Trouble, Weight
 from coinwatch.records import Market
 from coinwatch.times import SECOND_US, from_datetime
-from warehouse.budgets import MonthOfCalls
+from coinwatch.windows import Window
 from warehouse.dagster import Run
-from warehouse.health import ServiceRow, StreamRow, StreamState
+from warehouse.health import StreamRow, StreamState
 from warehouse.ledger import GapRow
 from warehouse.reads_coverage import Hole
 
@@ -26,8 +28,7 @@ _STATES = {
 _RUNS = {"SUCCESS": "ok", "FAILURE": "bad", "CANCELED": "off", "CANCELING": "off", "STARTED": "warn"}
 _GAPS = {"filled": "ok", "open": "warn", "unfillable": "bad"}
 
-Column = tuple[str, str, str]
-"""Title, class, and what it means."""
+MOST_HOLES = 40
 
 
 def facts(
@@ -37,27 +38,31 @@ def facts(
     live = sum(row.state is StreamState.LIVE and row.age_s <= SILENT_S for row in streams)
     open_gaps = sum(row.state == "open" for row in gaps)
     now = sum(one.weight is Weight.NOW for one in troubles)
-    tiles = (
-        ("Candles complete", complete(whole), _missing(whole)),
-        ("Streams live", f"{live} of {len(streams)}", _recovered(streams)),
-        ("Open interruptions", f"{open_gaps}", f"{len(gaps)} in a week"),
-        ("Troubles now", f"{now}", "nothing needs you" if not now else "listed under Errors"),
+    return tiles(
+        (
+            ("Candles complete", complete(whole), _missing(whole)),
+            ("Streams live", f"{live} of {len(streams)}", _recovered(streams)),
+            ("Open interruptions", f"{open_gaps}", f"{len(gaps)} in a week"),
+            ("Troubles now", f"{now}", "nothing needs you" if not now else "listed under Errors"),
+        )
     )
-    body = "".join(
-        f'<div class="cw-tile"><span class="muted">{escape(name)}</span><b>{escape(value)}</b>'
-        f'<span class="muted">{escape(under)}</span></div>'
-        for name, value, under in tiles
-    )
-    return f'<div class="cw-tiles">{body}</div>'
 
 
-def legend() -> str:
+def legend(view: Completeness) -> str:
     """What the colours of the heat map mean."""
+    if view.tells_quiet:
+        verified = (
+            '<span><i class="traded"></i>verified, with trades</span>'
+            '<span><i class="quiet"></i>verified, nothing traded</span>'
+        )
+        more = ""
+    else:
+        verified = '<span><i class="traded"></i>verified, minutes in which nothing traded included</span>'
+        more = "<span>One market, or fewer days, tell those without a trade apart.</span>"
     return (
-        '<p class="cw-notes cw-legend"><span><i class="covered"></i>verified against the exchange, minutes '
-        'without a trade included</span><span><i class="missing"></i>missing: asked for and not there</span>'
-        '<span><i class="unavailable"></i>the exchange no longer serves it</span>'
-        '<span><i class="none"></i>not asked for, or to come</span></p>'
+        f'<p class="cw-notes cw-legend">{verified}<span><i class="missing"></i>missing: asked for and not '
+        'there</span><span><i class="unavailable"></i>the exchange no longer serves it</span>'
+        f'<span><i class="none"></i>not asked for, or to come</span>{more}</p>'
     )
 
 
@@ -68,41 +73,53 @@ def by_market(view: Completeness) -> str:
         ("Complete", "number", "Of what can be had"),
         ("Missing", "number", ""),
         ("Not served", "number", "The exchange no longer serves it"),
-        ("Verified", "number", ""),
+        ("Verified", "number", "Compared with what the exchange serves, minutes without a trade included"),
+        *([("Nothing traded", "number", "Of what is verified")] if view.tells_quiet else []),
     ]
     rows = [
         [
-            escape(str(row.market)),
+            f'<a href="data?view=completeness&amp;market={escape(str(row.market))}" target="_self">'
+            f"{escape(str(row.market))}</a>",
             complete(row.whole),
             _hours(row.whole.missing_s),
             _hours(row.whole.unavailable_s),
             _hours(row.whole.covered_s),
+            *([_hours(row.whole.quiet_s)] if view.tells_quiet else []),
         ]
         for row in view.rows
     ]
-    return _table("Completeness by market", columns, rows)
+    return table("Completeness by market", columns, rows)
 
 
 def holes(found: Sequence[Hole], markets: Mapping[int, Market], zone: tzinfo) -> str:
-    """Spans of candles that are not there."""
+    """Spans of candles that are not there; one that several markets lack is told once."""
     columns: list[Column] = [
-        ("Market", "name", ""),
         ("From", "time", ""),
         ("To", "time", ""),
         ("Length", "number", ""),
-        ("", "text", ""),
+        ("State", "", ""),
+        ("Markets", "text", ""),
     ]
+    together: dict[tuple[Window, str], list[str]] = {}
+    for one in found:
+        name = str(markets.get(one.market_id, "unknown"))
+        together.setdefault((one.window, one.kind), []).append(name)
     rows = [
         [
-            escape(str(markets.get(one.market_id, "unknown"))),
-            markup.time(one.window.start_us, zone, seconds=False),
-            markup.time(one.window.end_us, zone, seconds=False),
-            formats.duration(one.window.length_us),
-            _pill("bad" if one.kind == "missing" else "off", one.kind),
+            markup.time(window.start_us, zone, seconds=False),
+            markup.time(window.end_us, zone, seconds=False),
+            formats.duration(window.length_us),
+            pill("bad", kind) if kind == "missing" else pill("off", "not served"),
+            f'<span title="{escape(", ".join(names))}">{escape(_several(names))}</span>',
         ]
-        for one in found
+        for (window, kind), names in list(together.items())[:MOST_HOLES]
     ]
-    return _table("Missing candles", columns, rows)
+    more = f"{len(together) - MOST_HOLES:,} more are in v_gaps. " if len(together) > MOST_HOLES else ""
+    words = (
+        "What is missing is asked for again by itself, within ten minutes; what an exchange no longer serves "
+        "is not."
+    )
+    return table("Missing candles", columns, rows) + note(more + words)
 
 
 def streams(rows: Sequence[StreamRow], zone: tzinfo, now_us: int) -> str:
@@ -120,9 +137,9 @@ def streams(rows: Sequence[StreamRow], zone: tzinfo, now_us: int) -> str:
         ("Last error", "text", ""),
     ]
     cells = []
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.state is StreamState.LIVE and row.age_s <= SILENT_S):
         silent = row.age_s > SILENT_S
-        state = _pill("off", "silent") if silent else _pill(_STATES[row.state], row.state)
+        state = pill("off", "silent") if silent else pill(_STATES[row.state], row.state)
         error = escape(row.last_error or "")
         if row.last_error and row.last_error_at:
             error += f" <small>{markup.time(from_datetime(row.last_error_at), zone)}</small>"
@@ -140,45 +157,7 @@ def streams(rows: Sequence[StreamRow], zone: tzinfo, now_us: int) -> str:
                 error,
             ]
         )
-    return _table("Streams", columns, cells)
-
-
-def services(rows: Sequence[ServiceRow], calls: Sequence[MonthOfCalls], zone: tzinfo) -> str:
-    """The processes that beat, and what is spent of budgets by the month."""
-    columns: list[Column] = [
-        ("Service", "name", ""),
-        ("State", "", ""),
-        ("Instance", "", "Host and process"),
-        ("Since", "time", ""),
-        ("Queue", "number", "Trades not yet stored"),
-        ("Spool", "number", "Trades kept on disk while the database was away"),
-    ]
-    cells = [
-        [
-            escape(row.service),
-            _pill("off", f"silent {_age(row.age_s)}") if is_silent(row) else _pill("ok", "runs"),
-            escape(row.instance),
-            markup.time(from_datetime(row.started_at), zone),
-            _number(row.detail.get("queue")),
-            _bytes(row.detail.get("spool_bytes")),
-        ]
-        for row in rows
-    ]
-    parts = [_table("Services", columns, cells)]
-    if calls:
-        spent: list[Column] = [
-            ("Provider", "name", ""),
-            ("Limit", "", ""),
-            ("Calls this month", "number", ""),
-        ]
-        parts.append(
-            _table(
-                "Calls",
-                spent,
-                [[escape(one.host), escape(one.scope), f"{one.calls:,} of {one.allowed:,}"] for one in calls],
-            )
-        )
-    return "".join(parts)
+    return table("Streams", columns, cells)
 
 
 def gaps(rows: Sequence[GapRow], zone: tzinfo) -> str:
@@ -191,6 +170,7 @@ def gaps(rows: Sequence[GapRow], zone: tzinfo) -> str:
         ("From", "time", "The last trade before it"),
         ("To", "time", "The first trade after it"),
         ("Recovered", "number", "Trades stored by recovery"),
+        ("Repaired in", "number", "From when it was noticed until nothing was missing"),
         ("Reason", "text", ""),
     ]
     cells = [
@@ -198,15 +178,16 @@ def gaps(rows: Sequence[GapRow], zone: tzinfo) -> str:
             markup.time(from_datetime(row.opened_at), zone),
             escape(str(row.market)),
             escape(row.cause),
-            _pill(_GAPS.get(row.state, "off"), row.state),
+            pill(_GAPS.get(row.state, "off"), row.state),
             markup.time(from_datetime(row.after_ts), zone),
             markup.time(from_datetime(row.before_ts), zone) if row.before_ts else "not back yet",
             f"{row.recovered:,}",
+            _took_repair(row),
             escape(row.reason or ""),
         ]
         for row in rows
     ]
-    return _table("Interruptions", columns, cells)
+    return table("Interruptions", columns, cells)
 
 
 def runs(rows: Sequence[Run], dagster_url: str, zone: tzinfo, now_us: int) -> str:
@@ -222,9 +203,9 @@ def runs(rows: Sequence[Run], dagster_url: str, zone: tzinfo, now_us: int) -> st
     ]
     cells = [
         [
-            _run_link(row.run_id, dagster_url),
-            _pill(_RUNS.get(row.status, "warn"), row.status.replace("_", " ").lower()),
-            escape(row.job),
+            run_link(row.run_id, dagster_url),
+            pill(_RUNS.get(row.status, "warn"), row.status.replace("_", " ").lower()),
+            escape(row.job) + (f'<br><span class="bad">{escape(row.why)}</span>' if row.why else ""),
             escape(row.partition),
             escape(row.launched_by or "a person"),
             markup.time(from_datetime(row.created), zone),
@@ -232,7 +213,7 @@ def runs(rows: Sequence[Run], dagster_url: str, zone: tzinfo, now_us: int) -> st
         ]
         for row in rows
     ]
-    return _table("Runs", columns, cells)
+    return table("Runs", columns, cells)
 
 
 def troubles(found: Sequence[Trouble], dagster_url: str, zone: tzinfo) -> str:
@@ -240,14 +221,14 @@ def troubles(found: Sequence[Trouble], dagster_url: str, zone: tzinfo) -> str:
     columns: list[Column] = [("", "", ""), ("Where", "name", ""), ("What", "text", ""), ("When", "time", "")]
     cells = [
         [
-            _pill("bad", "now") if one.weight is Weight.NOW else _pill("off", "past"),
+            pill("bad", "now") if one.weight is Weight.NOW else pill("off", "past"),
             escape(one.where),
-            escape(one.what) + (f" {_run_link(one.run_id, dagster_url)}" if one.run_id else ""),
+            escape(one.what) + (f" {run_link(one.run_id, dagster_url)}" if one.run_id else ""),
             markup.time(one.at_us, zone) if one.at_us is not None else "",
         ]
         for one in found
     ]
-    return _table("Errors", columns, cells)
+    return table("Errors", columns, cells)
 
 
 def complete(amounts: Amounts) -> str:
@@ -260,32 +241,10 @@ def complete(amounts: Amounts) -> str:
     return f"{min(share * 100, 99.99):.2f} %"
 
 
-def _table(label: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    """Cells are HTML already."""
-    head = "".join(
-        f'<th class="{kind}" scope="col"{f" title={chr(34)}{escape(tip)}{chr(34)}" if tip else ""}>'
-        f"{escape(title)}</th>"
-        for title, kind, tip in columns
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td class="{kind}">{cell}</td>' for cell, (_, kind, _) in zip(row, columns, strict=True))
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<div class="cw-scroll" tabindex="0" role="group" aria-label="{escape(label)}">'
-        f'<table class="cw-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def _pill(kind: str, words: str) -> str:
-    return f'<span class="cw-pill {kind}">{escape(words)}</span>'
-
-
-def _run_link(run_id: str, dagster_url: str) -> str:
-    href = escape(f"{dagster_url}/runs/{run_id}")
-    return f'<a href="{href}" target="_blank" rel="noopener">{escape(run_id[:8])}</a>'
+def _took_repair(row: GapRow) -> str:
+    if row.state != "filled" or row.closed_at is None:
+        return formats.UNKNOWN
+    return formats.duration(from_datetime(row.closed_at) - from_datetime(row.opened_at))
 
 
 def _took(run: Run, now_us: int) -> str:
@@ -306,25 +265,16 @@ def _recovered(rows: Sequence[StreamRow]) -> str:
     return f"{sum(row.recovered for row in rows):,} trades recovered"
 
 
+def _several(names: Sequence[str]) -> str:
+    return formats.names(list(names)) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
+
+
 def _missing(whole: Amounts) -> str:
-    return (
-        f"{_hours(whole.missing_s)} missing of 30 days" if whole.missing_s else "nothing missing in 30 days"
-    )
+    """Of a month and all markets together."""
+    if not whole.missing_s:
+        return "nothing missing in 30 days"
+    return f"{_hours(whole.missing_s)} missing, all markets and 30 days together"
 
 
 def _hours(seconds: float) -> str:
     return formats.UNKNOWN if seconds == 0 else formats.duration(round(seconds * SECOND_US))
-
-
-def _age(age_s: float) -> str:
-    return formats.duration(round(age_s * SECOND_US))
-
-
-def _number(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else formats.UNKNOWN
-
-
-def _bytes(value: object) -> str:
-    if not isinstance(value, int | float):
-        return formats.UNKNOWN
-    return f"{formats.compact(float(value))}B" if value else "empty"

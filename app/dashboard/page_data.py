@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from datetime import date, timedelta
+from typing import NamedTuple
 
 import streamlit as st
 
-from app.dashboard import completeness, completeness_plot, markup, markup_data, page, query, troubles
-from app.dashboard.data import Coverage, Health, Source
-from app.dashboard.reader import Reading
+from app.dashboard import (
+    completeness,
+    completeness_day,
+    completeness_plot,
+    data_upkeep,
+    markup,
+    markup_data,
+    page,
+    page_data_views,
+    query,
+)
+from app.dashboard.data import Coverage, Source
 from app.dashboard.style import palette
+from app.dashboard.tables import note, section
 from app.dashboard.url import PageUrl
-from coinwatch.times import now_us
-from warehouse.dagster import Run
+from coinwatch.times import DAY_US, day_start_us, now_us, utc_day
+from coinwatch.windows import Window
 from warehouse.reads import WatchedMarket
+from warehouse.reads_coverage import DayTraded
 
 DAYS = {"1w": 7, "1mo": 30, "3mo": 90, "1y": 365}
 DEFAULT_DAYS = "1mo"
-COMPLETENESS, STREAMS, GAPS, RUNS, ERRORS = "Completeness", "Streams", "Interruptions", "Runs", "Errors"
-VIEWS = (COMPLETENESS, STREAMS, GAPS, RUNS, ERRORS)
-ALL = "all"
-_PICKED = "data_picked"
+COMPLETENESS, CHECKS, GAPS, STREAMS = "Completeness", "Checks", "Interruptions", "Streams"
+RUNS, STORAGE, OUTLETS, ERRORS = "Runs", "Storage", "Outlets", "Errors"
+VIEWS = (COMPLETENESS, CHECKS, GAPS, STREAMS, RUNS, STORAGE, OUTLETS, ERRORS)
+OF_MARKETS = (COMPLETENESS, CHECKS, GAPS, STREAMS)
+ALL, EVERY_DAY = "all", "every day"
+MOST_COUNTED = 2_000
+"""Days of all markets together of which minutes without trades are counted; more takes seconds."""
+_PICKED, _PICKED_DAY = "data_picked", "data_picked_day"
 _CLICK = "data_click"
 
 
@@ -31,33 +47,49 @@ def show(source: Source) -> None:
     markets = page.markets(source)
     notices = st.container()
     _facts(source, markets)
-    view, days, wanted, notes = _choose(markets)
+    chosen = _choose(markets)
     with notices:
-        page.notice(" ".join(note for note in notes if note))
-    st.set_page_config(page_title=f"{view} · Data · Coinwatch")
-    shown = [
-        one
-        for one in markets
-        if wanted in (ALL, one.market.exchange, str(one.market.symbol), str(one.market))
-    ]
-    if view == COMPLETENESS:
-        _completeness(source, shown, DAYS[days])
-    elif view == STREAMS:
-        _streams(source, shown)
-    elif view == GAPS:
-        _gaps(source, shown)
-    elif view == RUNS:
-        _runs(source)
+        page.notice(" ".join(note for note in chosen.notes if note))
+    st.set_page_config(page_title=f"{chosen.view} · Data · Coinwatch")
+    shown = [one for one in markets if chosen.wanted in (ALL, *_names(one))]
+    if chosen.view == COMPLETENESS and chosen.day is not None:
+        _day(source, shown[0], chosen.day)
+    elif chosen.view == COMPLETENESS:
+        _completeness(source, shown, DAYS[chosen.days])
+    elif chosen.view == CHECKS:
+        page_data_views.checks(source, shown)
+    elif chosen.view == GAPS:
+        page_data_views.gaps(source, shown)
+    elif chosen.view == STREAMS:
+        page_data_views.streams(source, shown)
+    elif chosen.view == RUNS:
+        page_data_views.runs(source)
+    elif chosen.view == STORAGE:
+        page_data_views.storage(source)
+    elif chosen.view == OUTLETS:
+        page_data_views.outlets(source)
     else:
-        _errors(source)
+        page_data_views.errors(source)
 
 
-def _choose(markets: Sequence[WatchedMarket]) -> tuple[str, str, str, list[str]]:
+class _Choice(NamedTuple):
+    view: str
+    days: str
+    wanted: str
+    """A market, an exchange, a symbol or ``ALL``."""
+    day: date | None
+    """Of one market: each minute of it."""
+    notes: list[str]
+
+
+def _choose(markets: Sequence[WatchedMarket]) -> _Choice:
     url = PageUrl("data")
     notes: list[str] = []
+    single = {str(one.market) for one in markets}
+    wanted, days, day = ALL, DEFAULT_DAYS, EVERY_DAY
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         page.take(url, "data_view", query.one_of("view", url.one("view"), VIEWS, COMPLETENESS), notes)
-        view = st.segmented_control("Show", VIEWS, key="data_view", required=True) or COMPLETENESS
+        view = st.pills("Show", VIEWS, key="data_view", required=True) or COMPLETENESS
         options = _filters(markets)
         if (picked := st.session_state.pop(_PICKED, None)) in options:
             st.session_state["data_market"] = picked
@@ -66,8 +98,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[str, str, str, list[str]]
             page.take(url, "data_market", asked, notes)
         if st.session_state.get("data_market") not in options:
             st.session_state["data_market"] = ALL
-        wanted = ALL
-        if view in (COMPLETENESS, STREAMS, GAPS):
+        if view in OF_MARKETS:
             wanted = st.selectbox(
                 "Of",
                 options,
@@ -76,30 +107,46 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[str, str, str, list[str]]
                 help="One market, or all of an exchange or a symbol.",
             )
         page.take(url, "data_days", query.one_of("days", url.one("days"), tuple(DAYS), DEFAULT_DAYS), notes)
-        days = DEFAULT_DAYS
         if view == COMPLETENESS:
             days = st.segmented_control("Days", tuple(DAYS), key="data_days", required=True) or DEFAULT_DAYS
+            if wanted in single:
+                day = _choose_day(url, DAYS[days], notes)
     url.write(
         {
             "view": [view],
             "market": [wanted] if wanted != ALL else [],
             "days": [days] if view == COMPLETENESS else [],
+            "day": [day] if day != EVERY_DAY else [],
         }
     )
-    return view, days, wanted, notes
+    return _Choice(view, days, wanted, None if day == EVERY_DAY else date.fromisoformat(day), notes)
+
+
+def _choose_day(url: PageUrl, days: int, notes: list[str]) -> str:
+    today = utc_day(now_us())
+    options = [EVERY_DAY, *((today - timedelta(days=n)).isoformat() for n in range(max(DAYS.values())))]
+    if (picked := st.session_state.pop(_PICKED_DAY, None)) in options:
+        st.session_state["data_day"] = picked
+    else:
+        page.take(url, "data_day", query.one_of("day", url.one("day"), options, EVERY_DAY), notes)
+    if st.session_state.get("data_day") not in options:
+        st.session_state["data_day"] = EVERY_DAY
+    shown = [EVERY_DAY, *options[1 : days + 1]]
+    if st.session_state["data_day"] not in shown:
+        shown.append(st.session_state["data_day"])
+    chosen: str = st.selectbox(
+        "Day", shown, key="data_day", width=150, help="A day, UTC, minute by minute; or all of them."
+    )
+    return chosen
+
+
+def _names(one: WatchedMarket) -> tuple[str, str, str]:
+    return one.market.exchange, str(one.market.symbol), str(one.market)
 
 
 def _filters(markets: Sequence[WatchedMarket]) -> list[str]:
     exchanges = sorted({one.market.exchange for one in markets})
     return [ALL, *exchanges, *map(str, page.symbols_of(markets)), *(str(one.market) for one in markets)]
-
-
-def _known(source: Source, health: Health) -> tuple[tuple[troubles.Trouble, ...], Reading[tuple[Run, ...]]]:
-    runs = source.runs()
-    found = troubles.find(
-        health.streams, health.services, health.gaps, health.calls, runs.value or (), now_us=now_us()
-    )
-    return found, runs
 
 
 def _ids(markets: Sequence[WatchedMarket]) -> list[int]:
@@ -114,7 +161,7 @@ def _facts(source: Source, markets: Sequence[WatchedMarket]) -> None:
     if health.value is None or coverage.value is None:
         return
     whole = _build(markets, coverage.value).whole
-    found, _ = _known(source, health.value)
+    found = page_data_views.find_troubles(source, health.value)
     line = markup_data.facts(whole, health.value.streams, health.value.gaps, found)
     st.html(markup.wrap(line, frozen=frozen))
 
@@ -125,7 +172,10 @@ def _completeness(source: Source, markets: Sequence[WatchedMarket], days: int) -
     if coverage.value is None:
         st.html(markup.wrap(markup.empty("The warehouse cannot be read", *page.START)))
         return
-    view = _build(markets, coverage.value)
+    counted = None
+    if len(markets) * days <= MOST_COUNTED:
+        counted = data_upkeep.traded(source, _ids(markets), days).value
+    view = _build(markets, coverage.value, counted)
     if not view.whole.asked_s:
         st.html(
             markup.wrap(
@@ -148,96 +198,53 @@ def _completeness(source: Source, markets: Sequence[WatchedMarket], days: int) -
         key=f"completeness {days} {len(view.rows)}",
     )
     zone = page.zone()
-    st.html(markup.wrap(markup_data.legend()))
     named = {one.market_id: one.market for one in markets}
+    parts = [markup_data.legend(view)]
     if coverage.value.holes:
-        title = '<h2 class="cw-section">Not there</h2>'
-        st.html(markup.wrap(title, markup_data.holes(coverage.value.holes, named, zone)))
-    st.html(markup.wrap('<h2 class="cw-section">By market</h2>', markup_data.by_market(view)))
+        parts.append(section("Not there", markup_data.holes(coverage.value.holes, named, zone)))
+    parts.append(section("By market", markup_data.by_market(view)))
+    st.html(markup.wrap(*parts))
     _picked(told, view)
 
 
-def _build(markets: Sequence[WatchedMarket], coverage: Coverage) -> completeness.Completeness:
-    return completeness.build(markets, coverage.days, coverage.window)
+@page.every(10)
+def _day(source: Source, watched: WatchedMarket, day: date) -> None:
+    """Each minute of one market's day."""
+    found = data_upkeep.minutes(source, watched.market_id, day)
+    page.trouble([found])
+    if found.value is None:
+        return
+    window = Window(day_start_us(day), day_start_us(day) + DAY_US)
+    known = completeness_day.kinds(window, found.value)
+    title = f"{watched.market}, {day:%A, %-d %B %Y} (UTC)"
+    st.html(
+        markup.wrap(
+            section(title, completeness_day.legend(known)),
+            completeness_day.day_map(window, known, page.zone()),
+            note("A line is an hour. Point at a span for its minutes."),
+            markup.offer(
+                "Its chart", f"chart?symbol={watched.market.symbol}&exchange={watched.market.exchange}"
+            ),
+        )
+    )
+
+
+def _build(
+    markets: Sequence[WatchedMarket], coverage: Coverage, traded: Sequence[DayTraded] | None = None
+) -> completeness.Completeness:
+    return completeness.build(markets, coverage.days, coverage.window, traded)
 
 
 def _picked(told: object, view: completeness.Completeness) -> None:
-    """A click on a row narrows the page to its market."""
+    """A click on a cell shows that day of its market."""
     event = told.get("chart_event") if isinstance(told, dict) else None
     if not isinstance(event, dict) or event == st.session_state.get(_CLICK):
         return
     st.session_state[_CLICK] = event
-    row = event.get("row")
-    if isinstance(row, int) and 0 <= row < len(view.rows):
+    row, day = event.get("row"), event.get("day")
+    if not (isinstance(row, int) and isinstance(day, int)):
+        return
+    if 0 <= row < len(view.rows) and 0 <= day < len(view.days):
         st.session_state[_PICKED] = str(view.rows[row].market)
+        st.session_state[_PICKED_DAY] = view.days[day].isoformat()
         st.rerun()
-
-
-@page.live
-def _streams(source: Source, markets: Sequence[WatchedMarket]) -> None:
-    health = source.health()
-    if health.value is None:
-        return
-    names = {one.market for one in markets}
-    rows = [row for row in health.value.streams if row.market in names]
-    parts = ['<h2 class="cw-section">Services</h2>']
-    if health.value.services:
-        parts.append(markup_data.services(health.value.services, health.value.calls, page.zone()))
-    else:
-        parts.append(markup.empty("Nothing runs", *page.START))
-    parts.append('<h2 class="cw-section">Streams</h2>')
-    if rows:
-        parts.append(markup_data.streams(rows, page.zone(), now_us()))
-    else:
-        parts.append(markup.empty("No stream is known here", "The ingest daemon has not streamed these yet."))
-    st.html(markup.wrap(*parts, frozen=bool(health.problem)))
-
-
-@page.every(2)
-def _gaps(source: Source, markets: Sequence[WatchedMarket]) -> None:
-    health = source.health()
-    if health.value is None:
-        return
-    names = {one.market for one in markets}
-    rows = [row for row in health.value.gaps if row.market in names]
-    if rows:
-        words = "Spans in which a stream was not heard, of a week, and what was fetched again by REST."
-        st.html(markup.wrap(f'<p class="cw-notes">{words}</p>', markup_data.gaps(rows, page.zone())))
-    else:
-        said = markup.empty("No interruption in a week", "Every stream here was heard without a break.")
-        st.html(markup.wrap(said))
-
-
-@page.every(5)
-def _runs(source: Source) -> None:
-    runs = source.runs()
-    address = dagster_url(source)
-    if runs.value:
-        page.trouble([runs])
-        more = f'<p class="cw-notes"><a href="{address}" target="_blank" rel="noopener">Open Dagster</a></p>'
-        st.html(markup.wrap(markup_data.runs(runs.value, address, page.zone(), now_us()), more))
-        return
-    why = (
-        f"Its database says: {runs.problem}." if runs.problem else "Its first schedule starts within minutes."
-    )
-    st.html(markup.wrap(markup.empty("No run of Dagster is known", why, *page.START)))
-
-
-@page.every(2)
-def _errors(source: Source) -> None:
-    health = source.health()
-    if health.value is None:
-        return
-    found, _ = _known(source, health.value)
-    if found:
-        st.html(markup.wrap(markup_data.troubles(found, dagster_url(source), page.zone())))
-    else:
-        st.html(
-            markup.wrap(markup.empty("Nothing is wrong", "Streams, services, candles and runs are well."))
-        )
-
-
-def dagster_url(source: Source) -> str:
-    """Where the viewer's browser finds Dagster: the host it sees us at, and Dagster's port."""
-    host = urlsplit(st.context.url or "").hostname or source.settings.host
-    return f"http://{host}:{source.settings.dagster_port}"

@@ -12,6 +12,7 @@ from warehouse.budgets import MonthOfCalls
 from warehouse.dagster import Run
 from warehouse.health import ServiceRow, StreamRow, StreamState
 from warehouse.ledger import GapRow
+from warehouse.reads_upkeep import OutletRow
 
 SILENT_S = 10.0
 """A service or stream that has not written for longer is not running."""
@@ -52,6 +53,7 @@ def find(
     gaps: Iterable[GapRow],
     calls: Iterable[MonthOfCalls],
     runs: Iterable[Run],
+    outlets: Iterable[OutletRow] = (),
     *,
     now_us: int,
 ) -> tuple[Trouble, ...]:
@@ -62,6 +64,7 @@ def find(
         *_of_gaps(gaps),
         *_of_calls(calls),
         *_of_runs(runs),
+        *_of_outlets(outlets),
     ]
     return tuple(sorted(found, key=lambda one: (one.weight is not Weight.NOW, -(one.at_us or now_us))))
 
@@ -86,7 +89,7 @@ def _of_services(services: Sequence[ServiceRow], now_us: int) -> Iterable[Troubl
                     now_us - silent_us,
                 )
         elif isinstance(spool_bytes, int | float) and spool_bytes > 0:
-            waiting = f"{formats.compact(float(spool_bytes))}B of trades wait on disk for the database"
+            waiting = f"{formats.size(float(spool_bytes))} of trades wait on disk for the database"
             yield Trouble(Weight.NOW, row.service, waiting)
 
 
@@ -134,4 +137,16 @@ def _of_runs(runs: Iterable[Run]) -> Iterable[Trouble]:
             at_us = from_datetime(run.ended or run.created)
             partition = f" of {run.partition}" if run.partition else ""
             weight = Weight.NOW if is_latest else Weight.PAST
-            yield Trouble(weight, run.job, f"Dagster run{partition} failed", at_us, run.run_id)
+            why = f": {run.why}" if run.why else ""
+            yield Trouble(weight, run.job, f"Dagster run{partition} failed{why}", at_us, run.run_id)
+
+
+def _of_outlets(outlets: Iterable[OutletRow]) -> Iterable[Trouble]:
+    for one in outlets:
+        where = f"outlet {one.id} of {one.client}"
+        if one.disabled_at is not None:
+            words = f"disabled, alerts do not go there: {one.disabled_why or 'no reason is known'}"
+            yield Trouble(Weight.NOW, where, words, from_datetime(one.disabled_at))
+        elif one.dead:
+            alerts = "1 alert was" if one.dead == 1 else f"{one.dead:,} alerts were"
+            yield Trouble(Weight.NOW, where, f"{alerts} given up in a week; see Outlets")

@@ -68,3 +68,21 @@ def test_what_nobody_asked_for_is_not_told(stock: Stock) -> None:
     with stock.engine.connect() as conn:
         assert reads_coverage.coverage_by_day(conn, [one], TWO_DAYS, NOON_US) == ()
         assert reads_coverage.holes(conn, [one], TWO_DAYS, NOON_US) == ()
+
+
+def test_minutes_with_trades_are_counted_where_they_are_verified(stock: Stock) -> None:
+    (one,) = stock.markets(["binance:BTC-USDT"]).values()
+    verified = Window(MIDNIGHT_US - 30 * MINUTE_US, MIDNIGHT_US + 90 * MINUTE_US)
+    stock.candles(one, 100.0, verified)
+    stock.candles(one, 100.0, Window(NOON_US - HOUR_US, NOON_US), covered=False)
+    with stock.engine.begin() as conn:
+        conn.execute(
+            text("delete from candles where open_ts >= :since and open_ts < :until"),
+            {"since": to_datetime(MIDNIGHT_US), "until": to_datetime(MIDNIGHT_US + 5 * MINUTE_US)},
+        )
+    with stock.engine.connect() as conn:
+        before, today = reads_coverage.traded_by_day(conn, [one], TWO_DAYS)
+        found = reads_coverage.day_minutes(conn, one, Window(MIDNIGHT_US, MIDNIGHT_US + DAY_US), NOON_US)
+    assert (before.minutes, today.minutes, today.day) == (30, 85, utc_day(MIDNIGHT_US))
+    assert found.spans == (("covered", Window(MIDNIGHT_US, verified.end_us)),)
+    assert len(found.opened_us) == 85 + 60

@@ -115,3 +115,18 @@ def test_times_in_the_zone_of_the_viewer() -> None:
     assert formats.local(noon_us, ZoneInfo("Asia/Tokyo"), seconds=False) == "20 Nov 2026, 21:00"
     assert formats.share(0.1234) == "12.3 %"
     assert formats.share(None) == "—"
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (None, "—"),
+        (12, "12 B"),
+        (2_500_000, "2.5 MB"),
+        (20e9, "20.0 GB"),
+        (999_999_999, "1.0 GB"),
+        (3e12, "3.0 TB"),
+    ],
+)
+def test_sizes_of_files(length: float | None, expected: str) -> None:
+    assert formats.size(length) == expected

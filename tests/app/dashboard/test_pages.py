@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
-from app.dashboard import data
+from app.dashboard import data, moments
 from coinwatch.settings import Settings
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
@@ -201,6 +201,23 @@ def test_chart_compares_markets(open_page: OpenPage, stock: Stock) -> None:
     assert "binance:ETH-USDT" in said
     assert page.query_params["compare"] == "binance:ETH-USDT"
     assert "Cannot be compared with: &lt;b&gt;" in words(open_page("chart", compare="<b>"))
+
+
+def test_chart_shows_the_past_by_its_address(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    until_us = stock.now_us // MINUTE_US * MINUTE_US - 600 * MINUTE_US
+    page = open_page("chart", symbol="BTC-USDT", range="6h", until=moments.iso(until_us))
+    assert "Candles of 1m" in words(page)
+    assert moments.iso(until_us) in page.query_params["until"]
+    page.button("chart_earlier").click().run()
+    assert moments.iso(until_us - 180 * MINUTE_US) in page.query_params["until"]
+    for _ in range(5):
+        page.button("chart_later").click().run()
+    assert "until" not in page.query_params
+    page.text_input("chart_until").input("1999-01-01 10:00").run()
+    assert "No candles of binance:BTC-USDT in the 6h before 1 Jan 1999, 10:00 UTC" in words(page)
+    page.text_input("chart_until").input("soon").run()
+    assert "is not a moment" in words(page)
 
 
 def test_chart_draws_indicators_and_offers_its_candles(open_page: OpenPage, stock: Stock) -> None:

@@ -9,6 +9,7 @@ from warehouse.budgets import MonthOfCalls
 from warehouse.dagster import Run
 from warehouse.health import ServiceRow, StreamRow, StreamState
 from warehouse.ledger import GapRow
+from warehouse.reads_upkeep import OutletRow
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KRAKEN = Market.canonical("kraken:BTC-USDT")
@@ -74,8 +75,12 @@ def troubles(
     gaps: list[GapRow] | None = None,
     calls: list[MonthOfCalls] | None = None,
     runs: list[Run] | None = None,
+    outlets: list[OutletRow] | None = None,
 ) -> tuple[Trouble, ...]:
-    return find(streams or [], services or [], gaps or [], calls or [], runs or [], now_us=from_datetime(NOW))
+    at_us = from_datetime(NOW)
+    return find(
+        streams or [], services or [], gaps or [], calls or [], runs or [], outlets or [], now_us=at_us
+    )
 
 
 def test_what_is_well_is_not_told() -> None:
@@ -130,3 +135,25 @@ def test_a_run_that_succeeded_later_ends_its_trouble() -> None:
 def test_a_budget_that_is_nearly_spent_is_told() -> None:
     (spent,) = troubles(calls=[MonthOfCalls("coingecko", "month", 8_500, 10_000)])
     assert spent.what == "8,500 of 10,000 calls of this month are spent (month)"
+
+
+def outlet(number: int, *, dead: int = 0, why: str | None = None) -> OutletRow:
+    return OutletRow(
+        id=number,
+        client="desk",
+        kind="webhook",
+        disabled_at=NOW if why else None,
+        disabled_why=why,
+        delivered=9,
+        waiting=0,
+        dead=dead,
+        delivered_at=NOW,
+    )
+
+
+def test_outlets_that_alerts_do_not_reach_are_told() -> None:
+    found = troubles(outlets=[outlet(1), outlet(2, dead=3), outlet(3, why="410")])
+    assert [(one.where, one.what) for one in found] == [
+        ("outlet 2 of desk", "3 alerts were given up in a week; see Outlets"),
+        ("outlet 3 of desk", "disabled, alerts do not go there: 410"),
+    ]

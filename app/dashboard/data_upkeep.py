@@ -1,0 +1,106 @@
+"""What only the Data page asks of the warehouse: each minute of a day, checks, disk, outlets."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from app.dashboard.data import WEEK_US, Source
+from app.dashboard.reader import Reading
+from coinwatch.times import DAY_US, day_start_us, now_us, to_datetime, utc_day
+from coinwatch.windows import Window
+from warehouse import reads_coverage, reads_upkeep
+from warehouse.dagster import DAGSTER_DATABASE
+from warehouse.retention import PartitionDay
+
+CHECKED_DAYS = 30
+
+
+class Checks(NamedTuple):
+    """How the candles of a month compared with the exchanges' own."""
+
+    days: tuple[reads_upkeep.ChecksOfDay, ...]
+    amiss: tuple[reads_upkeep.CheckRow, ...]
+
+
+class Storage(NamedTuple):
+    """What is on disk, in bytes."""
+
+    database: int
+    dagster: int | None
+    """None: not told."""
+    free: int | None
+    """On the disk of the embedded server; None: the server is elsewhere."""
+    tables: tuple[reads_upkeep.TableSize, ...]
+    tick_days: tuple[PartitionDay, ...]
+
+
+class Outlets(NamedTuple):
+    """Where alerts go besides connections, and what of a week did not arrive."""
+
+    outlets: tuple[reads_upkeep.OutletRow, ...]
+    failed: tuple[reads_upkeep.FailedDelivery, ...]
+
+
+def traded(
+    source: Source, market_ids: Sequence[int], days: int
+) -> Reading[tuple[reads_coverage.DayTraded, ...]]:
+    """The verified minutes with trades of the last ``days`` UTC days, today included."""
+
+    def ask(conn: Connection) -> tuple[reads_coverage.DayTraded, ...]:
+        end_us = day_start_us(utc_day(now_us())) + DAY_US
+        return reads_coverage.traded_by_day(conn, market_ids, Window(end_us - days * DAY_US, end_us))
+
+    return source._read(("traded", days, *market_ids), ask, 120)
+
+
+def minutes(source: Source, market_id: int, day: date) -> Reading[reads_coverage.DayMinutes]:
+    """Each minute of a market's UTC day."""
+    window = Window(day_start_us(day), day_start_us(day) + DAY_US)
+    return source._read(
+        ("minutes", market_id, day),
+        lambda conn: reads_coverage.day_minutes(conn, market_id, window, now_us()),
+        20,
+    )
+
+
+def checks(source: Source, market_ids: Sequence[int]) -> Reading[Checks]:
+    """How the last ``CHECKED_DAYS`` compared."""
+
+    def ask(conn: Connection) -> Checks:
+        first = utc_day(now_us()) - timedelta(days=CHECKED_DAYS)
+        return Checks(
+            reads_upkeep.days_checked(conn, market_ids, first), reads_upkeep.checks(conn, market_ids, first)
+        )
+
+    return source._read(("checks", *market_ids), ask, 60)
+
+
+def storage(source: Source) -> Reading[Storage]:
+    """What is on disk."""
+
+    def ask(conn: Connection) -> Storage:
+        is_here = source.settings.database_url is None
+        return Storage(
+            reads_upkeep.database_bytes(conn),
+            reads_upkeep.other_database_bytes(conn, DAGSTER_DATABASE),
+            shutil.disk_usage(source.settings.data_dir).free if is_here else None,
+            reads_upkeep.table_sizes(conn),
+            reads_upkeep.tick_days(conn),
+        )
+
+    return source._read(("storage",), ask, 60)
+
+
+def outlets(source: Source) -> Reading[Outlets]:
+    """Every outlet, of every client."""
+
+    def ask(conn: Connection) -> Outlets:
+        since = to_datetime(now_us() - WEEK_US)
+        return Outlets(reads_upkeep.outlets(conn, since), reads_upkeep.failed_deliveries(conn, since))
+
+    return source._read(("all outlets",), ask, 10)
