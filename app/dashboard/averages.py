@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
 from statistics import fmean
 
 from app.dashboard.chart import Line
 from app.dashboard.studies import Study
 from coinwatch.averaging import Input
-from coinwatch.errors import CoinwatchError
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, from_datetime
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
 from warehouse.averages import PairAverage
 
 RANGES = {
@@ -31,8 +29,6 @@ BASIS_POINTS = 10_000
 
 STALE_US = 10 * SECOND_US
 """Averages are computed every second; an older one is not live."""
-
-_FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%H:%M:%S", "%H:%M")
 
 
 @dataclass(frozen=True)
@@ -146,46 +142,11 @@ def parts(pair: PairAverage, view: AveragesView | None = None) -> tuple[Part, ..
     return tuple(sorted(found, key=lambda part: (not part.used, -part.weight, part.name)))
 
 
-def parse_moment(raw: str, now_us: int, zone: tzinfo = UTC) -> int | None:
-    """A moment in any usual spelling, in ``zone`` where it does not say: ``10:30``, ``2026-11-21 10:30:05``,
-    ISO 8601. None for nothing and ``now``; a bare time is the latest such time.
-
-    Raises CoinwatchError saying what would be right.
-    """
-    typed = raw.strip()
-    if typed.lower() in ("", "now", "live"):
-        return None
-    now = datetime.fromtimestamp(now_us / SECOND_US, zone)
-    for form in _FORMS:
-        try:
-            moment = datetime.strptime(typed, form).replace(tzinfo=zone)
-        except ValueError:
-            continue
-        if "%Y" not in form:
-            moment = moment.replace(year=now.year, month=now.month, day=now.day)
-            if moment > now:
-                return _checked(from_datetime(moment.astimezone(UTC)) - DAY_US, now_us)
-        return _checked(from_datetime(moment.astimezone(UTC)), now_us)
-    try:
-        moment = datetime.fromisoformat(typed)
-    except ValueError:
-        raise CoinwatchError(
-            f"{raw[:40]!r} is not a moment; write it like 10:30, 2026-11-21 10:30:05 or now"
-        ) from None
-    return _checked(from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=zone)), now_us)
-
-
 def volume_shares(volumes: Mapping[str, float]) -> tuple[tuple[str, float, float], ...]:
     """Exchange, volume and its share of all, the largest first."""
     whole = sum(volumes.values())
     ordered = sorted(volumes.items(), key=lambda item: (-item[1], item[0]))
     return tuple((name, volume, volume / whole) for name, volume in ordered if whole > 0)
-
-
-def _checked(at_us: int, now_us: int) -> int:
-    if at_us > now_us + MINUTE_US:
-        raise CoinwatchError("that moment has not come yet; write one that is past, or now")
-    return at_us
 
 
 def _part(name: str, given: Input, pair: PairAverage, lines: Mapping[str, ExchangeLine]) -> Part:

@@ -32,6 +32,22 @@ function (params) {
 """
 """Tells the price of a click; ``clicked`` makes each click another answer."""
 
+CLOSER = """
+function (params) {
+  const at = [params.offsetX, params.offsetY];
+  if (!chart.containPixel({gridIndex: 0}, at)) return;
+  const {xAxis, dataZoom} = chart.getOption(), opens = xAxis[0].data;
+  const open = place => +opens[Math.max(0, Math.min(opens.length - 1, Math.round(place)))];
+  return {
+    at_ms: open(chart.convertFromPixel({xAxisIndex: 0}, params.offsetX)),
+    from_ms: open(dataZoom[0].startValue),
+    until_ms: open(dataZoom[0].endValue),
+    clicked: Date.now(),
+  };
+}
+"""
+"""Tells the moment of a double click and the span that is shown, by the candles' opens."""
+
 _BOUNDS = {"RSI": (0, 100)}
 _MARKS = {"RSI": (30, 70), "MACD": (0,)}
 
@@ -331,7 +347,7 @@ def _marks(pane: str, palette: Palette) -> dict[str, Any]:
 
 def _last_price(view: ChartView, palette: Palette) -> list[dict[str, Any]]:
     last = view.last
-    if last is None:
+    if last is None or not view.is_live:
         return []
     colour = palette.up if last.close >= last.open else palette.down
     label = {"formatter": formats.price(last.close), "color": palette.surface, "backgroundColor": colour}

@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from app.dashboard.studies import Array, Series, Study
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle
-from coinwatch.times import DAY_US
+from coinwatch.times import DAY_US, MINUTE_US
 from coinwatch.windows import Window
 from warehouse.reads import LastTrade
 
 RANGES = {
+    "1h": DAY_US // 24,
     "6h": DAY_US // 4,
     "1d": DAY_US,
     "3d": 3 * DAY_US,
@@ -68,6 +69,24 @@ def reach(candles: Sequence[Candle], trade: LastTrade | None) -> list[Candle]:
     return [*candles[:-1], reached]
 
 
+def closer(shown: Window, at_us: int, range_name: str, now_us: int) -> tuple[str, int | None] | None:
+    """The range to go to from ``range_name`` for finer candles, and its end, None for now.
+
+    ``shown`` is what the viewer has zoomed to. A whole chart becomes the next shorter range around ``at_us``.
+    None when there is no shorter one.
+    """
+    shorter = [name for name, length_us in RANGES.items() if length_us < RANGES[range_name]]
+    fitted = next((name for name in shorter if RANGES[name] >= shown.length_us), None)
+    if fitted is not None:
+        at_us = (shown.start_us + shown.end_us) // 2
+    elif shorter:
+        fitted = shorter[-1]
+    else:
+        return None
+    until_us = -(-(at_us + RANGES[fitted] // 2) // MINUTE_US) * MINUTE_US
+    return fitted, until_us if until_us < now_us else None
+
+
 @dataclass(frozen=True)
 class Line:
     """A line of a study, aligned with the buckets of its chart."""
@@ -104,6 +123,8 @@ class ChartView:
     quiet: tuple[tuple[int, float], ...]
     """Buckets in which nothing traded, each with the close before it."""
     notes: tuple[str, ...]
+    is_live: bool = True
+    """Whether its last bucket is that of now."""
     begins_us: int | None = None
     """Where stored history begins, when that is inside the range; the chart begins there too."""
 
@@ -130,13 +151,18 @@ def build(
     range_us: int,
     studies: Sequence[Study] = (),
     now_us: int,
+    until_us: int | None = None,
 ) -> ChartView:
-    """The chart of the last ``range_us``; ``candles`` may begin earlier, for the studies to warm up.
+    """The chart of the last ``range_us``, or of those before ``until_us``, which lies on the grid.
+
+    ``candles`` may begin earlier, for the studies to warm up.
 
     Where history begins inside the range the chart begins there too.
     """
-    end_us = interval.floor(now_us) + interval.us
-    start_us = max(interval.floor(now_us - range_us), end_us - MOST_SHOWN * interval.us)
+    is_live = until_us is None
+    seen_us = now_us if until_us is None else min(now_us, until_us - 1)
+    end_us = interval.floor(seen_us) + interval.us
+    start_us = max(interval.floor(seen_us - range_us), end_us - MOST_SHOWN * interval.us)
     notes = []
     begins_us = None
     inside = [candle for candle in candles if start_us <= candle.open_ts_us < end_us]
@@ -167,15 +193,16 @@ def build(
         if inside and len(candles) < study.needs:
             notes.append(f"{study} needs {study.needs} candles; {len(candles)} are stored.")
     shown = tuple(None if i is None else candles[i] for i in places)
-    missing = _missing(gaps, interval, start_us, min(end_us, now_us))
+    missing = _missing(gaps, interval, start_us, min(end_us, seen_us + 1))
     return ChartView(
         interval=interval,
         opens_us=opens,
         candles=shown,
         lines=tuple(lines),
         missing=missing,
-        quiet=_quiet(shown, missing),
+        quiet=_quiet(shown[:-1] if is_live else shown, missing),
         notes=tuple(notes),
+        is_live=is_live,
         begins_us=begins_us,
     )
 
@@ -189,11 +216,11 @@ def _from_the_first_shown(values: Array, places: Sequence[int | None]) -> Array:
 def _quiet(
     candles: Sequence[Candle | None], missing: Sequence[tuple[int, int]]
 ) -> tuple[tuple[int, float], ...]:
-    """Where we looked and nothing traded; the last bucket has only begun."""
+    """Where we looked and nothing traded, of buckets that have ended."""
     unknown = {place for first, last in missing for place in range(first, last + 1)}
     found = []
     close: float | None = None
-    for place, candle in enumerate(candles[:-1]):
+    for place, candle in enumerate(candles):
         if candle is not None:
             close = candle.close
         elif close is not None and place not in unknown:

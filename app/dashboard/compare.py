@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from app.dashboard import formats
@@ -49,7 +49,7 @@ def rebase(
         if inside and inside[0].close > 0:
             base = inside[0].close
             points = tuple((one.open_ts_us, one.close / base * 100) for one in inside)
-            found.append(Rebased(name, points, _breaks(points, (gaps or {}).get(name, ()))))
+            found.append(Rebased(name, points, _breaks(inside, (gaps or {}).get(name, ()))))
     return tuple(found)
 
 
@@ -60,14 +60,13 @@ def describe(lines: Sequence[Rebased]) -> str:
     return f"Changes since {since}: {changes}."
 
 
-def _breaks(points: Sequence[tuple[int, float]], gaps: Sequence[Window]) -> tuple[int, ...]:
-    """The first moment of each gap that has no point within it but points on both sides."""
-    times = [ts_us for ts_us, _ in points]
+def _breaks(candles: Sequence[Candle], gaps: Sequence[Window]) -> tuple[int, ...]:
+    """Where candles end before others that lie behind a gap."""
     found = []
-    for gap in gaps:
-        after = bisect_left(times, gap.start_us)
-        if 0 < after < len(times) and times[after] >= gap.end_us:
-            found.append(gap.start_us)
+    for before, after in pairwise(candles):
+        end_us = before.open_ts_us + before.interval.us
+        if any(max(gap.start_us, end_us) < min(gap.end_us, after.open_ts_us) for gap in gaps):
+            found.append(end_us)
     return tuple(found)
 
 

@@ -203,18 +203,24 @@ class Source:
             60,
         )
 
-    def history(self, watched: reads.WatchedMarket, interval: Interval, length_us: int) -> Reading[History]:
-        """The last ``length_us`` of candles, at most half a minute old; ``tail`` has what is newer."""
+    def history(
+        self, watched: reads.WatchedMarket, interval: Interval, length_us: int, until_us: int | None = None
+    ) -> Reading[History]:
+        """The last ``length_us`` of candles, or those before ``until_us``, at most half a minute old.
+
+        ``tail`` has what is newer.
+        """
 
         def ask(conn: Connection) -> History:
             at_us = now_us()
-            window = Window(interval.floor(at_us - length_us), at_us + interval.us)
+            end_us = at_us if until_us is None else min(until_us, at_us)
+            window = Window(interval.floor(end_us - length_us), interval.floor(end_us - 1) + interval.us)
             return History(
                 reads.candles(conn, watched, interval, window, at_us),
-                reads.candle_gaps(conn, watched.market_id, Window(window.start_us, at_us), at_us),
+                reads.candle_gaps(conn, watched.market_id, Window(window.start_us, end_us), at_us),
             )
 
-        return self._read(("history", watched, interval, length_us), ask, 30)
+        return self._read(("history", watched, interval, length_us, until_us), ask, 30)
 
     def tail(self, watched: reads.WatchedMarket, interval: Interval) -> Reading[tuple[Candle, ...]]:
         """The last few candles up to the last trade, enough to complete a ``history`` half a minute old."""

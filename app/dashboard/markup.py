@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from html import escape
 from urllib.parse import quote as quote_url
 
 from app.dashboard import formats
 from app.dashboard.chart import ChartView
-from app.dashboard.overview import WHOLE_DAY_US, Card, CardState, Constituent, Overview, Trend
+from app.dashboard.overview import (
+    WHOLE_DAY_US,
+    Card,
+    CardState,
+    Constituent,
+    Overview,
+    Trend,
+    by_kind,
+)
 from app.dashboard.troubles import Trouble
 from coinwatch.records import Market
-from coinwatch.times import DAY_US, SECOND_US
+from coinwatch.times import DAY_US, SECOND_US, to_datetime
 from warehouse.reads import DayStats, LastTrade
 
 ARROWS = {Trend.UP: "▲", Trend.DOWN: "▼", Trend.FLAT: ""}
@@ -29,6 +37,12 @@ def time(ts_us: int, zone: tzinfo, *, seconds: bool = True) -> str:
     """A moment in the viewer's zone, in UTC when pointed at."""
     utc = escape(formats.moment(ts_us))
     return f'<time title="{utc}">{escape(formats.local(ts_us, zone, seconds=seconds))}</time>'
+
+
+def clock(ts_us: int, zone: tzinfo) -> str:
+    """A time of day in the viewer's zone, in UTC when pointed at."""
+    utc, local = formats.clock(ts_us), to_datetime(ts_us).astimezone(zone)
+    return f'<time title="{utc}">{utc if zone is UTC else f"{local:%H:%M:%S}"}</time>'
 
 
 def wrap(*parts: str, frozen: bool = False) -> str:
@@ -49,22 +63,25 @@ def empty(title: str, *paragraphs: str) -> str:
     return f'<div class="cw-empty"><h3>{escape(title)}</h3>{body}</div>'
 
 
-def overview(view: Overview, now_us: int) -> str:
+def overview(view: Overview, now_us: int, zone: tzinfo) -> str:
     """The line of facts and the grid of cards."""
     dot = "cw-dot" if view.markets and view.live_markets == view.markets else "cw-dot off"
     facts = (
         f'<div class="cw-facts"><span><i class="{dot}"></i><b>{view.live_markets}</b> of {view.markets} '
-        f"markets live</span><span><b>{view.trades_per_s:,.1f}</b> trades/s</span>"
+        f'markets live</span><span><b class="rate">{view.trades_per_s:,.1f}</b> trades/s</span>'
         f"<span>last trade <b>{formats.age(view.newest_us, now_us)}</b></span>"
-        f'<span class="last">{formats.clock(now_us)}</span></div>'
+        f'<span class="last">{clock(now_us, zone)}</span></div>'
     )
     return facts + f'<div class="cw-grid">{"".join(card(one, now_us) for one in view.cards)}</div>'
 
 
 def strip(
-    rising: Sequence[Card], falling: Sequence[Card], troubles: Sequence[Trouble], gauge: str = ""
+    rising: Sequence[Card], falling: Sequence[Card], troubles: Sequence[Trouble] | None, gauge: str = ""
 ) -> str:
-    """What moved most, and what needs somebody."""
+    """What moved most, and what needs somebody; None where that cannot be read.
+
+    Always as high, so that nothing below it moves.
+    """
     parts = [gauge]
     for title, cards, trend in (("Rising most", rising, Trend.UP), ("Falling most", falling, Trend.DOWN)):
         items = "".join(
@@ -72,15 +89,18 @@ def strip(
             f'<b class="{trend}">{formats.percent(one.change)}</b></a>'
             for one in cards
         )
-        if items:
-            parts.append(f'<div class="cw-box"><span class="muted">{title}, 24 h</span>{items}</div>')
+        items = items or '<span class="muted">none</span>'
+        parts.append(f'<div class="cw-box"><span class="muted">{title}, 24 h</span>{items}</div>')
+    lines = "".join(
+        f'<span class="line" title="{escape(what)}"><b>{escape(where)}</b> {escape(what)}</span>'
+        for where, what in by_kind(troubles or ())[:3]
+    )
     if troubles:
-        lines = "".join(f"<span><b>{escape(one.where)}</b> {escape(one.what)}</span>" for one in troubles[:3])
-        more = f"all {len(troubles)}" if len(troubles) > 3 else "more"
-        parts.append(
-            f'<div class="cw-box wide"><span class="muted">Not well · <a href="data?view=errors">{more}</a>'
-            f"</span>{lines}</div>"
-        )
+        heading = f'Not well · <a href="data?view=errors">all {len(troubles)}</a>'
+    else:
+        well = '<i class="cw-dot"></i>All is well' if troubles is not None else "not known just now"
+        heading, lines = "Health", f'<span class="line">{well}</span>'
+    parts.append(f'<div class="cw-box wide"><span class="muted">{heading}</span>{lines}</div>')
     return f'<div class="cw-strip">{"".join(parts)}</div>'
 
 
@@ -98,8 +118,8 @@ def card(view: Card, now_us: int) -> str:
     else:
         parts += [price(view.price, view.trend, moved=view.moved), change(view.change, view.span_us)]
         parts += [_sparkline(view, now_us), _stats(view)]
-    if view.message:
-        parts.append(f'<p class="cw-message">{escape(view.message)}</p>')
+    message = escape(view.message)
+    parts.append(f'<p class="cw-message" title="{message}"><span>{message}</span></p>')
     chips = "".join(_chip(one) for one in view.constituents)
     parts.append(
         f'<div class="cw-foot"><span class="cw-exchanges">{chips}</span>'
@@ -172,7 +192,8 @@ def chart_notes(view: ChartView, zone: tzinfo, further: str = "") -> str:
         else ""
     )
     notes = [
-        f"Candles of {view.interval}. Drag or scroll on the chart to move and zoom; click for an alert there."
+        f"Candles of {view.interval}. Drag or scroll on the chart to move and zoom; click for an alert there,"
+        " double-click for finer candles."
     ]
     if view.missing:
         notes.append("Hatched: not yet collected, so trades may be missing there.")

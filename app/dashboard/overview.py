@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
 from app.dashboard import formats
+from app.dashboard.troubles import Trouble
 from coinwatch.records import Symbol
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
 from warehouse.averages import LATEST_US, PairAverage
@@ -69,7 +71,7 @@ class Card:
     symbol: Symbol
     state: CardState
     message: str
-    """Why the state is not ok; empty when it is."""
+    """Why the state is not ok, or what the price is made of when it is."""
     price: float | None = None
     trend: Trend = Trend.FLAT
     moved: bool = False
@@ -257,16 +259,23 @@ def _card(
     high = low = volume = None
     span_us = 0
     if stats:
-        first_us = max(one.first_us for one in stats)
-        span_us = now_us - first_us
+        # Where some begin later than others, a change from all their first prices would be of no span.
+        earliest_us = min(one.first_us for one in stats)
+        stats = [one for one in stats if one.first_us - earliest_us <= DAY_US - WHOLE_DAY_US]
+        span_us = now_us - max(one.first_us for one in stats)
         change = price / median(one.open for one in stats) - 1
         # A price read a moment after the statistics may lie outside them.
         high = max(price, median(one.high for one in stats))
         low = min(price, median(one.low for one in stats))
         volume = sum(one.quote_volume for one in day if one is not None)
+    if average is not None and average.change_24h is not None:
+        change, high, low, span_us = average.change_24h, average.high_24h, average.low_24h, DAY_US
     trend, moved = direction(price, shown)
     # An average may also be made of other quotes of the pair.
     state, message = _state(constituents, len(used) if average is None else len(average.average.exchanges))
+    if average is not None and not message:
+        spread = f"± {average.average.confidence:,.{formats.price_decimals(price)}f}"
+        message = f"Average of {len(average.average.exchanges)} exchanges, {spread}"
     return Card(
         symbol=symbol,
         state=state,
@@ -293,11 +302,12 @@ def _newest(latest: Sequence[LastTrade | None]) -> list[int]:
 def _state(constituents: tuple[Constituent, ...], used: int) -> tuple[CardState, str]:
     if not used:
         return CardState.STALE, "no exchange is live; last known price"
-    if used >= ENOUGH_EXCHANGES:
-        return CardState.OK, ""
-    left_out = [f"{one.exchange} {one.reason}" for one in constituents if not one.used]
+    state = CardState.OK if used >= ENOUGH_EXCHANGES else CardState.DEGRADED
+    left_out = [f"{one.exchange}, {one.reason}" for one in constituents if not one.used]
     if left_out:
-        return CardState.DEGRADED, f"{used} of {len(constituents)} exchanges: {'; '.join(left_out)}"
+        return state, f"{used} of {len(constituents)} exchanges. Left out: {'; '.join(left_out)}"
+    if state is CardState.OK:
+        return state, ""
     only = formats.names([one.exchange for one in constituents])
     return CardState.DEGRADED, f"only {only}: a sound average needs {ENOUGH_EXCHANGES} exchanges"
 
@@ -321,3 +331,14 @@ def movers(view: Overview, most: int = 3) -> tuple[tuple[Card, ...], tuple[Card,
     falling = tuple(card for card in by_change[:most] if (card.change or 0.0) < 0)
     rising = tuple(card for card in by_change[::-1][:most] if (card.change or 0.0) > 0)
     return rising, falling
+
+
+def by_kind(found: Sequence[Trouble]) -> tuple[tuple[str, str], ...]:
+    """Troubles as (where, what), those that differ in nothing but where and in numbers as one."""
+    kinds: dict[str, list[Trouble]] = {}
+    for one in found:
+        kinds.setdefault(re.sub(r"[\d.]+", "", one.what), []).append(one)
+    return tuple(
+        (one.where if not others else f"{one.where} and {len(others)} more", one.what)
+        for one, *others in kinds.values()
+    )

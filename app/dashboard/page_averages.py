@@ -13,6 +13,7 @@ from app.dashboard import (
     formats,
     markup,
     markup_averages,
+    moments,
     overview,
     page,
     query,
@@ -23,7 +24,7 @@ from app.dashboard.style import exchange_colours, palette
 from app.dashboard.url import PageUrl
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Symbol
-from coinwatch.times import SECOND_US, now_us, to_datetime
+from coinwatch.times import SECOND_US, now_us
 from warehouse.averages import PairAverage
 from warehouse.reads import WatchedMarket
 
@@ -107,7 +108,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
             "symbol": [symbol],
             "range": [range_name or DEFAULT_RANGE],
             "overlays": [str(overlay) for overlay in typed.value],
-            "at": [_iso(at_us)] if at_us is not None else [],
+            "at": [moments.iso(at_us)] if at_us is not None else [],
         }
     )
     chosen = _Chosen(Symbol.canonical(symbol), range_name or DEFAULT_RANGE, typed.value, at_us)
@@ -116,9 +117,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
 
 def _moment() -> tuple[int | None, str]:
     if (picked_us := st.session_state.pop(_PICKED, None)) is not None:
-        st.session_state["averages_moment"] = (
-            f"{to_datetime(picked_us).astimezone(page.zone()):%Y-%m-%d %H:%M:%S}"
-        )
+        st.session_state["averages_moment"] = moments.as_typed(picked_us, page.zone())
     raw = st.text_input(
         "Moment",
         key="averages_moment",
@@ -130,17 +129,13 @@ def _moment() -> tuple[int | None, str]:
     if raw:
         st.button("Now", icon=":material/update:", on_click=_back_to_now)
     try:
-        return averages.parse_moment(raw, now_us(), page.zone()), ""
+        return moments.parse(raw, now_us(), page.zone()), ""
     except CoinwatchError as error:
         return None, f"{error}. Showing now."
 
 
 def _back_to_now() -> None:
     st.session_state["averages_moment"] = ""
-
-
-def _iso(at_us: int) -> str:
-    return f"{to_datetime(at_us):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _newest(source: Source, symbol: Symbol) -> tuple[PairAverage | None, bool]:

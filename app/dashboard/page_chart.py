@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote as quote_url
 
 import streamlit as st
@@ -14,20 +13,19 @@ from app.dashboard import (
     alert_form,
     candles_plot,
     chart,
+    chart_controls,
     compare,
     download,
     formats,
     markup,
+    moments,
     overview,
     page,
-    query,
-    studies,
 )
-from app.dashboard.data import Source
-from app.dashboard.studies import Study
+from app.dashboard.chart_controls import Chosen
+from app.dashboard.data import History, Source
+from app.dashboard.reader import Reading
 from app.dashboard.style import palette
-from app.dashboard.url import PageUrl
-from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import now_us
 from coinwatch.windows import Window
@@ -35,36 +33,22 @@ from warehouse.reads import DayStats, LastTrade, TradeRate, WatchedMarket
 
 Row = TypeVar("Row", DayStats, LastTrade, TradeRate)
 
-DEFAULT_RANGE = "1d"
 COMPARE_HEIGHT = "520px"
 SLOW_FROM = 1_500
 """A chart of more candles is sent less often than every second."""
 SLOW_S = 5
-_INTERVALS = (chart.AUTO, *(interval.value for interval in Interval))
-_SUGGESTED = [
-    *(f"{kind} {length}" for kind in studies.MOVING_AVERAGES for length in (10, 20, 50, 200)),
-    *("BB 20 2", "VWAP", "RSI 14", "MACD 12 26 9", "OBV"),
-]
+PAST_S = 30
+"""A chart of the past only changes when something is collected or repaired."""
 _SHOWN = "chart_shown"
 _PICKED = "chart_picked"
 _CLICK = "chart_click"
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    watched: WatchedMarket
-    range_name: str
-    interval: Interval
-    studies: tuple[Study, ...]
-    others: tuple[WatchedMarket, ...]
-    """Those it is compared with."""
 
 
 def show(source: Source) -> None:
     """Draw the page."""
     markets = page.markets(source)
     heading, notices = st.container(), st.container()
-    chosen, notes = _choose(markets)
+    chosen, notes = chart_controls.choose(markets)
     with notices:
         page.notice(" ".join(note for note in notes if note))
     market = chosen.watched.market
@@ -73,100 +57,13 @@ def show(source: Source) -> None:
         _quote(source, chosen.watched)
     if chosen.others:
         _comparison(source, chosen)
-        return
-    shown = chart.RANGES[chosen.range_name] // chosen.interval.us
-    draw = _candles if shown <= SLOW_FROM else _many_candles
-    draw(source, chosen)
+    elif chosen.until_us is not None:
+        _past_candles(source, chosen)
+    elif chosen.range_us // chosen.interval.us <= SLOW_FROM:
+        _candles(source, chosen)
+    else:
+        _many_candles(source, chosen)
     _below(source, chosen)
-
-
-def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
-    """The controls, what they say, and words about what had to be changed."""
-    url = PageUrl("chart")
-    notes: list[str] = []
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        known = page.symbols_of(markets)
-        asked = query.symbol(url.one("symbol"), known)
-        page.take(url, "symbol", query.Choice(str(asked.value), asked.note), notes)
-        symbol = st.selectbox("Symbol", [str(one) for one in known], key="symbol", width=140)
-        members = {
-            watched.market.exchange: watched for watched in markets if str(watched.market.symbol) == symbol
-        }
-        exchanges = list(members)
-        page.take(
-            url, "exchange", query.one_of("exchange", url.one("exchange"), exchanges, exchanges[0]), notes
-        )
-        if st.session_state["exchange"] not in exchanges:
-            st.session_state["exchange"] = exchanges[0]
-        exchange = st.selectbox("Exchange", exchanges, key="exchange", width=120)
-        ranges = tuple(chart.RANGES)
-        page.take(url, "range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes)
-        range_name = st.segmented_control(
-            "Range", ranges, key="range", required=True, help="How far back from now."
-        )
-        page.take(url, "interval", query.one_of("candle", url.one("interval"), _INTERVALS, chart.AUTO), notes)
-        length = st.segmented_control(
-            "Candle", _INTERVALS, key="interval", required=True, help="Its length; auto picks one that fits."
-        )
-        chosen = _choose_studies(url, notes)
-        others = _choose_others(url, markets, members[exchange], notes)
-    range_name, length = range_name or DEFAULT_RANGE, length or chart.AUTO
-    interval, word = chart.fitting(length, chart.RANGES[range_name])
-    url.write(
-        {
-            "symbol": [symbol],
-            "exchange": [exchange],
-            "range": [range_name],
-            "interval": [length],
-            "overlays": [str(study) for study in chosen],
-            "compare": [str(one.market) for one in others],
-        }
-    )
-    return _Chosen(members[exchange], range_name, interval, chosen, others), [*notes, word]
-
-
-def _choose_studies(url: PageUrl, notes: list[str]) -> tuple[Study, ...]:
-    if url.fresh("overlays"):
-        asked = query.studies(url.all("overlays"))
-        notes.append(asked.note)
-        st.session_state["overlays"] = [str(study) for study in asked.value]
-    typed = query.studies(
-        st.multiselect(
-            "Indicators",
-            dict.fromkeys([*_SUGGESTED, *st.session_state["overlays"]]),
-            key="overlays",
-            accept_new_options=True,
-            max_selections=query.MOST_STUDIES,
-            placeholder="SMA 20, RSI 14 …",
-            width=260,
-            help="Any numbers can be typed: SMA and EMA over so many candles, BB length and deviations, "
-            "VWAP of the UTC day, RSI length, MACD fast, slow and signal, OBV.",
-        )
-    )
-    notes.append(typed.note)
-    return typed.value
-
-
-def _choose_others(
-    url: PageUrl, markets: Sequence[WatchedMarket], own: WatchedMarket, notes: list[str]
-) -> tuple[WatchedMarket, ...]:
-    named = {str(one.market): one for one in markets if one != own}
-    if url.fresh("compare"):
-        asked = [name for name in url.all("compare") if name in named]
-        if unknown := [name[:40] for name in url.all("compare") if name not in named]:
-            notes.append(f"Cannot be compared with: {', '.join(unknown)}.")
-        st.session_state["compare"] = asked[: compare.MOST - 1]
-    st.session_state["compare"] = [name for name in st.session_state["compare"] if name in named]
-    chosen = st.multiselect(
-        "Compare with",
-        list(named),
-        key="compare",
-        max_selections=compare.MOST - 1,
-        placeholder="kraken:ETH-USDT …",
-        width=230,
-        help="Other markets, each 100 at the start of the chart.",
-    )
-    return tuple(named[name] for name in chosen)
 
 
 def _of(watched: WatchedMarket, rows: Iterable[Row] | None) -> Row | None:
@@ -192,12 +89,17 @@ def _quote(source: Source, watched: WatchedMarket) -> None:
     st.html(markup.wrap(line, frozen=stale))
 
 
-def _draw_candles(source: Source, chosen: _Chosen) -> None:
+def _draw_candles(source: Source, chosen: Chosen) -> None:
     candles, problem = _read(source, chosen)
     if candles is None:
         st.html(markup.wrap(markup.empty("The warehouse cannot be read", problem, *page.START)))
         return
     view = candles
+    if view.last is None and chosen.until_us is not None:
+        end = formats.local(chosen.until_us, page.zone(), seconds=False)
+        title = f"No candles of {chosen.watched.market} in the {chosen.range_name} before {end}"
+        st.html(markup.wrap(markup.empty(title, "Stored history may begin later: choose a later end.")))
+        return
     if view.last is None:
         st.html(
             markup.wrap(
@@ -215,7 +117,7 @@ def _draw_candles(source: Source, chosen: _Chosen) -> None:
     levels = _levels(source, chosen.watched.market)
     told = st_echarts(
         candles_plot.options(view, palette(st.context.theme.type), JsCode, levels=levels),
-        events={"zr:click": candles_plot.PICK},
+        events={"zr:click": candles_plot.PICK, "zr:dblclick": candles_plot.CLOSER},
         height=f"{candles_plot.height_px(view)}px",
         replace_merge=["series"],
         key=" ".join(
@@ -224,6 +126,7 @@ def _draw_candles(source: Source, chosen: _Chosen) -> None:
                 str(chosen.watched.market),
                 chosen.interval,
                 chosen.range_name,
+                str(chosen.until_us),
                 *candles_plot.panes(view),
             ]
         ),
@@ -231,33 +134,45 @@ def _draw_candles(source: Source, chosen: _Chosen) -> None:
     far = ", ".join(formats.price(one.price) for one in candles_plot.out_of_sight(view, levels))
     words = f"Alerts further away: {far}." if far else ""
     st.html(markup.wrap(markup.chart_notes(view, page.zone(), words)))
-    _picked(told, chosen.watched.market)
+    _picked(told, chosen)
 
 
 _candles = page.live(_draw_candles)
 _many_candles = page.every(SLOW_S)(_draw_candles)
+_past_candles = page.every(PAST_S)(_draw_candles)
 
 
-def _read(source: Source, chosen: _Chosen) -> tuple[chart.ChartView | None, str]:
+def _read(source: Source, chosen: Chosen) -> tuple[chart.ChartView | None, str]:
     watched, interval = chosen.watched, chosen.interval
-    range_us = chart.RANGES[chosen.range_name]
     warm_up = max((study.warm_up(interval.us) for study in chosen.studies), default=0)
-    history = source.history(watched, interval, range_us + warm_up * interval.us)
-    tail = source.tail(watched, interval)
-    page.trouble([tail, history])
+    history = source.history(watched, interval, chosen.range_us + warm_up * interval.us, chosen.until_us)
+    readings: list[Reading[Any]] = [history]
+    candles: Sequence[Candle] = history.value.candles if history.value else ()
+    if chosen.until_us is None:
+        tail = source.tail(watched, interval)
+        readings.insert(0, tail)
+        latest = source.latest([one.market_id for one in source.markets().known])
+        candles = chart.reach(chart.splice(candles, tail.value or ()), _of(watched, latest.value))
+    page.trouble(readings)
     if history.value is None:
         return None, history.problem or ""
-    latest = source.latest([one.market_id for one in source.markets().known])
-    candles = chart.splice(history.value.candles, tail.value or ())
     view = chart.build(
-        chart.reach(candles, _of(watched, latest.value)),
+        candles,
         history.value.gaps,
         interval=interval,
-        range_us=range_us,
+        range_us=chosen.range_us,
         studies=chosen.studies,
         now_us=now_us(),
+        until_us=chosen.until_us,
     )
     return view, ""
+
+
+def _closes(source: Source, watched: WatchedMarket, chosen: Chosen) -> tuple[list[Candle], Reading[History]]:
+    """The candles of one market that the chart shows, without what only warms up studies."""
+    history = source.history(watched, chosen.interval, chosen.range_us, chosen.until_us)
+    tail = source.tail(watched, chosen.interval).value if chosen.until_us is None else None
+    return chart.splice(history.value.candles if history.value else (), tail or ()), history
 
 
 def _levels(source: Source, market: Market) -> tuple[candles_plot.Level, ...]:
@@ -273,32 +188,49 @@ def _levels(source: Source, market: Market) -> tuple[candles_plot.Level, ...]:
     )
 
 
-def _picked(told: object, market: Market) -> None:
-    """A click on the chart offers an alert at its price."""
+def _picked(told: object, chosen: Chosen) -> None:
+    """A click on the chart offers an alert at its price, a double click goes closer."""
+    market = chosen.watched.market
     event = told.get("chart_event") if isinstance(told, dict) else None
     if isinstance(event, dict) and event != st.session_state.get(_CLICK):
         st.session_state[_CLICK] = event
         price = event.get("price")
+        _go_closer(event, chosen)
         if isinstance(price, int | float) and price > 0:
             st.session_state[_PICKED] = (str(market), round(price, formats.price_decimals(price)))
     picked_market, price = st.session_state.get(_PICKED, ("", 0.0))
     if picked_market == str(market):
-        address = f"alerts?symbol={quote_url(str(market))}&price={price}"
+        address = f"alerts?symbol={quote_url(str(market))}&price={price:.{formats.price_decimals(price)}f}"
         st.html(markup.wrap(markup.offer(f"New alert at {formats.price(price)}", address)))
 
 
-def _below(source: Source, chosen: _Chosen) -> None:
+def _go_closer(event: Mapping[str, object], chosen: Chosen) -> None:
+    """Where a double click asks for finer candles, show them."""
+    at_ms, from_ms, until_ms = event.get("at_ms"), event.get("from_ms"), event.get("until_ms")
+    if (
+        isinstance(at_ms, int | float)
+        and isinstance(from_ms, int | float)
+        and isinstance(until_ms, int | float)
+    ):
+        shown = Window(round(from_ms) * 1_000, round(until_ms) * 1_000 + chosen.interval.us)
+        closer = chart.closer(shown, round(at_ms) * 1_000, chosen.range_name, now_us())
+        if closer is not None:
+            chart_controls.go_closer(*closer)
+
+
+def _below(source: Source, chosen: Chosen) -> None:
     """The candles shown, as a file."""
 
     def table(write: Callable[[Sequence[Candle]], bytes]) -> Callable[[], bytes]:
         def content() -> bytes:
-            history = source.history(chosen.watched, chosen.interval, chart.RANGES[chosen.range_name])
-            tail = source.tail(chosen.watched, chosen.interval)
-            return write(chart.splice(history.value.candles if history.value else (), tail.value or ()))
+            every = [_closes(source, one, chosen)[0] for one in (chosen.watched, *chosen.others)]
+            return write([candle for candles in every for candle in candles])
 
         return content
 
-    name = f"{chosen.watched.market}-{chosen.interval}-{chosen.range_name}".replace(":", "-")
+    until = "" if chosen.until_us is None else f"-until-{moments.iso(chosen.until_us)}"
+    compared = "-compared" if chosen.others else ""
+    name = f"{chosen.watched.market}{compared}-{chosen.interval}-{chosen.range_name}{until}".replace(":", "-")
     with st.container(horizontal=True, gap="small"):
         for label, ending, mime, write in download.FORMATS:
             st.download_button(
@@ -313,19 +245,16 @@ def _below(source: Source, chosen: _Chosen) -> None:
 
 
 @page.every(SLOW_S)
-def _comparison(source: Source, chosen: _Chosen) -> None:
-    range_us = chart.RANGES[chosen.range_name]
+def _comparison(source: Source, chosen: Chosen) -> None:
     candles: dict[str, Sequence[Candle]] = {}
     gaps: dict[str, Sequence[Window]] = {}
     readings = []
     for watched in (chosen.watched, *chosen.others):
-        history = source.history(watched, chosen.interval, range_us)
+        candles[str(watched.market)], history = _closes(source, watched, chosen)
         readings.append(history)
-        tail = source.tail(watched, chosen.interval).value or ()
-        candles[str(watched.market)] = chart.splice(history.value.candles if history.value else (), tail)
         gaps[str(watched.market)] = history.value.gaps if history.value else ()
     page.trouble(readings)
-    lines = compare.rebase(candles, now_us() - range_us, gaps)
+    lines = compare.rebase(candles, (chosen.until_us or now_us()) - chosen.range_us, gaps)
     if not lines:
         st.html(markup.wrap(markup.empty("No candles to compare yet", *page.START)))
         return
@@ -336,7 +265,7 @@ def _comparison(source: Source, chosen: _Chosen) -> None:
         compare.options(lines, palette(st.context.theme.type), JsCode),
         height=COMPARE_HEIGHT,
         replace_merge=["series"],
-        key=f"compare {sorted(candles)} {chosen.range_name} {chosen.interval}",
+        key=f"compare {sorted(candles)} {chosen.range_name} {chosen.interval} {chosen.until_us}",
     )
     changes = ", ".join(f"{line.name} {formats.percent(line.change)}" for line in lines)
     since = markup.time(lines[0].points[0][0], page.zone(), seconds=False)

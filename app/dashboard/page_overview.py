@@ -64,7 +64,7 @@ def _strip(source: Source) -> None:
         rates=slow.rates if slow else (),
         now_us=now_us(),
     )
-    found: tuple[troubles.Trouble, ...] = ()
+    found: tuple[troubles.Trouble, ...] | None = None
     if health.value is not None:
         known = health.value
         every = troubles.find(known.streams, known.services, known.gaps, known.calls, (), now_us=now_us())
@@ -72,8 +72,7 @@ def _strip(source: Source) -> None:
     rising, falling = overview.movers(view)
     fear = moods.gauge(source.moods().value or ())
     gauge = markup_sentiment.gauge(fear, link="sentiment") if fear else ""
-    if rising or falling or found or gauge:
-        st.html(markup.wrap(markup.strip(rising, falling, found, gauge), frozen=bool(latest.problem)))
+    st.html(markup.wrap(markup.strip(rising, falling, found, gauge), frozen=bool(latest.problem)))
 
 
 @page.every(15)
@@ -105,6 +104,9 @@ def _table(source: Source) -> None:
         placeholder=formats.UNKNOWN,
         height=min(560, 38 + 35 * len(frame)),
         column_config={
+            market_table.SYMBOL: st.column_config.LinkColumn(
+                display_text=market_table.LINKED, help="Opens its chart"
+            ),
             market_table.LINE: st.column_config.LineChartColumn(width="medium", help="Closes of 24 hours"),
             market_table.CHANGE: st.column_config.NumberColumn(help="Change over 24 hours"),
             market_table.VOLUME: st.column_config.NumberColumn(help="Of 24 hours, in the quote asset"),
@@ -149,4 +151,4 @@ def _cards(source: Source, wanted: tuple[Symbol, ...], known: int) -> None:
         now_us=at_us,
     )
     st.session_state[_SHOWN] = overview.remember(view, st.session_state.get(_SHOWN, {}))
-    st.html(markup.wrap(markup.overview(view, at_us), frozen=frozen))
+    st.html(markup.wrap(markup.overview(view, at_us, page.zone()), frozen=frozen))

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-from datetime import timedelta, timezone
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.dashboard import averages
-from app.dashboard.averages import parse_moment
 from app.dashboard.averages_plot import options
 from app.dashboard.studies import Study
 from app.dashboard.style import DARK
 from coinwatch.averaging import Average, Input, Method, State
-from coinwatch.errors import CoinwatchError
 from coinwatch.records import Symbol
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from coinwatch.times import SECOND_US
 from warehouse.averages import PairAverage
 
 NOON_US = 1_795_176_000 * SECOND_US
@@ -77,41 +71,6 @@ def test_parts_list_those_used_first_and_the_heaviest_first() -> None:
     assert [part.name for part in averages.parts(pair)] == ["kraken", "okx", "binance"]
     assert averages.parts(pair)[2].why == "old"
     assert averages.parts(pair, view([pair]))[1].usual_deviation == pytest.approx(100.0)
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected_us"),
-    [
-        ("", None),
-        ("now", None),
-        ("11:30", NOON_US - 30 * MINUTE_US),
-        ("12:30", NOON_US + 30 * MINUTE_US - DAY_US),
-        ("2026-11-20 11:59:58", NOON_US - 2 * SECOND_US),
-        ("2026-11-20T11:59:58Z", NOON_US - 2 * SECOND_US),
-        ("2026-11-20T12:59:58+01:00", NOON_US - 2 * SECOND_US),
-    ],
-)
-def test_a_moment_is_understood_in_any_usual_spelling(raw: str, expected_us: int | None) -> None:
-    assert parse_moment(raw, NOON_US) == expected_us
-
-
-def test_a_moment_without_a_zone_is_the_viewers() -> None:
-    assert parse_moment("2026-11-20 12:30", NOON_US, timezone(timedelta(hours=1))) == NOON_US - 30 * MINUTE_US
-
-
-@pytest.mark.parametrize("raw", ["yesterday", "25:00", "<b>", "2027-01-01 00:00", "9999-99-99"])
-def test_nonsense_and_the_future_are_refused_in_words(raw: str) -> None:
-    with pytest.raises(CoinwatchError, match="moment"):
-        parse_moment(raw, NOON_US)
-
-
-@given(st.text(max_size=30))
-def test_a_moment_is_read_or_refused(raw: str) -> None:
-    try:
-        at_us = parse_moment(raw, NOON_US)
-    except CoinwatchError:
-        return
-    assert at_us is None or at_us <= NOON_US + MINUTE_US
 
 
 def test_volume_shares_add_up() -> None:

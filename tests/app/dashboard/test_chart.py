@@ -81,6 +81,63 @@ def test_an_average_warmed_up_is_right_from_its_first_bucket() -> None:
     assert shown == pytest.approx(expected, rel=1e-4)
 
 
+HOUR_US = 60 * MINUTE_US
+
+
+@pytest.mark.parametrize(
+    ("shown_hours", "at_hour", "range_name", "expected", "until_hour"),
+    [
+        ((-24, 0), -12, "1d", "6h", -9),
+        ((-24, 0), -1, "1d", "6h", None),
+        ((-10, -8), -9.5, "1d", "6h", -6),
+        ((-100, -99.5), -99, "1y", "1h", -99.25),
+        ((-30, -29), -29.4, "1h", None, None),
+    ],
+)
+def test_going_closer_shows_what_was_zoomed_to_or_the_place_clicked(
+    shown_hours: tuple[float, float],
+    at_hour: float,
+    range_name: str,
+    expected: str | None,
+    until_hour: float | None,
+) -> None:
+    begin, end = (NOW_US + round(hour * HOUR_US) for hour in shown_hours)
+    found = chart.closer(Window(begin, end), NOW_US + round(at_hour * HOUR_US), range_name, NOW_US)
+    if expected is None:
+        assert found is None
+        return
+    assert found is not None
+    name, until_us = found
+    assert name == expected
+    assert chart.RANGES[name] < chart.RANGES[range_name]
+    if until_hour is None:
+        assert until_us is None
+    else:
+        assert until_us is not None
+        assert until_us % MINUTE_US == 0
+        assert 0 <= until_us - (NOW_US + until_hour * HOUR_US) < MINUTE_US
+
+
+def test_a_chart_of_the_past_ends_where_it_is_asked_to() -> None:
+    until_us = NOON_US - 5 * MINUTE_US
+    shown = chart.build(
+        [candle(-12), candle(-8), candle(-2)],
+        [Window(NOON_US - 7 * MINUTE_US, NOON_US)],
+        interval=Interval.M1,
+        range_us=5 * MINUTE_US,
+        now_us=NOW_US,
+        until_us=until_us,
+    )
+    assert shown.opens_us == tuple(until_us + minute * MINUTE_US for minute in range(-6, 0))
+    assert [place for place, one in enumerate(shown.candles) if one] == [3]
+    assert shown.missing == ((4, 5),)
+    assert candles_plot.options(shown, DARK, str)["series"][0]["markLine"]["data"] == []
+    empty = chart.build(
+        [candle(-8)], [], interval=Interval.M1, range_us=3 * MINUTE_US, now_us=NOW_US, until_us=until_us
+    )
+    assert empty.quiet == ((2, 10.0), (3, 10.0))  # the last bucket too has ended
+
+
 def test_too_few_candles_for_an_average_are_said() -> None:
     shown = view([candle(-1), candle(0)], studies=(Study("SMA", (20,)),))
     assert set(shown.lines[0].values) == {None}

@@ -51,7 +51,7 @@ def test_no_line_is_drawn_over_what_is_not_collected() -> None:
     candles = [candle(n, 10.0) for n in (0, 1, 5, 6)]
     gaps = [
         Window(NOON_US - 9 * MINUTE_US, NOON_US),
-        Window(NOON_US + 2 * MINUTE_US, NOON_US + 5 * MINUTE_US),
+        Window(NOON_US + 2 * MINUTE_US - 9, NOON_US + 5 * MINUTE_US + 9),
         Window(NOON_US + 6 * MINUTE_US, NOON_US + 7 * MINUTE_US),
         Window(NOON_US + 9 * MINUTE_US, NOON_US + 10 * MINUTE_US),
     ]

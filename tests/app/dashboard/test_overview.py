@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from app.dashboard import overview
+from app.dashboard import markup, overview
 from app.dashboard.overview import Card, CardState, Overview, Shown, Trend
+from app.dashboard.troubles import Trouble, Weight
 from coinwatch.averaging import Average, Input, Method, State
 from coinwatch.records import Market, Symbol
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
@@ -65,7 +67,38 @@ def test_a_stored_average_is_the_price_and_says_what_it_is_made_of() -> None:
     card = only(view)
     assert (card.price, card.state, card.high) == (102.0, CardState.DEGRADED, 108)
     assert card.used == ("binance", "coinbase")
-    assert card.message == "2 of 3 exchanges: kraken 48% from the others"
+    assert card.message == "2 of 3 exchanges. Left out: kraken, 48% from the others"
+
+
+def test_the_day_of_a_stored_average_is_the_cards() -> None:
+    latest = trades(binance=(100.0, 0.4), coinbase=(104.5, 40), kraken=(150.0, 5))
+    average = msgspec.structs.replace(stored_average(), change_24h=0.02, high_24h=108.0, low_24h=99.0)
+    short = [stats(1, hours=2)]
+    card = only(overview.build(BTC_MARKETS, latest, averages=[average], day=short, now_us=NOW_US))
+    assert (card.change, card.high, card.low, card.span_us) == (0.02, 108.0, 99.0, DAY_US)
+
+
+def test_what_began_later_does_not_shorten_the_day() -> None:
+    latest = trades(binance=(100.0, 0.4), coinbase=(100.0, 1), kraken=(100.0, 1))
+    day = [stats(1, open_=80), stats(2, open_=99, high=200, hours=2), stats(3, open_=80, hours=23.8)]
+    card = only(overview.build(BTC_MARKETS, latest, day=day, now_us=NOW_US))
+    assert card.change == pytest.approx(0.25)
+    assert (card.high, card.span_us, card.quote_volume) == (110, DAY_US, 300.0)
+
+
+def test_troubles_of_one_kind_are_one_line() -> None:
+    found = [
+        Trouble(Weight.NOW, "binance:BTC-USDT", "no daemon tells of this stream for 12 s"),
+        Trouble(Weight.NOW, "dagster", "not heard for 5 min"),
+        Trouble(Weight.NOW, "kraken:BTC-USDT", "no daemon tells of this stream for 14 s"),
+    ]
+    assert overview.by_kind(found) == (
+        ("binance:BTC-USDT and 1 more", "no daemon tells of this stream for 12 s"),
+        ("dagster", "not heard for 5 min"),
+    )
+    assert "Not well" in markup.strip((), (), found)
+    assert "All is well" in markup.strip((), (), ())
+    assert "not known" in markup.strip((), (), None)
 
 
 def test_an_old_average_is_not_shown() -> None:
@@ -78,7 +111,7 @@ def test_a_silent_exchange_is_left_out_by_name() -> None:
     latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 180), kraken=(101.0, 5))
     card = only(overview.build(BTC_MARKETS, latest, now_us=NOW_US))
     assert card.state is CardState.DEGRADED
-    assert card.message == "2 of 3 exchanges: coinbase silent for 3 min"
+    assert card.message == "2 of 3 exchanges. Left out: coinbase, silent for 3 min"
     assert card.price == 100.5
     assert card.used == ("binance", "kraken")
 
@@ -88,8 +121,8 @@ def test_a_broken_stream_says_why() -> None:
     streams = [StreamState(2, "down", "refused", NOW_US), StreamState(3, "connecting", None, NOW_US)]
     card = only(overview.build(BTC_MARKETS, latest, streams=streams, now_us=NOW_US))
     assert card.message == (
-        "1 of 3 exchanges: coinbase silent for 3 min, stream down (refused); "
-        "kraken no live trade in 24 h, stream connecting"
+        "1 of 3 exchanges. Left out: coinbase, silent for 3 min, stream down (refused); "
+        "kraken, no live trade in 24 h, stream connecting"
     )
 
 
