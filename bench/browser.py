@@ -15,6 +15,8 @@ from selenium.webdriver.common.by import By
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 PATIENCE_S = 60.0
+SETTLE_S = 2.0
+"""A browser that was just started is busy with itself."""
 
 # Looks at every frame whether a chart that was not there before is drawn; tells the milliseconds since the
 # navigation began. A canvas counts when something is on it, a vector drawing when it has its candles.
@@ -57,6 +59,7 @@ def browser() -> Iterator[webdriver.Chrome]:
         driver = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
         try:
             driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WATCH})
+            time.sleep(SETTLE_S)
             yield driver
         finally:
             driver.quit()

@@ -35,7 +35,7 @@ from bench.stored import market_names, stored, trading
 from bench.viewer import Viewer, viewer
 
 PROJECT = Path(__file__).resolve().parents[1]
-DASHBOARD, PLOTLY = "app/dashboard/main.py", "bench/plotly_page.py"
+DASHBOARD, PLOTLY = "app/dashboard/server.py", "bench/plotly_page.py"
 _ALONE = ("--server.headless", "true", "--browser.gatherUsageStats", "false")
 TRIES = 3
 TICKS = 20

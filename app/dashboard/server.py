@@ -1,0 +1,32 @@
+"""What serves the dashboard: ``streamlit run app/dashboard/server.py``.
+
+The pages are those of ``main.py``; started by this file, the first viewer does not wait for their imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import streamlit as st
+from starlette.middleware import Middleware
+
+from app.dashboard.assets import Assets
+
+HERE = Path(__file__).parent
+
+
+@asynccontextmanager
+async def ready(_app: st.App) -> AsyncIterator[None]:
+    """Import all pages before anybody looks."""
+    for found in iter_modules([str(HERE)]):
+        if found.name.startswith("page_"):
+            import_module(f"app.dashboard.{found.name}")
+    import_module("streamlit_echarts")  # can be imported only where Streamlit runs
+    yield
+
+
+app = st.App(HERE / "main.py", lifespan=ready, middleware=[Middleware(Assets)])
