@@ -38,6 +38,8 @@ class AssetDetail(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None
     links: dict[str, list[str]]
     platforms: dict[str, str]
+    images: dict[str, str]
+    """Address by who serves it."""
     launched_on: date | None
     described_at: datetime | None
     gone_at: datetime | None
@@ -100,7 +102,7 @@ from asset_metrics where ts > :since and ts <= :until
 order by asset_id, source, ts desc limit :most""")  # noqa: S608 -- built from constants
 
 _DETAIL = text("""
-select id, symbol, name, categories, description, links, platforms, launched_on, described_at, gone_at
+select id, symbol, name, categories, description, links, platforms, images, launched_on, described_at, gone_at
 from assets where id = :id""")
 
 _HISTORY = text("""

@@ -30,6 +30,27 @@ class DayOfSource(msgspec.Struct, frozen=True, kw_only=True):
     told_at: datetime
 
 
+class SourceAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """When a source was last asked, and when it last told anything."""
+
+    source: str
+    asked_at: datetime
+    told_day: date | None
+    """UTC; None: nothing, lately."""
+    bases: int
+    """Assets it told of lately; 0: the whole market only."""
+
+
+class OutletRead(msgspec.Struct, frozen=True, kw_only=True):
+    """A news feed, as it was read."""
+
+    outlet: str
+    asked_at: datetime
+    changed_at: datetime
+    articles: int
+    """Of the last day."""
+
+
 class Article(msgspec.Struct, frozen=True, kw_only=True):
     """A text and its score."""
 
@@ -58,6 +79,19 @@ from (
 where place = 1 or (place = 2 and base is null)
 order by base, source, day desc""")
 
+_ASKED = text("""
+select source, max(told_at) as asked_at, max(day) filter (where value is not null) as told_day,
+    count(distinct base) filter (where value is not null)::int as bases
+from sentiment where day >= :first group by source""")
+
+_OUTLETS = text("""
+select feed.outlet, asked_at, changed_at, coalesce(articles, 0) as articles
+from news_feeds feed
+left join (
+    select outlet, count(*)::int as articles from news where published_at > :since group by outlet
+) lately using (outlet)
+order by feed.outlet""")
+
 _NEWS = text("""
 select published_at, source, outlet, title, url, score, bases, copies from news
 where published_at <= :until and (cast(:base as text) is null or :base = any(bases))
@@ -75,6 +109,16 @@ def latest_scores(conn: Connection, first: date) -> tuple[DayOfSource, ...]:
     sources = [Source.COMBINED.value, Source.FEAR_GREED.value]
     rows = conn.execute(_LATEST, {"first": first, "sources": sources})
     return tuple(DayOfSource(**row._mapping) for row in rows)
+
+
+def sources_asked(conn: Connection, first: date) -> tuple[SourceAsked, ...]:
+    """What is known of each source that was asked of days since ``first``."""
+    return tuple(SourceAsked(**row._mapping) for row in conn.execute(_ASKED, {"first": first}))
+
+
+def outlets_read(conn: Connection, since: datetime) -> tuple[OutletRead, ...]:
+    """Every news feed that was ever read, with its articles since then."""
+    return tuple(OutletRead(**row._mapping) for row in conn.execute(_OUTLETS, {"since": since}))
 
 
 def news(conn: Connection, base: str | None, until: datetime) -> tuple[Article, ...]:

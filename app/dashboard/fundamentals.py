@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from html.parser import HTMLParser
+from math import inf
 from urllib.parse import urlsplit
 
 import msgspec
-import pandas as pd
-from pandas.io.formats.style import Styler
 
-from app.dashboard import formats
-from app.dashboard.scripts import COMPACT, NUMBER, ROW, STAMP
-from app.dashboard.style import Palette
 from coinwatch.times import DAY_US
-from warehouse.reads_assets import AssetRow, MetricPoint, Metrics
+from warehouse.reads_assets import AssetRow, Metrics
 
 PREFERRED = ("coingecko", "coinmarketcap", "defillama")
 """Whose word counts where several tell the same."""
 
+SOURCES = {"coingecko": "CoinGecko", "coinmarketcap": "CoinMarketCap", "defillama": "DefiLlama"}
+"""As they call themselves."""
+
 RANGES = {"1w": 7 * DAY_US, "1mo": 30 * DAY_US, "3mo": 90 * DAY_US, "1y": 365 * DAY_US}
 POINTS = 500
-FEW_POINTS = 3
-"""So few are drawn as dots: a line would not be seen."""
 
 MEASURES = {
     "Market cap": "market_cap_usd",
@@ -45,6 +44,8 @@ class Asset:
     best: Metrics | None
     """Each number from the first source that tells it; None: nobody tells anything."""
     by_source: tuple[Metrics, ...]
+    told_by: Mapping[str, Metrics]
+    """Who told each number of ``best`` that is known, by its field."""
 
 
 def join(rows: Iterable[AssetRow], metrics: Iterable[Metrics]) -> tuple[Asset, ...]:
@@ -55,7 +56,8 @@ def join(rows: Iterable[AssetRow], metrics: Iterable[Metrics]) -> tuple[Asset, .
     found = []
     for row in rows:
         several = sorted(told.get(row.id, ()), key=_preference)
-        found.append(Asset(row, _best(several), tuple(several)))
+        told_by = _told_by(several)
+        found.append(Asset(row, _best(several, told_by), tuple(several), told_by))
     return tuple(sorted(found, key=_rank))
 
 
@@ -68,72 +70,66 @@ def categories(found: Iterable[Asset]) -> list[str]:
     return sorted(counts, key=lambda name: (-counts[name], name))
 
 
+SIZES = {
+    "over $10 B": (1e10, inf),
+    "$1 B to $10 B": (1e9, 1e10),
+    "$100 M to $1 B": (1e8, 1e9),
+    "under $100 M": (0.0, 1e8),
+    "not known": None,
+}
+"""Market caps in USD, from and below."""
+
+
 def chosen(
-    found: Iterable[Asset], category: str | None, *, ours: bool, search: str = ""
+    found: Iterable[Asset], category: str | None, *, ours: bool, search: str = "", size: str | None = None
 ) -> tuple[Asset, ...]:
-    """Those of a category, of our markets only, whose name or ticker has ``search`` in it."""
+    """Those of a category and size, of our markets only, whose name or ticker has ``search`` in it."""
     words = search.strip().lower()
     return tuple(
         asset
         for asset in found
         if (category is None or category in asset.row.categories)
         and (not ours or asset.row.bases)
+        and (size is None or _has_size(asset, SIZES[size]))
         and words in f"{asset.row.name} {asset.row.symbol} {asset.row.id}".lower()
     )
 
 
-COLUMNS = {
-    "Price": "price_usd",
-    "24 h": "change_24h",
-    "7 d": "change_7d",
-    "30 d": "change_30d",
-    "Market cap": "market_cap_usd",
-    "Volume 24 h": "volume_24h_usd",
-    "Circulating": "circulating_supply",
-    "Max supply": "max_supply",
-    "From ATH": "",
-    "Value locked": "tvl_usd",
+def _has_size(asset: Asset, size: tuple[float, float] | None) -> bool:
+    cap = asset.best.market_cap_usd if asset.best else None
+    if cap is None or size is None:
+        return cap is None and size is None
+    return size[0] <= cap < size[1]
+
+
+SORTS: dict[str, tuple[str, bool]] = {
+    "Rank": ("rank", False),
+    "Market cap": ("market_cap_usd", True),
+    "Volume 24 h": ("volume_24h_usd", True),
+    "Rising 24 h": ("change_24h", True),
+    "Falling 24 h": ("change_24h", False),
+    "Rising 7 d": ("change_7d", True),
+    "Falling 7 d": ("change_7d", False),
+    "Nearest to ATH": ("from_ath", True),
+    "Furthest from ATH": ("from_ath", False),
+    "Value locked": ("tvl_usd", True),
 }
+"""An order, the field it is by, and whether the greatest comes first."""
 
 
-def table(found: Sequence[Asset]) -> pd.DataFrame:
-    """A row for each asset; numbers as numbers, so that sorting goes by them."""
-    frame = pd.DataFrame(
-        {
-            "Rank": pd.array([one.best.rank if one.best else None for one in found], dtype="Int64"),
-            "Asset": [one.row.name for one in found],
-            "Ticker": [one.row.symbol.upper() for one in found],
-            **{
-                title: pd.Series(
-                    [getattr(one.best, field) if one.best and field else None for one in found],
-                    dtype="float64",
-                )
-                for title, field in COLUMNS.items()
-            },
-            "Markets": [", ".join(one.row.bases) for one in found],
-        }
-    )
-    frame["From ATH"] = pd.Series([from_ath(one.best) for one in found], dtype="float64")
-    return frame
+def ordered(found: Iterable[Asset], sort: str) -> tuple[Asset, ...]:
+    """``found`` in one of ``SORTS``; those of which the number is not known at the end, by rank."""
+    field, greatest_first = SORTS[sort]
 
+    def number(asset: Asset) -> float | None:
+        if field == "from_ath":
+            return from_ath(asset.best)
+        return getattr(asset.best, field) if asset.best else None
 
-def styled(frame: pd.DataFrame, palette: Palette) -> Styler:
-    """``frame`` as people read it."""
-
-    def colour(value: object) -> str:
-        change = value if isinstance(value, float) and value == value else 0.0
-        if round(change, 4) == 0:
-            return f"color: {palette.muted}"
-        return f"color: {palette.up if change > 0 else palette.down}"
-
-    changes: list[Hashable] = ["24 h", "7 d", "30 d"]
-    amounts = ["Market cap", "Volume 24 h", "Circulating", "Max supply", "Value locked"]
-    readable: dict[Any, str | Callable[[object], str] | None] = {
-        "Price": _cell(formats.price),
-        **{name: _cell(formats.percent) for name in (*changes, "From ATH")},
-        **{name: _cell(formats.compact) for name in amounts},
-    }
-    return frame.style.format(readable).map(colour, subset=changes)
+    by_rank = sorted(found, key=_rank)
+    known = [(value, asset) for asset in by_rank if (value := number(asset)) is not None]
+    known.sort(key=lambda one: -one[0] if greatest_first else one[0])
+    return (*(asset for _, asset in known), *(asset for asset in by_rank if number(asset) is None))
 
 
 def from_ath(best: Metrics | None) -> float | None:
@@ -141,6 +137,66 @@ def from_ath(best: Metrics | None) -> float | None:
     if best is None or not best.price_usd or not best.ath_usd:
         return None
     return min(0.0, best.price_usd / best.ath_usd - 1)
+
+
+def from_atl(best: Metrics | None) -> float | None:
+    """How far the price is above its all-time low, 0 or more; None where one is not known."""
+    if best is None or not best.price_usd or not best.atl_usd:
+        return None
+    return max(0.0, best.price_usd / best.atl_usd - 1)
+
+
+def newest(found: Iterable[Asset]) -> datetime | None:
+    """When the newest of all numbers was told."""
+    return max((at for asset in found if (at := told_at(asset.best)) is not None), default=None)
+
+
+def told_at(metrics: Metrics | None) -> datetime | None:
+    """When a source told its numbers: as it says itself, else the hour it was asked in."""
+    return (metrics.observed_at or metrics.ts) if metrics else None
+
+
+class _Words(HTMLParser):
+    """The text of HTML, without tags, scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.words: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._hidden += tag in ("script", "style")
+        if tag in ("br", "p", "li", "h1", "h2", "h3", "div"):
+            self.words.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= bool(self._hidden) and tag in ("script", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.words.append(data)
+
+
+def plain(description: str) -> str:
+    """A provider's description as plain text: no tags, no marks of Markdown's headings, no wide gaps."""
+    parser = _Words()
+    parser.feed(description.replace("\r", ""))
+    parser.close()
+    lines = (re.sub(r"^#{1,6}\s+", "", line).strip() for line in "".join(parser.words).split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def image(images: Mapping[str, str]) -> str | None:
+    """Where a picture of the asset is: https only, the preferred source's first."""
+    for source in (*PREFERRED, *images):
+        address = images.get(source, "")
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            continue
+        if parts.scheme == "https" and parts.hostname:
+            return address
+    return None
 
 
 def links(told: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
@@ -163,87 +219,21 @@ def step_us(range_us: int) -> int:
     return max(1, -(-range_us // (POINTS * hour_us))) * hour_us
 
 
-def history_options(
-    points: Sequence[MetricPoint], measure: str, palette: Palette, script: Callable[[str], object]
-) -> dict[str, Any] | None:
-    """A line for each source that tells ``measure``; None when nobody does."""
-    field = MEASURES[measure]
-    lines: dict[str, list[list[float]]] = {}
-    for point in points:
-        value = getattr(point, field)
-        if value is not None:
-            lines.setdefault(point.source, []).append([point.ts_us // 1_000, value])
-    if not lines:
-        return None
-    newest = max(values[-1][1] for values in lines.values())
-    is_rank = measure == "Rank"
-    if measure == "Price":
-        shown = f"{NUMBER} return number(value, {formats.price_decimals(newest)});"
-    else:
-        shown = f"{COMPACT} return compact(value, 4);"
-    show = f"(function (value) {{ {shown} }})"
-    colours = dict(zip(PREFERRED, palette.overlays, strict=False))
-    return {
-        "animation": False,
-        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
-        "legend": {"show": len(lines) > 1, "left": 6, "top": 0, "textStyle": {"color": palette.muted}},
-        "grid": {"left": 10, "right": 74, "top": 30, "bottom": 30},
-        "tooltip": {
-            "trigger": "axis",
-            "confine": True,
-            "transitionDuration": 0,
-            "backgroundColor": palette.surface,
-            "borderColor": palette.line,
-            "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": script(
-                f"function (items) {{ {STAMP} {ROW} const show = {show};"
-                " return stamp(items[0].axisValue, false) + '<table>' +"
-                " items.map(item => row(item.seriesName, show(item.value[1]), item.color)).join('') +"
-                " '</table>'; }"
-            ),
-        },
-        "xAxis": {
-            "type": "time",
-            "axisLine": {"lineStyle": {"color": palette.line}},
-            "axisTick": {"show": False},
-            "axisLabel": {"color": palette.muted, "hideOverlap": True},
-        },
-        "yAxis": {
-            "position": "right",
-            "scale": True,
-            "inverse": is_rank,
-            "minInterval": 1 if is_rank else 0,
-            "axisLabel": {"color": palette.muted, "formatter": script(show)},
-            "splitLine": {"lineStyle": {"color": palette.line}},
-        },
-        "series": [
-            {
-                "id": source,
-                "name": source,
-                "type": "line",
-                "symbol": "circle" if len(values) < FEW_POINTS else "none",
-                "step": "end" if is_rank else False,
-                "lineStyle": {"width": 1.8},
-                "itemStyle": {"color": colours.get(source, palette.accent)},
-                "areaStyle": {"opacity": 0.08} if len(lines) == 1 and not is_rank else None,
-                "data": values,
-            }
-            for source, values in lines.items()
-        ],
+def _told_by(several: Sequence[Metrics]) -> dict[str, Metrics]:
+    """The first source that tells each number."""
+    numbers = [name for name in Metrics.__struct_fields__ if name not in _TOLD]
+    tellers = {
+        name: next((one for one in several if getattr(one, name) is not None), None) for name in numbers
     }
+    return {name: one for name, one in tellers.items() if one is not None}
 
 
-def _best(several: Sequence[Metrics]) -> Metrics | None:
+def _best(several: Sequence[Metrics], told_by: Mapping[str, Metrics]) -> Metrics | None:
     """The first source's words, completed by the others'."""
     if not several:
         return None
-    numbers = [name for name in Metrics.__struct_fields__ if name not in _TOLD]
-    known = {
-        name: next((value for one in several if (value := getattr(one, name)) is not None), None)
-        for name in numbers
-    }
-    first = several[0]
-    return msgspec.structs.replace(first, **known)
+    known = {name: getattr(one, name) for name, one in told_by.items()}
+    return msgspec.structs.replace(several[0], **known)
 
 
 def _preference(metrics: Metrics) -> int:
@@ -253,7 +243,3 @@ def _preference(metrics: Metrics) -> int:
 def _rank(asset: Asset) -> tuple[int, str]:
     rank = asset.best.rank if asset.best else None
     return (rank if rank is not None else 1_000_000, asset.row.name.lower())
-
-
-def _cell(show: Callable[[float], str]) -> Callable[[object], str]:
-    return lambda value: show(value) if isinstance(value, float) else formats.UNKNOWN

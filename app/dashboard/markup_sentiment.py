@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
 from html import escape
 from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
 
-from app.dashboard import formats
-from app.dashboard.moods import Gauge, name_of, parts
+from app.dashboard import formats, markup
+from app.dashboard.moods import BAD, GOOD, Gauge, SourceState, name_of, parts
+from app.dashboard.tables import Column, table
+from app.dashboard.tables import pill as state_pill
+from coinwatch.scoring import WEIGHTS, Source
 from coinwatch.times import from_datetime
-from warehouse.reads_sentiment import Article, DayOfSource
+from warehouse.reads_sentiment import Article, DayOfSource, OutletRead
 
-GOOD, BAD = 0.15, -0.15
-"""Scores between are neither."""
+_STATES = {
+    "on": ("ok", "on"),
+    "off": ("off", "not configured"),
+    "waiting": ("warn", "waits"),
+    "silent": ("bad", "silent"),
+}
+_TELLS = {
+    Source.FEAR_GREED: "One number a day for the whole market, by alternative.me",
+    Source.GDELT: "The tone of the world's news that names an asset",
+    Source.NEWS: "Headlines that name an asset, scored by VADER",
+    Source.REDDIT: "Posts that name an asset, scored by VADER",
+    Source.TELEGRAM: "Messages of public channels that name an asset, scored by VADER",
+    Source.VOTES: "How many of CoinGecko's visitors vote for an asset to rise",
+    Source.X: "How many posts name an asset; a count, no score",
+}
 
 
 def gauge(found: Gauge, *, link: str = "") -> str:
@@ -38,22 +55,113 @@ def gauge(found: Gauge, *, link: str = "") -> str:
 
 def assets(latest: Sequence[DayOfSource]) -> str:
     """The newest score of each asset, with what it is made of."""
-    rows = "".join(
-        f'<tr><td class="name">{_base(one.base or "")}</td>'
-        f'<td class="number">{pill(one.score or 0.0)}</td><td class="wide">{_bar(one.score or 0.0)}</td>'
-        f'<td class="number">{_count(one.items)}</td><td class="text">{_parts(one)}</td>'
-        f'<td class="time">{one.day:%-d %b}</td></tr>'
-        for one in latest
-    )
-    heads = (
+    columns: list[Column] = [
         ("Asset", "name", ""),
         ("Score", "number", "From -1, bad, to 1, good: the mean of its parts by their weights"),
         ("", "wide", ""),
         ("Texts", "number", "How many articles and posts it is made of"),
         ("Parts", "text", "Each source's score, and its weight"),
         ("Day", "time", "UTC"),
+    ]
+    rows = [
+        [
+            _base(one.base or ""),
+            pill(one.score or 0.0),
+            _bar(one.score or 0.0),
+            _count(one.items),
+            _parts(one),
+            f"{one.day:%-d %b}",
+        ]
+        for one in latest
+    ]
+    return table("Scores of assets", columns, rows)
+
+
+def combined(one: DayOfSource, zone: tzinfo) -> str:
+    """How an asset's score of a day comes about: what each part says, weighs and adds."""
+    columns: list[Column] = [
+        ("Source", "name", ""),
+        ("Score", "number", "From -1, bad, to 1, good"),
+        ("", "wide", ""),
+        ("Weight", "number", "A source of few texts weighs less; what is said of the whole market, half"),
+        ("Share", "number", "Its weight, of all of them"),
+        ("Adds", "number", "Score times share; together they are the combined score"),
+        ("Texts", "number", "How many articles, posts or votes it is made of, where that is known"),
+        ("Of", "text", ""),
+    ]
+    found = parts(one)
+    computed = markup.time(from_datetime(one.told_at), zone, seconds=False)
+    whole = sum(part.weight for part in found) or 1.0
+    rows = [
+        [
+            escape(name_of(part.source)),
+            pill(part.score),
+            _bar(part.score),
+            f"{part.weight:.1f}",
+            f"{part.weight / whole:.0%}",
+            _signed(part.score * part.weight / whole, 2),
+            _count(part.items),
+            "the whole market" if part.of_market else escape(one.base or ""),
+        ]
+        for part in found
+    ]
+    rows.append(
+        [
+            "<b>Combined</b>",
+            pill(one.score or 0.0),
+            _bar(one.score or 0.0),
+            f"{whole:.1f}",
+            "100%",
+            _signed(one.score or 0.0, 2),
+            _count(one.items),
+            f"{one.day:%-d %b %Y} (UTC), computed {computed}",
+        ]
     )
-    return _table("Scores of assets", heads, rows)
+    return table("Parts of the combined score", columns, rows)
+
+
+def sources(found: Sequence[SourceState], outlets: Sequence[OutletRead], zone: tzinfo, now_us: int) -> str:
+    """Who is asked and when; of those that are off, how to turn them on."""
+    columns: list[Column] = [
+        ("Source", "name", ""),
+        ("State", "", ""),
+        ("Tells", "text", ""),
+        ("Weight", "number", "In the combined score of an asset, before it is lessened"),
+        ("Assets", "number", "It told of within a month"),
+        ("Newest day", "time", "UTC"),
+        ("Asked", "time", ""),
+    ]
+    rows = [
+        [
+            escape(name_of(one.source)),
+            state_pill(*_STATES[one.kind]),
+            _tells(one),
+            f"{WEIGHTS[one.source]:.1f}" if one.source in WEIGHTS else formats.UNKNOWN,
+            f"{one.asked.bases:,}" if one.asked and one.asked.bases else formats.UNKNOWN,
+            f"{one.asked.told_day:%-d %b %Y}" if one.asked and one.asked.told_day else formats.UNKNOWN,
+            _ago(one.asked.asked_at, now_us) if one.asked else formats.UNKNOWN,
+        ]
+        for one in found
+    ]
+    told = table("Sources of sentiment", columns, rows)
+    if not outlets:
+        return told
+    feeds: list[Column] = [
+        ("News feed", "name", ""),
+        ("Articles in 24 h", "number", "Copies of others left out"),
+        ("Read", "time", "The last answer"),
+        ("Anything new", "time", "The last answer that had any"),
+    ]
+    read = [
+        [
+            escape(one.outlet),
+            f"{one.articles:,}",
+            _ago(one.asked_at, now_us),
+            markup.time(from_datetime(one.changed_at), zone, seconds=False),
+        ]
+        for one in outlets
+    ]
+    return told + table("News feeds", feeds, read)
 
 
 def news(articles: Sequence[Article], now_us: int) -> str:
@@ -62,7 +170,7 @@ def news(articles: Sequence[Article], now_us: int) -> str:
     for one in articles:
         published_us = from_datetime(one.published_at)
         named = "".join(f'<span class="cw-ex">{escape(base)}</span>' for base in one.bases[:6])
-        copies = f" <small>and {len(one.copies)} more</small>" if one.copies else ""
+        copies = _copies(one.copies)
         rows.append(
             f'<li>{pill(one.score)}<span class="what">{_linked(one)}'
             f'<span class="muted">{escape(one.outlet)}{copies} · '
@@ -117,6 +225,32 @@ def _linked(one: Article) -> str:
     return f'<a href="{escape(one.url)}" target="_blank" rel="noopener noreferrer">{title}</a>'
 
 
+def _copies(copies: Mapping[str, str]) -> str:
+    """Where else the same text appeared."""
+    if not copies:
+        return ""
+    return f' <small title="{escape(", ".join(copies))}">and {len(copies)} more</small>'
+
+
+def _tells(one: SourceState) -> str:
+    words = escape(_TELLS[one.source])
+    if one.kind == "off":
+        names = " and ".join(f"<code>{escape(name)}</code>" for name in one.turn_on.split(" and "))
+        return f"{words}. Off: set {names} and start anew to turn it on."
+    if one.kind == "waiting":
+        return f"{words}. Nothing told yet: it is asked every hour."
+    if one.kind == "silent":
+        return (
+            f'{words}. It tells nothing; <a href="data?view=runs" target="_self">its last runs</a> say why.'
+        )
+    return words
+
+
+def _ago(moment: datetime, now_us: int) -> str:
+    at_us = from_datetime(moment)
+    return f'<time title="{escape(formats.moment(at_us))}">{formats.age(at_us, now_us)}</time>'
+
+
 def _count(value: int | None) -> str:
     return formats.UNKNOWN if value is None else f"{value:,}"
 
@@ -125,14 +259,3 @@ def _signed(value: float, decimals: int) -> str:
     rounded = round(value, decimals)
     sign = "+" if rounded > 0 else formats.MINUS if rounded < 0 else ""
     return f"{sign}{abs(rounded):.{decimals}f}"
-
-
-def _table(label: str, heads: Sequence[tuple[str, str, str]], rows: str) -> str:
-    head = "".join(
-        f'<th class="{kind}" scope="col" title="{escape(tip)}">{escape(title)}</th>'
-        for title, kind, tip in heads
-    )
-    return (
-        f'<div class="cw-scroll" tabindex="0" role="group" aria-label="{escape(label)}">'
-        f'<table class="cw-table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )

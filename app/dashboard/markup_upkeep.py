@@ -186,7 +186,7 @@ def storage(found: Storage, settings: Settings, today: date) -> str:
 def outlets(found: Outlets, zone: tzinfo, now_us: int) -> str:
     """Where alerts go besides connections, and what did not arrive."""
     columns: list[Column] = [
-        ("Outlet", "number", "Its number in coinwatch outlets"),
+        ("Outlet", "name", "Its number in coinwatch outlets"),
         ("Client", "name", "Whose alerts it gets"),
         ("Kind", "", ""),
         ("State", "", ""),
@@ -213,7 +213,7 @@ def outlets(found: Outlets, zone: tzinfo, now_us: int) -> str:
     parts = [table("Outlets", columns, rows)]
     if found.failed:
         failed: list[Column] = [
-            ("Outlet", "number", ""),
+            ("Outlet", "name", ""),
             ("Alert", "text", ""),
             ("State", "", ""),
             ("Tries", "number", ""),

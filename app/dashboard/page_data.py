@@ -89,7 +89,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> _Choice:
     wanted, days, day = ALL, DEFAULT_DAYS, EVERY_DAY
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         page.take(url, "data_view", query.one_of("view", url.one("view"), VIEWS, COMPLETENESS), notes)
-        view = st.pills("Show", VIEWS, key="data_view", required=True) or COMPLETENESS
+        view = st.pills("Show", VIEWS, key="data_view", required=True, wrap=True) or COMPLETENESS
         options = _filters(markets)
         if (picked := st.session_state.pop(_PICKED, None)) in options:
             st.session_state["data_market"] = picked
@@ -194,7 +194,6 @@ def _completeness(source: Source, markets: Sequence[WatchedMarket], days: int) -
         completeness_plot.options(view, palette(st.context.theme.type), JsCode),
         events={"click": completeness_plot.PICK},
         height=f"{completeness_plot.height_px(view)}px",
-        replace_merge=["series"],
         key=f"completeness {days} {len(view.rows)}",
     )
     zone = page.zone()

@@ -6,19 +6,31 @@ from collections.abc import Sequence
 from urllib.parse import quote as quote_url
 
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
-from app.dashboard import formats, fundamentals, markup, markup_fundamentals, page, query
+from app.dashboard import (
+    formats,
+    fundamentals,
+    fundamentals_plot,
+    fundamentals_table,
+    markup,
+    markup_fundamentals,
+    page,
+    query,
+)
 from app.dashboard.data import Source
 from app.dashboard.fundamentals import Asset
 from app.dashboard.style import palette
+from app.dashboard.tables import note, section
 from app.dashboard.url import PageUrl
-from coinwatch.times import now_us
+from coinwatch.times import from_datetime, now_us, to_datetime
 
-EVERY = "All categories"
+EVERY, ANY_SIZE = "All categories", "any"
+DEFAULT_SORT = "Rank"
 DEFAULT_RANGE, DEFAULT_MEASURE = "1mo", "Market cap"
 HEIGHT = "320px"
 _NONE_YET = (
-    "Dagster asks CoinGecko for the assets of our markets every hour; no key is needed.",
+    "Dagster asks CoinGecko and CoinMarketCap at its start and then every hour; no key is needed.",
     "`coinwatch status` says whether it runs, the Data page what its last runs did.",
 )
 
@@ -46,7 +58,7 @@ def show(source: Source) -> None:
     if chosen_id:
         page.notice(f"No asset is called {str(chosen_id)[:40]!r}. Showing all of them.")
         st.session_state["fundamentals_asset"] = None
-    _list(url, found)
+    _list(source, url, found)
 
 
 @page.every(5)
@@ -59,9 +71,10 @@ def _wait(source: Source) -> None:
     st.html(markup.wrap(markup.empty(title, *_NONE_YET)))
 
 
-def _list(url: PageUrl, found: Sequence[Asset]) -> None:
+def _list(source: Source, url: PageUrl, found: Sequence[Asset]) -> None:
     notes: list[str] = []
     options = [EVERY, *fundamentals.categories(found)]
+    sizes, sorts = (ANY_SIZE, *fundamentals.SIZES), tuple(fundamentals.SORTS)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if url.fresh("fundamentals_search"):
             st.session_state["fundamentals_search"] = (url.one("search") or "")[:60]
@@ -70,6 +83,16 @@ def _list(url: PageUrl, found: Sequence[Asset]) -> None:
             url, "fundamentals_category", query.one_of("category", url.one("category"), options, EVERY), notes
         )
         category = st.selectbox("Category", options, key="fundamentals_category", width=240)
+        page.take(url, "fundamentals_size", query.one_of("size", url.one("size"), sizes, ANY_SIZE), notes)
+        size = st.selectbox(
+            "Size",
+            sizes,
+            key="fundamentals_size",
+            width=170,
+            help="Market cap: price times circulating supply.",
+        )
+        page.take(url, "fundamentals_sort", query.one_of("sort", url.one("sort"), sorts, DEFAULT_SORT), notes)
+        sort = st.selectbox("Order", sorts, key="fundamentals_sort", width=180)
         if url.fresh("fundamentals_ours"):
             st.session_state["fundamentals_ours"] = url.one("ours") == "1"
         ours = st.toggle("Traded here", key="fundamentals_ours", help="Only assets of the watched markets.")
@@ -78,37 +101,75 @@ def _list(url: PageUrl, found: Sequence[Asset]) -> None:
         {
             "search": [search] if search else [],
             "category": [category] if category != EVERY else [],
+            "size": [size] if size != ANY_SIZE else [],
+            "sort": [sort] if sort != DEFAULT_SORT else [],
             "ours": ["1"] if ours else [],
         }
     )
-    shown = fundamentals.chosen(found, None if category == EVERY else category, ours=ours, search=search)
+    _table(
+        source,
+        None if category == EVERY else category,
+        None if size == ANY_SIZE else size,
+        search,
+        sort,
+        ours,
+    )
+
+
+@page.every(30)
+def _table(
+    source: Source, category: str | None, size: str | None, search: str, sort: str, ours: bool
+) -> None:
+    reading = source.assets()
+    found = reading.value or ()
+    shown = fundamentals.chosen(found, category, ours=ours, search=search, size=size)
     if not shown:
-        st.html(markup.wrap(markup.empty("No asset is like that", "Take another category or search.")))
+        words = "Take another category or size, or search for something else."
+        st.html(markup.wrap(markup.empty("No asset is like that", words)))
         return
-    frame = fundamentals.table(shown)
+    shown = fundamentals.ordered(shown, sort)
+    frame = fundamentals_table.table(shown)
     told = st.dataframe(
-        fundamentals.styled(frame, palette(st.context.theme.type)),
+        fundamentals_table.styled(frame, palette(st.context.theme.type), to_datetime(now_us())),
         hide_index=True,
         key="fundamentals_table",
         on_select="rerun",
         selection_mode="single-row",
         placeholder=formats.UNKNOWN,
         height=min(720, 38 + 35 * len(frame)),
-        column_config={
-            "From ATH": st.column_config.NumberColumn(help="How far the price is from its all-time high"),
-            "Markets": st.column_config.TextColumn(help="Bases of the watched markets"),
-            "Value locked": st.column_config.NumberColumn(help="In USD, by DefiLlama"),
-        },
+        column_config=_columns(),
     )
-    st.html(
-        markup.wrap(
-            f'<p class="cw-notes">{len(shown)} of {len(found)} assets, in USD. Select a row to see one.</p>'
-        )
-    )
+    newest = fundamentals.newest(shown)
+    age = f" The newest number was told {formats.age(from_datetime(newest), now_us())}." if newest else ""
+    words = f"{len(shown)} of {len(found)} assets, in USD.{age} Select a row to see one."
+    st.html(markup.wrap(note(words)))
     rows = told.selection.rows
     if rows and rows[0] < len(shown):
         st.session_state["fundamentals_asset"] = shown[rows[0]].row.id
         st.rerun()
+
+
+def _columns() -> dict[str, ColumnConfig]:
+    number, moment = st.column_config.NumberColumn, st.column_config.DatetimeColumn
+    return {
+        "Rank": number(help="By market cap", width="small", pinned=True),
+        "Asset": st.column_config.TextColumn(pinned=True),
+        "Market cap": number(help="Price times circulating supply"),
+        "Value locked": number(help="TVL, what is deposited in its contracts, in USD, by DefiLlama"),
+        "Circulating": number(help="Units that are in the market"),
+        "Total supply": number(help="Units that exist, locked ones included"),
+        "Max supply": number(help="Units there can ever be"),
+        "Diluted cap": number(help="Price times the most units there can ever be"),
+        "ATH": number(help="All-time high"),
+        "ATH on": moment(help="When the all-time high was"),
+        "From ATH": number(help="How far the price is from its all-time high"),
+        "ATL": number(help="All-time low"),
+        "ATL on": moment(help="When the all-time low was"),
+        "From ATL": number(help="How far the price is above its all-time low"),
+        "Markets": st.column_config.TextColumn(help="Bases of the watched markets"),
+        "Told": moment(help="How old its source says the price is"),
+        "Source": st.column_config.TextColumn(help="Who told the price; an asset's own page has them all"),
+    }
 
 
 def _asset(source: Source, url: PageUrl, asset: Asset) -> None:
@@ -118,9 +179,9 @@ def _asset(source: Source, url: PageUrl, asset: Asset) -> None:
     reading = source.asset_detail(row.id)
     zone, at_us = page.zone(), now_us()
     for detail in reading.value or ():
-        st.html(markup.wrap(markup_fundamentals.headline(detail, asset.best, at_us)))
+        st.html(markup.wrap(markup_fundamentals.headline(detail, asset, at_us)))
     if asset.best is not None:
-        st.html(markup.wrap(markup_fundamentals.facts(asset.best, zone)))
+        st.html(markup.wrap(markup_fundamentals.facts(asset, zone, at_us)))
     else:
         st.html(markup.wrap(markup.empty(f"No source tells numbers of {row.name} now", *_NONE_YET)))
     notes: list[str] = []
@@ -141,16 +202,21 @@ def _asset(source: Source, url: PageUrl, asset: Asset) -> None:
     measure, length = measure or DEFAULT_MEASURE, length or DEFAULT_RANGE
     url.write({"asset": [row.id], "measure": [measure], "range": [length]})
     _history(source, asset, measure, length)
-    if len(asset.by_source) > 1:
-        title = '<h2 class="cw-section">By source</h2>'
-        st.html(markup.wrap(title, markup_fundamentals.sources(asset.by_source, at_us)))
+    if asset.by_source:
+        told = markup_fundamentals.sources(asset.by_source, zone, at_us)
+        st.html(markup.wrap(section("By source", told)))
     for detail in reading.value or ():
-        if words := markup_fundamentals.about(detail):
-            st.html(markup.wrap('<h2 class="cw-section">About</h2>', words))
+        if words := markup_fundamentals.about(detail, zone):
+            st.html(markup.wrap(section("About", words)))
     if row.bases:
-        offers = (
+        offers = [
             markup.offer(f"Sentiment of {base}", f"sentiment?base={quote_url(base)}") for base in row.bases
-        )
+        ]
+        offers += [
+            markup.offer(f"Chart of {one}", f"chart?symbol={quote_url(str(one))}")
+            for one in page.symbols_of(source.markets().value or ())
+            if one.base in row.bases
+        ]
         st.html(markup.wrap(*offers))
 
 
@@ -165,9 +231,14 @@ def _history(source: Source, asset: Asset, measure: str, length: str) -> None:
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
-    drawn = fundamentals.history_options(reading.value or (), measure, palette(st.context.theme.type), JsCode)
+    drawn = fundamentals_plot.history_options(
+        reading.value or (), measure, palette(st.context.theme.type), JsCode
+    )
     if drawn is None:
-        words = f"No source told it in the last {formats.duration(fundamentals.RANGES[length])}."
+        words = (
+            f"No source told it in the last {formats.duration(fundamentals.RANGES[length])}. Each hour adds "
+            "a point; what is not told stays empty."
+        )
         st.html(markup.wrap(markup.empty(f"No history of {measure.lower()}", words)))
         return
     st_echarts(drawn, height=HEIGHT, key=f"history {asset.row.id} {measure} {length}")

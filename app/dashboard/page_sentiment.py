@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import streamlit as st
 
-from app.dashboard import markup, markup_sentiment, moods, page, query
+from app.dashboard import data_moods, markup, markup_sentiment, moods, moods_plot, page, query
 from app.dashboard.data import Source
 from app.dashboard.style import palette
+from app.dashboard.tables import note, section
 from app.dashboard.url import PageUrl
 from coinwatch.intervals import Interval
-from coinwatch.times import DAY_US, now_us
+from coinwatch.scoring import Source as Teller
+from coinwatch.times import DAY_US, now_us, utc_day
+from sources.optional import not_configured
 from warehouse.reads import WatchedMarket
 from warehouse.reads_sentiment import DayOfSource
 
 DEFAULT_RANGE = "3mo"
 MOST_PRICE_DAYS = 2_000
 _NONE_YET = (
-    "Dagster asks for Fear & Greed, the tone of the news and news feeds every day; none of them needs a key.",
+    "From its first candles on Dagster reads news feeds every 15 minutes and asks for Fear & Greed, the tone "
+    "of the news and votes every hour; none of them needs a key.",
     "`coinwatch status` says whether it runs, the Data page what its last runs did.",
 )
+
+
+class _Choice(NamedTuple):
+    base: str | None
+    """None: the whole market."""
+    length: str
+    tone: str
+    notes: list[str]
 
 
 def show(source: Source) -> None:
@@ -29,27 +42,19 @@ def show(source: Source) -> None:
     reading = source.moods()
     if not reading.value:
         _wait(source)
+        _sources(source)
         return
     page.trouble([reading])
-    scored = moods.bases(reading.value)
-    base, length, notes = _choose(scored)
-    page.notice(" ".join(note for note in notes if note))
-    name = base or "market"
-    st.set_page_config(page_title=f"{name} · Sentiment · Coinwatch")
-    days = source.day_scores(base, moods.RANGES[length])
-    market = source.day_scores(None, moods.RANGES[length])
-    page.trouble([days, market])
-    if found := moods.gauge(reading.value):
-        st.html(markup.wrap(f'<div class="cw-strip">{markup_sentiment.gauge(found)}</div>'))
-    if base is None:
-        _fear(market.value or (), length)
+    chosen = _choose(moods.bases(reading.value))
+    page.notice(" ".join(note for note in chosen.notes if note))
+    st.set_page_config(page_title=f"{chosen.base or 'market'} · Sentiment · Coinwatch")
+    if chosen.base is None:
+        _market(source, chosen.length)
     else:
-        _scores(source, base, days.value or (), length)
-    if scored:
-        st.html(
-            markup.wrap('<h2 class="cw-section">Assets, newest scores</h2>', markup_sentiment.assets(scored))
-        )
-    _news(source, base)
+        _asset(source, chosen.base, chosen.length)
+    _latest(source)
+    _sources(source)
+    _news(source, chosen.base, chosen.tone)
 
 
 @page.every(5)
@@ -62,7 +67,7 @@ def _wait(source: Source) -> None:
     st.html(markup.wrap(markup.empty(title, *_NONE_YET)))
 
 
-def _choose(scored: Sequence[DayOfSource]) -> tuple[str | None, str, list[str]]:
+def _choose(scored: Sequence[DayOfSource]) -> _Choice:
     url = PageUrl("sentiment")
     notes: list[str] = []
     options = [moods.MARKET, *sorted(one.base for one in scored if one.base)]
@@ -76,22 +81,89 @@ def _choose(scored: Sequence[DayOfSource]) -> tuple[str | None, str, list[str]]:
             url, "sentiment_range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes
         )
         length = st.segmented_control("Range", ranges, key="sentiment_range", required=True) or DEFAULT_RANGE
-    url.write({"base": [base] if base != moods.MARKET else [], "range": [length]})
-    return (None if base == moods.MARKET else base), length, notes
+        any_tone = moods.TONES[0]
+        page.take(url, "sentiment_news", query.one_of("news", url.one("news"), moods.TONES, any_tone), notes)
+        tone = st.segmented_control(
+            "News",
+            moods.TONES,
+            key="sentiment_news",
+            required=True,
+            help=f"Good: a score of {moods.GOOD:g} or more; bad: {moods.BAD:g} or less.",
+        )
+    tone = tone or any_tone
+    url.write(
+        {
+            "base": [base] if base != moods.MARKET else [],
+            "range": [length],
+            "news": [tone] if tone != any_tone else [],
+        }
+    )
+    return _Choice(None if base == moods.MARKET else base, length, tone, notes)
 
 
-def _fear(days: Sequence[DayOfSource], length: str) -> None:
-    if not any(one.source == "fear_greed" for one in days):
+@page.every(60)
+def _market(source: Source, length: str) -> None:
+    """Fear & Greed now, and over time."""
+    latest = source.moods()
+    days = source.day_scores(None, moods.RANGES[length])
+    page.trouble([days])
+    _gauge(latest.value or ())
+    if not any(one.source == Teller.FEAR_GREED for one in days.value or ()):
+        words = "alternative.me is asked for it every hour; the first answer has all days it ever told."
+        st.html(markup.wrap(markup.empty("No Fear & Greed in this range", words)))
         return
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
-    st_echarts(
-        moods.fear_options(days, palette(st.context.theme.type), JsCode), height="280px", key=f"fear {length}"
-    )
+    colours = palette(st.context.theme.type)
+    drawn = moods_plot.fear_options(days.value or (), colours, JsCode)
+    st_echarts(drawn, height="320px", key=f"fear {length}")
+    words = "0 is extreme fear, 100 extreme greed; one number a UTC day, by alternative.me."
+    st.html(markup.wrap(note(words)))
 
 
-def _scores(source: Source, base: str, days: Sequence[DayOfSource], length: str) -> None:
+def _gauge(latest: Sequence[DayOfSource]) -> None:
+    if found := moods.gauge(latest):
+        st.html(markup.wrap(f'<div class="cw-strip">{markup_sentiment.gauge(found)}</div>'))
+
+
+@page.every(60)
+def _asset(source: Source, base: str, length: str) -> None:
+    """What sources say of one asset beside its price, and how the newest score comes about."""
+    latest = source.moods()
+    days = source.day_scores(base, moods.RANGES[length])
+    market = source.day_scores(None, moods.RANGES[length])
+    page.trouble([days, market])
+    _gauge(latest.value or ())
+    _scores(source, base, days.value or (), market.value or (), length)
+    newest = next((one for one in moods.bases(latest.value or ()) if one.base == base), None)
+    if newest is not None and moods.parts(newest):
+        told = markup_sentiment.combined(newest, page.zone())
+        st.html(markup.wrap(section(f"How the score of {base} comes about", told)))
+
+
+@page.every(60)
+def _latest(source: Source) -> None:
+    """The newest score of each asset."""
+    if scored := moods.bases(source.moods().value or ()):
+        st.html(markup.wrap(section("Assets, newest scores", markup_sentiment.assets(scored))))
+
+
+@page.every(30)
+def _sources(source: Source) -> None:
+    """Who is asked, and how the others are turned on."""
+    reading = data_moods.asked(source)
+    if reading.value is None:
+        return
+    at_us = now_us()
+    found = moods.states(reading.value.sources, not_configured(source.settings), utc_day(at_us))
+    told = markup_sentiment.sources(found, reading.value.outlets, page.zone(), at_us)
+    st.html(markup.wrap(section("Sources", told)))
+
+
+def _scores(
+    source: Source, base: str, days: Sequence[DayOfSource], market_days: Sequence[DayOfSource], length: str
+) -> None:
     if not days:
         words = "No source told anything of it in this range."
         st.html(markup.wrap(markup.empty(f"No scores of {base}", words)))
@@ -104,10 +176,9 @@ def _scores(source: Source, base: str, days: Sequence[DayOfSource], length: str)
     if market is not None:
         range_us = min(moods.RANGES[length], MOST_PRICE_DAYS) * DAY_US
         prices = source.history(market, Interval.D1, range_us).value
+    candles = prices.candles if prices else ()
     st_echarts(
-        moods.score_options(
-            days, prices.candles if prices else (), base, palette(st.context.theme.type), JsCode
-        ),
+        moods_plot.score_options(days, market_days, candles, base, palette(st.context.theme.type), JsCode),
         height="480px",
         replace_merge=["series"],
         key=f"scores {base} {length}",
@@ -128,16 +199,19 @@ def _market_of(source: Source, base: str) -> WatchedMarket | None:
 
 
 @page.every(30)
-def _news(source: Source, base: str | None) -> None:
+def _news(source: Source, base: str | None, tone: str) -> None:
+    """The newest texts with their scores."""
     reading = source.news(base)
     title = f"News of {base}" if base else "News"
-    if reading.value:
-        words = markup_sentiment.news(reading.value, now_us())
-        st.html(markup.wrap(f'<h2 class="cw-section">{title}</h2>', words, frozen=bool(reading.problem)))
-    elif reading.problem is None:
-        st.html(
-            markup.wrap(
-                f'<h2 class="cw-section">{title}</h2>',
-                markup.empty("No news yet", "Feeds are read every hour; what names the asset appears here."),
-            )
-        )
+    if reading.value is None:
+        return
+    shown = moods.of_tone(reading.value, tone)
+    if shown:
+        told = markup_sentiment.news(shown, now_us())
+        st.html(markup.wrap(section(title, told), frozen=bool(reading.problem)))
+    elif reading.value:
+        words = f"None of the newest {len(reading.value)} is {tone}; choose another tone."
+        st.html(markup.wrap(section(title, markup.empty("No such news", words))))
+    else:
+        words = "Feeds are read every 15 minutes; what names the asset appears here."
+        st.html(markup.wrap(section(title, markup.empty("No news yet", words))))

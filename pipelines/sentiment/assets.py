@@ -19,10 +19,11 @@ from pipelines.market_data.partitions import DAYS, days_of
 from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 from pipelines.sentiment.checks import OUTLETS_READ, SCORES_CHECKS, check_outlets, check_scores
-from pipelines.sentiment.clients import not_configured, score_clients, text_clients
+from pipelines.sentiment.clients import score_clients, text_clients
 from pipelines.sentiment.collect import Collected, collect_scores, wanted_assets
 from pipelines.sentiment.report import scores_metadata, texts_metadata
 from pipelines.sentiment.texts import Outlet, collect_texts, rescore
+from sources.optional import not_configured
 from warehouse.sentiment import Mentioned, asset_ids, named_assets, newest_texts, scores_between
 
 GROUP = "sentiment"

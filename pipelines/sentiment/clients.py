@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import asyncpraw
-from pydantic import SecretStr
 
 from coinwatch.scoring import Source
-from coinwatch.settings import Settings
 from pipelines.resources import Coinwatch, CountedBudget
 from sources import alternative, coingecko, gdelt, news, reddit, telegram, x
 from sources.http import HttpSource
-
-OPTIONAL: Final[Mapping[Source, str]] = {
-    Source.REDDIT: "COINWATCH_REDDIT_CLIENT_ID and COINWATCH_REDDIT_CLIENT_SECRET",
-    Source.X: "COINWATCH_X_BEARER_TOKEN",
-    Source.TELEGRAM: "COINWATCH_TELEGRAM_CHANNELS",
-}
-"""Sources that are off until the settings named here are made."""
+from sources.optional import not_configured, told
 
 
 class Feed(NamedTuple):
@@ -47,16 +39,6 @@ class ScoreClients(NamedTuple):
     gdelt: HttpSource
     coingecko: HttpSource
     x: HttpSource | None = None
-
-
-def not_configured(settings: Settings) -> dict[Source, str]:
-    """The optional sources that are off, and the settings that would turn them on."""
-    has = {
-        Source.REDDIT: bool(settings.reddit_client_id and told(settings.reddit_client_secret)),
-        Source.X: bool(told(settings.x_bearer_token)),
-        Source.TELEGRAM: bool(settings.telegram_channels),
-    }
-    return {source: names for source, names in OPTIONAL.items() if not has[source]}
 
 
 @asynccontextmanager
@@ -119,8 +101,3 @@ async def score_clients(coinwatch: Coinwatch) -> AsyncIterator[tuple[ScoreClient
             ),
             budget,
         )
-
-
-def told(key: SecretStr | None) -> str | None:
-    """An empty key is none: it is what an emptied line of ``.env`` means."""
-    return (key.get_secret_value().strip() or None) if key else None

@@ -15,8 +15,9 @@ from coinwatch.errors import BadMessage, Fatal, SourceError
 from coinwatch.mentions import WELL_KNOWN
 from coinwatch.scoring import TEXT_SOURCES, DayScore, Scale, Source, combine
 from coinwatch.times import MINUTE_US, day_start_us, utc_day
-from pipelines.sentiment.clients import OPTIONAL, ScoreClients
+from pipelines.sentiment.clients import ScoreClients
 from sources import alternative, coingecko_votes, gdelt, x
+from sources.optional import OPTIONAL
 from warehouse.sentiment import (
     asked_since,
     replace_scores,

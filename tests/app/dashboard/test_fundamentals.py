@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
-from app.dashboard import fundamentals
+from app.dashboard import fundamentals, fundamentals_plot, fundamentals_table, markup_fundamentals
 from app.dashboard.style import DARK
-from coinwatch.times import DAY_US
+from coinwatch.times import DAY_US, MINUTE_US, from_datetime
 from warehouse.reads_assets import AssetRow, MetricPoint, Metrics
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -49,13 +50,98 @@ def test_filters_narrow() -> None:
     assert [one.row.id for one in fundamentals.chosen(found, None, ours=False, search=" ETH")] == ["ether"]
 
 
+def test_sizes_narrow_by_market_cap() -> None:
+    told = [metrics("bitcoin", market_cap_usd=1e12), metrics("ether", market_cap_usd=1e8)]
+    found = fundamentals.join(ROWS, told)
+
+    def names(size: str) -> list[str]:
+        return [one.row.id for one in fundamentals.chosen(found, None, ours=False, size=size)]
+
+    assert names("over $10 B") == ["bitcoin"]
+    assert names("$100 M to $1 B") == ["ether"]
+    assert names("under $100 M") == []
+    assert names("not known") == ["zeta"]
+    assert sorted(name for size in fundamentals.SIZES for name in names(size)) == ["bitcoin", "ether", "zeta"]
+
+
+def test_orders_leave_the_unknown_at_the_end() -> None:
+    told = [
+        metrics("bitcoin", rank=1, change_24h=-0.1, price_usd=1.0, ath_usd=2.0),
+        metrics("ether", rank=2, change_24h=0.2, price_usd=1.0, ath_usd=10.0),
+        metrics("zeta", rank=3),
+    ]
+    found = fundamentals.join(ROWS, told)
+
+    def names(sort: str) -> list[str]:
+        return [one.row.id for one in fundamentals.ordered(found, sort)]
+
+    assert names("Rank") == ["bitcoin", "ether", "zeta"]
+    assert names("Rising 24 h") == ["ether", "bitcoin", "zeta"]
+    assert names("Falling 24 h") == ["bitcoin", "ether", "zeta"]
+    assert names("Furthest from ATH") == ["ether", "bitcoin", "zeta"]
+    for sort in fundamentals.SORTS:
+        assert len(names(sort)) == 3
+
+
+def test_each_number_is_told_by_somebody() -> None:
+    bitcoin, *_ = fundamentals.join(ROWS, TOLD)
+    assert bitcoin.told_by["price_usd"].source == "coingecko"
+    assert bitcoin.told_by["max_supply"].source == "coinmarketcap"
+    assert bitcoin.told_by["tvl_usd"].source == "defillama"
+    assert "market_cap_usd" not in bitcoin.told_by
+    now_us = from_datetime(NOW) + 3 * MINUTE_US
+    said = markup_fundamentals.facts(bitcoin, UTC, now_us)
+    assert 'DefiLlama, <time title="20 Nov 2026, 12:00:00 UTC">3 min ago</time>' in said
+    compared = markup_fundamentals.sources(bitcoin.by_source, UTC, now_us)
+    for words in ("CoinGecko", "CoinMarketCap", "DefiLlama", "$7.00", "$2.0000"):
+        assert words in compared
+    assert "Fully diluted" not in compared  # nobody tells it
+    assert fundamentals.newest([bitcoin]) == NOW
+
+
 def test_a_table_reads_as_people_do() -> None:
-    frame = fundamentals.table(fundamentals.join(ROWS, TOLD))
+    reached = metrics("zeta", price_usd=1.0, ath_usd=2.0, atl_usd=0.5, rank=9)
+    reached = msgspec.structs.replace(reached, ath_at=datetime(2021, 11, 10, 14, tzinfo=UTC))
+    frame = fundamentals_table.table(fundamentals.join(ROWS, [*TOLD, reached]))
     assert list(frame["Asset"]) == ["Bitcoin", "Ether", "Zeta"]
-    shown = fundamentals.styled(frame, DARK).to_html()
-    for words in ("0.00001234", "\N{MINUS SIGN}75.00 %", "—"):
+    later = NOW + timedelta(minutes=3)
+    shown = fundamentals_table.styled(frame, DARK, later).to_html()
+    for words in (
+        "0.00001234",
+        "\N{MINUS SIGN}75.00 %",
+        "+100.00 %",
+        "10 Nov 2021",
+        "3 min ago",
+        "CoinGecko",
+        "—",
+    ):
         assert words in shown
-    fundamentals.styled(fundamentals.table([]), DARK).to_html()
+    assert "NaT" not in shown
+    fundamentals_table.styled(fundamentals_table.table([]), DARK, later).to_html()
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("A <b>currency</b>.", "A currency."),
+        ('<a href="https://x">Bitcoin</a> &amp; <script>alert(1)</script>more', "Bitcoin & more"),
+        ("## What is it?\r\n\r\n\r\n\r\nMoney", "What is it?\n\nMoney"),
+        ("a<br>b<p>c", "a\nb\nc"),
+        ("1 < 2 & 3", "1 < 2 & 3"),
+        ("", ""),
+    ],
+)
+def test_descriptions_become_plain_text(told: str, expected: str) -> None:
+    assert fundamentals.plain(told) == expected
+
+
+def test_pictures_are_of_the_web_only() -> None:
+    assert fundamentals.image({}) is None
+    bad = {"coingecko": "javascript:alert(1)", "x": "http://a.example/a.png", "y": "https://[bad"}
+    assert fundamentals.image(bad) is None
+    good = {"coinmarketcap": "https://b.example/b.png", "coingecko": "https://a.example/a.png"}
+    assert fundamentals.image(good) == "https://a.example/a.png"
+    assert fundamentals.image(bad | {"z": "https://c.example/c.png"}) == "https://c.example/c.png"
 
 
 def test_only_web_addresses_are_linked() -> None:
@@ -79,10 +165,10 @@ def test_a_history_has_a_line_for_each_source_that_tells() -> None:
         MetricPoint("coingecko", 1_000, 1.0, None, None, None, 3),
         MetricPoint("coinmarketcap", 1_000, 2.0, None, None, None, None),
     ]
-    drawn = fundamentals.history_options(points, "Price", DARK, str)
+    drawn = fundamentals_plot.history_options(points, "Price", DARK, str)
     assert drawn is not None
-    assert [one["name"] for one in drawn["series"]] == ["coingecko", "coinmarketcap"]
-    ranks = fundamentals.history_options(points, "Rank", DARK, str)
+    assert [one["name"] for one in drawn["series"]] == ["CoinGecko", "CoinMarketCap"]
+    ranks = fundamentals_plot.history_options(points, "Rank", DARK, str)
     assert ranks is not None
     assert ranks["yAxis"]["inverse"]
-    assert fundamentals.history_options(points, "Value locked", DARK, str) is None
+    assert fundamentals_plot.history_options(points, "Value locked", DARK, str) is None

@@ -386,13 +386,20 @@ def test_fundamentals_without_anything_say_what_to_do(open_page: OpenPage, stock
 
 
 def test_fundamentals_list_assets_and_show_one(open_page: OpenPage, stock: Stock) -> None:
-    told.assets(stock)
+    stock.day(PRICES)
+    told.assets(stock, picture="https://img.example/btc.png")
     page = open_page("fundamentals")
     assert "2 of 2 assets" in words(page)
     page = open_page("fundamentals", category="meme", search="oth")
     assert "1 of 2 assets" in words(page)
     assert page.query_params == {"category": "Meme", "search": "oth"}
     assert "No asset is like that" in words(open_page("fundamentals", search="<b>"))
+    page = open_page("fundamentals", size="over $10 b", sort="furthest from ath")
+    assert "1 of 2 assets" in words(page)
+    assert page.query_params == {"size": "over $10 B", "sort": "Furthest from ATH"}
+    assert "told 0." in words(page)  # its age
+    said = words(open_page("fundamentals", size="<x>", sort="9"))
+    assert "&lt;x&gt;" in said
     assert "No asset is called" in words(open_page("fundamentals", asset="<b>"))
     page = open_page("fundamentals", asset="bitcoin", measure="price")
     said = words(page)
@@ -400,8 +407,14 @@ def test_fundamentals_list_assets_and_show_one(open_page: OpenPage, stock: Stock
         "67,000.00",
         "of at most 21.0 M",
         "$7.0 B",
-        "coinmarketcap",
-        "A &lt;b&gt;currency&lt;/b&gt;",
+        "CoinMarketCap",
+        "A currency.",
+        "website: bitcoin.org",
+        'href="fundamentals?category=Layer%201"',
+        'src="https://img.example/btc.png"',
+        "ethereum</td>",
+        "Launched on 3 Jan 2009.",
+        "Chart of BTC-USDT",
     ):
         assert word in said
     assert "javascript" not in said
@@ -411,7 +424,9 @@ def test_fundamentals_list_assets_and_show_one(open_page: OpenPage, stock: Stock
 
 
 def test_sentiment_without_anything_says_what_to_do(open_page: OpenPage, stock: Stock) -> None:
-    assert "Nothing is known of sentiment yet" in words(open_page("sentiment"))
+    said = words(open_page("sentiment"))
+    assert "Nothing is known of sentiment yet" in said
+    assert "set <code>COINWATCH_X_BEARER_TOKEN</code>" in said
     assert "The database does not answer" in words(open_page("sentiment", url=NOWHERE))
 
 
@@ -428,6 +443,12 @@ def test_sentiment_shows_the_market_and_each_asset(open_page: OpenPage, stock: S
     assert "Price: daily closes of" in said
     assert "X: 1,200 posts." in said
     assert "News <b>+0.40</b>" in said
+    assert "How the score of BTC comes about" in said
+    assert "Nothing told yet: it is asked every hour" in said
+    page = open_page("sentiment", news="bad")
+    assert "Ether falls" in words(page)
+    assert "soars" not in words(page)
+    assert page.query_params["news"] == "bad"
     said = words(open_page("sentiment", base="<b>", range="9y"))
     assert "&lt;b&gt;" in said
     assert "9y" in said

@@ -10,15 +10,21 @@ from coinwatch.times import to_datetime, utc_day
 from tests.app.dashboard.stock import Stock
 
 
-def assets(stock: Stock) -> None:
+def assets(stock: Stock, picture: str = "") -> None:
     """Bitcoin with a month of metrics by two sources, and one asset nobody trades here."""
     with stock.engine.begin() as conn:
         conn.execute(
             text("""
-                insert into assets (id, symbol, name, categories, description, links) values
-                    ('bitcoin', 'btc', 'Bitcoin', '{Layer 1}', 'A <b>currency</b>.', :links),
-                    ('other', 'oth', 'Other & Sons', '{Meme}', null, '{}')"""),
-            {"links": json.dumps({"website": ["https://bitcoin.org"], "bad": ["javascript:alert(1)"]})},
+                insert into assets
+                    (id, symbol, name, categories, description, links, platforms, images, launched_on)
+                values
+                    ('bitcoin', 'btc', 'Bitcoin', '{Layer 1}', 'A <b>currency</b>.', :links,
+                        '{"ethereum": "0x2260"}', :images, '2009-01-03'),
+                    ('other', 'oth', 'Other & Sons', '{Meme}', null, '{}', '{}', '{}', null)"""),
+            {
+                "links": json.dumps({"website": ["https://bitcoin.org"], "bad": ["javascript:alert(1)"]}),
+                "images": json.dumps({"coingecko": picture} if picture else {}),
+            },
         )
         conn.execute(
             text("""insert into asset_bases (base, asset_id, decided_by, reason)

@@ -1,0 +1,91 @@
+"""The history of an asset's numbers: options of Apache ECharts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil, log10
+from typing import Any
+
+from app.dashboard import formats
+from app.dashboard.fundamentals import MEASURES, PREFERRED, SOURCES
+from app.dashboard.scripts import COMPACT, NUMBER, ROW, STAMP
+from app.dashboard.style import Palette
+from warehouse.reads_assets import MetricPoint
+
+FEW_POINTS = 3
+"""So few are drawn as dots: a line would not be seen."""
+
+
+def history_options(
+    points: Sequence[MetricPoint], measure: str, palette: Palette, script: Callable[[str], object]
+) -> dict[str, Any] | None:
+    """A line for each source that tells ``measure``; None when nobody does."""
+    field = MEASURES[measure]
+    lines: dict[str, list[list[float]]] = {}
+    for point in points:
+        value = getattr(point, field)
+        if value is not None:
+            lines.setdefault(point.source, []).append([point.ts_us // 1_000, value])
+    if not lines:
+        return None
+    newest = max(values[-1][1] for values in lines.values())
+    every = [value for values in lines.values() for _, value in values]
+    spread = max(every) - min(every)
+    # As many digits as it takes to tell the axis' labels apart.
+    digits = min(9, max(4, ceil(log10(abs(newest) / spread)) + 2)) if spread and newest else 4
+    is_rank = measure == "Rank"
+    if measure == "Price":
+        shown = f"{NUMBER} return number(value, {formats.price_decimals(newest)});"
+    else:
+        shown = f"{COMPACT} return compact(value, {digits});"
+    show = f"(function (value) {{ {shown} }})"
+    colours = dict(zip(PREFERRED, palette.overlays, strict=False))
+    return {
+        "animation": False,
+        "aria": {"enabled": True},
+        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
+        "legend": {"show": len(lines) > 1, "left": 6, "top": 0, "textStyle": {"color": palette.muted}},
+        "grid": {"left": 10, "right": 74, "top": 30, "bottom": 30},
+        "tooltip": {
+            "trigger": "axis",
+            "confine": True,
+            "transitionDuration": 0,
+            "backgroundColor": palette.surface,
+            "borderColor": palette.line,
+            "textStyle": {"color": palette.text, "fontSize": 12},
+            "formatter": script(
+                f"function (items) {{ {STAMP} {ROW} const show = {show};"
+                " return stamp(items[0].axisValue, false) + '<table>' +"
+                " items.map(item => row(item.seriesName, show(item.value[1]), item.color)).join('') +"
+                " '</table>'; }"
+            ),
+        },
+        "xAxis": {
+            "type": "time",
+            "axisLine": {"lineStyle": {"color": palette.line}},
+            "axisTick": {"show": False},
+            "axisLabel": {"color": palette.muted, "hideOverlap": True},
+        },
+        "yAxis": {
+            "position": "right",
+            "scale": True,
+            "inverse": is_rank,
+            "minInterval": 1 if is_rank else 0,
+            "axisLabel": {"color": palette.muted, "formatter": script(show)},
+            "splitLine": {"lineStyle": {"color": palette.line}},
+        },
+        "series": [
+            {
+                "id": source,
+                "name": SOURCES.get(source, source),
+                "type": "line",
+                "symbol": "circle" if len(values) < FEW_POINTS else "none",
+                "step": "end" if is_rank else False,
+                "lineStyle": {"width": 1.8},
+                "itemStyle": {"color": colours.get(source, palette.accent)},
+                "areaStyle": {"opacity": 0.08} if len(lines) == 1 and not is_rank else None,
+                "data": values,
+            }
+            for source, values in lines.items()
+        ],
+    }
