@@ -70,6 +70,7 @@ def main() -> None:
     finally:  # a page may stop half way, for want of data
         with top:
             banner.watch(source)
+        _way_out()
 
 
 def _may_enter() -> bool:
@@ -79,6 +80,14 @@ def _may_enter() -> bool:
     st.html(markup.wrap(markup.empty("Coinwatch", "Sign in to see the dashboard.")))
     st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)
     return False
+
+
+def _way_out() -> None:
+    """Who is signed in, and how to leave, below every page; nothing where nobody need sign in."""
+    if st.user.get("is_logged_in"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.text(f"Signed in as {st.user.get('email') or st.user.get('name') or 'a guest'}")
+            st.button("Sign out", type="tertiary", icon=":material/logout:", on_click=st.logout)
 
 
 def _page(

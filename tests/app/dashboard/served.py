@@ -24,14 +24,17 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 @contextmanager
 def served(
-    database: URL, markets: Iterable[str], folder: Path, settings: Mapping[str, str] | None = None
+    database: URL,
+    markets: Iterable[str],
+    folder: Path,
+    settings: Mapping[str, str] | None = None,
+    port: int | None = None,
 ) -> Iterator[str]:
     """The address of a dashboard. AssertionError at the end when its log holds a traceback.
 
     ``settings`` are environment variables of Streamlit's or ours.
     """
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    port = port or free_port()
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COINWATCH_")} | {
         "COINWATCH_DATABASE_URL": database.set(drivername="postgresql").render_as_string(hide_password=False),
         "COINWATCH_MARKETS": ",".join(markets),
@@ -79,6 +82,12 @@ def trading(stock: Stock, prices: Mapping[str, float], ids: Mapping[str, int]) -
     finally:
         done.set()
         thread.join()
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        return int(free.getsockname()[1])
 
 
 def _healthy(port: int) -> bool:

@@ -18,7 +18,7 @@ from coinwatch.windows import Window
 from tests.app.dashboard import told
 from tests.app.dashboard.served import served, trading
 from tests.app.dashboard.stock import Stock, unreachable
-from tests.app.dashboard.viewer import LOOKS, Look, Viewer, chromium
+from tests.app.dashboard.viewer import AXE, LOOKS, Look, Viewer, chromium
 from tests.waiting import eventually_sync
 
 pytestmark = pytest.mark.browser
@@ -190,6 +190,14 @@ def test_prices_move_by_themselves(browser: webdriver.Chrome, full: str) -> None
     viewer.changes(".cw-quote .cw-price b")
     assert "BTC-USDT on kraken" in browser.title
     _zoom_outlives_updates(viewer)
+
+
+@pytest.mark.skipif(
+    not AXE.exists(), reason="no axe-core: npm install --no-save --no-package-lock --prefix . axe-core@4"
+)
+def test_a_fault_of_accessibility_would_be_found(browser: webdriver.Chrome) -> None:
+    browser.get("data:text/html,<html lang=en><title>x</title><main><h1>x</h1><img src=''></main>")
+    assert any(fault.startswith("image-alt") for fault in Viewer(browser, "", LOOKS[0]).inaccessible())
 
 
 def _zoom_outlives_updates(viewer: Viewer) -> None:

@@ -119,9 +119,9 @@ class Viewer:
             wide = self.driver.execute_script(f"return {element}.scrollWidth - {element}.clientWidth")
             if wide > 0:
                 found.append(f"{element} is {wide} px wider than the window")
-        return found + self._inaccessible()
+        return found + self.inaccessible()
 
-    def _inaccessible(self) -> list[str]:
+    def inaccessible(self) -> list[str]:
         """Serious faults by axe-core, where `.ci/run` or `npm install axe-core` put it."""
         if not AXE.exists():
             return []

@@ -1,0 +1,102 @@
+"""Addresses edited by hand, markets that vanish: words on the page, never a traceback, never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+from sqlalchemy import URL, text
+
+from app.dashboard import data
+from coinwatch.times import MINUTE_US, SECOND_US, now_us
+from coinwatch.windows import Window
+from tests.app.dashboard import told
+from tests.app.dashboard.stock import Stock
+from tests.app.dashboard.test_pages import BTC_PRICES, PRICES, OpenPage, open_page, words
+from tests.waiting import eventually_sync
+
+__all__ = ["open_page"]
+
+KEYS = {
+    "overview": ("symbols",),
+    "chart": ("symbol", "exchange", "range", "interval", "until", "overlays", "compare"),
+    "averages": ("symbol", "range", "overlays", "at"),
+    "fundamentals": ("asset", "search", "category", "ours", "measure", "range"),
+    "sentiment": ("base", "range"),
+    "alerts": ("view", "symbol", "condition", "price", "state", "search"),
+    "data": ("view", "market", "days", "day"),
+}
+"""What each page reads from its address."""
+
+NONSENSE = (
+    "",
+    "<script>alert(1)</script>",
+    "-1",
+    "1e400",
+    "99999999999999999999",
+    "NaN",
+    "DOGE-USDT",
+    "binance:",
+    "'; drop table markets; --",
+    "BTC-USDT",
+    "9999-99-99 99:99",
+    "2026-11-20T12:00:00+99:00",
+    "1d",
+    "٣",
+    "\N{ROCKET}" * 3_000,
+    "kraken:ETH-USDT",
+    "1h",
+    "%s {0} \\",
+)
+
+
+@pytest.fixture
+def stock(database: URL) -> Iterator[Stock]:
+    stock = Stock.open(database, now_us())
+    yield stock
+    stock.close()
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_no_address_makes_a_page_fail(open_page: OpenPage, stock: Stock, name: str) -> None:
+    stock.day(PRICES)
+    end_us = stock.now_us // SECOND_US * SECOND_US
+    stock.averages("BTC-USDT", BTC_PRICES, Window(end_us - MINUTE_US, end_us))
+    told.assets(stock)
+    told.sentiment(stock)
+    told.alerts(stock)
+    page = open_page(name)
+    chance = Random(6)
+    for turn in range(2 * len(NONSENSE)):
+        page.query_params.clear()
+        for key in KEYS[name]:
+            # First all of them the same, so that each meets everything; then any with any.
+            page.query_params[key] = NONSENSE[turn] if turn < len(NONSENSE) else chance.choice(NONSENSE)
+        said = words(page.run())
+        assert "<script" not in said
+        assert len(said) < 200_000
+
+
+@pytest.mark.parametrize("name", ["overview", "chart", "averages", "alerts", "data"])
+def test_a_market_that_vanishes_while_one_looks(
+    open_page: OpenPage,
+    stock: Stock,
+    name: str,
+) -> None:
+    stock.day(PRICES)
+    (gone,) = stock.markets(["kraken:SOL-USDT"]).values()
+    chosen = {"overview": {"symbols": "SOL-USDT"}, "data": {"market": "kraken:SOL-USDT"}}
+    page = open_page(name, **chosen.get(name, {"symbol": "SOL-USDT"}))
+    assert "not known" not in words(page)
+    with stock.engine.begin() as conn:
+        conn.execute(text("delete from stream_health where market_id = :id"), {"id": gone})
+        conn.execute(text("delete from markets where id = :id"), {"id": gone})
+
+    def forgotten() -> bool:
+        data.source()._reader.expire(("markets",))
+        said = words(page.run())
+        boxes = [*page.selectbox, *page.multiselect]
+        return "no market trades SOL-USDT" in said or not any("SOL-USDT" in box.options for box in boxes)
+
+    eventually_sync(forgotten, timeout_s=60)
