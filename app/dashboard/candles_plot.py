@@ -108,7 +108,7 @@ def options(
                 "top": offsets[number][0] - BETWEEN_PX + 3,
                 "textStyle": {"color": palette.muted, "fontSize": 12, "fontWeight": "normal"},
             }
-            for number, name in enumerate(["", "Volume", *panes(view)])
+            for number, name in enumerate(["", _volume(view), *panes(view)])
             if name
         ],
         "legend": {
@@ -185,6 +185,10 @@ def out_of_sight(view: ChartView, levels: Sequence[Level]) -> tuple[Level, ...]:
 def panes(view: ChartView) -> tuple[str, ...]:
     """The studies below the prices, in order."""
     return tuple(dict.fromkeys(line.pane for line in view.lines if line.pane))
+
+
+def _volume(view: ChartView) -> str:
+    return f"Volume, {view.last.market.symbol.base}" if view.last else "Volume"
 
 
 def _offsets(view: ChartView) -> list[tuple[int, int]]:

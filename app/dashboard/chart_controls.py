@@ -105,9 +105,9 @@ def _choose_span(url: PageUrl, notes: list[str]) -> tuple[str, str, int | None]:
 
 
 def _choose_until(url: PageUrl, range_name: str, notes: list[str]) -> int | None:
-    if url.fresh(_UNTIL):
-        st.session_state[_UNTIL] = url.one("until") or ""
     at_us = now_us()
+    if url.fresh(_UNTIL):
+        st.session_state[_UNTIL] = moments.retyped(url.one("until") or "", at_us, page.zone())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", width="content"):
         st.button(
             "Earlier",

@@ -150,17 +150,19 @@ class Source:
         return self._read(("averages",), lambda conn: averages.latest_averages(conn, now_us()))
 
     def average_samples(
-        self, symbol: Symbol, range_us: int, step_us: int, warm_up: int
+        self, symbol: Symbol, range_us: int, step_us: int, warm_up: int, until_us: int | None = None
     ) -> Reading[tuple[PairAverage, ...]]:
-        """The averages of the last ``range_us``, one a step, and ``warm_up`` steps before."""
+        """The averages of the last ``range_us``, or of those before ``until_us``: one a step, and ``warm_up``
+        steps before.
+        """
 
         def ask(conn: Connection) -> tuple[PairAverage, ...]:
-            end_us = -(-now_us() // step_us) * step_us
+            end_us = until_us or -(-now_us() // step_us) * step_us
             start_us = end_us - range_us // step_us * step_us - warm_up * step_us
             return reads_averages.average_samples(conn, symbol, Window(start_us, end_us), step_us)
 
         fresh_s = max(LIVE_S, min(step_us / 2 / SECOND_US, 30))
-        return self._read(("samples", symbol, range_us, step_us, warm_up), ask, fresh_s)
+        return self._read(("samples", symbol, range_us, step_us, warm_up, until_us), ask, fresh_s)
 
     def average_at(self, symbol: Symbol, at_us: int) -> Reading[tuple[PairAverage, ...]]:
         """The average that held at a moment, alone; nothing when there was none."""

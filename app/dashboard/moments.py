@@ -39,6 +39,15 @@ def parse(raw: str, now_us: int, zone: tzinfo = UTC) -> int | None:
     return _checked(from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=zone)), now_us)
 
 
+def retyped(raw: str, now_us: int, zone: tzinfo) -> str:
+    """``raw`` as a viewer in ``zone`` would type it; as it is when it is no moment."""
+    try:
+        at_us = parse(raw, now_us, zone)
+    except CoinwatchError:
+        return raw
+    return "" if at_us is None else as_typed(at_us, zone)
+
+
 def iso(at_us: int) -> str:
     """For addresses: ``2026-11-21T10:30:05Z``."""
     return f"{to_datetime(at_us):%Y-%m-%dT%H:%M:%SZ}"

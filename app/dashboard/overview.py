@@ -123,7 +123,7 @@ def build(
     wanted: Collection[Symbol] = (),
     now_us: int,
 ) -> Overview:
-    """One card per symbol, those on most exchanges first; ``wanted`` limits them, none means all.
+    """One card per symbol, those on most exchanges first, or those ``wanted`` in their order.
 
     ``averages`` that are not of the last seconds are not used.
     """
@@ -165,7 +165,8 @@ def build(
                     now_us,
                 )
             )
-    cards.sort(key=lambda card: (-len(card.constituents), card.symbol))
+    place_of = {symbol: place for place, symbol in enumerate(wanted)}
+    cards.sort(key=lambda card: (place_of.get(card.symbol, 0), -len(card.constituents), card.symbol))
     return Overview(
         cards=tuple(cards),
         markets=len(markets),

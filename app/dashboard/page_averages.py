@@ -101,7 +101,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
             MOVING_AVERAGES,
         )
         if url.fresh("averages_moment"):
-            st.session_state["averages_moment"] = url.one("at") or ""
+            st.session_state["averages_moment"] = moments.retyped(url.one("at") or "", now_us(), page.zone())
         at_us, word = _moment()
     url.write(
         {
@@ -168,10 +168,11 @@ def _view(source: Source, chosen: _Chosen) -> averages.AveragesView | None:
     range_us = averages.RANGES[chosen.range_name]
     step_us = averages.step_us(range_us)
     warm_up = max((study.warm_up(step_us) for study in chosen.moving), default=0)
-    samples = source.average_samples(chosen.symbol, range_us, step_us, warm_up)
+    around_us = _around_us(chosen, step_us)
+    samples = source.average_samples(chosen.symbol, range_us, step_us, warm_up, around_us)
     if samples.value is None:
         return None
-    end_us = -(-(samples.read_us or now_us()) // step_us) * step_us
+    end_us = around_us or -(-(samples.read_us or now_us()) // step_us) * step_us
     return averages.build(
         samples.value,
         start_us=end_us - range_us // step_us * step_us,
@@ -181,6 +182,14 @@ def _view(source: Source, chosen: _Chosen) -> averages.AveragesView | None:
     )
 
 
+def _around_us(chosen: _Chosen, step_us: int) -> int | None:
+    """The end of a chart around a moment that lies before the range up to now; None: now."""
+    range_us = averages.RANGES[chosen.range_name]
+    if chosen.at_us is None or chosen.at_us >= now_us() - range_us:
+        return None
+    return (chosen.at_us + range_us // 2) // step_us * step_us
+
+
 @page.every(2)
 def _prices(source: Source, chosen: _Chosen) -> None:
     view = _view(source, chosen)
@@ -188,7 +197,8 @@ def _prices(source: Source, chosen: _Chosen) -> None:
         st.html(markup.wrap(markup.empty("The warehouse cannot be read", *page.START)))
         return
     if view.is_empty:
-        title = f"No average of {chosen.symbol} in the last {_long(chosen.range_name)}"
+        when = "in the last" if _around_us(chosen, view.step_us) is None else "around that moment, in"
+        title = f"No average of {chosen.symbol} {when} {_long(chosen.range_name)}"
         st.html(markup.wrap(markup.empty(title, *_NONE_YET)))
         return
     # Can be imported only where Streamlit runs.

@@ -58,3 +58,10 @@ def test_what_is_said_of_a_moment_is_understood_as_it(at_s: int, name: str) -> N
     at_us, zone = at_s * SECOND_US, ZoneInfo(name)
     assert moments.parse(moments.iso(at_us), NOON_US, zone) == at_us
     assert moments.parse(moments.as_typed(at_us, zone), NOON_US, zone) == at_us
+
+
+def test_an_address_is_retyped_for_the_viewer() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    assert moments.retyped("2026-11-20T09:05:00Z", NOON_US, berlin) == "2026-11-20 10:05"
+    assert moments.retyped("now", NOON_US, berlin) == ""
+    assert moments.retyped("<b>", NOON_US, berlin) == "<b>"

@@ -224,3 +224,5 @@ def test_symbols_on_most_exchanges_come_first() -> None:
     eth = WatchedMarket(9, Market.canonical("kraken:AAVE-EUR"))
     view = overview.build([eth, *BTC_MARKETS], [], now_us=NOW_US)
     assert [str(card.symbol) for card in view.cards] == ["BTC-USDT", "AAVE-EUR"]
+    chosen = overview.build([eth, *BTC_MARKETS], [], wanted=(eth.market.symbol, BTC), now_us=NOW_US)
+    assert [str(card.symbol) for card in chosen.cards] == ["AAVE-EUR", "BTC-USDT"]

@@ -273,6 +273,16 @@ def test_averages_of_a_moment_are_told_apart_from_now(open_page: OpenPage, stock
     assert "No average was computed" in words(open_page("averages", at="2020-01-01 10:00"))
 
 
+def test_averages_of_a_moment_long_ago_are_drawn_around_it(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    at_us = stock.now_us // SECOND_US * SECOND_US - 240 * MINUTE_US
+    stock.averages("BTC-USDT", BTC_PRICES, Window(at_us - 5 * MINUTE_US, at_us + 5 * MINUTE_US))
+    said = words(open_page("averages", symbol="BTC-USDT", range="1h", at=moments.iso(at_us)))
+    assert "A point every 12 s" in said
+    assert "Constituents at" in said
+    assert "No average" not in said
+
+
 def test_averages_refuse_nonsense_and_say_when_there_are_none(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     said = words(open_page("averages", symbol="doge", range="9y", overlays="x", at="<i>"))
