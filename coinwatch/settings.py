@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -14,6 +16,7 @@ from coinwatch.errors import CoinwatchError, SettingsError
 from coinwatch.logs import LogFormat
 from coinwatch.records import Market
 from coinwatch.symbols import parse_market
+from coinwatch.tokens import HASH, NAME
 
 _TETHER = ("binance", "coinbase", "kraken", "bybit", "okx", "htx", "mexc", "gateio")
 _DOLLAR = ("coinbase", "kraken", "bitstamp", "gemini")
@@ -67,6 +70,19 @@ def _feeds(value: Any) -> Any:
     return tuple(feeds.items())
 
 
+def _token_hashes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = []
+    for number, part in enumerate(filter(None, map(str.strip, value.split(","))), 1):
+        owner, _, hashed = map(str.strip, part.partition(":"))
+        if not (NAME.fullmatch(owner) and HASH.fullmatch(hashed)):
+            # Not shown: it may be a token by mistake.
+            raise ValueError(f"entry {number} is not name:hash; `coinwatch token NAME` makes one")
+        pairs.append((owner, hashed))
+    return tuple(pairs)
+
+
 def _names(value: Any) -> Any:
     return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
@@ -85,12 +101,13 @@ def _asset_ids(value: Any) -> Any:
 
 AssetIds = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_asset_ids)]
 Feeds = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_feeds)]
+TokenHashes = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_token_hashes)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Markets = Annotated[tuple[Market, ...], NoDecode, BeforeValidator(_markets)]
 
 
-class Settings(BaseSettings):
-    """Built once at each program's entry point and passed on; nothing else reads the environment."""
+class Access(BaseSettings):
+    """How a subscriber gets in. ``coinwatch.client`` reads these alone."""
 
     model_config = SettingsConfigDict(
         env_prefix="COINWATCH_",
@@ -99,7 +116,21 @@ class Settings(BaseSettings):
         frozen=True,
         arbitrary_types_allowed=True,
         validate_default=True,
+        hide_input_in_errors=True,
     )
+
+    token: SecretStr | None = Field(
+        None, description="What this subscriber shows an alert endpoint that asks for a token."
+    )
+    tls_ca: Path | None = Field(
+        None,
+        description="File of certificates (PEM) that wss:// endpoints are checked against. "
+        "Unset: those the system trusts.",
+    )
+
+
+class Settings(Access):
+    """Built once at each program's entry point and passed on; nothing else reads the environment."""
 
     database_url: SecretStr | None = Field(
         None,
@@ -111,7 +142,49 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address every service listens on.")
     ingest_port: Port = Field(9101, description="Ingest daemon: /metrics and /healthz.")
-    alerts_port: Port = Field(9090, description="Alert endpoint: /ws, /healthz and /metrics.")
+    alerts_port: Port = Field(9090, description="Alert endpoint: /ws, /prices, /healthz and /metrics.")
+    alerts_tokens: TokenHashes = Field(
+        (),
+        description="Who may use the alert endpoint, as name:hash, comma separated; `coinwatch token NAME` "
+        "makes one. Unset: whoever reaches it.",
+    )
+    alerts_open: bool = Field(
+        False,
+        description="Without tokens the alert endpoint listens on this machine alone; true: on "
+        "COINWATCH_HOST all the same.",
+    )
+    alerts_origins: Names = Field(
+        (),
+        description="Web pages that may use the alert endpoint, by origin, such as "
+        "https://charts.example.org, comma separated. Unset: no page of any browser.",
+    )
+    alerts_tls_cert: Path | None = Field(
+        None, description="Certificate (PEM, with its chain) of the alert endpoint: it then speaks wss://."
+    )
+    alerts_tls_key: Path | None = Field(
+        None, description="Its private key, without a password. Unset: in the file of the certificate."
+    )
+    alerts_compression: bool = Field(
+        True, description="Compress what is sent to the subscribers that ask for it (permessage-deflate)."
+    )
+    alerts_watches: int = Field(
+        1_000, ge=1, le=1_000_000, description="Most watches of a client that are not over."
+    )
+    alerts_commands_per_s: float = Field(
+        100.0,
+        gt=0,
+        le=1_000_000,
+        description="Commands a second of one connection; ten seconds' worth may come at once.",
+    )
+    alerts_connections: int = Field(
+        20_000, ge=1, le=1_000_000, description="Most connections to one alert endpoint."
+    )
+    alerts_connections_per_address: int = Field(
+        2_000,
+        ge=1,
+        le=1_000_000,
+        description="Most of them from one address (of IPv6, one /64 network); a reverse proxy is one.",
+    )
     dashboard_port: Port = Field(8501, description="Dashboard.")
     dagster_port: Port = Field(3000, description="Dagster webserver.")
     simulator_ws_port: Port = Field(9200, description="Simulator: websocket stand-ins.")
@@ -282,6 +355,18 @@ class Settings(BaseSettings):
         """Every exchange that has an address here."""
         return tuple(name.removesuffix("_ws_url") for name in cls.model_fields if name.endswith("_ws_url"))
 
+    @property
+    def alerts_host(self) -> str:
+        """Where the alert endpoint listens: on this machine alone if it is neither guarded nor open."""
+        if self.alerts_tokens or self.alerts_open or _is_loopback(self.host):
+            return self.host
+        return "::1" if ":" in self.host else "127.0.0.1"
+
+    def alerts_url(self, path: str, scheme: Literal["ws", "http"] = "ws") -> str:
+        """An address of the alert endpoint, with TLS where it has a certificate."""
+        host = f"[{self.alerts_host}]" if ":" in self.alerts_host else self.alerts_host
+        return f"{scheme}{'s' if self.alerts_tls_cert else ''}://{host}:{self.alerts_port}{path}"
+
     def ws_url(self, exchange: str) -> str:
         """The websocket root of ``exchange``, without a trailing slash."""
         return self._root(exchange, "ws")
@@ -295,10 +380,29 @@ class Settings(BaseSettings):
         return url.rstrip("/")
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises SettingsError naming each wrong variable, never its secret."""
+    return _load(Settings, overrides)
+
+
+def load_access() -> Access:
+    """Read what a subscriber needs. Raises as ``load_settings``."""
+    return _load(Access, {})
+
+
+S = TypeVar("S", bound=Access)
+
+
+def _load(kind: type[S], overrides: Mapping[str, Any]) -> S:
     try:
-        return Settings(**overrides)
+        return kind(**overrides)
     except ValidationError as error:
         lines = []
         for fault in error.errors(include_input=False, include_url=False):

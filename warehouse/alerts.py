@@ -115,6 +115,8 @@ _ALL_OF_CLIENT = f"""
 select {_RULE_COLUMNS} from alert_rules where client = %(client)s order by id desc limit {RULES_AT_ONCE}
 """
 
+_COUNT_OF_CLIENT = "select count(*) from alert_rules where armed and client = %s"
+
 _ARMED = f"select {_RULE_COLUMNS} from alert_rules where armed"
 _BY_ID = f"select {_RULE_COLUMNS} from alert_rules where id = any(%s)"
 
@@ -219,6 +221,12 @@ async def armed_rules_of(conn: AsyncConnection, *, client: str | None, connectio
 async def armed_ids_of_client(conn: AsyncConnection, client: str) -> dict[int, bool]:
     """The ids of the armed rules of a named client, and whether each is over once it has fired."""
     return dict(await (await conn.execute(_ARMED_IDS_OF_CLIENT, (client,))).fetchall())
+
+
+async def armed_count_of_client(conn: AsyncConnection, client: str) -> int:
+    """How many armed rules a named client has."""
+    row = await (await conn.execute(_COUNT_OF_CLIENT, (client,))).fetchone()
+    return row[0] if row else 0
 
 
 async def armed_rules(conn: AsyncConnection) -> AsyncGenerator[list[Rule], None]:

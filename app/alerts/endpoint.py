@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import logging
 from contextlib import aclosing
 
 import sqlalchemy
@@ -12,8 +13,11 @@ import structlog
 from psycopg import AsyncConnection
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
+from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 
+from app.alerts.admission import Door, Visitor, visitors
 from app.alerts.catalogue import Catalogue
 from app.alerts.database import Database
 from app.alerts.deliveries import Deliveries
@@ -23,12 +27,15 @@ from app.alerts.http import Pages, read_target
 from app.alerts.hub import Hub, Subscriber
 from app.alerts.inbox import Inbox
 from app.alerts.lease import BEAT_S, Lease
+from app.alerts.limits import allow_files
 from app.alerts.marks import Marks
 from app.alerts.metrics import Metrics
 from app.alerts.price_feed import PriceFeed
 from app.alerts.price_request import is_for_prices
 from app.alerts.prices import Prices
+from app.alerts.protocol import owned_name
 from app.alerts.session import Session
+from app.alerts.tls import server_context
 from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
 from sources.exchanges import EXCHANGES
@@ -40,12 +47,23 @@ MAX_MESSAGE_BYTES = 256 * 1024
 """A frame over the protocol's limit gets an error reply; one over this closes the connection (1009)."""
 FRAMES_AHEAD = 4
 """Frames read from a client before it has the replies to those before."""
+OPEN_TIMEOUT_S = 10.0
 PING_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
+
+_SMALL_DEFLATE = ServerPerMessageDeflateFactory(
+    server_max_window_bits=10,
+    client_max_window_bits=10,
+    compress_settings={"memLevel": 3},
+)
+"""Enough for frames that are alike, in an eighth of the memory that is usual for one connection."""
 
 APPLICATION = "coinwatch alerts"
 
 log = structlog.get_logger(__name__)
+_frames = logging.getLogger(f"{__name__}.frames")
+# What websockets tells for debugging has tokens in it.
+_frames.setLevel(logging.WARNING)
 
 
 async def serve(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event) -> None:
@@ -82,12 +100,14 @@ class _Endpoint:
             self._marks,
             self._metrics,
         )
-        self._pages = Pages(self._metrics, self._why_unhealthy, self._detail)
+        self._door = Door(settings, self._metrics)
+        self._pages = Pages(self._door, self._metrics, self._why_unhealthy, self._detail)
         self._price_feed = PriceFeed(self._databases["price feed"])
         self._prices = Prices(
             self._databases["prices"],
             self._price_feed,
             {market.symbol for market in (*settings.markets, *settings.polled_markets)},
+            self._door,
             self._metrics,
         )
         self._deliveries = Deliveries(
@@ -117,7 +137,8 @@ class _Endpoint:
                         "outlets": self._deliveries.run(),
                     }.items()
                 ]
-                log.info("started", url=f"ws://{self._settings.host}:{self._settings.alerts_port}/ws")
+                log.info("started", url=self._settings.alerts_url("/ws"))
+                self._say_who_may_come()
                 await stop.wait()
                 log.info("stopping", connections=len(self._hub))
                 for task in running:
@@ -128,19 +149,27 @@ class _Endpoint:
                 await database.close()
 
     async def _bind(self) -> Server:
-        host, port = self._settings.host, self._settings.alerts_port
+        host, port = self._settings.alerts_host, self._settings.alerts_port
+        tls = server_context(self._settings.alerts_tls_cert, self._settings.alerts_tls_key)
+        allow_files(self._settings.alerts_connections)
         try:
             return await serve_websockets(
                 self._converse,
                 host,
                 port,
                 process_request=self._answer,
+                create_connection=visitors(self._door),
+                ssl=tls,
+                compression=None,  # that of extensions is ours
+                extensions=[_SMALL_DEFLATE] if self._settings.alerts_compression else None,
+                open_timeout=OPEN_TIMEOUT_S,
                 max_size=MAX_MESSAGE_BYTES,
                 max_queue=FRAMES_AHEAD,
                 ping_interval=PING_S,
                 ping_timeout=PING_S,
                 close_timeout=CLOSE_TIMEOUT_S,
                 server_header="coinwatch",
+                logger=_frames,
             )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
@@ -152,20 +181,40 @@ class _Endpoint:
                 f"COINWATCH_HOST, COINWATCH_ALERTS_PORT: cannot listen on {host}:{port}: {error.strerror}"
             ) from None
 
+    def _say_who_may_come(self) -> None:
+        settings = self._settings
+        if self._door.is_guarded:
+            return
+        if settings.alerts_host != settings.host:
+            log.warning(
+                "without tokens only this machine may connect: set COINWATCH_ALERTS_TOKENS, "
+                "or COINWATCH_ALERTS_OPEN=true where a firewall or proxy guards it",
+                host=settings.alerts_host,
+            )
+        elif settings.alerts_open:
+            log.warning("without tokens: whoever reaches it may connect", host=settings.host)
+        else:
+            log.info("without tokens: listening on this machine alone", host=settings.host)
+
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        assert isinstance(connection, Visitor)  # noqa: S101  # made so by the server
         response = self._pages.answer(connection, request)
         if response is None and is_for_prices(request.path):
             return await self._prices.admit(connection, request)
         return response
 
     async def _converse(self, socket: ServerConnection) -> None:
+        assert isinstance(socket, Visitor)  # noqa: S101  # made so by the server
         assert socket.request is not None  # noqa: S101  # there is one once a connection is open
+        if not await self._is_known(socket):
+            return
         if is_for_prices(socket.request.path):
             await self._prices.converse(socket)
             return
         target = read_target(socket.request.path)
         key = f"{self._lease.instance}/{next(self._numbers)}"
-        subscriber = Subscriber(socket, key, target.client, self._metrics)
+        client = None if target.client is None else owned_name(socket.owner, target.client)
+        subscriber = Subscriber(socket, key, client, self._metrics)
         session = Session(
             socket,
             subscriber,
@@ -174,6 +223,8 @@ class _Endpoint:
             self._hub,
             self._catalogue,
             self._metrics,
+            self._door,
+            most_watches=self._settings.alerts_watches,
         )
         self._hub.add(subscriber)
         try:
@@ -182,6 +233,12 @@ class _Endpoint:
             self._hub.discard(subscriber)
             if subscriber.client is None:
                 await self._lease.connection_ended(key)
+
+    async def _is_known(self, socket: Visitor) -> bool:
+        try:
+            return await self._door.recognise(socket)
+        except ConnectionClosed:
+            return False
 
     async def _listen(self) -> None:
         async def on_connect(_: AsyncConnection) -> None:

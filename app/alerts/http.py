@@ -11,6 +11,7 @@ import msgspec
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
+from app.alerts.admission import Door, Visitor
 from app.alerts.metrics import Metrics
 from app.alerts.protocol import is_client_name
 
@@ -51,25 +52,27 @@ class Pages:
 
     def __init__(
         self,
+        door: Door,
         metrics: Metrics,
         why_unhealthy: Callable[[], str | None],
         detail: Callable[[], Mapping[str, object]],
     ) -> None:
+        self._door = door
         self._metrics = metrics
         self._why_unhealthy = why_unhealthy
         self._detail = detail
 
-    def answer(self, connection: ServerConnection, request: Request) -> Response | None:
+    def answer(self, connection: Visitor, request: Request) -> Response | None:
         """The response to ``request``; None lets it become a websocket."""
         match urlsplit(request.path).path:
             case "/ws":
-                return self._handshake(connection, request)
+                return self._door.answer(connection, request) or self._handshake(connection, request)
             case "/prices":
-                return None
+                return self._door.answer(connection, request)
             case "/healthz":
-                return self._health(connection)
+                return self._health(connection, request)
             case "/metrics":
-                return _respond(
+                return self._door.answer_unknown(connection, request, header_needed=True) or _respond(
                     connection,
                     HTTPStatus.OK,
                     self._metrics.text(),
@@ -79,18 +82,21 @@ class Pages:
                 message = "not here; there are ws://…/ws, ws://…/prices, /healthz and /metrics"
                 return _json(connection, HTTPStatus.NOT_FOUND, {"error": message})
 
-    def _handshake(self, connection: ServerConnection, request: Request) -> Response | None:
+    def _handshake(self, connection: Visitor, request: Request) -> Response | None:
         try:
             read_target(request.path)
         except BadTarget as error:
             return _json(connection, HTTPStatus.BAD_REQUEST, {"error": str(error)})
         return None
 
-    def _health(self, connection: ServerConnection) -> Response:
+    def _health(self, connection: Visitor, request: Request) -> Response:
+        # Load balancers bring no token: they are told whether, not how much.
+        stranger = self._door.answer_unknown(connection, request, header_needed=True) is not None
+        detail = {} if stranger else self._detail()
         reason = self._why_unhealthy()
         if reason is None:
-            return _json(connection, HTTPStatus.OK, {"status": "ok", **self._detail()})
-        unavailable = {"status": "unavailable", "reason": reason, **self._detail()}
+            return _json(connection, HTTPStatus.OK, {"status": "ok", **detail})
+        unavailable = {"status": "unavailable", "reason": reason, **detail}
         return _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, unavailable)
 
 

@@ -37,6 +37,12 @@ class Metrics:
         self.slow = Counter(
             "coinwatch_alerts_slow_consumers", "Connections cut off as too slow.", registry=self._registry
         )
+        self.turned_away = Counter(
+            "coinwatch_alerts_turned_away",
+            "Connections refused or cut off, by the reason.",
+            ["reason"],
+            registry=self._registry,
+        )
         self.catch_ups = Counter(
             "coinwatch_alerts_catch_ups",
             "Times that missed commits were read from the warehouse.",

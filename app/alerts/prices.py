@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
+from app.alerts.admission import Door, Visitor, end_flood
 from app.alerts.database import Database
 from app.alerts.metrics import Metrics
 from app.alerts.price_feed import PriceFeed, Recent
@@ -56,8 +57,15 @@ class Prices:
     """``configured``: the pairs that are collected whatever is stored of them yet."""
 
     def __init__(
-        self, database: Database, feed: PriceFeed, configured: Collection[Symbol], metrics: Metrics
+        self,
+        database: Database,
+        feed: PriceFeed,
+        configured: Collection[Symbol],
+        door: Door,
+        metrics: Metrics,
     ) -> None:
+        self._door = door
+        self._metrics = metrics
         self._database = database
         self._feed = feed
         self._configured = frozenset(configured)
@@ -65,10 +73,13 @@ class Prices:
         self._open = 0
         metrics.watch("price_streams", "Open streams of prices.", lambda: self._open)
 
-    async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def admit(self, connection: Visitor, request: Request) -> Response | None:
         """The refusal of what cannot be had; None lets it become a websocket."""
         try:
-            self._plans[connection] = await self._plan(read_request(request.path, now_us()))
+            asked = read_request(request.path, now_us())
+            if self._door.is_guarded and connection.owner is None:
+                return None  # nothing is read for who is not known yet
+            self._plans[connection] = await self._plan(asked)
         except PricesRefused as refused:
             return _refusal(connection, HTTPStatus.BAD_REQUEST, refused)
         except WarehouseError:
@@ -76,14 +87,20 @@ class Prices:
             return _refusal(connection, HTTPStatus.SERVICE_UNAVAILABLE, away)
         return None
 
-    async def converse(self, socket: ServerConnection) -> None:
+    async def converse(self, socket: Visitor) -> None:
         """Serve a connection that was admitted, until it ends."""
-        plan = self._plans.pop(socket)
+        plan = self._plans.pop(socket, None) or await self._plan_now(socket)
+        if plan is None:
+            return
         self._open += 1
         try:
             async with self._feed.follow(plan.pairs.values()) as recent, asyncio.TaskGroup() as tasks:
                 sending = tasks.create_task(_Stream(socket, plan, recent, self._feed, self._database).run())
                 async for _ in socket:
+                    socket.pace.take()
+                    if socket.pace.is_flood:
+                        await end_flood(socket, self._metrics)
+                        break
                     await socket.send(_NOT_ASKED)
                 sending.cancel()
         except* ConnectionClosed:
@@ -93,6 +110,18 @@ class Prices:
             await socket.close(CloseCode.TRY_AGAIN_LATER, "the warehouse is away; connect again soon")
         finally:
             self._open -= 1
+
+    async def _plan_now(self, socket: Visitor) -> Plan | None:
+        """The plan of a connection that said only after the handshake who it is; None: it was refused."""
+        assert socket.request is not None  # noqa: S101  # there is one once a connection is open
+        try:
+            return await self._plan(read_request(socket.request.path, now_us()))
+        except PricesRefused as refused:
+            await socket.send(_text({"type": "error", **_fields(refused)}))
+            await socket.close(CloseCode.POLICY_VIOLATION, refused.code)
+        except WarehouseError:
+            await socket.close(CloseCode.TRY_AGAIN_LATER, "the warehouse is away; connect again soon")
+        return None
 
     async def _plan(self, request: PriceRequest) -> Plan:
         asked = {currency: _candidates(request.base, currency) for currency in request.currencies}
@@ -291,11 +320,14 @@ def _unknown(base: str, currency: str, there: Collection[Symbol]) -> PricesRefus
 
 
 def _refusal(connection: ServerConnection, status: HTTPStatus, refused: PricesRefused) -> Response:
-    fields = {"code": refused.code, "message": str(refused), "hint": refused.hint}
-    response = connection.respond(status, json.dumps(fields) + "\n")
+    response = connection.respond(status, json.dumps(_fields(refused)) + "\n")
     del response.headers["Content-Type"]
     response.headers["Content-Type"] = "application/json"
     return response
+
+
+def _fields(refused: PricesRefused) -> dict[str, str]:
+    return {"code": refused.code, "message": str(refused), "hint": refused.hint}
 
 
 def _text(fields: Mapping[str, object]) -> str:

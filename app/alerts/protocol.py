@@ -7,7 +7,6 @@ Every command gets exactly one reply, ``ack`` or ``error``, with the command's `
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from typing import Any, TypeAlias
 
@@ -42,6 +41,7 @@ from coinwatch.alerts.reading import (
 )
 from coinwatch.alerts.rules import NO_TERMS
 from coinwatch.times import SECOND_US, now_us
+from coinwatch.tokens import LONGEST_TOKEN, NAME
 from coinwatch.windows import Window
 
 MAX_FRAME_BYTES = 65_536
@@ -99,7 +99,17 @@ class Ping(msgspec.Struct, frozen=True):
     id: CommandId
 
 
-Command: TypeAlias = Watch | Unwatch | Snooze | Resume | ListRules | Ping | Preview
+class Auth(msgspec.Struct, frozen=True):
+    """Says who it is, where the handshake did not."""
+
+    id: CommandId
+    token: str
+
+    def __repr__(self) -> str:
+        return "Auth(…)"
+
+
+Command: TypeAlias = Auth | Watch | Unwatch | Snooze | Resume | ListRules | Ping | Preview
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -109,6 +119,8 @@ class Refused(msgspec.Struct, frozen=True):
     message: str
     hint: str
     id: CommandId = None
+    retry_after_s: float | None = None
+    """When the same would be done, where that is known."""
 
 
 _WATCH_FIELDS = {"symbol", "price", "condition", "note", *TERMS}
@@ -120,11 +132,11 @@ _FIELDS = {
     "preview": {*_WATCH_FIELDS, "since", "until"},
     "list": set[str](),
     "ping": set[str](),
+    "auth": {"token"},
 }
 COMMANDS = tuple(_FIELDS)
 
 _WATCH_LIKE = '{"cmd":"watch","symbol":"btcusdc","price":1.0}'
-_CLIENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 def parse(frame: str | bytes) -> Command | Refused:
@@ -140,7 +152,17 @@ def parse(frame: str | bytes) -> Command | Refused:
 
 def is_client_name(text: str) -> bool:
     """Whether a client may call itself so."""
-    return _CLIENT_NAME.fullmatch(text) is not None
+    return NAME.fullmatch(text) is not None
+
+
+def owned_name(owner: str | None, client: str) -> str:
+    """The name a client is stored by: its owner's before it, so that nobody else's client can be that one."""
+    return client if owner is None else f"{owner}/{client}"
+
+
+def is_owned_name(text: str) -> bool:
+    """Whether a client may be stored by that name."""
+    return all(map(is_client_name, text.split("/", 1)))
 
 
 def ack(command_id: CommandId, cmd: str, **fields: Any) -> str:
@@ -148,15 +170,16 @@ def ack(command_id: CommandId, cmd: str, **fields: Any) -> str:
 
 
 def error(refused: Refused) -> str:
-    return _frame(
-        {
-            "type": "error",
-            "id": refused.id,
-            "code": refused.code,
-            "message": refused.message,
-            "hint": refused.hint,
-        }
-    )
+    told: dict[str, Any] = {
+        "type": "error",
+        "id": refused.id,
+        "code": refused.code,
+        "message": refused.message,
+        "hint": refused.hint,
+    }
+    if refused.retry_after_s is not None:
+        told["retry_after_s"] = refused.retry_after_s
+    return _frame(told)
 
 
 def alert(fired: Alert) -> str:
@@ -273,6 +296,8 @@ def _command(command_id: CommandId, fields: Mapping[str, Any]) -> Command:
             return Resume(command_id, _rule_id(fields.get("rule_id"), cmd))
         case "list":
             return ListRules(command_id)
+        case "auth":
+            return Auth(command_id, _token(fields.get("token")))
         case _:
             return Ping(command_id)
 
@@ -323,6 +348,17 @@ def _snoozed_until(fields: Mapping[str, Any]) -> int:
     if length is not None:
         return now_us() + read_duration(length, "for") * SECOND_US
     return read_moment(until, "until")
+
+
+def _token(value: Any) -> str:
+    # What was sent is not told: it is a secret, or nearly.
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TOKEN:
+        raise Nonsense(
+            "missing_field" if value is None else "bad_token",
+            "auth needs a token",
+            'like {"cmd":"auth","token":"coinwatch_…"}',
+        )
+    return value
 
 
 def _rule_id(value: Any, cmd: str) -> int:

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from app.alerts import protocol
+from app.alerts.admission import Door, Visitor, end_flood
 from app.alerts.catalogue import Catalogue
 from app.alerts.database import Database
 from app.alerts.hub import Hub, Subscriber
 from app.alerts.metrics import Metrics
 from app.alerts.preview import NoHistory, preview
-from app.alerts.protocol import Command, ListRules, Ping, Preview, Refused, Resume, Snooze, Unwatch, Watch
+from app.alerts.protocol import (
+    Auth,
+    Command,
+    ListRules,
+    Ping,
+    Preview,
+    Refused,
+    Resume,
+    Snooze,
+    Unwatch,
+    Watch,
+)
 from coinwatch.alerts import NO_MARKET, NewRule, Repeat, is_on_no_market, moment_text
 from coinwatch.errors import UnknownSymbol, WarehouseError
 from coinwatch.records import Symbol
 from warehouse.alerts import (
     add_rule,
+    armed_count_of_client,
     armed_ids_of_client,
     armed_rules_of,
     events_of_client,
@@ -34,7 +47,6 @@ from warehouse.alerts import (
 )
 from warehouse.markets import known_markets
 
-MAX_WATCHES = 1_000
 MOST_FIRINGS = 500
 """So many firings of a preview are told; all are counted."""
 CATALOGUE_FRESH_S = 2.0
@@ -48,13 +60,16 @@ class Session:
 
     def __init__(
         self,
-        socket: ServerConnection,
+        socket: Visitor,
         subscriber: Subscriber,
         database: Database,
         history: Database,
         hub: Hub,
         catalogue: Catalogue,
         metrics: Metrics,
+        door: Door,
+        *,
+        most_watches: int,
     ) -> None:
         self._socket = socket
         self._subscriber = subscriber
@@ -63,6 +78,8 @@ class Session:
         self._hub = hub
         self._catalogue = catalogue
         self._metrics = metrics
+        self._door = door
+        self._most_watches = most_watches
 
     async def run(self, after: int | None) -> None:
         """``after``: send the named client's events above this number first; None: only new ones."""
@@ -71,6 +88,8 @@ class Session:
             await self._greet(after)
             async for frame in self._socket:
                 await self._reply(frame)
+                if self._socket.pace.is_flood:
+                    await end_flood(self._socket, self._metrics)
         except ConnectionClosed:
             pass
         except WarehouseError as error:
@@ -111,9 +130,23 @@ class Session:
         command = protocol.parse(frame)
         # An alert may be ready before the reply to the very watch that asked for it: the reply goes first.
         with self._subscriber.holding():
-            answer = command if isinstance(command, Refused) else await self._answer(command)
+            wait_s = self._socket.pace.take()
+            if wait_s:
+                answer: str | Refused = self._too_many(command, wait_s)
+            else:
+                answer = command if isinstance(command, Refused) else await self._answer(command)
             self._metrics.answers.labels(answer.code if isinstance(answer, Refused) else "ack").inc()
             await self._subscriber.send(protocol.error(answer) if isinstance(answer, Refused) else answer)
+
+    def _too_many(self, command: Command | Refused, wait_s: float) -> Refused:
+        wait_s = math.ceil(wait_s * 1_000) / 1_000
+        return Refused(
+            "too_many_commands",
+            "more commands came than may; this one was not done",
+            f"send it again in {wait_s:g} s; who goes on all the same is cut off",
+            command.id,
+            retry_after_s=wait_s,
+        )
 
     async def _answer(self, command: Command) -> str | Refused:
         handlers: dict[type, Callable[[Any], Coroutine[Any, Any, str | Refused]]] = {
@@ -124,6 +157,7 @@ class Session:
             Preview: self._preview,
             ListRules: self._list,
             Ping: self._ping,
+            Auth: self._auth,
         }
         try:
             return await handlers[type(command)](command)
@@ -137,11 +171,11 @@ class Session:
 
     async def _watch(self, command: Watch) -> str | Refused:
         subscriber = self._subscriber
-        if len(subscriber.watches) >= MAX_WATCHES:
+        if (count := await self._count_watches()) >= self._most_watches:
             return Refused(
                 "too_many_watches",
-                f"this client has {len(subscriber.watches)} watches",
-                f"at most {MAX_WATCHES}: unwatch some first",
+                f"this client has {count} watches",
+                f"at most {self._most_watches}: unwatch some first",
                 command.id,
             )
         found = await self._find(command)
@@ -164,6 +198,14 @@ class Session:
             )
         subscriber.watch(rule.id, is_once=rule.terms.repeat is Repeat.ONCE)
         return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
+
+    async def _count_watches(self) -> int:
+        client = self._subscriber.client
+        if client is None:
+            return len(self._subscriber.watches)
+        # Other connections of its name may have made some, here or at another endpoint.
+        async with self._database.use() as conn:
+            return await armed_count_of_client(conn, client)
 
     async def _unwatch(self, command: Unwatch) -> str | Refused:
         async with self._database.use() as conn:
@@ -241,6 +283,9 @@ class Session:
 
     async def _ping(self, command: Ping) -> str:
         return protocol.ack(command.id, "ping", pong=True, last_event_id=self._hub.last_event_id)
+
+    async def _auth(self, command: Auth) -> str | Refused:
+        return self._door.sign_in(self._socket, command)
 
     async def _resolve(self, typed: str) -> tuple[str | None, Symbol]:
         try:

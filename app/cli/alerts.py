@@ -13,7 +13,8 @@ from warehouse.migrate import upgrade
 def alerts() -> None:
     """Tell subscribers when a price is reached, over ws://HOST:9090/ws.
 
-    COINWATCH_HOST and COINWATCH_ALERTS_PORT move it. Ctrl-C or SIGTERM closes every connection (1001)
+    COINWATCH_HOST and COINWATCH_ALERTS_PORT move it; without tokens (coinwatch token) it listens on this
+    machine alone. Ctrl-C or SIGTERM closes every connection (1001)
     and ends; a second one ends at once.
     """
     settings = load_settings()

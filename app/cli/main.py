@@ -13,6 +13,7 @@ from app.cli.outlets import outlets
 from app.cli.prices import prices
 from app.cli.simulate import simulate
 from app.cli.status import status
+from app.cli.token import token
 from app.cli.up import up
 from app.cli.watch import watch
 from coinwatch.errors import CoinwatchError
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, status, watch, prices, ingest, alerts, simulate):
+for command in (up, status, watch, prices, ingest, alerts, token, simulate):
     app.command()(command)
 app.add_typer(outlets)
 app.add_typer(db)

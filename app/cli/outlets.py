@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.alerts import webhooks
-from app.alerts.protocol import is_client_name
+from app.alerts.protocol import is_owned_name
 from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings, load_settings
 from warehouse import deliveries as stored
@@ -62,7 +62,7 @@ def add(
     URLs and secrets are not printed again.
     """
     settings = load_settings()
-    if not is_client_name(client):
+    if not is_owned_name(client):
         raise typer.BadParameter(
             "CLIENT is a name of 1 to 64 letters, digits, dots, dashes, underscores or @"
         )

@@ -45,7 +45,7 @@ def prices(
     settings = load_settings()
     logs.configure("prices", log_format=settings.log_format, level="warning")
     stream = PriceStream(
-        url or f"ws://{settings.host}:{settings.alerts_port}/prices",
+        url or settings.alerts_url("/prices"),
         currencies or ["USD"],
         symbol=symbol,
         since=None if since is None else _read_moment(since),

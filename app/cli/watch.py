@@ -57,7 +57,7 @@ def watch(
         asked = [{**one, "repeat": "every"} for one in asked]
     settings = load_settings()
     logs.configure("watch", log_format=settings.log_format, level="warning")
-    address = url or f"ws://{settings.host}:{settings.alerts_port}/ws"
+    address = url or settings.alerts_url("/ws")
     with suppress(KeyboardInterrupt):
         asyncio.run(_watch(symbol, asked, address, as_json=as_json, ends=not repeat, once=once))
 

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from coinwatch.alerts import Above, Alert, Below, Condition
 from coinwatch.alerts.reading import fields_of
 from coinwatch.client.frames import Reply, read_frame
-from coinwatch.client.opening import open_again, open_socket
+from coinwatch.client.opening import Opener, raise_if_sent_away
 from coinwatch.errors import CommandRefused, EndpointUnreachable
 
 REPLY_TIMEOUT_S = 15.0
@@ -54,6 +54,7 @@ class AlertClient:
 
     def __init__(self, url: str, *, name: str | None = None, after: int | None = None) -> None:
         self._url = url
+        self._opener = Opener()
         self._name = name
         self._after = after
         self._ids = itertools.count(1)
@@ -63,6 +64,7 @@ class AlertClient:
         self._socket: ClientConnection | None = None
         self._ready = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._failed: Exception | None = None
 
     @property
     def last_event_id(self) -> int | None:
@@ -75,11 +77,11 @@ class AlertClient:
         return list(self._watches.values())
 
     async def __aenter__(self) -> Self:
-        """Connect. Raises EndpointUnreachable when that fails."""
-        self._running = asyncio.create_task(self._run(await open_socket(self._address())))
+        """Connect. Raises EndpointUnreachable when that fails, CommandRefused when it is sent away."""
+        self._running = asyncio.create_task(self._run(await self._opener.open(self._address())))
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
-                await self._ready.wait()
+                await self._until_ready()
         except BaseException as error:
             await _end(self._running)
             if isinstance(error, TimeoutError):
@@ -138,12 +140,28 @@ class AlertClient:
     async def _ask(self, command: dict[str, Any], watch: Watch | None = None) -> Reply:
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
-                await self._ready.wait()
+                await self._until_ready()
                 return await self._send(command, watch)
         except TimeoutError:
             raise EndpointUnreachable(f"{self._url} did not answer within {REPLY_TIMEOUT_S:g} s") from None
 
+    async def _until_ready(self) -> None:
+        await self._ready.wait()
+        if self._failed is not None:
+            raise self._failed
+
     async def _send(self, command: dict[str, Any], watch: Watch | None = None) -> Reply:
+        """Send it, and again when it may be sent, if it came too soon."""
+        while True:
+            answer = await self._send_once(command, watch)
+            if answer.error is None:
+                return answer
+            wait_s = answer.fields.get("retry_after_s")
+            if answer.error.code != "too_many_commands" or not isinstance(wait_s, int | float):
+                raise answer.error
+            await asyncio.sleep(wait_s)
+
+    async def _send_once(self, command: dict[str, Any], watch: Watch | None) -> Reply:
         if self._socket is None:
             raise EndpointUnreachable(f"{self._url}: the connection is away")
         command_id = next(self._ids)
@@ -151,21 +169,20 @@ class AlertClient:
         self._pending[command_id] = reply, watch
         try:
             await self._socket.send(json.dumps({**command, "id": command_id}))
-            answer = await reply
+            return await reply
         except ConnectionClosed:
             raise EndpointUnreachable(f"{self._url}: the connection was lost") from None
         finally:
             self._pending.pop(command_id, None)
-        if answer.error is not None:
-            raise answer.error
-        return answer
 
     async def _run(self, socket: ClientConnection) -> None:
         try:
             while True:
                 await self._converse(socket)
-                socket = await open_again(self._address)
-        except Exception as error:  # nothing that trying again would mend: whoever iterates is told
+                socket = await self._opener.open_again(self._address)
+        except Exception as error:  # nothing that trying again would mend: whoever waits is told
+            self._failed = error
+            self._ready.set()
             await self._alerts.put(error)
 
     def _address(self) -> str:
@@ -182,6 +199,7 @@ class AlertClient:
             with suppress(ConnectionClosed):
                 async for frame in socket:
                     await self._hear(frame)
+            raise_if_sent_away(socket)
             log.warning("connection to %s lost (%s); connecting again", self._url, socket.close_code)
         finally:
             self._socket = None

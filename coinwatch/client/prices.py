@@ -12,7 +12,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from coinwatch.client.opening import open_again, open_socket
+from coinwatch.client.opening import Opener, raise_if_sent_away
 from coinwatch.errors import BadMessage
 from coinwatch.times import from_datetime, to_datetime
 
@@ -53,6 +53,7 @@ class PriceStream:
         meta: bool = False,
     ) -> None:
         self._url = url
+        self._opener = Opener()
         self._currencies = [currency.upper() for currency in currencies]
         self._asked: list[tuple[str, str | int]] = [
             *(("currency", currency) for currency in self._currencies),
@@ -64,7 +65,7 @@ class PriceStream:
 
     async def __aenter__(self) -> Self:
         """Connect. Raises CommandRefused for what cannot be had, EndpointUnreachable when that fails."""
-        self._socket = await open_socket(self._address())
+        self._socket = await self._opener.open(self._address())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -72,10 +73,10 @@ class PriceStream:
             await self._socket.close()
 
     async def __aiter__(self) -> AsyncGenerator[PriceUpdate, None]:
-        """Raises CommandRefused when it was away for longer than can be replayed."""
+        """Raises CommandRefused when it was away for longer than can be replayed, or is sent away."""
         while True:
             if self._socket is None:
-                self._socket = await open_again(self._address)
+                self._socket = await self._opener.open_again(self._address)
             try:
                 async for frame in self._socket:
                     update = read_update(frame, self._currencies[0])
@@ -84,6 +85,7 @@ class PriceStream:
                         yield update
             except ConnectionClosed:
                 pass
+            raise_if_sent_away(self._socket)
             reason = f"{self._socket.close_code} {self._socket.close_reason or ''}".strip()
             log.warning("connection to %s lost (%s); connecting again", self._url, reason)
             self._socket = None

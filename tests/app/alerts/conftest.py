@@ -82,17 +82,22 @@ class Client:
 class Endpoint:
     """Where a running endpoint is, and how to end it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, has_tls: bool = False) -> None:
         self.port = port
         self.stop = asyncio.Event()
+        self._s = "s" if has_tls else ""
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/ws"
+        return f"ws{self._s}://127.0.0.1:{self.port}/ws"
 
-    async def get(self, path: str) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return await client.get(f"http://127.0.0.1:{self.port}{path}")
+    @property
+    def prices_url(self) -> str:
+        return f"ws{self._s}://127.0.0.1:{self.port}/prices"
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501
+            return await client.get(f"http{self._s}://127.0.0.1:{self.port}{path}", headers=headers)
 
     async def healthy(self) -> bool:
         return (await self.get("/healthz")).status_code == 200
@@ -140,7 +145,7 @@ async def start(
     async with AsyncExitStack() as stack:
 
         async def start_one() -> Endpoint:
-            endpoint = Endpoint(free_port())
+            endpoint = Endpoint(free_port(), has_tls="alerts_tls_cert" in overrides)
             settings = settings_for(alerts_port=endpoint.port, markets=",".join(markets), **overrides)
             serving = asyncio.create_task(serve(settings, database, stop=endpoint.stop))
 

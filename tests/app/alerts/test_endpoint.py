@@ -13,7 +13,6 @@ from sqlalchemy import URL
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from app.alerts import session
 from app.alerts.endpoint import serve
 from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
@@ -144,23 +143,6 @@ async def test_commands_sent_at_once_are_each_answered_in_order(endpoint: Endpoi
         answers = [await client.read() for _ in range(200)]
         assert [answer["id"] for answer in answers] == list(range(200))
         assert [answer["type"] for answer in answers] == ["error", "ack"] * 100
-
-
-async def test_watches_over_the_limit_are_refused(
-    endpoint: Endpoint, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "MAX_WATCHES", 3)
-    for query in ("", "?client=keen"):
-        async with endpoint.client(query) as client:
-            for _ in range(3):
-                assert (await client.ask(cmd="watch", symbol="ethusd", price=1))["type"] == "ack"
-            assert (await client.ask(cmd="watch", symbol="ethusd", price=1))["code"] == "too_many_watches"
-    async with endpoint.client("?client=keen") as client:
-        assert (await client.ask(cmd="watch", symbol="ethusd", price=1))["code"] == "too_many_watches"
-        await exchange.trade("coinbase:ETH-USD", 2.0)
-        for _ in range(3):
-            await client.read()
-        assert (await client.ask(cmd="watch", symbol="ethusd", price=1))["type"] == "ack"
 
 
 async def test_rules_of_an_unnamed_client_end_with_its_connection(endpoint: Endpoint, database: URL) -> None:

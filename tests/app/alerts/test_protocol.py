@@ -157,7 +157,7 @@ def test_what_is_wrong_is_named(frame: str | bytes, code: str) -> None:
 
 def test_an_unknown_command_is_told_the_known_ones() -> None:
     assert refused('{"cmd":"subscribe"}').hint == (
-        "cmd is one of watch, unwatch, snooze, resume, preview, list, ping"
+        "cmd is one of watch, unwatch, snooze, resume, preview, list, ping, auth"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import given
 
-from app.alerts import protocol, session
+from app.alerts import admission, protocol, session
 from coinwatch.alerts import reading
 from tests.app.alerts.conftest import PAGE, Endpoint, Exchange, check
 from tests.app.alerts.test_protocol import ALMOST
@@ -46,7 +46,9 @@ async def test_the_conversations(endpoint: Endpoint, exchange: Exchange) -> None
 
 
 def test_every_code_is_on_the_page() -> None:
-    sources = "".join(Path(module.__file__ or "").read_text() for module in (protocol, session, reading))
+    sources = "".join(
+        Path(module.__file__ or "").read_text() for module in (admission, protocol, session, reading)
+    )
     codes = set(re.findall(r'(?:Nonsense|Refused)\(\s*"(\w+)"', sources))
     codes |= {f"bad_{field}" for field in re.findall(r'_text\(fields, "(\w+)"', sources)}
     assert len(codes) > 12
