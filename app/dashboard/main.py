@@ -63,13 +63,13 @@ def main() -> None:
     ]
     chosen = st.navigation(pages, position="top")
     st.set_page_config(page_title=f"{chosen.title} · Coinwatch")
-    alert_toasts.watch(source)
-    top = st.container()
+    top = st.container(key="banner")
     try:
         chosen.run()
     finally:  # a page may stop half way, for want of data
         with top:
             banner.watch(source)
+        alert_toasts.watch(source)
         _way_out()
 
 
