@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 from operator import itemgetter
 from typing import TypeAlias
@@ -19,8 +19,10 @@ from coinwatch.alerts import Firing, FromAverage, NewRule, Rule, Source, leaves
 from coinwatch.alerts import conditions as c
 from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
+from coinwatch.records import Trade
 from coinwatch.times import DAY_US
 from coinwatch.windows import Window
+from warehouse.alert_candles import Bar, bars, trades_since_us
 from warehouse.alert_history import Close, averages_within, closes, stretch
 from warehouse.alert_looks import StoredTrade, one_view
 from warehouse.job_failures import JobFailure, failures_within
@@ -28,6 +30,8 @@ from warehouse.markets import known_markets
 
 MOST_TRADES = 1_000_000
 """So many trades are looked at, the first of the window."""
+MOST_CANDLES = 100_000
+"""Longer stretches are looked at in coarser candles."""
 BREATH_TRADES = 250
 """After so many trades others get their turn."""
 
@@ -46,14 +50,25 @@ class Previewed(msgspec.Struct, frozen=True):
     """Whether that was all of the window; else it was too much."""
     paused: bool
     """Whether it would have been paused, for firing too often."""
+    candles: int = 0
+    """How many candles were looked at, where trades were not."""
+    interval: Interval | None = None
+    """Of those candles."""
+    trades_since_us: int = 0
+    """Where trades were looked at from; candles before that."""
 
 
 class NoHistory(CoinwatchError):
     """A condition whose past is not stored."""
 
 
-async def preview(conn: AsyncConnection, asked: NewRule, window: Window) -> Previewed:
+async def preview(
+    conn: AsyncConnection, asked: NewRule, window: Window, *, most_trades: int | None = None
+) -> Previewed:
     """Run ``asked`` over the stored trades, averages and candles of ``window``. Raises NoHistory.
+
+    ``most_trades``: before the last so many trades, and where none are kept any more, candles stand in for
+    them: each as four trades, at its open, low, high and close, of which that in its direction comes last.
 
     ``conn`` is in autocommit mode. Times are those of the exchanges, also where a rule that is live goes
     by the database's clock.
@@ -74,8 +89,25 @@ async def preview(conn: AsyncConnection, asked: NewRule, window: Window) -> Prev
         news = await _begin(conn, machine, rule, ids, window)
         firings: list[Firing] = []
         paused = False
-        count = 0
-        async with aclosing(stretch(conn, ids, window.start_us, window.end_us)) as chunks:
+        count = candles = 0
+        since_us, interval = window.start_us, Interval.M1
+        if most_trades is not None:
+            since_us = await trades_since_us(conn, ids, window, most_trades)
+            interval = _fitting(len(ids) * (since_us - window.start_us))
+            since_us = min(-(-since_us // interval.us) * interval.us, window.end_us)
+        if since_us > window.start_us:
+            earlier = Window(window.start_us, since_us)
+            async with aclosing(bars(conn, ids, interval, earlier)) as several:
+                async for read in several:
+                    _take_candles(machine, news, read, interval)
+                    candles += len(read)
+                    for change in machine.drain():
+                        firings += change.firings
+                        paused = change.after.state.paused
+                    if not len(machine):
+                        break
+                    await asyncio.sleep(0)
+        async with aclosing(stretch(conn, ids, since_us, window.end_us)) as chunks:
             async for chunk in chunks:
                 for start in range(0, len(chunk), BREATH_TRADES):
                     for stored in chunk[start : start + BREATH_TRADES]:
@@ -93,12 +125,46 @@ async def preview(conn: AsyncConnection, asked: NewRule, window: Window) -> Prev
         for change in machine.drain():
             firings += change.firings
             paused = change.after.state.paused
-    return Previewed(window, firings, count, count < MOST_TRADES or not len(machine), paused)
+    return Previewed(
+        window,
+        firings,
+        count,
+        count < MOST_TRADES or not len(machine),
+        paused,
+        candles,
+        interval if candles else None,
+        since_us,
+    )
+
+
+def _fitting(length_us: int) -> Interval:
+    """The finest candles of which so long a stretch has no more than MOST_CANDLES."""
+    return next((one for one in Interval if length_us <= MOST_CANDLES * one.us), Interval.D1)
 
 
 def _take(machine: Machine, stored: StoredTrade) -> None:
-    trade = stored.trade
-    machine.trade(machine.world.markets[stored.market_id], trade, stored.tx, trade.ts_us)
+    _trade(machine, stored.market_id, stored.trade)
+
+
+def _take_candles(machine: Machine, news: deque[_News], read: Sequence[Bar], interval: Interval) -> None:
+    trades = []
+    for bar in read:
+        market = machine.world.markets[bar.market_id].market
+        assert market is not None  # noqa: S101  # only the feeds of averages have none
+        between = (bar.low, bar.high) if bar.close >= bar.open else (bar.high, bar.low)
+        for quarter, price in enumerate((bar.open, *between, bar.close)):
+            ts_us = min(bar.open_us + quarter * interval.us // 3, bar.open_us + interval.us - 1)
+            trades.append((bar.market_id, Trade(market, 0, ts_us, price, bar.volume / 4, True)))
+    trades.sort(key=lambda one: one[1].ts_us)
+    for market_id, trade in trades:
+        _tell_until(machine, news, trade.ts_us)
+        _trade(machine, market_id, trade)
+
+
+def _trade(machine: Machine, market_id: int, trade: Trade) -> None:
+    """Each is taken as a commit of its own: what a rule has come to may be drained before the next."""
+    feed = machine.world.markets[market_id]
+    machine.trade(feed, trade, feed.seq + 1, trade.ts_us)
 
 
 def _tell_until(machine: Machine, news: deque[_News], ts_us: int) -> None:

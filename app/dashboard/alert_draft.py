@@ -64,7 +64,7 @@ def field_key(place: int | None, one: Field) -> str:
     if place is None:
         return key("terms", one.name)
     if one.kind is Kind.PRICE and one.default is None:
-        return key(place, one.name, st.session_state[key(SYMBOL)])
+        return key(place, one.name, typed())
     return key(place, st.session_state[key(place, TYPE)], one.name)
 
 
@@ -86,7 +86,7 @@ def remove_part(place: int) -> None:
 
 def typed() -> str:
     """The symbol or market as it stands in the form."""
-    return str(st.session_state[key(SYMBOL)] or "")
+    return str(st.session_state.get(key(SYMBOL)) or current().typed)
 
 
 def prepare(now: float | None) -> None:
@@ -119,6 +119,11 @@ def part_values(place: int) -> dict[str, Any]:
     state = st.session_state
     kind = state[key(place, TYPE)]
     return {TYPE: kind} | {one.name: state.get(field_key(place, one)) for one in CONDITIONS[kind].fields}
+
+
+def needs_market() -> bool:
+    """Whether what is filled in is on a pair or a market."""
+    return alert_form.needs_market(part_values(place) for place in parts())
 
 
 def repeat() -> str:

@@ -48,6 +48,15 @@ class Field:
     only_with: Mapping[str, str] | None = None
     """It matters only where these other fields say so."""
 
+    @property
+    def fitting(self) -> Any:
+        """Something that could be filled in."""
+        if self.default is None:
+            return {Kind.PRICE: 1.0, Kind.DURATION: "1h", Kind.EXCHANGES: ["binance", "kraken"]}.get(
+                self.kind
+            )
+        return self.default
+
     def matters(self, values: Mapping[str, Any]) -> bool:
         """Whether it has a meaning beside ``values`` of the other fields."""
         return all(values.get(name) == wanted for name, wanted in (self.only_with or {}).items())

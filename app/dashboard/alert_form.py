@@ -9,7 +9,7 @@ from typing import Any
 
 from app.dashboard import formats
 from app.dashboard.alert_fields import CONDITIONS, MORE, QUIET, REPEAT, REPEATING, Field, Kind, can_hold
-from coinwatch.alerts import Above, All, Below, Condition, NewRule, Repeat, Terms, words
+from coinwatch.alerts import NO_MARKET, Above, All, Below, Condition, NewRule, Repeat, Terms, words
 from coinwatch.alerts import Any as AnyOf
 from coinwatch.alerts.reading import (
     MAX_PARTS,
@@ -29,6 +29,8 @@ CLIENT = "dashboard"
 LONGEST_NOTE = 200
 MOST_PARTS = MAX_PARTS
 NEEDED = "Needed."
+NO_MARKET_TYPES = ("fear_greed", "job_failed")
+"""Conditions on no market at all."""
 
 Values = Mapping[str, Any]
 
@@ -139,9 +141,12 @@ def check(
 ) -> Checked:
     """The rule that is asked for, or what is wrong with it in words, by the field."""
     faults: dict[str, str] = {}
-    symbol, exchange = Symbol("", ""), None
+    symbol, exchange = NO_MARKET, None
     try:
-        symbol, exchange = resolve(typed, known)
+        if needs_market(parts):
+            symbol, exchange = resolve(typed, known)
+        else:
+            typed = str(NO_MARKET)
     except CoinwatchError as error:
         said = str(error)
         faults["symbol"] = f"{said[:1].upper()}{said[1:]}{'' if said.endswith('?') else '.'}"
@@ -166,8 +171,16 @@ def check(
     return Checked(rule, {})
 
 
+def needs_market(parts: Iterable[Values]) -> bool:
+    """Whether these conditions are on a pair or a market."""
+    return any(part["type"] not in NO_MARKET_TYPES for part in parts)
+
+
 def sentence(rule: NewRule) -> str:
     """``BTC-USDT at or above 70,000.00``, with the exchange when it matters."""
+    if rule.symbol == NO_MARKET:
+        said = words(rule.condition)
+        return f"{said[:1].upper()}{said[1:]}"
     where = f" on {rule.exchange}" if rule.exchange else ""
     if not isinstance(rule.condition, Above | Below):
         return f"{rule.symbol}{where} {words(rule.condition)}"
@@ -185,13 +198,18 @@ def _condition(number: int, part: Values, faults: dict[str, str]) -> Condition |
     found = len(faults)
     fields = [one for one in CONDITIONS[part["type"]].fields if one.matters(part)]
     sent = {"type": part["type"]} | _filled_in(fields, part, faults, f"{number}.")
-    if len(faults) > found:
-        return None
-    try:
-        return read_condition(sent)
-    except Nonsense as error:
-        faults[_place(error, fields, f"{number}.")] = _said(error)
-        return None
+    condition = None
+    for _ in range(len(fields) + 1):  # with what is right in place of what is wrong, all of that is found
+        try:
+            condition = read_condition(sent)
+            break
+        except Nonsense as error:
+            name = error.code.removeprefix("bad_")
+            faults[_place(error, fields, f"{number}.")] = _said(error)
+            if name not in sent:
+                break
+            sent[name] = next((one.fitting for one in fields if one.name == name), None)
+    return condition if len(faults) == found else None
 
 
 def _joined(parts: Sequence[Condition], join: str) -> Condition:
@@ -228,13 +246,14 @@ def _filled_in(fields: Iterable[Field], values: Values, faults: dict[str, str], 
         if value in (None, "", [], ()):
             if not one.optional and one.kind is not Kind.CHOICE:
                 faults[place + one.name] = NEEDED
+                filled[one.name] = one.fitting
             continue
         if one.kind is Kind.EXCHANGES:
             value = list(value)
         if isinstance(value, int | float) and one.low is not None and one.high is not None:
             if not one.low <= value <= one.high:
                 faults[place + one.name] = f"Needs a number from {one.low:g} to {one.high:g}."
-                continue
+                value = one.fitting
             if one.optional and value == one.low:
                 continue
         filled[one.name] = value

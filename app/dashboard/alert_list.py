@@ -127,7 +127,8 @@ def outlets(source: Source) -> None:
         st.html(markup.wrap(markup.empty("The outlets cannot be read", *page.START)))
     elif found.value:
         st.html(markup.wrap(alert_markup.outlets(found.value, page.zone())))
-        st.caption("Deliveries of the last alerts. `coinwatch outlets` adds, removes and resends.")
+        words = "Deliveries of the last alerts. The command coinwatch outlets adds, removes and resends."
+        st.html(markup.wrap(alert_markup.notes(words)))
     else:
         add = f"`coinwatch outlets add {alert_form.CLIENT} URL`"
         st.html(
@@ -156,7 +157,7 @@ def _forget_deletion() -> None:
 @st.dialog("Delete this alert?", icon=":material/delete:", on_dismiss=_forget_deletion)
 def _dialog(source: Source, rule: Rule) -> None:
     st.html(markup.wrap(alert_markup.summary(alert_form.sentence(rule), ())))
-    st.caption("What it has told stays in the history.")
+    st.html(markup.wrap(alert_markup.notes("What it has told stays in the history.")))
     with st.container(horizontal=True):
         if st.button("Delete alert", type="primary", icon=":material/delete:"):
             delete = partial(alerts.delete_rule, rule_id=rule.id, client=alert_form.CLIENT)
@@ -192,13 +193,12 @@ def _rule(
         key=f"card_rule {rule.id}",
     ):
         st.html(markup.wrap(line), width="stretch")
-        with st.container(horizontal=True, width="content", gap=None):
+        with st.container(horizontal=True, width="content", gap="small"):
             st.button(
                 "Edit",
                 key=f"edit {rule.id}",
                 type="tertiary",
                 icon=":material/edit:",
-                help="Edit",
                 on_click=_edit,
                 args=(rule,),
             )
@@ -226,7 +226,6 @@ def _rule(
                 [DUPLICATE, *snoozes, TEST, HISTORY, DELETE],
                 key=f"more {rule.id}",
                 type="tertiary",
-                icon=":material/more_horiz:",
                 on_click=_more,
                 args=(source, rule, price),
             )

@@ -19,6 +19,7 @@ from app.alerts.preview import preview
 from coinwatch.alerts import NewRule
 from coinwatch.alerts.reading import fields_of, read_condition, read_terms, terms_fields
 from coinwatch.errors import CoinwatchError
+from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
 from coinwatch.settings import load_settings
 from coinwatch.times import DAY_US, now_us
@@ -29,6 +30,8 @@ from warehouse.connect import connect, database_url
 WINDOW_US = 30 * DAY_US
 LIMIT_S = 45.0
 """A look back that takes longer is given up."""
+MOST_TRADES = 300_000
+"""Before the last so many, candles are read."""
 AT_ONCE = 2
 MOST_FIRINGS = 2_000
 """So many firings are told, the last ones; all are counted."""
@@ -64,10 +67,17 @@ class Lookback(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int
     until_us: int
     fired: list[Fired] = []
-    """The first one first."""
+    """The last MOST_FIRINGS of them, the first one first."""
     count: int = 0
+    first_us: int = 0
+    """When it would have fired for the first time."""
     trades: int = 0
     """How many were read."""
+    trades_since_us: int = 0
+    candles: int = 0
+    """How many were read, where trades are not kept or are too many."""
+    interval: Interval | None = None
+    """Of those candles."""
     is_complete: bool = True
     """Whether all there is was read; else it was too much."""
     paused: bool = False
@@ -135,13 +145,17 @@ async def _answer(question: Question) -> Lookback:
     ) as conn:
         await conn.set_read_only(True)
         await conn.execute(roles.TAKE_ON, [roles.READER])
-        told = await preview(conn, rule, window)
+        told = await preview(conn, rule, window, most_trades=MOST_TRADES)
     return Lookback(
         since_us=window.start_us,
         until_us=window.end_us,
         fired=[Fired(one.ts_us, one.exchange, one.price, one.value) for one in told.firings[-MOST_FIRINGS:]],
         count=len(told.firings),
+        first_us=told.firings[0].ts_us if told.firings else 0,
         trades=told.trades,
+        trades_since_us=told.trades_since_us,
+        candles=told.candles,
+        interval=told.interval,
         is_complete=told.is_complete,
         paused=told.paused,
     )

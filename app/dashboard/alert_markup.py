@@ -32,6 +32,11 @@ _DELIVERED = {
 }
 
 
+def notes(words: str) -> str:
+    """What is said below something, in passing."""
+    return f'<p class="cw-notes">{escape(words)}</p>'
+
+
 def fault(words: str) -> str:
     """What is wrong with the field above."""
     return f'<p class="cw-fault" role="alert">{escape(words)}</p>'
@@ -88,10 +93,16 @@ def lookback(sentence: str, found: Lookback, zone: tzinfo) -> str:
     parts = [f'<p class="cw-sum"><b>{escape(sentence)}</b></p><div class="cw-quote"><b>{times}</b>']
     if found.fired:
         if found.count > 1:
-            parts.append(f"{_moment('First', found.fired[0].ts_us, zone)}")
+            parts.append(f"{_moment('First', found.first_us, zone)}")
         parts.append(f"{_moment('Last', found.fired[-1].ts_us, zone)}")
     parts.append("</div>")
-    said = [f"Read: {found.trades:,} trades."]
+    read = f"{found.trades:,} trades"
+    if found.candles:
+        since = markup.time(found.trades_since_us, zone, seconds=False)
+        read = f"{found.candles:,} candles of {found.interval}, and {read} since {since}"
+    said = [f"Read: {read}."]
+    if found.candles:
+        said.append("Within a candle it is not known whether the high or the low came first.")
     if not found.is_complete:
         said.append("That is not all there is: it was too much.")
     if found.paused:

@@ -27,7 +27,7 @@ def lookbacks() -> Lookbacks:
 
 def show(source: Source, rule: NewRule, markets: Sequence[WatchedMarket], close: Callable[[], None]) -> None:
     """Draw what ``rule`` would have done, or that it is being looked up."""
-    with st.container(border=True, key="card_preview"):
+    with st.container(border=True, key="alert_preview"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.subheader("The last 30 days", anchor=False)
             st.button(
@@ -45,7 +45,8 @@ def show(source: Source, rule: NewRule, markets: Sequence[WatchedMarket], close:
         st.html(markup.wrap(alert_markup.lookback(alert_form.sentence(rule), found, page.zone())))
         _chart(source, rule, found, markets)
         if found.fired:
-            with st.expander(f"All {found.count:,} times" if found.count > 1 else "When"):
+            listed = min(len(found.fired), alert_markup.MOST_FIRINGS)
+            with st.expander("When" if found.count == 1 else f"The last {listed} times"):
                 st.html(markup.wrap(alert_markup.firings(found.fired, page.zone())))
 
 
@@ -63,7 +64,8 @@ def _chart(source: Source, rule: NewRule, found: Lookback, markets: Sequence[Wat
     interval, _ = chart.fitting(chart.AUTO, WINDOW_US)
     history = source.history(watched, interval, WINDOW_US)
     if history.value is None or not history.value.candles:
-        st.caption(f"There are no candles of {watched.market} to draw this on.")
+        words = f"There are no candles of {watched.market} to draw this on."
+        st.html(markup.wrap(alert_markup.notes(words)))
         return
     view = chart.build(
         history.value.candles,
@@ -88,11 +90,16 @@ def _chart(source: Source, rule: NewRule, found: Lookback, markets: Sequence[Wat
         replace_merge=["series"],
         key=f"alert preview {watched.market}",
     )
-    st.caption(f"{watched.market}, candles of {interval}. A diamond: it would have fired.")
+    words = f"{watched.market}, candles of {interval}. A diamond: within that candle it would have fired."
+    st.html(markup.wrap(alert_markup.notes(words)))
 
 
 def marks(fired: Sequence[Fired], interval: Interval, colours: Palette) -> dict[str, Any]:
-    """A diamond for each time, on the price."""
+    """A diamond in each candle in which it would have fired, at the price of the first time."""
+    first: dict[int, float] = {}
+    for one in fired:
+        if one.price is not None:
+            first.setdefault(interval.floor(one.ts_us), one.price)
     return {
         "id": "fired",
         "name": "Fired",
@@ -101,9 +108,7 @@ def marks(fired: Sequence[Fired], interval: Interval, colours: Palette) -> dict[
         "symbolSize": 11,
         "z": 5,
         "itemStyle": {"color": colours.accent, "borderColor": colours.surface, "borderWidth": 1},
-        "data": [
-            [str(interval.floor(one.ts_us) // 1_000), one.price] for one in fired if one.price is not None
-        ],
+        "data": [[str(open_us // 1_000), price] for open_us, price in first.items()],
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.dashboard import alert_form, page
+from app.dashboard import alert_form, alert_sound, page
 from app.dashboard.data import Source
 from coinwatch.alerts import Alert
 
@@ -29,7 +29,9 @@ def watch(source: Source) -> None:
     if newest is None:
         return
     seen = st.session_state.get(_SEEN)
-    st.session_state[_SEEN] = max([seen or 0, *(event.event_id for event in newest)])
+    last = max([seen or 0, *(event.event_id for event in newest)])
+    st.session_state[_SEEN] = last
+    alert_sound.listen(last)
     fresh = fresh_events(newest, seen)
     for event in fresh[:MOST]:
         st.toast(plain(event.message), icon=":material/notifications_active:", duration="long")

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
+from typing import Literal
 from zoneinfo import available_timezones
 
 import streamlit as st
 
 from app.dashboard import alert_draft, alert_fields, alert_form, alert_markup, alert_states, formats, markup
 from app.dashboard.alert_fields import CONDITIONS, QUIET, Field, Kind
+from coinwatch.alerts import NO_MARKET
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Market, Symbol
 from coinwatch.times import now_us
 from warehouse.reads import LastTrade, WatchedMarket
 
 ZONES = sorted(available_timezones())
-_SEGMENTS = 3
-"""So many choices are shown side by side; more in a list."""
-_NARROW = 165
+_NARROW = 138
+_WIDTHS: dict[Kind, int | Literal["stretch"]] = {
+    Kind.PRICE: 180,
+    Kind.EXCHANGES: "stretch",
+    Kind.TEXT: "stretch",
+}
 
 
 def draw(
@@ -36,15 +41,10 @@ def draw(
     checked = alert_draft.check(known)
     faults = dict(checked.faults)
     st.subheader("New alert" if editing is None else f"Edit alert {editing}", anchor=False)
-    st.selectbox(
-        "Symbol or market",
-        dict.fromkeys([*map(str, symbols), *map(str, known), alert_draft.typed()]),
-        key=alert_draft.key(alert_draft.SYMBOL),
-        accept_new_options=True,
-        required=True,
-        help="A pair such as BTC-USDT watches every exchange, binance:BTC-USDT only one. "
-        "Any usual spelling can be typed: btcusdt, BTC/USDT.",
-    )
+    if alert_draft.needs_market():
+        _symbol(known, symbols)
+    else:
+        st.html(markup.wrap(alert_markup.notes("This is of no single market.")))
     _say(faults.get("symbol", ""))
     exchanges = _exchanges(known)
     decimals = formats.price_decimals(now) if now else 2
@@ -113,6 +113,22 @@ def price_now(
     return median(prices) if prices else None
 
 
+def _symbol(known: Sequence[Market], symbols: Sequence[Symbol]) -> None:
+    key = alert_draft.key(alert_draft.SYMBOL)
+    if alert_draft.typed() == str(NO_MARKET):
+        st.session_state[key] = str(symbols[0])
+        alert_draft.prepare(None)
+    st.selectbox(
+        "Symbol or market",
+        dict.fromkeys([*map(str, symbols), *map(str, known), alert_draft.typed()]),
+        key=key,
+        accept_new_options=True,
+        persist_state="page",
+        help="A pair such as BTC-USDT watches every exchange, binance:BTC-USDT only one. "
+        "Any usual spelling can be typed: btcusdt, BTC/USDT.",
+    )
+
+
 def _part(
     place: int, faults: dict[str, str], exchanges: Sequence[str], decimals: int, *, removable: bool
 ) -> None:
@@ -123,7 +139,6 @@ def _part(
                 list(CONDITIONS),
                 format_func=lambda name: CONDITIONS[name].title,
                 key=alert_draft.key(place, alert_draft.TYPE),
-                required=True,
                 persist_state="page",
                 help=CONDITIONS[st.session_state[alert_draft.key(place, alert_draft.TYPE)]].help or None,
             )
@@ -151,10 +166,12 @@ def _terms(faults: dict[str, str], exchanges: int, decimals: int) -> None:
     shown = alert_draft.shown_terms(exchanges)
     often = [one for one in shown if one in alert_fields.REPEATING]
     more = [one for one in shown if one in alert_fields.MORE]
-    with st.container(horizontal=True, gap="small"):
-        for one in (alert_fields.REPEAT, *often):
-            said = alert_draft.fault(faults, None, one.name)
-            _field(one, alert_draft.field_key(None, one), said, (), decimals)
+    _repeat()
+    if often:
+        with st.container(horizontal=True, gap="small"):
+            for one in often:
+                said = alert_draft.fault(faults, None, one.name)
+                _field(one, alert_draft.field_key(None, one), said, (), decimals)
     _say(faults.get("terms", ""))
     began = alert_draft.current().terms
     named = {one.name for one in more} | {QUIET}
@@ -182,7 +199,6 @@ def _terms(faults: dict[str, str], exchanges: int, decimals: int) -> None:
                     "Time zone",
                     dict.fromkeys([*ZONES, st.session_state[alert_draft.key(QUIET, "tz")]]),
                     key=alert_draft.key(QUIET, "tz"),
-                    required=True,
                     persist_state="page",
                     width=190,
                 )
@@ -190,10 +206,7 @@ def _terms(faults: dict[str, str], exchanges: int, decimals: int) -> None:
 
 
 def _field(one: Field, key: str, fault: str, exchanges: Sequence[str], decimals: int) -> None:
-    wide = one.kind in (Kind.TEXT, Kind.EXCHANGES) or (
-        one.kind is Kind.CHOICE and len(one.choices or ()) == 3
-    )
-    with st.container(width="stretch" if wide else _NARROW, gap=None):
+    with st.container(width=_WIDTHS.get(one.kind, _NARROW), gap=None):
         match one.kind:
             case Kind.PRICE:
                 places = decimals if one.default is None else 5
@@ -249,26 +262,28 @@ def _field(one: Field, key: str, fault: str, exchanges: Sequence[str], decimals:
 
 def _choice(one: Field, key: str) -> None:
     choices = one.choices or {}
-    if len(choices) <= _SEGMENTS:
-        st.segmented_control(
-            one.label,
-            list(choices),
-            format_func=lambda value: choices[value],
-            key=key,
-            required=True,
-            help=one.help,
-            persist_state="page",
-        )
-    else:
-        st.selectbox(
-            one.label,
-            list(choices),
-            format_func=lambda value: choices[value],
-            key=key,
-            required=True,
-            help=one.help,
-            persist_state="page",
-        )
+    st.selectbox(
+        one.label,
+        list(choices),
+        format_func=lambda value: choices[value],
+        key=key,
+        help=one.help,
+        persist_state="page",
+    )
+
+
+def _repeat() -> None:
+    one = alert_fields.REPEAT
+    choices = one.choices or {}
+    st.segmented_control(
+        one.label,
+        list(choices),
+        format_func=lambda value: choices[value],
+        key=alert_draft.field_key(None, one),
+        required=True,
+        help=one.help,
+        persist_state="page",
+    )
 
 
 def _say(fault: str) -> None:

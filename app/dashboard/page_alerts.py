@@ -12,6 +12,7 @@ from app.dashboard import (
     alert_form,
     alert_list,
     alert_preview,
+    alert_sound,
     alert_widgets,
     page,
     query,
@@ -32,7 +33,9 @@ _PREVIEW = "alerts_preview"
 
 def show(source: Source) -> None:
     """Draw the page."""
-    st.title("Alerts", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.title("Alerts", anchor=False, width="content")
+        alert_sound.switch()
     markets = page.markets(source)
     url = PageUrl("alerts")
     notes: list[str] = []
@@ -147,9 +150,7 @@ def _lists(source: Source, url: PageUrl) -> tuple[str, str, str]:
         wanted, search = ALL, ""
         if view == "alerts":
             page.take(url, "alerts_state", query.one_of("state", url.one("state"), states, ALL), notes)
-            wanted = st.selectbox(
-                "State", states, format_func=str.capitalize, key="alerts_state", required=True, width=180
-            )
+            wanted = st.selectbox("State", states, format_func=str.capitalize, key="alerts_state", width=180)
             page.take(url, "alerts_search", query.Choice((url.one("search") or "")[:60]), notes)
             search = st.text_input(
                 "Search",

@@ -10,7 +10,7 @@ import pytest
 from app.dashboard import alert_fields, alert_form
 from app.dashboard.alert_fields import CONDITIONS
 from app.dashboard.alert_form import Checked, Draft, draft_at, draft_of
-from coinwatch.alerts import Above, All, Crosses, NewRule, Repeat, Source, Spread, Way, words
+from coinwatch.alerts import NO_MARKET, Above, All, Crosses, NewRule, Repeat, Source, Spread, Way, words
 from coinwatch.alerts import Any as AnyOf
 from coinwatch.alerts.conditions import LEAVES
 from coinwatch.alerts.reading import EXAMPLES, read_condition
@@ -86,6 +86,13 @@ def test_a_form_takes_what_its_condition_can_say(kind: str) -> None:
     rule = NewRule(symbol=Symbol("BTC", "USDT"), condition=condition, typed="btcusdt", client="dashboard")
     (part,) = draft_of(rule).parts
     assert made(fresh(kind) | dict(part)).condition == condition
+
+
+def test_what_is_of_no_market_needs_none() -> None:
+    rule = made({"type": "job_failed", "job": "candles"}, typed="<nothing>")
+    assert (rule.symbol, rule.exchange, rule.typed) == (NO_MARKET, None, "NO-MARKET")
+    assert alert_form.sentence(rule) == "The job candles failed"
+    assert "symbol" in check({"type": "job_failed"}, ABOVE, typed="<nothing>").faults
 
 
 def test_several_conditions_are_joined() -> None:

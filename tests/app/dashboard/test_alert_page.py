@@ -108,7 +108,7 @@ def test_there_is_a_form_for_each_condition(open_page: OpenPage) -> None:
 
 def test_an_alert_of_several_conditions_with_terms(open_page: OpenPage, stock: Stock) -> None:
     page = open_page(symbol="kraken:BTC-USDT", condition="crosses", price="66000")
-    one(page, "button_group", "Way").set_value("up")
+    one(page, "selectbox", "Way").set_value("up")
     one(page, "button", "Add a condition").click().run()
     one(page, "selectbox", "And when").set_value("change").run()
     one(page, "number_input", "Percent").set_value(2.5)

@@ -1,0 +1,104 @@
+"""What an alert would have done, from what is stored to the marks on the chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+
+import msgspec
+import pytest
+from sqlalchemy import URL
+
+from app.dashboard import alert_lookback, alert_markup
+from app.dashboard.alert_lookback import Fired, Lookback, Lookbacks
+from app.dashboard.alert_preview import marks
+from app.dashboard.style import LIGHT
+from coinwatch.alerts import Crosses, FearGreed, NewRule, Repeat, Terms, Way
+from coinwatch.alerts import Direction as Side
+from coinwatch.intervals import Interval
+from coinwatch.records import Symbol
+from coinwatch.times import DAY_US, MINUTE_US, now_us
+from coinwatch.windows import Window
+from tests.app.dashboard.stock import Stock
+
+HOUR_US = 60 * MINUTE_US
+WAIT_S = 120
+UP = NewRule(
+    symbol=Symbol("BTC", "USDT"),
+    condition=Crosses(price=67_000.0, way=Way.UP),
+    terms=Terms(repeat=Repeat.EVERY, hysteresis=0.5),
+    typed="btcusdt",
+)
+
+
+@pytest.fixture
+def stock(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stock]:
+    url = database.set(drivername="postgresql").render_as_string(hide_password=False)
+    monkeypatch.setenv("COINWATCH_DATABASE_URL", url)
+    stock = Stock.open(database, now_us())
+    yield stock
+    stock.close()
+
+
+@pytest.fixture
+def lookbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lookbacks]:
+    monkeypatch.setattr(alert_lookback, "LIMIT_S", WAIT_S)
+    lookbacks = Lookbacks()
+    yield lookbacks
+    lookbacks.close()
+
+
+def test_trades_are_read_and_candles_before_them(stock: Stock, lookbacks: Lookbacks) -> None:
+    market_id = stock.markets(["binance:BTC-USDT"])["binance:BTC-USDT"]
+    until_us = stock.now_us // MINUTE_US * MINUTE_US - HOUR_US
+    since_us = until_us - 20 * DAY_US
+    stock.candles(market_id, 67_000.0, Window(since_us, until_us))
+    stock.ticks(
+        market_id, [(until_us + n * MINUTE_US, price, 1.0) for n, price in enumerate((66_000, 67_100))]
+    )
+    asked = lookbacks.ask(UP)
+    assert lookbacks.ask(UP) is asked
+    found = asked.result(WAIT_S)
+    assert found.problem is None
+    # A wave of 377 minutes, and the trades last.
+    assert found.count == len(found.fired) == 20 * 24 * 60 // 377 + 1
+    assert (found.trades, found.candles, found.interval) == (2, 20 * 24 * 60, Interval.M1)
+    assert found.trades_since_us == until_us
+    assert found.is_complete
+    assert found.fired[-1] == Fired(until_us + MINUTE_US, "binance", 67_100.0, None)
+    assert found.first_us == found.fired[0].ts_us
+    assert since_us < found.first_us < since_us + 7 * HOUR_US
+    once = lookbacks.ask(msgspec.structs.replace(UP, terms=Terms(hysteresis=0.5))).result(WAIT_S)
+    assert [one.ts_us for one in once.fired] == [found.first_us]
+
+
+def test_what_has_no_past_is_said(stock: Stock, lookbacks: Lookbacks) -> None:
+    rule = msgspec.structs.replace(UP, condition=FearGreed(level=20, side=Side.BELOW))
+    assert "no stored past" in str(lookbacks.ask(rule).result(WAIT_S).problem)
+
+
+def test_it_is_given_up_after_a_while(
+    stock: Stock, lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_lookback, "LIMIT_S", 0.001)
+    assert "was given up" in str(lookbacks.ask(UP).result(WAIT_S).problem)
+
+
+def test_a_failure_is_told_in_words(lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COINWATCH_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    problem = str(lookbacks.ask(UP).result(WAIT_S).problem)
+    assert "connect" in problem
+    assert "Traceback" not in problem
+
+
+def test_each_candle_has_one_mark() -> None:
+    fired = [Fired(ts_us, "binance", price, None) for ts_us, price in ((5, 1.0), (6, 2.0), (HOUR_US, 3.0))]
+    drawn = marks([*fired, Fired(2 * HOUR_US, None, None, 1.0)], Interval.H1, LIGHT)
+    assert drawn["data"] == [["0", 1.0], ["3600000", 3.0]]
+
+
+def test_what_was_read_is_said() -> None:
+    found = Lookback(since_us=0, until_us=1, trades=1_234, is_complete=False, paused=True)
+    said = alert_markup.lookback("<b>", found, UTC)
+    for words in ("&lt;b&gt;", "never", "1,234 trades", "not all there is", "paused"):
+        assert words in said
