@@ -103,7 +103,7 @@ def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]
         Part(
             name="dashboard",
             command=(
-                *(sys.executable, "-m", "streamlit", "run", str(PROJECT / "app/dashboard/main.py")),
+                *(sys.executable, "-m", "streamlit", "run", str(PROJECT / "app/dashboard/server.py")),
                 *("--server.address", settings.host, "--server.port", str(settings.dashboard_port)),
             ),
             healthy=_answers(f"{here}:{settings.dashboard_port}/_stcore/health"),

@@ -1,4 +1,4 @@
-"""The dashboard: ``streamlit run app/dashboard/main.py``."""
+"""The pages of the dashboard; ``server.py`` serves them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ICON = Path(__file__).with_name("icon.png")
 
 @st.cache_resource(show_spinner=False)
 def _start() -> None:
-    """Once a process: Streamlit collects all garbage after every rerun; what is frozen costs it nothing."""
+    """Once a process: what is frozen no collection of garbage looks at again."""
     import_module("streamlit_echarts")  # can be imported only where Streamlit runs
     gc.collect()
     gc.freeze()

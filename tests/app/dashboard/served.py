@@ -40,7 +40,7 @@ def served(
         "COINWATCH_MARKETS": ",".join(markets),
         **(settings or {}),
     }
-    command = [sys.executable, "-m", "streamlit", "run", "app/dashboard/main.py"]
+    command = [sys.executable, "-m", "streamlit", "run", "app/dashboard/server.py"]
     with (folder / "streamlit.log").open("w+") as log:
         process = subprocess.Popen(
             [*command, "--server.address", "127.0.0.1", "--server.port", str(port)],
