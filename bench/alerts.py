@@ -33,7 +33,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.alerts.endpoint import serve
 from app.alerts.machine import Machine
-from bench.ingest import _free_port, durability, rest, sender
+from bench.ingest import _cpu_s, _free_port, durability, rest, sender
 from bench.walking import FIRST_PRICE
 from coinwatch import logs
 from coinwatch.alerts import Above, Below, Rule
@@ -163,17 +163,17 @@ def _cost_us(machine: Machine, market: Market) -> float:
 
 async def speed(url: sqlalchemy.URL, subscribers: int) -> None:
     """Latency without rules, with them, and of many that fire at once."""
-    with _part("endpoint", url, port=(port := _free_port())):
+    with _part("endpoint", url, port=(port := _free_port())) as endpoint:
         await _healthy(port)
-        without = await _paced(url, port, [])
+        without = await _paced(url, endpoint, port, [])
         print(f"without rules   COPY + NOTIFY heard: {_percentiles(without['heard_ms'])}")
     with sender("bench.walking", 1, PACE) as ready:
         markets = ready["markets"]
     _store_rules(url, markets, RULES, subscribers)
-    with _part("endpoint", url, port=(port := _free_port())):
+    with _part("endpoint", url, port=(port := _free_port())) as endpoint:
         await _healthy(port)
         clients = [f"c{number}" for number in range(subscribers)]
-        result = await _paced(url, port, clients)
+        result = await _paced(url, endpoint, port, clients)
         heard, told = np.asarray(result["heard_ms"]), np.asarray(result["alert_ms"])
         print(f"{RULES:,} rules     COPY + NOTIFY heard: {_percentiles(heard)}")
         print(
@@ -186,9 +186,13 @@ async def speed(url: sqlalchemy.URL, subscribers: int) -> None:
         await _at_once(url, port, clients)
 
 
-async def _paced(url: sqlalchemy.URL, port: int, clients: list[str]) -> dict[str, Any]:
+async def _paced(
+    url: sqlalchemy.URL, endpoint: subprocess.Popen[str], port: int, clients: list[str]
+) -> dict[str, Any]:
     with psycopg.connect(conninfo(url), autocommit=True) as connection:
         connection.execute("truncate ticks, stream_gaps, leases")
+        postmaster = psutil.Process(connection.info.backend_pid).parent()
+    assert postmaster is not None
     with (
         sender("bench.walking", PACE * PACED_S, PACE) as ready,
         rest() as rest_url,
@@ -197,8 +201,18 @@ async def _paced(url: sqlalchemy.URL, port: int, clients: list[str]) -> dict[str
         assert told.stdout is not None
         assert told.stdin is not None
         await asyncio.to_thread(told.stdout.readline)
-        with _part("daemon", url, **ready, rest_url=rest_url):
-            await asyncio.sleep(PACED_S + 3)
+        with _part("daemon", url, **ready, rest_url=rest_url) as fed:
+            parts = {
+                "sender": psutil.Process(ready["pid"]),
+                "daemon": psutil.Process(fed.pid),
+                "Postgres": postmaster,
+                "endpoint": psutil.Process(endpoint.pid),
+                "subscribers": psutil.Process(told.pid),
+            }
+            await asyncio.sleep(SETTLING_S)
+            with _shares(parts):
+                await asyncio.sleep(PACED_S - SETTLING_S)
+            await asyncio.sleep(3)
         told.stdin.write("stop\n")
         told.stdin.flush()
         result: dict[str, Any] = json.loads(await asyncio.to_thread(told.stdout.readline))
@@ -315,6 +329,7 @@ async def _run_endpoint(given: dict[str, Any]) -> None:
             _env_file=None,
             data_dir=Path(folder),
             database_url=given["url"],
+            alerts_connections_per_address=20_000,
             alerts_port=given["port"],
             markets="binance:BTC-USDT",
         )
@@ -428,6 +443,20 @@ async def _open(
             )
         )
     return sockets
+
+
+@contextmanager
+def _shares(parts: dict[str, psutil.Process]) -> Iterator[None]:
+    """Prints which share of a core each part had, and everything else on the machine."""
+    cores = os.cpu_count() or 1
+    started = time.monotonic()
+    before_s = {name: _cpu_s(part) for name, part in parts.items()}
+    psutil.cpu_percent()
+    yield
+    passed_s = time.monotonic() - started
+    shares = {name: (_cpu_s(part) - before_s[name]) / passed_s for name, part in parts.items()}
+    shares["all else"] = psutil.cpu_percent() / 100 * cores - sum(shares.values())
+    print("of a core:", ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
 
 
 async def _healthy(port: int) -> None:

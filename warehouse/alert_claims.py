@@ -2,115 +2,159 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 from psycopg import AsyncConnection
-from psycopg.types.json import Jsonb
 
-from coinwatch.alerts import Transition
+from coinwatch.alerts import Alert, Firing, Transition
 from coinwatch.times import to_datetime
 from warehouse.alerts import ALERTS
 
+# One statement, since each more is a round trip that the subscribers wait for.
+#
 # Rows are locked in the order of their ids: two endpoints claiming the same rules in another order
 # would each wait for what the other holds. Skipping locked rows would lose an alert whose claimer dies.
-_LOCK = "select from alert_rules where id = any(%(ids)s) order by id for update"
-
-_CLAIM = """
-update alert_rules r
-set armed = seen.armed, state_no = seen.state_no, state = seen.state, fired_at = seen.fired_at
-from unnest(%(ids)s::bigint[], %(states_before)s::int[], %(states_after)s::int[], %(armed)s::bool[],
-            %(states)s::jsonb[], %(fired)s::timestamptz[])
-     as seen (id, state_before, state_no, armed, state, fired_at)
-where r.id = seen.id and r.armed and r.state_no = seen.state_before
-returning r.id
-"""
-
+#
 # The counter's row stays locked to the end of the transaction, so the order of numbers is the order
 # of commits: who has read event 12 can never meet an 11 later. A sequence cannot promise that.
-_STORE = """
-with numbers as (
-    update alert_counter set last_event_id = last_event_id + cardinality(%(rule_ids)s::bigint[])
-    returning last_event_id - cardinality(%(rule_ids)s::bigint[]) as before, last_event_id as last
+#
+# "is true" keeps the set of claimed rules a hash: joined, it may be gone through for each event.
+_CLAIM = """
+with seen as (
+    select id, state_before, state_no, armed, state::jsonb, fired_at
+    from unnest(%(ids)s::bigint[], %(states_before)s::int[], %(states_after)s::int[], %(armed)s::bool[],
+                %(states)s::text[], %(fired)s::timestamptz[])
+         as seen (id, state_before, state_no, armed, state, fired_at)
+), locked as (
+    select seen.* from seen join alert_rules r on r.id = seen.id
+    where r.armed and r.state_no = seen.state_before
+    order by r.id
+    for update of r
+), claimed as (
+    update alert_rules r
+    set armed = locked.armed, state_no = locked.state_no, state = locked.state, fired_at = locked.fired_at
+    from locked
+    where r.id = locked.id
+    returning r.id
+), fired as (
+    select row_number() over (order by place) as number, event.*
+    from unnest(%(rule_ids)s::bigint[], %(clients)s::text[], %(connections)s::text[], %(symbols)s::text[],
+                %(exchanges)s::text[], %(trade_ids)s::bigint[], %(prices)s::float8[],
+                %(times)s::timestamptz[], %(messages)s::text[], %(values)s::float8[], %(late)s::bool[],
+                %(paused)s::bool[])
+         with ordinality
+         as event (rule_id, client, connection, symbol, exchange, trade_id, price, ts, message, value, late,
+                   paused, place)
+    where (rule_id in (select id from claimed)) is true
+), numbers as (
+    update alert_counter set last_event_id = last_event_id + count
+    from (select count(*) from fired) as of_fired
+    where count > 0
+    returning last_event_id - count as before, last_event_id as last
 ), broken as (
-    select distinct m.base, m.quote, m.exchange
+    select distinct m.base || '-' || m.quote as symbol, m.exchange
     from stream_gaps g join markets m on m.id = g.market_id where g.state = 'open'
 ), stored as (
     insert into alert_events (event_id, rule_id, client, connection, symbol, exchange, trade_id,
                               price, ts, message, value, late, paused, degraded)
-    select numbers.before + place, rule_id, client, connection, base || '-' || quote, exchange, trade_id,
-           price, ts, message, value, late, paused,
+    select before + number, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message,
+           value, late, paused,
            exists (
                select from broken
-               where broken.base = event.base and broken.quote = event.quote
-                 and broken.exchange = coalesce(event.exchange, broken.exchange)
+               where broken.symbol = fired.symbol
+                 and broken.exchange = coalesce(fired.exchange, broken.exchange)
            )
-    from numbers, unnest(%(rule_ids)s::bigint[], %(clients)s::text[], %(connections)s::text[],
-                         %(bases)s::text[], %(quotes)s::text[], %(exchanges)s::text[],
-                         %(trade_ids)s::bigint[], %(prices)s::float8[], %(times)s::timestamptz[],
-                         %(messages)s::text[], %(values)s::float8[], %(late)s::bool[], %(paused)s::bool[])
-         with ordinality
-         as event (rule_id, client, connection, base, quote, exchange, trade_id, price, ts, message, value,
-                   late, paused, place)
+    from numbers, fired
+    returning event_id, degraded
 )
-select pg_notify(%(channel)s, (before + 1) || ',' || last) from numbers
+select array(select id from claimed), (select before from numbers),
+       array(select event_id from stored where degraded),
+       (select pg_notify(%(channel)s, (before + 1) || ',' || last)::text from numbers)
 """
 
+PAUSED = "(paused: it fired more than 15 times in 3 minutes; resume it when you want to hear of it again)"
 
-async def claim(conn: AsyncConnection, changes: Sequence[Transition]) -> set[int]:
-    """Make these changes, numbering their events in this order; returns the ids of the rules claimed.
+_encode = msgspec.json.Encoder().encode
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """What a claim came to."""
+
+    ids: set[int]
+    """The rules that were changed."""
+    alerts: list[Alert]
+    """What was stored of their firings, in order; the numbers follow each other."""
+
+
+async def claim(conn: AsyncConnection, changes: Sequence[Transition]) -> Claimed:
+    """Make these changes, numbering their events in this order.
 
     A rule that is not claimed was changed or removed by somebody else meanwhile: read it again. All in one
     transaction: rules, events and their announcement on ``alerts`` appear together.
     """
     by_id = sorted(changes, key=lambda change: change.before.id)
-    seen = {
+    alerts = [
+        # With the pause only the last firing of a rule tells of it.
+        _alert(firing, paused=change.after.state.paused and firing is change.firings[-1])
+        for change in changes
+        for firing in change.firings
+    ]
+    asked = {
         "ids": [change.before.id for change in by_id],
         "states_before": [change.before.state_no for change in by_id],
         "states_after": [change.after.state_no for change in by_id],
         "armed": [change.after.armed for change in by_id],
-        "states": [Jsonb(msgspec.to_builtins(change.after.state)) for change in by_id],
+        "states": [_encode(change.after.state).decode() for change in by_id],
         "fired": [_moment(change.after.fired_at_us) for change in by_id],
-    }
-    async with conn.transaction():
-        await conn.execute(_LOCK, seen)
-        claimed = {rule_id for (rule_id,) in await (await conn.execute(_CLAIM, seen)).fetchall()}
-        won = [change for change in changes if change.before.id in claimed]
-        if any(change.firings for change in won):
-            await conn.execute(_STORE, _events(won))
-    return claimed
-
-
-def _events(changes: Sequence[Transition]) -> Mapping[str, object]:
-    # With the pause only the last firing of a rule tells of it.
-    told = [
-        (firing, change.after.state.paused and firing is change.firings[-1])
-        for change in changes
-        for firing in change.firings
-    ]
-    firings = [firing for firing, _ in told]
-    return {
         "channel": ALERTS,
-        "rule_ids": [firing.rule.id for firing in firings],
-        "clients": [firing.rule.client for firing in firings],
-        "connections": [firing.rule.connection for firing in firings],
-        "bases": [firing.rule.symbol.base for firing in firings],
-        "quotes": [firing.rule.symbol.quote for firing in firings],
-        "exchanges": [firing.exchange for firing in firings],
-        "trade_ids": [firing.trade_id for firing in firings],
-        "prices": [firing.price for firing in firings],
-        "times": [to_datetime(firing.ts_us) for firing in firings],
-        "messages": [
-            f"{firing.message} {PAUSED}" if is_paused else firing.message for firing, is_paused in told
-        ],
-        "values": [firing.value for firing in firings],
-        "late": [firing.late for firing in firings],
-        "paused": [is_paused for _, is_paused in told],
+        "rule_ids": [alert.rule_id for alert in alerts],
+        "clients": [alert.client for alert in alerts],
+        "connections": [alert.connection for alert in alerts],
+        "symbols": [alert.symbol for alert in alerts],
+        "exchanges": [alert.exchange for alert in alerts],
+        "trade_ids": [alert.trade_id for alert in alerts],
+        "prices": [alert.price for alert in alerts],
+        "times": [to_datetime(alert.ts_us) for alert in alerts],
+        "messages": [alert.message for alert in alerts],
+        "values": [alert.value for alert in alerts],
+        "late": [alert.late for alert in alerts],
+        "paused": [alert.paused for alert in alerts],
     }
+    row = await (await conn.execute(_CLAIM, asked, prepare=True)).fetchone()
+    assert row is not None  # noqa: S101  # one row, always
+    ids, before, degraded, _ = row
+    claimed, broken = set(ids), set(degraded)
+    won = (alert for alert in alerts if alert.rule_id in claimed)
+    return Claimed(
+        claimed,
+        [
+            msgspec.structs.replace(alert, event_id=number, degraded=number in broken)
+            for number, alert in enumerate(won, (before or 0) + 1)
+        ],
+    )
 
 
-def _moment(ts_us: int | None) -> object:
+def _alert(firing: Firing, *, paused: bool) -> Alert:
+    """What is told of ``firing``; its number is still to come."""
+    rule = firing.rule
+    return Alert(
+        event_id=0,
+        rule_id=rule.id,
+        client=rule.client,
+        connection=rule.connection,
+        symbol=str(rule.symbol),
+        exchange=firing.exchange,
+        trade_id=firing.trade_id,
+        price=firing.price,
+        ts_us=firing.ts_us,
+        message=f"{firing.message} {PAUSED}" if paused else firing.message,
+        value=firing.value,
+        late=firing.late,
+        paused=paused,
+    )
+
+
+def _moment(ts_us: int | None) -> datetime | None:
     return None if ts_us is None else to_datetime(ts_us)
-
-
-PAUSED = "(paused: it fired more than 15 times in 3 minutes; resume it when you want to hear of it again)"

@@ -254,6 +254,12 @@ async def events_after(conn: AsyncConnection, event_id: int) -> list[Alert]:
     return _read_events(await (await conn.execute(_EVENTS_AFTER, (event_id,))).fetchall())
 
 
+def last_announced(payload: str) -> int:
+    """The greatest number a payload of the channel ``alerts`` tells of, 0 for one that is none of ours."""
+    number = payload.rpartition(",")[2]
+    return int(number) if number.isdecimal() else 0
+
+
 async def events_of_client(conn: AsyncConnection, client: str, after: int, through: int) -> list[Alert]:
     """The next EVENTS_AT_ONCE events of ``client`` above ``after`` up to and with ``through``, in order."""
     cursor = await conn.execute(_EVENTS_OF_CLIENT, (client, after, through))

@@ -20,8 +20,11 @@ STATEMENT_TIMEOUT_S = 15
 class Database:
     """Hands its connection to one user at a time, in autocommit mode."""
 
-    def __init__(self, url: sqlalchemy.URL, application_name: str) -> None:
+    def __init__(self, url: sqlalchemy.URL, application_name: str, *, plans_once: bool = False) -> None:
+        """``plans_once``: a prepared statement is planned once for all values, where planning takes longer
+        than running."""
         self._url = url
+        self._plans_once = plans_once
         self._application_name = application_name
         self._turn = asyncio.Lock()
         self._connection: AsyncConnection | None = None
@@ -54,6 +57,8 @@ class Database:
         connection = await connect(self._url, application_name=self._application_name)
         try:
             await connection.execute(f"set statement_timeout = '{STATEMENT_TIMEOUT_S}s'")
+            if self._plans_once:
+                await connection.execute("set plan_cache_mode = force_generic_plan")
         except BaseException:
             await connection.close()
             raise

@@ -1,16 +1,22 @@
-"""From stored events to subscribers: every endpoint reads them all, in order, and passes on its own."""
+"""From stored events to subscribers: every endpoint goes through them all, in order, and passes on its own.
+
+Those it has stored itself it knows; those of other endpoints it reads.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from math import inf
 
 import structlog
 
 from app.alerts.database import Database
 from app.alerts.hub import Hub
+from coinwatch.alerts import Alert
 from coinwatch.errors import WarehouseError
 from warehouse.alerts import EVENTS_AT_ONCE, events_after, last_event_id
 
@@ -24,12 +30,18 @@ log = structlog.get_logger(__name__)
 
 
 class Delivery:
-    """Reads the events above the last one passed on: when told of some, and every few seconds."""
+    """Passes on what this endpoint stores itself, and reads whatever else is above the last number passed
+    on: when told of some, and every few seconds."""
 
     def __init__(self, database: Database, hub: Hub) -> None:
         self._database = database
         self._hub = hub
         self._told = asyncio.Event()
+        self._told_of = 0.0
+        """The greatest number announced; infinite where some may have been missed."""
+        self._stored: deque[Alert] = deque()
+        """By this endpoint, and not passed on yet."""
+        self._is_claiming = False
         self._read_at = -inf
 
     @property
@@ -39,7 +51,31 @@ class Delivery:
 
     def tell(self) -> None:
         """There may be new events."""
-        self._told.set()
+        self.told_of(inf)
+
+    def told_of(self, number: float) -> None:
+        """Events up to this one are stored."""
+        self._told_of = max(self._told_of, number)
+        if not self._is_claiming and self._is_behind():
+            self._told.set()
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """What is announced meanwhile may be what is stored within, and is then not read back."""
+        self._is_claiming = True
+        try:
+            yield
+        finally:
+            self._is_claiming = False
+            if self._is_behind():
+                self._told.set()
+
+    def stored(self, alerts: Sequence[Alert]) -> None:
+        """Pass on what was stored just now, in its order among those of other endpoints."""
+        self._stored.extend(alerts)
+        self._pass_on_stored()
+        if self._stored:
+            self._told.set()
 
     async def start_now(self) -> None:
         """Begin with the next event: those before are for who asks for them. Raises WarehouseError."""
@@ -61,13 +97,34 @@ class Delivery:
                 self._told.set()
 
     async def _pass_on(self) -> None:
-        while True:
+        await self._pass_on_all_stored()
+        while self._stored or self._is_behind() or self.age_s >= POLL_S:
+            told_of = self._told_of
             async with self._database.use() as conn:
                 alerts = await events_after(conn, self._hub.last_event_id)
-            self._read_at = time.monotonic()
             for number, alert in enumerate(alerts, 1):
                 self._hub.deliver(alert)
                 if number % BREATH_EVENTS == 0:
                     await asyncio.sleep(0)
             if len(alerts) < EVENTS_AT_ONCE:
-                return
+                self._read_at = time.monotonic()
+                if self._told_of == told_of:
+                    self._told_of = self._hub.last_event_id
+            await self._pass_on_all_stored()
+
+    async def _pass_on_all_stored(self) -> None:
+        while self._pass_on_stored():  # noqa: ASYNC110  # the sockets get their turn
+            await asyncio.sleep(0)
+
+    def _pass_on_stored(self) -> int:
+        """Those that come next by their numbers; returns how many, at most BREATH_EVENTS."""
+        count = 0
+        while self._stored and count < BREATH_EVENTS:
+            if self._stored[0].event_id > self._hub.last_event_id + 1:
+                break
+            self._hub.deliver(self._stored.popleft())
+            count += 1
+        return count
+
+    def _is_behind(self) -> bool:
+        return self._told_of > self._hub.last_event_id

@@ -39,7 +39,7 @@ from app.alerts.tls import server_context
 from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
 from sources.exchanges import EXCHANGES
-from warehouse.alerts import ALERTS
+from warehouse.alerts import ALERTS, last_announced
 from warehouse.averages import AVERAGES
 from warehouse.notifications import listen
 
@@ -85,9 +85,9 @@ class _Endpoint:
         self._marks = Marks()
         self._inbox = Inbox()
         self._databases = {
-            name: Database(url, f"{APPLICATION} {name}")
+            name: Database(url, f"{APPLICATION} {name}", plans_once=name == "claims")
             for name in (
-                *("engine", "delivery", "beat", "commands", "history"),
+                *("engine", "claims", "delivery", "beat", "commands", "history"),
                 *("prices", "price feed", "outlets"),
             )
         }
@@ -95,9 +95,11 @@ class _Endpoint:
         self._lease = Lease(self._databases["beat"], self._marks, self._detail)
         self._engine = Engine(
             self._databases["engine"],
+            self._databases["claims"],
             self._inbox,
             self._catalogue,
             self._marks,
+            self._delivery,
             self._metrics,
         )
         self._door = Door(settings, self._metrics)
@@ -252,7 +254,7 @@ class _Endpoint:
         ) as notifies:
             async for notify in notifies:
                 if notify.channel == ALERTS:
-                    self._delivery.tell()
+                    self._delivery.told_of(last_announced(notify.payload))
                     self._deliveries.tell()
                 else:
                     self._inbox.put(notify)

@@ -20,6 +20,7 @@ from psycopg import AsyncConnection, Notify
 
 from app.alerts.catalogue import Catalogue
 from app.alerts.database import Database
+from app.alerts.delivery import Delivery
 from app.alerts.feeds import PriceFeed
 from app.alerts.inbox import Inbox
 from app.alerts.late import late_transitions
@@ -47,7 +48,7 @@ from warehouse.alerts import ALERT_RULES, armed_rules, rules_by_id
 from warehouse.averages import AVERAGES, AveragesNotice, decode_averages
 from warehouse.candles import CANDLES
 from warehouse.markets import known_markets
-from warehouse.notifications import TICKS, TICKS_LATE, TicksNotice, decode_notice
+from warehouse.notifications import TICKS, TICKS_LATE, MarketMove, TicksNotice, decode_notice
 
 RETRY_S = 0.5
 TICK_S = 1.0
@@ -69,15 +70,19 @@ class Engine:
     def __init__(
         self,
         database: Database,
+        claims: Database,
         inbox: Inbox,
         catalogue: Catalogue,
         marks: Marks,
+        delivery: Delivery,
         metrics: Metrics,
     ) -> None:
         self._database = database
+        self._claims = claims
         self._inbox = inbox
         self._catalogue = catalogue
         self._marks = marks
+        self._delivery = delivery
         self._metrics = metrics
         self._machine = Machine()
         self._readings = Readings()
@@ -172,11 +177,13 @@ class Engine:
             feed = self._machine.meet(move.market_id, market)
             if is_new:
                 await self._warm(conn)
-            if self._machine.needs_trades(feed, move.low, move.high):
+            if not self._machine.needs_trades(feed, move.low, move.high):
+                self._machine.moved(feed, move.last, move.last_ts_us, notice.tx)
+            elif move.count == 1:
+                matter.append((feed, _only_trade(market, move)))
+            else:
                 trades = await trades_of_commit(conn, notice.tx, market, move)
                 matter += [(feed, trade) for trade in trades]
-            else:
-                self._machine.moved(feed, move.last, move.last_ts_us, notice.tx)
         return sorted(matter, key=lambda one: one[1].ts_us)
 
     async def _look_back_at(self, notices: Sequence[TicksNotice]) -> None:
@@ -225,11 +232,14 @@ class Engine:
         for start in range(0, len(changes), CLAIM_AT_ONCE):
             part = list(changes[start : start + CLAIM_AT_ONCE])
             while part:
-                claimed = await claim(conn, part)
-                lost = {change.before.id: change for change in part if change.before.id not in claimed}
-                self._metrics.claimed.inc(len(claimed))
+                async with self._claims.use() as claiming:
+                    with self._delivery.claiming():
+                        claimed = await claim(claiming, part)
+                        self._delivery.stored(claimed.alerts)
+                lost = {change.before.id: change for change in part if change.before.id not in claimed.ids}
+                self._metrics.claimed.inc(len(claimed.ids))
                 self._metrics.lost_claims.inc(len(lost))
-                self._keep([change for change in part if change.before.id in claimed])
+                self._keep([change for change in part if change.before.id in claimed.ids])
                 # As a rule fired or removed by somebody else; what it has not come to yet is claimed again.
                 now = await self._read_again(conn, set(lost))
                 part = [
@@ -350,6 +360,11 @@ class Engine:
                 since_us = min(seen.at_us, self._last_ts_us.get(market_id, seen.at_us)) - LATE_US
                 wanted.append(Missed(market_id, min(since_us, gap_us), at_or_above, at_or_below))
         return wanted
+
+
+def _only_trade(market: Market, move: MarketMove) -> Trade:
+    """The trade of a move of one, which tells all of it that a condition asks for: none asks who took."""
+    return Trade(market, move.first_id, move.last_ts_us, move.last, move.volume, taker_buys=True)
 
 
 def _told_late(change: Transition, seen: Look) -> Transition:

@@ -143,7 +143,9 @@ class Hub:
                 del self._by_client[subscriber.client]
 
     def deliver(self, alert: Alert) -> None:
-        """Pass ``alert`` on to its owner, wherever it is connected here."""
+        """Pass ``alert`` on to its owner, wherever it is connected here, unless that was done before."""
+        if alert.event_id <= self.last_event_id:
+            return
         for subscriber in self._owners(alert):
             if subscriber.live:
                 subscriber.push(alert)

@@ -22,12 +22,14 @@ class Marks:
         self._last_back = -1
         self._moved_at = -inf
         self._ahead_us = 0
+        self._latest_us = 0
         self.is_stored = False
         """Whether the next endpoint would know how far this one has looked."""
 
     def now_us(self) -> int:
-        """The database's clock, as last told."""
-        return now_us() + self._ahead_us
+        """The database's clock, as last told. It never goes back: what was due stays due."""
+        self._latest_us = max(self._latest_us, now_us() + self._ahead_us)
+        return self._latest_us
 
     def told(self, look: Look) -> None:
         """``look`` was taken just now."""

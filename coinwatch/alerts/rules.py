@@ -133,7 +133,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
     def ready_at_us(self, now_us: int) -> int:
         """When it may fire at the earliest, as known at ``now_us``: not in a cooldown, not while quiet."""
         at_us = now_us
-        if self.fired_at_us is not None:
+        if self.fired_at_us is not None and self.terms.cooldown_s:
             at_us = max(at_us, self.fired_at_us + self.terms.cooldown_s * SECOND_US)
         at_us = max(at_us, self.state.snoozed_until_us or at_us)
         if self.terms.quiet is not None:

@@ -16,7 +16,7 @@ from coinwatch.alerts import Above, Below, Firing, NewRule, Rule, Terms, Transit
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, now_us, to_datetime
 from warehouse import alerts
-from warehouse.alert_claims import claim
+from warehouse.alert_claims import Claimed, claim
 from warehouse.alert_looks import (
     Missed,
     end_dead_endpoints,
@@ -115,10 +115,12 @@ async def test_a_claim_fires_once_and_announces_its_range(
     second = await alerts.add_rule(conn, new_rule(client=None, connection="here/1"))
     await conn.execute("listen alerts")
     firings = [firing(second, trade(1, 150.0)), firing(first, trade(2, 160.0))]
-    assert await claim(conn, firings) == {first.id, second.id}
-    assert await claim(conn, firings) == set()
+    claimed = await claim(conn, firings)
+    assert claimed.ids == {first.id, second.id}
+    assert await claim(conn, firings) == Claimed(set(), [])
     assert await heard(conn, 1) == [("alerts", "1,2")]
     told = await alerts.events_after(conn, 0)
+    assert claimed.alerts == told
     assert [(event.event_id, event.rule_id, event.price) for event in told] == [
         (1, second.id, 150.0),
         (2, first.id, 160.0),
@@ -137,10 +139,10 @@ async def test_a_claim_fires_once_and_announces_its_range(
 async def test_a_claim_on_an_older_state_comes_to_nothing(conn: AsyncConnection) -> None:
     rule = await alerts.add_rule(conn, new_rule())
     await conn.execute("update alert_rules set state_no = 5")
-    assert await claim(conn, [firing(rule, trade(1))]) == set()
+    assert (await claim(conn, [firing(rule, trade(1))])).ids == set()
     assert await alerts.last_event_id(conn) == 0
     (now,) = await armed(conn)
-    assert await claim(conn, [firing(now, trade(1))]) == {rule.id}
+    assert (await claim(conn, [firing(now, trade(1))])).ids == {rule.id}
 
 
 async def test_rivals_claim_every_rule_once_and_a_reader_never_meets_a_gap(
@@ -154,7 +156,7 @@ async def test_rivals_claim_every_rule_once_and_a_reader_never_meets_a_gap(
         async with await connect(database, application_name="rival") as mine:
             for start in range(0, 300, 6):
                 part = [firing(rule, trade(rule.id)) for rule in rules[start : start + 6]]
-                won += len(await claim(mine, part[::order]))
+                won += len((await claim(mine, part[::order])).ids)
         return won
 
     async def read() -> None:

@@ -299,6 +299,15 @@ def test_armed_again_only_after_coming_back_by_the_hysteresis() -> None:
     assert Run(every).prices(101, 99, 101, 98.5, 101, 97.9, 100) == [1, 7]
 
 
+def test_without_a_cooldown_a_clock_set_back_puts_off_nothing() -> None:
+    run = Run(rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY)))
+    feed = run.machine.meet(1, BINANCE)
+    for number, price in enumerate((101.0, 99.0, 101.0), 1):
+        run.machine.trade(feed, trade(number, price), number, START_US - number * SECOND_US)
+        run._collect()
+    assert [firing.trade_id for firing in run.fired] == [1, 3]
+
+
 def test_within_the_cooldown_nothing_and_after_it_what_is_still_so() -> None:
     every = rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY, cooldown_s=10))
     run = Run(every)
