@@ -145,8 +145,12 @@ def _picture(detail: AssetDetail) -> str:
     address = image(detail.images)
     if address is None:
         return f'<span class="cw-coin" aria-hidden="true">{letters}</span>'
-    picture = f'<img src="{escape(address)}" alt="" loading="lazy" referrerpolicy="no-referrer">'
-    return f'<span class="cw-coin" aria-hidden="true">{letters}{picture}</span>'
+    # As a background it leaves no mark where it cannot be had.
+    url = quote_url(address, safe=":/?&=%@+,;~-._")
+    return (
+        f'<span class="cw-coin" aria-hidden="true">{letters}'
+        f'<i style="background-image:url(&quot;{escape(url)}&quot;)"></i></span>'
+    )
 
 
 def _told(asset: Asset, field: str, now_us: int) -> str:

@@ -146,7 +146,7 @@ def fear_options(
                 "yAxis": low,
                 "name": name,
                 "itemStyle": {"color": tone, "opacity": opacity},
-                "label": {"color": palette.muted, "position": "insideLeft", "fontSize": 11},
+                "label": {"color": palette.muted, "position": "insideTopLeft", "fontSize": 11},
             },
             {"yAxis": min(high, 100)},
         ]
@@ -186,7 +186,7 @@ def fear_options(
             "position": "right",
             "min": 0,
             "max": 100,
-            "splitNumber": 4,
+            "interval": 25,
             "axisLabel": {"color": palette.muted},
             "splitLine": {"show": False},
         },

@@ -21,6 +21,7 @@ from warehouse.reads_sentiment import DayOfSource
 
 DEFAULT_RANGE = "3mo"
 MOST_PRICE_DAYS = 2_000
+MOST_NEWS = 40
 _NONE_YET = (
     "From its first candles on Dagster reads news feeds every 15 minutes and asks for Fear & Greed, the tone "
     "of the news and votes every hour; none of them needs a key.",
@@ -53,8 +54,8 @@ def show(source: Source) -> None:
     else:
         _asset(source, chosen.base, chosen.length)
     _latest(source)
-    _sources(source)
     _news(source, chosen.base, chosen.tone)
+    _sources(source)
 
 
 @page.every(5)
@@ -207,8 +208,9 @@ def _news(source: Source, base: str | None, tone: str) -> None:
         return
     shown = moods.of_tone(reading.value, tone)
     if shown:
-        told = markup_sentiment.news(shown, now_us())
-        st.html(markup.wrap(section(title, told), frozen=bool(reading.problem)))
+        told = markup_sentiment.news(shown[:MOST_NEWS], now_us())
+        more = note(f"The newest {MOST_NEWS} of {len(shown)}.") if len(shown) > MOST_NEWS else ""
+        st.html(markup.wrap(section(title, told, more), frozen=bool(reading.problem)))
     elif reading.value:
         words = f"None of the newest {len(reading.value)} is {tone}; choose another tone."
         st.html(markup.wrap(section(title, markup.empty("No such news", words))))
