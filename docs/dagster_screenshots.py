@@ -68,16 +68,15 @@ def wait_for(what: str, check: Callable[[], T], timeout_s: float) -> T:
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[str]:
-    """The demo on free ports; yields the address of its Dagster."""
+def demo(folder: Path, settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """The demo on free ports, with ``settings``; yields the address of each of its parts."""
     names = ("ingest", "alerts", "dashboard", "dagster", "simulator_ws", "simulator_rest")
-    ports = {f"COINWATCH_{name.upper()}_PORT": str(free_port(HOST)) for name in names}
+    ports = {name: str(free_port(HOST)) for name in names}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COINWATCH_")} | {
         "COINWATCH_HOST": HOST,
         "COINWATCH_DATA_DIR": str(folder),
-        "COINWATCH_MARKETS": ",".join(MARKETS),
-        "COINWATCH_HISTORY_START": (utc_day(now_us()) - HISTORY).isoformat(),
-        **ports,
+        **settings,
+        **{f"COINWATCH_{name.upper()}_PORT": port for name, port in ports.items()},
     }
     with (folder / "up.log").open("w") as log:
         program = subprocess.Popen(
@@ -88,7 +87,7 @@ def demo(folder: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
         try:
-            yield f"http://{HOST}:{ports['COINWATCH_DAGSTER_PORT']}"
+            yield {name: f"http://{HOST}:{port}" for name, port in ports.items()}
         finally:
             program.send_signal(signal.SIGINT)
             program.wait(60)
@@ -170,18 +169,32 @@ class Camera:
         self.browser = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
         self._root = root
 
-    def open(self, path: str, *texts: str, height: int = HEIGHT) -> None:
+    def open(self, path: str, *texts: str, height: int = HEIGHT, timeout_s: float = 60) -> None:
         """Show a page until it has all ``texts``, ``height`` pixels of it."""
         self.browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False},
         )
+        wait_for("page", lambda: self._gets(path), timeout_s)
+        wait_for(f"{texts} on {path}", lambda: self._shows(texts), timeout_s)
+
+    def _gets(self, path: str) -> bool:
         self.browser.get(self._root + path)
-        wait_for(f"{texts} on {path}", lambda: self._shows(texts), 60)
+        return True
+
+    def wear(self, theme: str) -> None:
+        """Have the system's theme be ``light`` or ``dark``."""
+        self.browser.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+        )
 
     def _shows(self, texts: tuple[str, ...]) -> bool:
         said = self.browser.find_element(By.TAG_NAME, "body").text
         return all(text in said for text in texts)
+
+    def misses(self, text: str) -> bool:
+        """Whether the page does not say ``text``."""
+        return not self._shows((text,))
 
     def type(self, placeholder: str, text: str) -> None:
         """Fill in the field that says ``placeholder``."""
@@ -189,7 +202,7 @@ class Camera:
         field.send_keys(text)
 
     def take(self, name: str) -> None:
-        """Save what is shown as ``docs/images/dagster-<name>.png``, once nothing has moved for a second.
+        """Save what is shown as ``docs/images/<name>.png``, once nothing has moved for a second.
 
         A clock moves for ever: after SETTLES_WITHIN_S it is taken as it is.
         """
@@ -198,7 +211,7 @@ class Camera:
             time.sleep(1)
         picture = Image.open(io.BytesIO(shown)).convert("RGB")
         small = picture.quantize(COLOURS, dither=Image.Dither.NONE)
-        small.save(IMAGES / f"dagster-{name}.png", optimize=True)
+        small.save(IMAGES / f"{name}.png", optimize=True)
 
 
 def materialise_all(dagster: Dagster) -> None:
@@ -222,16 +235,21 @@ def photograph_backfill(dagster: Dagster, camera: Camera) -> str:
 
     run_id = wait_for("run of the backfill", run_done, 900)
     camera.open(f"/runs/b/{backfill_id}?tab=runs", "candles_1m", "Success", height=620)
-    camera.take("backfill")
+    camera.take("dagster-backfill")
     camera.open(f"/runs/{run_id}", "RUN_SUCCESS", height=1000)
     camera.type("Filter…", "stored")
-    camera.take("run")
+    camera.take("dagster-run")
     wait_for("end of the backfill", lambda: dagster.backfill_status(backfill_id) in COMPLETED, 900)
     return days[-1]
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as name, demo(Path(name)) as root:
+    settings = {
+        "COINWATCH_MARKETS": ",".join(MARKETS),
+        "COINWATCH_HISTORY_START": (utc_day(now_us()) - HISTORY).isoformat(),
+    }
+    with tempfile.TemporaryDirectory() as name, demo(Path(name), settings) as roots:
+        root = roots["dagster"]
         dagster = Dagster(root)
         wait_for("Dagster", dagster.is_ready, 180)
         camera = Camera(root, Path(name) / "browser")
@@ -239,10 +257,10 @@ def main() -> None:
             materialise_all(dagster)
             day = photograph_backfill(dagster, camera)
             camera.open(f"/assets/candles_1m?view=partitions&partition={day}", "by_market", height=1400)
-            camera.take("partitions")
+            camera.take("dagster-partitions")
             groups = ",".join(f"global@global:{group}" for group in GROUPS)
             camera.open(f"/asset-groups?expanded={groups}", "candles_1m", height=1500)
-            camera.take("assets")
+            camera.take("dagster-assets")
         finally:
             camera.browser.quit()
 
