@@ -34,7 +34,7 @@ test: lint ## lint, then every test but the long proofs
 proof: $(READY) ## the long proofs
 	$(BIN)/pytest -m proof --timeout 3600
 
-bench: $(READY) ## print the speed figures
+bench: $(READY) ## print the speed figures: half an hour, 15 GB of disk for that time
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.candles
 	$(BIN)/python -m bench.dashboard

@@ -6,7 +6,7 @@ Chromium from navigation, or from a click, to pixels, each time beside a plain `
 those of real sessions over the websocket: one viewer, then ``--viewers`` at once, all in the same instant,
 each running every part of the page again as often as that part asks to be.
 
-The first run takes ten minutes and 30 GB; with ``--keep FOLDER`` the next ones take only what was since.
+The first run takes ten minutes and 15 GB; with ``--keep FOLDER`` the next ones take only what was since.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from warehouse.server import EmbeddedPostgres
 
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 TICK_DAYS = 7
-LOADING = {"fsync": "off", "synchronous_commit": "off", "max_wal_size": "16GB", "work_mem": "64MB"}
+LOADING = {"fsync": "off", "synchronous_commit": "off", "max_wal_size": "4GB", "work_mem": "64MB"}
 """Settings of the server while it is filled."""
 
 # Markets of one symbol have one price.
