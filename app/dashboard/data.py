@@ -10,6 +10,7 @@ from threading import Lock
 from typing import NamedTuple, TypeVar
 
 import streamlit as st
+from psycopg.errors import QueryCanceled
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -405,6 +406,8 @@ def describe_failure(error: Exception) -> str:
     """What a failed read says on the page: one line, no secrets, no SQL."""
     if isinstance(error, CoinwatchError):
         return str(error)
+    if isinstance(error, OperationalError) and isinstance(error.orig, QueryCanceled):
+        return f"the database is slow to answer: a read took over {STATEMENT_TIMEOUT_S:g} s"
     if isinstance(error, OperationalError):
         return f"{NO_ANSWER}: {_reason(error)}"
     if isinstance(error, SQLAlchemyError):

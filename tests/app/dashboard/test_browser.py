@@ -21,7 +21,7 @@ from tests.app.dashboard.stock import Stock, unreachable
 from tests.app.dashboard.viewer import AXE, LOOKS, Look, Viewer, chromium
 from tests.waiting import eventually_sync
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 PRICES = {
     "binance:BTC-USDT": 67_000.0,
@@ -134,7 +134,7 @@ def look_at(viewer: Viewer, page: str, state: State, database: URL) -> list[str]
     else:
         examine(state)
         if state is State.FULL:
-            assert not viewer.driver.find_elements(By.CSS_SELECTOR, ".cw-banner")
+            viewer.gone(".cw-banner")
     return faults
 
 

@@ -18,6 +18,7 @@ MARKETS = {"kraken:BTC-USDT": 67_000.0}
 
 
 @pytest.mark.browser
+@pytest.mark.timeout(400)
 def test_nothing_is_shown_before_one_has_signed_in(database: URL, tmp_path: Path) -> None:
     stock = Stock.open(database, now_us())
     stock.day(MARKETS)

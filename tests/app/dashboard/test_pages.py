@@ -110,6 +110,18 @@ def test_a_database_that_goes_away_leaves_the_last_numbers(
     eventually_sync(lambda: "Shown are the last numbers read" not in words(page.run()))
 
 
+def test_a_database_that_is_slow_leaves_the_last_numbers(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("overview")
+    assert "67,144.02" in words(page)
+    with stock.engine.begin() as conn:
+        conn.execute(text("lock table ticks"))
+        eventually_sync(lambda: "The database is slow to answer" in words(page.run()), timeout_s=60)
+        assert "Shown are the last numbers read" in words(page)
+        assert "67,144.02" in words(page)
+    eventually_sync(lambda: "slow to answer" not in words(page.run()), timeout_s=60)
+
+
 def lately(stock: Stock) -> Window:
     """The last minutes up to this second."""
     second_us = stock.now_us // SECOND_US * SECOND_US
