@@ -187,6 +187,12 @@ class Settings(Access):
     )
     dashboard_port: Port = Field(8501, description="Dashboard.")
     dagster_port: Port = Field(3000, description="Dagster webserver.")
+    dagster_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/]+(/\S*)?)?$",
+        description="Where browsers find Dagster, such as https://dagster.example.org: the dashboard links "
+        "there. Unset: the host they see the dashboard at, and the port above.",
+    )
     simulator_ws_port: Port = Field(9200, description="Simulator: websocket stand-ins.")
     simulator_rest_port: Port = Field(9201, description="Simulator: REST stand-ins.")
     simulator_trades_per_s: float = Field(

@@ -138,17 +138,17 @@ class Source:
 
     def markets(self) -> Reading[tuple[reads.WatchedMarket, ...]]:
         """Every market that is configured or streams."""
-        return self._read(("markets",), lambda conn: reads.watched_markets(conn, self.settings.markets), 5)
+        return self.read(("markets",), lambda conn: reads.watched_markets(conn, self.settings.markets), 5)
 
     def latest(self, market_ids: Sequence[int]) -> Reading[tuple[reads.LastTrade, ...]]:
         """The last trade of each market within a day."""
-        return self._read(
+        return self.read(
             ("latest", *market_ids), lambda conn: reads.latest_trades(conn, market_ids, now_us() - DAY_US)
         )
 
     def averages(self) -> Reading[tuple[PairAverage, ...]]:
         """The newest average of each pair, where a daemon computes them."""
-        return self._read(("averages",), lambda conn: averages.latest_averages(conn, now_us()))
+        return self.read(("averages",), lambda conn: averages.latest_averages(conn, now_us()))
 
     def average_samples(
         self, symbol: Symbol, range_us: int, step_us: int, warm_up: int, until_us: int | None = None
@@ -163,17 +163,17 @@ class Source:
             return reads_averages.average_samples(conn, symbol, Window(start_us, end_us), step_us)
 
         fresh_s = max(LIVE_S, min(step_us / 2 / SECOND_US, 30))
-        return self._read(("samples", symbol, range_us, step_us, warm_up, until_us), ask, fresh_s)
+        return self.read(("samples", symbol, range_us, step_us, warm_up, until_us), ask, fresh_s)
 
     def average_at(self, symbol: Symbol, at_us: int) -> Reading[tuple[PairAverage, ...]]:
         """The average that held at a moment, alone; nothing when there was none."""
-        return self._read(
+        return self.read(
             ("average at", symbol, at_us), lambda conn: reads_averages.average_at(conn, symbol, at_us), 30
         )
 
     def last_average(self, symbol: Symbol) -> Reading[tuple[PairAverage, ...]]:
         """The newest average of ``symbol`` within a week, alone; nothing when there is none."""
-        return self._read(
+        return self.read(
             ("last average", symbol),
             lambda conn: reads_averages.average_at(conn, symbol, now_us(), WEEK_US),
             5,
@@ -190,17 +190,17 @@ class Source:
                 reads.stream_states(conn),
             )
 
-        return self._read(("statistics", *market_ids), ask, 5)
+        return self.read(("statistics", *market_ids), ask, 5)
 
     def sparklines(self, market_ids: Sequence[int]) -> Reading[dict[Symbol, tuple[tuple[int, float], ...]]]:
         """A day of prices per symbol, in coarse steps."""
-        return self._read(
+        return self.read(
             ("sparklines", *market_ids), lambda conn: reads.sparklines(conn, market_ids, now_us()), 30
         )
 
     def market_sparklines(self, market_ids: Sequence[int]) -> Reading[dict[int, tuple[float, ...]]]:
         """A day of closes per market, in coarse steps."""
-        return self._read(
+        return self.read(
             ("market sparklines", *market_ids),
             lambda conn: reads.market_sparklines(conn, market_ids, now_us()),
             60,
@@ -223,7 +223,7 @@ class Source:
                 reads.candle_gaps(conn, watched.market_id, Window(window.start_us, end_us), at_us),
             )
 
-        return self._read(("history", watched, interval, length_us, until_us), ask, 30)
+        return self.read(("history", watched, interval, length_us, until_us), ask, 30)
 
     def tail(self, watched: reads.WatchedMarket, interval: Interval) -> Reading[tuple[Candle, ...]]:
         """The last few candles up to the last trade, enough to complete a ``history`` half a minute old."""
@@ -233,7 +233,7 @@ class Source:
             start_us = min(interval.floor(at_us), interval.floor(at_us - 2 * MINUTE_US))
             return reads.candles(conn, watched, interval, Window(start_us, at_us + interval.us), at_us)
 
-        return self._read(("tail", watched, interval), ask)
+        return self.read(("tail", watched, interval), ask)
 
     def coverage(self, market_ids: Sequence[int], days: int) -> Reading[Coverage]:
         """How complete the candles of the last ``days`` UTC days are, today included, and what is missing."""
@@ -248,7 +248,7 @@ class Source:
                 reads_coverage.holes(conn, market_ids, window, at_us),
             )
 
-        return self._read(("coverage", days, *market_ids), ask, 20)
+        return self.read(("coverage", days, *market_ids), ask, 20)
 
     def health(self) -> Reading[Health]:
         """What the daemons say of themselves and of each stream, and the ledger of interruptions."""
@@ -262,7 +262,7 @@ class Source:
                 budgets.months_of_calls(conn),
             )
 
-        return self._read(("health",), ask, 2)
+        return self.read(("health",), ask, 2)
 
     def runs(self) -> Reading[tuple[Run, ...]]:
         """Dagster's last runs, newest first."""
@@ -286,11 +286,11 @@ class Source:
             rows = reads_assets.assets(conn, at_us)
             return fundamentals.join(rows, reads_assets.latest_metrics(conn, at_us))
 
-        return self._read(("assets",), ask, 60)
+        return self.read(("assets",), ask, 60)
 
     def asset_detail(self, asset_id: str) -> Reading[tuple[reads_assets.AssetDetail, ...]]:
         """What is told of an asset, alone; nothing when there is none."""
-        return self._read(("asset", asset_id), lambda conn: reads_assets.asset_detail(conn, asset_id), 60)
+        return self.read(("asset", asset_id), lambda conn: reads_assets.asset_detail(conn, asset_id), 60)
 
     def metric_history(self, asset_id: str, range_us: int) -> Reading[tuple[reads_assets.MetricPoint, ...]]:
         """What sources said of an asset over ``range_us``."""
@@ -299,11 +299,11 @@ class Source:
             window = Window(now_us() - range_us, now_us() + SECOND_US)
             return reads_assets.metric_history(conn, asset_id, window, fundamentals.step_us(range_us))
 
-        return self._read(("metrics", asset_id, range_us), ask, 60)
+        return self.read(("metrics", asset_id, range_us), ask, 60)
 
     def moods(self) -> Reading[tuple[reads_sentiment.DayOfSource, ...]]:
         """The newest combined score of each asset and Fear & Greed, within two weeks."""
-        return self._read(
+        return self.read(
             ("moods",),
             lambda conn: reads_sentiment.latest_scores(conn, utc_day(now_us() - 2 * WEEK_US)),
             60,
@@ -311,7 +311,7 @@ class Source:
 
     def day_scores(self, base: str | None, days: int) -> Reading[tuple[reads_sentiment.DayOfSource, ...]]:
         """What each source said of ``base``, or of the whole market, in the last ``days``."""
-        return self._read(
+        return self.read(
             ("scores", base, days),
             lambda conn: reads_sentiment.day_scores(conn, base, utc_day(now_us() - days * DAY_US)),
             60,
@@ -319,13 +319,13 @@ class Source:
 
     def news(self, base: str | None) -> Reading[tuple[reads_sentiment.Article, ...]]:
         """The newest texts, of ``base`` only when it is given."""
-        return self._read(
+        return self.read(
             ("news", base), lambda conn: reads_sentiment.news(conn, base, to_datetime(now_us())), 30
         )
 
     def alerts(self, client: str) -> Reading[Alerts]:
         """The rules of ``client``, newest first, and what has fired lately."""
-        return self._read(
+        return self.read(
             ("alerts", client),
             lambda conn: Alerts(
                 tuple(alerts.list_rules(conn, client=client)),
@@ -345,7 +345,7 @@ class Source:
             ids = [event.event_id for event in events]
             return tuple(events), reads_alerts.deliveries_of(conn, client, ids)
 
-        return self._read(("alert events", client, rule_id), ask)
+        return self.read(("alert events", client, rule_id), ask)
 
     def outlets(self, client: str) -> Reading[tuple[reads_alerts.OutletRow, ...]]:
         """Where the alerts of ``client`` go besides its connections, and how its last events went there."""
@@ -355,11 +355,11 @@ class Source:
             above = events[-1].event_id - 1 if events else 0
             return reads_alerts.outlets_of(conn, client, above_event_id=above)
 
-        return self._read(("outlets", client), ask, 2)
+        return self.read(("outlets", client), ask, 2)
 
     def newest_events(self, client: str) -> Reading[tuple[Alert, ...]]:
         """The last few events of ``client``, newest first: what every open page asks again and again."""
-        return self._read(
+        return self.read(
             ("newest events", client),
             lambda conn: tuple(alerts.recent_events(conn, client=client, limit=MOST_NEWEST)),
             2,
@@ -385,9 +385,11 @@ class Source:
         """Remove a rule of ``client``; one that is gone already is fine. Raises like ``create_rule``."""
         self.change_alerts(client, lambda conn: alerts.delete_rule(conn, rule_id, client=client))
 
-    def _read(
+    def read(
         self, question: tuple[object, ...], ask: Callable[[Connection], T], fresh_s: float = LIVE_S
     ) -> Reading[T]:
+        """The answer of ``ask`` to ``question``, shared by all who ask it; at most about ``fresh_s`` old."""
+
         def run() -> T:
             with self.connect() as conn:
                 return ask(conn)

@@ -31,4 +31,4 @@ def asked(source: Source) -> Reading[Asked]:
             reads_sentiment.outlets_read(conn, to_datetime(at_us - DAY_US)),
         )
 
-    return source._read(("sources asked",), ask, 30)
+    return source.read(("sources asked",), ask, 30)

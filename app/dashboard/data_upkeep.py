@@ -55,13 +55,13 @@ def traded(
         end_us = day_start_us(utc_day(now_us())) + DAY_US
         return reads_coverage.traded_by_day(conn, market_ids, Window(end_us - days * DAY_US, end_us))
 
-    return source._read(("traded", days, *market_ids), ask, 120)
+    return source.read(("traded", days, *market_ids), ask, 120)
 
 
 def minutes(source: Source, market_id: int, day: date) -> Reading[reads_coverage.DayMinutes]:
     """Each minute of a market's UTC day."""
     window = Window(day_start_us(day), day_start_us(day) + DAY_US)
-    return source._read(
+    return source.read(
         ("minutes", market_id, day),
         lambda conn: reads_coverage.day_minutes(conn, market_id, window, now_us()),
         20,
@@ -77,7 +77,7 @@ def checks(source: Source, market_ids: Sequence[int]) -> Reading[Checks]:
             reads_upkeep.days_checked(conn, market_ids, first), reads_upkeep.checks(conn, market_ids, first)
         )
 
-    return source._read(("checks", *market_ids), ask, 60)
+    return source.read(("checks", *market_ids), ask, 60)
 
 
 def storage(source: Source) -> Reading[Storage]:
@@ -93,7 +93,7 @@ def storage(source: Source) -> Reading[Storage]:
             reads_upkeep.tick_days(conn),
         )
 
-    return source._read(("storage",), ask, 60)
+    return source.read(("storage",), ask, 60)
 
 
 def outlets(source: Source) -> Reading[Outlets]:
@@ -103,4 +103,4 @@ def outlets(source: Source) -> Reading[Outlets]:
         since = to_datetime(now_us() - WEEK_US)
         return Outlets(reads_upkeep.outlets(conn, since), reads_upkeep.failed_deliveries(conn, since))
 
-    return source._read(("all outlets",), ask, 10)
+    return source.read(("all outlets",), ask, 10)

@@ -154,6 +154,8 @@ def errors(source: Source) -> None:
 
 
 def dagster_url(source: Source) -> str:
-    """Where the viewer's browser finds Dagster: the host it sees us at, and Dagster's port."""
+    """Where the viewer's browser finds Dagster: as set, else the host it sees us at, and Dagster's port."""
+    if source.settings.dagster_url:
+        return source.settings.dagster_url.rstrip("/")
     host = urlsplit(st.context.url or "").hostname or source.settings.host
     return f"http://{host}:{source.settings.dagster_port}"

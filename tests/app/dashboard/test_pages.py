@@ -395,6 +395,17 @@ def test_data_shows_what_care_is_taken(open_page: OpenPage, stock: Stock) -> Non
     assert "1 alert was given up in a week" in said
 
 
+def test_runs_link_to_where_dagster_is(
+    open_page: OpenPage, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.everything(stock, stock.day(PRICES)["kraken:BTC-USDT"])
+    run = "runs/0a7f2d1c-1111-2222-3333-444455556666"
+    assert f'href="http://127.0.0.1:3000/{run}"' in words(open_page("data", view="runs"))
+    monkeypatch.setenv("COINWATCH_DAGSTER_URL", "https://dagster.example.org/")
+    st.cache_resource.clear()
+    assert f'href="https://dagster.example.org/{run}"' in words(open_page("data", view="runs"))
+
+
 def test_data_clamps_a_hand_edited_address(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     said = words(open_page("data", view="<x>", market="mtgox", days="7y"))
@@ -498,7 +509,7 @@ def test_where_a_login_is_set_up_nothing_is_shown_without_it(open_page: OpenPage
 def test_reads_cannot_write(stock: Stock, database: URL) -> None:
     url = database.set(drivername="postgresql").render_as_string(hide_password=False)
     source = data.Source(Settings(_env_file=None, database_url=url))
-    reading = source._read(("write",), lambda conn: conn.execute(text("delete from markets")).rowcount)
+    reading = source.read(("write",), lambda conn: conn.execute(text("delete from markets")).rowcount)
     assert reading.problem is not None
     for way_in in (source._engine, source._writer):
         with way_in.connect() as conn:
