@@ -142,7 +142,11 @@ def check(known: Collection[Market]) -> Checked:
     }
     if state[key(QUIET)]:
         start, end, zone = (state[key(QUIET, name)] for name in QUIET_FIELDS)
-        terms[QUIET] = {"from": f"{start:%H:%M}", "to": f"{end:%H:%M}", "tz": zone}
+        terms[QUIET] = {
+            "from": f"{start:%H:%M}" if start else None,
+            "to": f"{end:%H:%M}" if end else None,
+            "tz": zone,
+        }
     return alert_form.check(
         typed(),
         [part_values(place) for place in parts()],

@@ -225,7 +225,9 @@ def _terms(terms: Values, condition: Condition, now_us: int, faults: dict[str, s
     sent = {"repeat": repeat} | _filled_in(fields, terms, faults, "")
     if quiet := terms.get(QUIET):
         sent[QUIET] = quiet
-        if quiet.get("from") == quiet.get("to"):
+        if not quiet.get("from") or not quiet.get("to"):
+            faults[QUIET] = "From and to are needed."
+        elif quiet["from"] == quiet["to"]:
             faults[QUIET] = "From and to are the same: snooze the alert instead."
     if len(faults) > found:
         return None

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
 from coinwatch.settings import load_settings
-from coinwatch.times import DAY_US, now_us
+from coinwatch.times import DAY_US
 from coinwatch.windows import Window
 from warehouse import roles
 from warehouse.connect import connect, database_url
@@ -91,10 +92,10 @@ class Lookbacks:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lookback")
         self._known: dict[bytes, Future[Lookback]] = {}
+        self._lock = Lock()
 
-    def ask(self, rule: NewRule) -> Future[Lookback]:
-        """What ``rule`` would have done in the 30 days up to this minute."""
-        until_us = now_us() // 60_000_000 * 60_000_000
+    def ask(self, rule: NewRule, until_us: int) -> Future[Lookback]:
+        """What ``rule`` would have done in the 30 days up to ``until_us``."""
         question = Question(
             str(rule.symbol),
             rule.exchange,
@@ -104,11 +105,12 @@ class Lookbacks:
             until_us,
         )
         asked = msgspec.json.encode(question)
-        if asked not in self._known:
-            while len(self._known) >= MOST_KEPT:
-                self._known.pop(next(iter(self._known)))
-            self._known[asked] = self._pool.submit(_run, question, asked)
-        return self._known[asked]
+        with self._lock:
+            if asked not in self._known:
+                while len(self._known) >= MOST_KEPT:
+                    self._known.pop(next(iter(self._known)))
+                self._known[asked] = self._pool.submit(_run, question, asked)
+            return self._known[asked]
 
     def close(self) -> None:
         """Take no more questions; those under way end by their own time limit."""

@@ -25,18 +25,24 @@ def lookbacks() -> Lookbacks:
     return Lookbacks()
 
 
-def show(source: Source, rule: NewRule, markets: Sequence[WatchedMarket], close: Callable[[], None]) -> None:
-    """Draw what ``rule`` would have done, or that it is being looked up."""
+def show(
+    source: Source,
+    rule: NewRule,
+    until_us: int,
+    markets: Sequence[WatchedMarket],
+    close: Callable[[], None],
+) -> None:
+    """Draw what ``rule`` would have done in the 30 days up to ``until_us``, or that it is being looked up."""
     with st.container(border=True, key="alert_preview"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.subheader("The last 30 days", anchor=False)
             st.button(
                 "Close", key="alert_close_preview", type="tertiary", icon=":material/close:", on_click=close
             )
-        asked = lookbacks().ask(rule)
+        asked = lookbacks().ask(rule, until_us)
         if not asked.done():
             st.html(markup.wrap(alert_markup.summary(alert_form.sentence(rule), ())))
-            _wait(rule)
+            _wait(rule, until_us)
             return
         found = asked.result()
         if found.problem:
@@ -51,8 +57,8 @@ def show(source: Source, rule: NewRule, markets: Sequence[WatchedMarket], close:
 
 
 @page.every(POLL_S)
-def _wait(rule: NewRule) -> None:
-    if lookbacks().ask(rule).done():
+def _wait(rule: NewRule, until_us: int) -> None:
+    if lookbacks().ask(rule, until_us).done():
         st.rerun()
     st.html(markup.wrap('<p class="cw-notes" role="status">Reading what was traded…</p>'))
 

@@ -20,7 +20,7 @@ from warehouse.reads import LastTrade, WatchedMarket
 ZONES = sorted(available_timezones())
 _NARROW = 138
 _WIDTHS: dict[Kind, int | Literal["stretch"]] = {
-    Kind.PRICE: 180,
+    Kind.PRICE: 168,
     Kind.EXCHANGES: "stretch",
     Kind.TEXT: "stretch",
 }

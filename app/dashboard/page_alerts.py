@@ -24,6 +24,7 @@ from app.dashboard.url import PageUrl
 from coinwatch.alerts import NewRule
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Market
+from coinwatch.times import now_us
 from warehouse import alert_edits
 from warehouse.reads import WatchedMarket
 
@@ -46,9 +47,9 @@ def show(source: Source) -> None:
         page.notice(" ".join(note for note in notes if note))
         _form(source, markets)
     with lists:
-        asked: NewRule | None = st.session_state.get(_PREVIEW)
+        asked: tuple[NewRule, int] | None = st.session_state.get(_PREVIEW)
         if asked is not None:
-            alert_preview.show(source, asked, markets, _close_preview)
+            alert_preview.show(source, *asked, markets, _close_preview)
         view, wanted, search = _lists(source, url)
     part = alert_draft.part_values(alert_draft.parts()[0])
     price = part.get("price")
@@ -87,7 +88,8 @@ def _form(source: Source, markets: Sequence[WatchedMarket]) -> None:
         _save(source, known, drawn_for)
 
     def look_back() -> None:
-        st.session_state[_PREVIEW] = alert_draft.tried(known)
+        rule = alert_draft.tried(known)
+        st.session_state[_PREVIEW] = rule and (rule, now_us())
 
     alert_widgets.draw(
         known,

@@ -13,8 +13,7 @@ from app.dashboard import alert_lookback, alert_markup
 from app.dashboard.alert_lookback import Fired, Lookback, Lookbacks
 from app.dashboard.alert_preview import marks
 from app.dashboard.style import LIGHT
-from coinwatch.alerts import Crosses, FearGreed, NewRule, Repeat, Terms, Way
-from coinwatch.alerts import Direction as Side
+from coinwatch.alerts import Crosses, NewRule, Repeat, Terms, Way
 from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
 from coinwatch.times import DAY_US, MINUTE_US, now_us
@@ -56,8 +55,8 @@ def test_trades_are_read_and_candles_before_them(stock: Stock, lookbacks: Lookba
     stock.ticks(
         market_id, [(until_us + n * MINUTE_US, price, 1.0) for n, price in enumerate((66_000, 67_100))]
     )
-    asked = lookbacks.ask(UP)
-    assert lookbacks.ask(UP) is asked
+    asked = lookbacks.ask(UP, stock.now_us)
+    assert lookbacks.ask(UP, stock.now_us) is asked
     found = asked.result(WAIT_S)
     assert found.problem is None
     # A wave of 377 minutes, and the trades last.
@@ -68,25 +67,22 @@ def test_trades_are_read_and_candles_before_them(stock: Stock, lookbacks: Lookba
     assert found.fired[-1] == Fired(until_us + MINUTE_US, "binance", 67_100.0, None)
     assert found.first_us == found.fired[0].ts_us
     assert since_us < found.first_us < since_us + 7 * HOUR_US
-    once = lookbacks.ask(msgspec.structs.replace(UP, terms=Terms(hysteresis=0.5))).result(WAIT_S)
+    once = lookbacks.ask(msgspec.structs.replace(UP, terms=Terms(hysteresis=0.5)), stock.now_us).result(
+        WAIT_S
+    )
     assert [one.ts_us for one in once.fired] == [found.first_us]
-
-
-def test_what_has_no_past_is_said(stock: Stock, lookbacks: Lookbacks) -> None:
-    rule = msgspec.structs.replace(UP, condition=FearGreed(level=20, side=Side.BELOW))
-    assert "no stored past" in str(lookbacks.ask(rule).result(WAIT_S).problem)
 
 
 def test_it_is_given_up_after_a_while(
     stock: Stock, lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alert_lookback, "LIMIT_S", 0.001)
-    assert "was given up" in str(lookbacks.ask(UP).result(WAIT_S).problem)
+    assert "was given up" in str(lookbacks.ask(UP, stock.now_us).result(WAIT_S).problem)
 
 
 def test_a_failure_is_told_in_words(lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COINWATCH_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    problem = str(lookbacks.ask(UP).result(WAIT_S).problem)
+    problem = str(lookbacks.ask(UP, now_us()).result(WAIT_S).problem)
     assert "connect" in problem
     assert "Traceback" not in problem
 

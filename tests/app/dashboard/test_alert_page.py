@@ -12,7 +12,7 @@ from sqlalchemy import URL, text
 from streamlit.testing.v1 import AppTest
 
 from app.dashboard.alert_fields import CONDITIONS
-from coinwatch.alerts import Above, All, Change, Crosses, Quiet, Repeat, Rule, Way
+from coinwatch.alerts import NO_MARKET, Above, All, Change, Crosses, Quiet, Repeat, Rule, Way
 from coinwatch.times import now_us
 from tests.app.dashboard.stock import Stock
 from warehouse import alerts
@@ -209,6 +209,39 @@ def test_nothing_fired_and_nowhere_to_tell_it(open_page: OpenPage) -> None:
     assert "coinwatch outlets add dashboard URL" in words(open_page(view="outlets"))
 
 
+def test_many_rules_are_listed_by_the_page(open_page: OpenPage, stock: Stock) -> None:
+    with stock.engine.begin() as conn:
+        conn.execute(
+            text("""
+                insert into alert_rules (client, base, quote, typed, condition)
+                select 'dashboard', 'BTC', 'USDT', 'btcusdt', jsonb_build_object('type', 'above', 'price', n)
+                from generate_series(100001.0, 100045.0) n""")
+        )
+    page = open_page()
+    assert "above 100,045.00" in words(page)
+    assert "above 100,025.00" not in words(page)
+    pagination: Any = page.get("pagination")[0]
+    pagination.set_value(3).run()
+    assert "above 100,001.00" in words(page)
+    one(page, "text_input", "Search").set_value("100,045").run()
+    assert "above 100,045.00" in words(page)
+
+
+def test_what_is_of_no_market_needs_no_symbol(open_page: OpenPage, stock: Stock) -> None:
+    page = open_page(condition="job_failed")
+    assert "This is of no single market" in words(page)
+    one(page, "button", "Create alert").click().run()
+    assert "A job failed" in words(page)
+    (rule,) = rules(stock)
+    assert rule.symbol == NO_MARKET
+    one(page, "button", "Edit").click().run()
+    one(page, "selectbox", "Fires when").set_value("above").run()
+    assert one(page, "selectbox", "Symbol or market").value == "BTC-USDT"
+    one(page, "number_input", "Price").set_value(70_000.0).run()
+    one(page, "button", "Save alert").click().run()
+    assert "BTC-USDT at or above 70,000.00" in words(page)
+
+
 def test_what_has_fired_and_where_it_went(open_page: OpenPage, stock: Stock) -> None:
     with stock.engine.begin() as conn:
         conn.execute(
@@ -256,5 +289,6 @@ def test_a_test_is_told_as_one(open_page: OpenPage, stock: Stock) -> None:
     assert event.message.startswith("TEST, nothing has happened: now: BTC-USDT")
     one(page, "menu_button", "More").click("History").run()
     said = words(page)
+    assert "Of alert 1" in [one.value for one in page.markdown]
     assert "TEST, nothing has happened" in said
     assert page.query_params["view"] == "history"
