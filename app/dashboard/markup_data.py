@@ -205,7 +205,7 @@ def runs(rows: Sequence[Run], dagster_url: str, zone: tzinfo, now_us: int) -> st
         [
             run_link(row.run_id, dagster_url),
             pill(_RUNS.get(row.status, "warn"), row.status.replace("_", " ").lower()),
-            escape(row.job) + (f'<br><span class="bad">{escape(row.why)}</span>' if row.why else ""),
+            escape(row.job) + (f'<br><span class="cw-why">{escape(row.why)}</span>' if row.why else ""),
             escape(row.partition),
             escape(row.launched_by or "a person"),
             markup.time(from_datetime(row.created), zone),

@@ -51,6 +51,8 @@ def note(words: str) -> str:
 
 def _head(title: str, kind: str, meaning: str) -> str:
     words = escape(title)
+    if not words:
+        return f'<td class="{kind}"></td>'  # a heading without words would be read out as one
     if meaning:
         words = f'<span class="cw-term" title="{escape(meaning)}">{words}</span>'
     return f'<th class="{kind}" scope="col">{words}</th>'
