@@ -92,12 +92,12 @@ def test_a_slow_answer_is_not_waited_for(reader: Reader, monkeypatch: pytest.Mon
     go = threading.Event()
 
     def slow() -> int:
-        go.wait(5)
+        go.wait(60)
         return 2
 
     started = time.monotonic()
     waiting = reader.read("a", slow, fresh_s=0)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30
     assert waiting.value == 1
     assert waiting.problem == "the database is slow to answer"
     go.set()
