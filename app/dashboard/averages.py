@@ -25,6 +25,11 @@ RANGES = {
 POINTS = 300
 """Samples in a chart, about."""
 
+BEGINS_LATE = 0.05
+"""A chart that would be empty for less of its range keeps its whole length."""
+
+FEWEST_STEPS = 30
+
 BASIS_POINTS = 10_000
 
 STALE_US = 10 * SECOND_US
@@ -69,6 +74,8 @@ class AveragesView:
     exchanges: tuple[ExchangeLine, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
+    begins_us: int | None = None
+    """The first average stored, when that is inside the range; the chart begins there too."""
 
     @property
     def is_empty(self) -> bool:
@@ -107,13 +114,22 @@ def build(
     step_us: int,
     moving: Sequence[Study] = (),
 ) -> AveragesView:
-    """``samples`` on the steps from ``start_us``; earlier ones only warm up the moving averages."""
+    """``samples`` on the steps from ``start_us``; earlier ones only warm up the moving averages.
+
+    Where there is none until well inside the range, the chart begins there.
+    """
     count = -(-(end_us - start_us) // step_us)
     places: list[PairAverage | None] = [None] * count
     for sample in samples:
         place = (sample.ts_us - start_us) // step_us
         if 0 <= place < count:
             places[place] = sample
+    first = next((place for place, one in enumerate(places) if one is not None), 0)
+    begins_us = None
+    if first > BEGINS_LATE * count and samples[0].ts_us >= start_us:
+        begins_us = samples[0].ts_us
+        skipped = max(0, min(first, count - FEWEST_STEPS))
+        places, start_us = places[skipped:], start_us + skipped * step_us
     names = sorted({name for one in places if one is not None for name in one.average.inputs})
     lines = []
     notes = []
@@ -132,6 +148,7 @@ def build(
         exchanges=tuple(_exchange(name, places) for name in names),
         lines=tuple(lines),
         notes=tuple(notes),
+        begins_us=begins_us,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.dashboard import formats
 from app.dashboard.averages import AveragesView, ExchangeLine
-from app.dashboard.scripts import NUMBER, ROW, STAMP, TIME_AXIS, described
+from app.dashboard.scripts import LEGEND_ICON, NUMBER, ROW, STAMP, TIME_AXIS, described
 from app.dashboard.style import Palette, exchange_colours
 from coinwatch.times import MINUTE_US
 
@@ -81,8 +81,8 @@ def options(
             "left": 6,
             "right": 10,
             "top": 4,
-            "icon": "roundRect",
-            "itemHeight": 3,
+            "icon": LEGEND_ICON,
+            "itemHeight": 12,
             "itemWidth": 16,
             "textStyle": {"color": palette.muted},
             "pageTextStyle": {"color": palette.muted},

@@ -9,7 +9,7 @@ from typing import Any
 from app.dashboard import formats
 from app.dashboard.candles_scripts import DASH, HATCH, TIME_LABEL, TOOLTIP
 from app.dashboard.chart import ChartView, Line
-from app.dashboard.scripts import COMPACT, NUMBER, ROW, STAMP, STROKES, described
+from app.dashboard.scripts import COMPACT, LEGEND_ICON, NUMBER, ROW, STAMP, STROKES, described
 from app.dashboard.style import Palette
 from coinwatch.intervals import Interval
 
@@ -116,8 +116,8 @@ def options(
             "type": "scroll",
             "left": 6,
             "top": 2,
-            "icon": "roundRect",
-            "itemHeight": 3,
+            "icon": LEGEND_ICON,
+            "itemHeight": 12,
             "itemWidth": 16,
             "textStyle": {"color": palette.muted},
             "data": [line.name for line in view.lines],

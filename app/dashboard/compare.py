@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from app.dashboard import formats
-from app.dashboard.scripts import NUMBER, ROW, STAMP, TIME_AXIS, described
+from app.dashboard.scripts import LEGEND_ICON, NUMBER, ROW, STAMP, TIME_AXIS, described
 from app.dashboard.style import Palette
 from coinwatch.records import Candle
 from coinwatch.windows import Window
@@ -97,8 +97,8 @@ def options(lines: Sequence[Rebased], palette: Palette, script: Callable[[str], 
             "type": "scroll",
             "left": 6,
             "top": 2,
-            "icon": "roundRect",
-            "itemHeight": 3,
+            "icon": LEGEND_ICON,
+            "itemHeight": 12,
             "itemWidth": 16,
             "textStyle": {"color": palette.muted},
         },

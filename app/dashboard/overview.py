@@ -322,12 +322,15 @@ def _per_second(rate: TradeRate, last: LastTrade | None, now_us: int) -> float:
 
 
 def movers(view: Overview, most: int = 3) -> tuple[tuple[Card, ...], tuple[Card, ...]]:
-    """The symbols that rose and that fell most in 24 hours, the furthest first; no stale ones."""
-    moved = [
-        card
-        for card in view.cards
-        if card.change is not None and card.state in (CardState.OK, CardState.DEGRADED)
-    ]
+    """The symbols that rose and that fell most in 24 hours, the furthest first; no stale ones.
+
+    Of each asset the one on most exchanges: against several currencies it moves the same way.
+    """
+    of_base: dict[str, Card] = {}
+    for card in sorted(view.cards, key=lambda card: -len(card.constituents)):
+        if card.change is not None and card.state in (CardState.OK, CardState.DEGRADED):
+            of_base.setdefault(card.symbol.base, card)
+    moved = of_base.values()
     by_change = sorted(moved, key=lambda card: card.change or 0.0)
     falling = tuple(card for card in by_change[:most] if (card.change or 0.0) < 0)
     rising = tuple(card for card in by_change[::-1][:most] if (card.change or 0.0) > 0)

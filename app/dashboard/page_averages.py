@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import streamlit as st
 
@@ -216,7 +217,10 @@ def _prices(source: Source, chosen: _Chosen) -> None:
         "left out just then. Click on the chart to see what the average was made of at that moment.",
         *view.notes,
     ]
-    st.html(markup.wrap(f'<p class="cw-notes">{" ".join(notes)}</p>'))
+    begins = ""
+    if view.begins_us is not None:
+        begins = f"Stored averages begin {markup.time(view.begins_us, page.zone(), seconds=False)}. "
+    st.html(markup.wrap(f'<p class="cw-notes">{begins}{escape(" ".join(notes))}</p>'))
     _picked(told)
 
 

@@ -62,6 +62,9 @@ function (value) {
 }
 """
 
+# A bar in a box as high as the text beside it: a legend that scrolls cuts off what is higher than its icons.
+LEGEND_ICON = "path://M0,0L16,0M0,5L16,5L16,8L0,8ZM0,12L16,12"
+
 
 def described(words: str) -> dict[str, Any]:
     """The option that makes a chart an image described by ``words``, for those who cannot see it."""

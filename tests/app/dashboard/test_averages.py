@@ -45,6 +45,17 @@ def test_a_step_without_an_average_stays_empty() -> None:
     assert view([]).is_empty
 
 
+def test_a_chart_begins_where_averages_do() -> None:
+    late = [sample(NOON_US + 80 * SECOND_US, 100.0, kraken=(101.0, True))]
+    found = view(late, steps=100)
+    assert found.begins_us == late[0].ts_us
+    assert found.times_us[0] == NOON_US + 70 * SECOND_US
+    assert len(found.prices) == averages.FEWEST_STEPS
+    earlier = sample(NOON_US - 9 * SECOND_US, 100.0, kraken=(101.0, True))
+    assert len(view([earlier, *late], steps=100).prices) == 100
+    assert view([], steps=100).begins_us is None
+
+
 def test_an_exchange_says_how_far_it_usually_is_while_used() -> None:
     found = view(
         [

@@ -18,7 +18,7 @@ from coinwatch.windows import Window
 from tests.app.dashboard import told
 from tests.app.dashboard.served import served, trading
 from tests.app.dashboard.stock import Stock, unreachable
-from tests.app.dashboard.viewer import AXE, LOOKS, Look, Viewer, chromium
+from tests.app.dashboard.viewer import AXE, LOOKS, PATIENCE_S, Look, Viewer, chromium
 from tests.waiting import eventually_sync
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
@@ -190,6 +190,41 @@ def test_prices_move_by_themselves(browser: webdriver.Chrome, full: str) -> None
     viewer.changes(".cw-quote .cw-price b")
     assert "BTC-USDT on kraken" in browser.title
     _zoom_outlives_updates(viewer)
+
+
+def test_a_click_on_the_chart_starts_an_alert_and_a_double_click_goes_closer(
+    browser: webdriver.Chrome, full: str
+) -> None:
+    viewer = Viewer(browser, full, LOOKS[2])
+    viewer.visit("chart?symbol=BTC-USDT&exchange=binance&range=1d&interval=auto")
+    box = viewer.find(".echarts-container canvas").rect
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 150, "button": "left"}
+
+    def click(count: int = 1) -> None:
+        for kind in ("mousePressed", "mouseReleased"):
+            browser.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "clickCount": count, **place})
+
+    def offered() -> str | None:
+        click()
+        links = browser.find_elements(By.CSS_SELECTOR, "a.cw-offer")
+        return links[0].get_attribute("href") if links else None
+
+    link = eventually_sync(offered, timeout_s=PATIENCE_S) or ""
+    assert "alerts?symbol=binance%3ABTC-USDT&price=" in link
+    click()
+    click(2)
+    eventually_sync(lambda: "until=" in browser.current_url, timeout_s=PATIENCE_S)
+    assert "range=6h" in browser.current_url
+
+    browser.get(link)
+    price = float(link.partition("price=")[2])
+    eventually_sync(
+        lambda: any(
+            float(field.get_attribute("value") or 0) == price
+            for field in browser.find_elements(By.CSS_SELECTOR, "[data-testid='stNumberInput'] input")
+        ),
+        timeout_s=PATIENCE_S,
+    )
 
 
 @pytest.mark.skipif(
