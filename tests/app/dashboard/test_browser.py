@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -123,7 +124,8 @@ def look_at(viewer: Viewer, page: str, state: State, database: URL) -> list[str]
         viewer.picture(f"{page}-{name}")
 
     if state is State.STALE:
-        viewer.find(".cw-banner", "has not been heard for 7 min")
+        said = viewer.find(".cw-banner", "has not been heard for").text
+        assert re.search(r"heard for \d+ min\.", said)
     if state is State.DOWN:
         with unreachable(database):
             viewer.find(".cw-banner", "Shown are the last numbers read")
