@@ -8,7 +8,8 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
-from typing import Any, Self, cast
+from datetime import datetime
+from typing import Any, Self
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,11 +18,14 @@ from websockets.exceptions import ConnectionClosed
 
 from coinwatch.alerts import Above, Alert, Below, Condition
 from coinwatch.alerts.reading import fields_of
+from coinwatch.client.answers import Previewed, WatchedRule, read_previewed, read_rule
 from coinwatch.client.frames import Reply, read_frame
 from coinwatch.client.opening import Opener, raise_if_sent_away
 from coinwatch.errors import CommandRefused, EndpointUnreachable
 
 REPLY_TIMEOUT_S = 15.0
+PREVIEW_TIMEOUT_S = 180.0
+"""A month of a busy pair takes a while."""
 MAX_WAITING = 1_000
 """Alerts held for whoever iterates; beyond it the socket is not read."""
 
@@ -31,7 +35,8 @@ log = logging.getLogger(__name__)
 class Watch(msgspec.Struct):
     """Something asked to be watched. ``rule_id`` changes when an unnamed client has to ask again."""
 
-    symbol: str
+    symbol: str | None
+    """None: on no market."""
     condition: Mapping[str, Any]
     """As docs/alert-protocol.md says."""
     terms: Mapping[str, Any] = {}
@@ -95,7 +100,7 @@ class AlertClient:
 
     async def watch(
         self,
-        symbol: str,
+        symbol: str | None = None,
         *,
         above: float | None = None,
         below: float | None = None,
@@ -105,30 +110,58 @@ class AlertClient:
     ) -> Watch:
         """Be told when ``symbol``, in any spelling, trades at this price or beyond, or meets ``condition``.
 
+        Conditions on no market, such as a failed job, need no symbol.
+
         Give one of ``above``, ``below`` and ``condition``: one of ``coinwatch.alerts``, or its JSON.
         ``terms`` are those of the protocol, such as ``repeat="every"`` and ``cooldown="15m"``; without any it
         is told once. Raises CommandRefused, or EndpointUnreachable when the connection is away or goes away.
         """
-        if sum(one is not None for one in (above, below, condition)) != 1:
-            raise ValueError("give one of above, below and condition")
-        if above is not None:
-            condition = Above(price=above)
-        elif below is not None:
-            condition = Below(price=below)
-        fields = condition if isinstance(condition, Mapping) else fields_of(cast("Condition", condition))
-        watch = Watch(symbol, fields, terms, note)
+        watch = Watch(symbol, _fields(above, below, condition), terms, note)
         await self._ask(_command(watch), watch)
         return watch
+
+    async def preview(
+        self,
+        symbol: str | None = None,
+        *,
+        since: str | datetime,
+        until: datetime | None = None,
+        above: float | None = None,
+        below: float | None = None,
+        condition: Condition | Mapping[str, Any] | None = None,
+        note: str | None = None,
+        **terms: Any,
+    ) -> Previewed:
+        """What such a ``watch`` would have done ``since`` a moment, or a length of time like ``24h`` ago.
+
+        ``until`` is now where it is not said. At most 31 days. Raises as ``watch``.
+        """
+        watch = Watch(symbol, _fields(above, below, condition), terms, note)
+        span = {"since": _told(since), **({} if until is None else {"until": _told(until)})}
+        asked = {**_command(watch), "cmd": "preview", **span}
+        return read_previewed((await self._ask(asked, timeout_s=PREVIEW_TIMEOUT_S)).fields)
+
+    async def snooze(
+        self, rule_id: int, for_: str | int | None = None, *, until: datetime | None = None
+    ) -> WatchedRule:
+        """Let a watch not fire for a length of time, like ``1h``, or until a moment. Raises as ``watch``."""
+        if (for_ is None) == (until is None):
+            raise ValueError("give one of for_ and until")
+        span = {"for": for_} if until is None else {"until": _told(until)}
+        return read_rule((await self._ask({"cmd": "snooze", "rule_id": rule_id, **span})).fields)
+
+    async def resume(self, rule_id: int) -> WatchedRule:
+        """End a snooze, or a pause for firing too often. Raises as ``watch``."""
+        return read_rule((await self._ask({"cmd": "resume", "rule_id": rule_id})).fields)
 
     async def unwatch(self, rule_id: int) -> None:
         """Stop a watch, also one made on another connection by the same name. Raises as ``watch``."""
         await self._ask({"cmd": "unwatch", "rule_id": rule_id})
         self._watches.pop(rule_id, None)
 
-    async def rules(self) -> list[dict[str, Any]]:
-        """The armed rules of this client, as the endpoint tells them. Raises as ``watch``."""
-        rules: list[dict[str, Any]] = (await self._ask({"cmd": "list"})).fields["rules"]
-        return rules
+    async def rules(self) -> list[WatchedRule]:
+        """The rules of this client that are not over. Raises as ``watch``."""
+        return [read_rule(fields) for fields in (await self._ask({"cmd": "list"})).fields["rules"]]
 
     async def __aiter__(self) -> AsyncGenerator[Alert, None]:
         while True:
@@ -137,13 +170,15 @@ class AlertClient:
                 raise alert
             yield alert
 
-    async def _ask(self, command: dict[str, Any], watch: Watch | None = None) -> Reply:
+    async def _ask(
+        self, command: dict[str, Any], watch: Watch | None = None, *, timeout_s: float = REPLY_TIMEOUT_S
+    ) -> Reply:
         try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 await self._until_ready()
                 return await self._send(command, watch)
         except TimeoutError:
-            raise EndpointUnreachable(f"{self._url} did not answer within {REPLY_TIMEOUT_S:g} s") from None
+            raise EndpointUnreachable(f"{self._url} did not answer within {timeout_s:g} s") from None
 
     async def _until_ready(self) -> None:
         await self._ready.wait()
@@ -252,6 +287,24 @@ class AlertClient:
 def _command(watch: Watch) -> dict[str, Any]:
     fields = {"symbol": watch.symbol, "condition": watch.condition, "note": watch.note}
     return {"cmd": "watch", **fields, **watch.terms}
+
+
+def _fields(
+    above: float | None, below: float | None, condition: Condition | Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    if sum(one is not None for one in (above, below, condition)) != 1:
+        raise ValueError("give one of above, below and condition")
+    if above is not None:
+        condition = Above(price=above)
+    elif below is not None:
+        condition = Below(price=below)
+    assert condition is not None  # noqa: S101  # one of the three was given
+    return condition if isinstance(condition, Mapping) else fields_of(condition)
+
+
+def _told(moment: str | datetime) -> str:
+    """A moment as the protocol wants it. A datetime without a zone is in local time."""
+    return moment if isinstance(moment, str) else moment.astimezone().isoformat()
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

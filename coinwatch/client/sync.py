@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 
 from coinwatch import client
 from coinwatch.alerts import Alert, Condition
-from coinwatch.client import PriceUpdate, Watch
+from coinwatch.client import Previewed, PriceUpdate, Watch, WatchedRule
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ class AlertClient:
 
     def watch(
         self,
-        symbol: str,
+        symbol: str | None = None,
         *,
         above: float | None = None,
         below: float | None = None,
@@ -104,9 +104,45 @@ class AlertClient:
         """Stop a watch. Raises as ``watch``."""
         self._loop.run(self._client.unwatch(rule_id))
 
-    def rules(self) -> list[dict[str, Any]]:
-        """The armed rules of this client, as the endpoint tells them. Raises as ``watch``."""
+    def snooze(
+        self, rule_id: int, for_: str | int | None = None, *, until: datetime | None = None
+    ) -> WatchedRule:
+        """Let a watch not fire for a length of time, like ``1h``, or until a moment. Raises as ``watch``."""
+        return self._loop.run(self._client.snooze(rule_id, for_, until=until))
+
+    def resume(self, rule_id: int) -> WatchedRule:
+        """End a snooze, or a pause for firing too often. Raises as ``watch``."""
+        return self._loop.run(self._client.resume(rule_id))
+
+    def rules(self) -> list[WatchedRule]:
+        """The rules of this client that are not over. Raises as ``watch``."""
         return self._loop.run(self._client.rules())
+
+    def preview(
+        self,
+        symbol: str | None = None,
+        *,
+        since: str | datetime,
+        until: datetime | None = None,
+        above: float | None = None,
+        below: float | None = None,
+        condition: Condition | Mapping[str, Any] | None = None,
+        note: str | None = None,
+        **terms: Any,
+    ) -> Previewed:
+        """See ``coinwatch.client.AlertClient.preview``."""
+        return self._loop.run(
+            self._client.preview(
+                symbol,
+                since=since,
+                until=until,
+                above=above,
+                below=below,
+                condition=condition,
+                note=note,
+                **terms,
+            )
+        )
 
 
 class PriceStream:

@@ -142,6 +142,36 @@ async def test_watch_prints_json_for_programs(
     assert (alert["event_id"], alert["symbol"], alert["price"]) == (1, "BTC-USDT", 2.0)
 
 
+async def test_watch_takes_any_condition_and_terms(
+    environment: Environment, endpoint: Endpoint, exchange: Exchange
+) -> None:
+    said = ("btcusdt", "--above", "100", "--crosses", "100", "--together", "--template", "{price}!", "--once")
+    async with command("watch", environment(endpoint.port), *said) as process:
+        await eventually(lambda: watching(endpoint, 1))
+        for price in (90.0, 101.0):
+            await exchange.trade("binance:BTC-USDT", price)
+        code, out, _ = await finished(process)
+    assert code == 0
+    assert "for at or above 100 and crossing 100\n" in out
+    assert "101!" in out
+
+
+async def test_watch_says_what_it_would_have_told(
+    environment: Environment, endpoint: Endpoint, exchange: Exchange
+) -> None:
+    for price in (99.0, 101.0, 98.0, 103.0):
+        await exchange.trade("binance:BTC-USDT", price)
+    said = ("btcusdt", "--above", "100", "--repeat", "--preview", "1h")
+    async with command("watch", environment(endpoint.port), *said) as process:
+        code, out, _ = await finished(process)
+    assert code == 0
+    assert "BTC-USDT 101  BTC-USDT traded at 101 on binance, at or above 100\n" in out
+    assert "at or above 100: 2 times since" in out
+    async with command("watch", environment(endpoint.port), *said, "--json") as process:
+        code, out, _ = await finished(process)
+    assert [json.loads(line)["price"] for line in out.splitlines()] == [101, 103]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_watch_ends_cleanly(
     environment: Environment, endpoint: Endpoint, number: signal.Signals
@@ -157,8 +187,8 @@ async def test_watch_ends_cleanly(
     ("arguments", "code", "said"),
     [
         (("btcusd", "--above", "1"), 1, "coinwatch: 'btcusd': no market trades BTC-USD here"),
-        (("btcusdt", "--above", "nan"), 1, "coinwatch: price is NaN (a finite number above 0"),
-        (("btcusdt",), 2, "give --above PRICE, --below PRICE or --condition"),
+        (("btcusdt", "--above", "nan"), 2, "price is NaN (a finite number above 0"),
+        (("btcusdt",), 2, "give --above PRICE, --below PRICE or another condition"),
     ],
 )
 async def test_watch_says_what_is_wrong(

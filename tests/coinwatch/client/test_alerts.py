@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coinwatch.alerts import Alert, Crosses, Way
+from coinwatch.alerts import Above, Alert, Crosses, JobFailed, Way
 from coinwatch.client import AlertClient
+from coinwatch.client.answers import read_previewed, read_rule
 from coinwatch.client.frames import read_frame
 from coinwatch.errors import BadMessage, CommandRefused, EndpointUnreachable
 from tests.app.alerts.conftest import Endpoint, Exchange, free_port
@@ -34,7 +36,7 @@ async def test_watch_and_be_told(endpoint: Endpoint, exchange: Exchange) -> None
     async with AlertClient(endpoint.url) as client:
         above = await client.watch("btc/usdt", above=100, note="up")
         below = await client.watch("kraken:btcusdt", below=50.0)
-        assert [rule["rule_id"] for rule in await client.rules()] == [above.rule_id, below.rule_id]
+        assert [rule.rule_id for rule in await client.rules()] == [above.rule_id, below.rule_id]
         assert client.watches == [above, below]
         (trade,) = await exchange.trade("binance:BTC-USDT", 100.0)
         await exchange.trade("kraken:BTC-USDT", 49.0)
@@ -84,6 +86,59 @@ async def test_any_condition_and_terms(endpoint: Endpoint, exchange: Exchange) -
         with pytest.raises(CommandRefused, match="sometimes") as refused:
             await client.watch("btcusdt", above=1, repeat="sometimes")
         assert refused.value.code == "bad_repeat"
+
+
+async def test_snooze_resume_and_what_a_watch_would_have_done(endpoint: Endpoint, exchange: Exchange) -> None:
+    async with AlertClient(endpoint.url) as client:
+        watch = await client.watch("kraken:btcusdt", above=100, repeat="every", cooldown="1m", note="up")
+        rule_id = watch.rule_id or 0
+        (kept,) = await client.rules()
+        assert (kept.condition, kept.exchange, kept.note) == (Above(price=100.0), "kraken", "up")
+        assert (kept.terms.repeat, kept.terms.cooldown_s, kept.fired_us) == ("every", 60, None)
+        snoozed = await client.snooze(rule_id, "1h")
+        assert snoozed.snoozed_until_us is not None
+        assert snoozed.snoozed_until_us > snoozed.created_us
+        until = datetime(2100, 1, 1, tzinfo=UTC)
+        again = await client.snooze(rule_id, until=until)
+        assert again.snoozed_until_us == round(until.timestamp()) * 1_000_000
+        assert (await client.resume(rule_id)).snoozed_until_us is None
+        with pytest.raises(ValueError, match="one of for_ and until"):
+            await client.snooze(rule_id)
+        with pytest.raises(CommandRefused, match="no rule 999"):
+            await client.resume(999)
+        await exchange.trade("kraken:BTC-USDT", 101.0)
+        (live,) = await next_alerts(client, 1)
+        (fired,) = await client.rules()
+        assert fired.fired_us is not None
+        told = await client.preview("kraken:btcusdt", since="1h", above=100, repeat="every", note="up")
+        assert (told.symbol, told.exchange, told.count, told.complete) == ("BTC-USDT", "kraken", 1, True)
+        (would,) = told.fired
+        assert (would.ts_us, would.price, would.message) == (live.ts_us, live.price, live.message)
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        earlier = await client.preview(
+            "btcusdt",
+            since=an_hour_ago - timedelta(hours=1),
+            until=an_hour_ago,
+            condition=Crosses(price=100.0),
+        )
+        assert (earlier.count, earlier.trades, earlier.fired) == (0, 0, [])
+        with pytest.raises(CommandRefused, match="no stored past"):
+            await client.preview("btcusdt", since="1h", condition={"type": "gap"})
+
+
+async def test_a_watch_on_no_market(endpoint: Endpoint) -> None:
+    async with AlertClient(endpoint.url) as client:
+        await client.watch(condition=JobFailed(job="candles"))
+        (kept,) = await client.rules()
+        assert (kept.symbol, kept.condition) == ("NO-MARKET", JobFailed(job="candles"))
+        assert (await client.preview(condition=JobFailed(), since="24h")).count == 0
+
+
+def test_a_rule_that_is_none_is_a_bad_message() -> None:
+    with pytest.raises(BadMessage, match="not a rule"):
+        read_rule({"rule_id": 1, "condition": {"type": "near"}})
+    with pytest.raises(BadMessage, match="not a preview"):
+        read_previewed({"since": "soon"})
 
 
 async def test_refusals_say_why(endpoint: Endpoint) -> None:

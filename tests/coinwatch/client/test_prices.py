@@ -120,7 +120,10 @@ async def test_alerts_without_a_loop(endpoint: Endpoint, exchange: Exchange) -> 
             gone = client.watch("btcusdt", below=1)
             client.unwatch(gone.rule_id or 0)
             watch = client.watch("btcusdt", condition={"type": "above", "price": 10}, note="up")
-            assert [rule["rule_id"] for rule in client.rules()] == [watch.rule_id]
+            assert [rule.rule_id for rule in client.rules()] == [watch.rule_id]
+            assert client.snooze(watch.rule_id or 0, "1h").snoozed_until_us is not None
+            assert client.resume(watch.rule_id or 0).snoozed_until_us is None
+            assert client.preview("btcusdt", since="1h", above=10).count == 0
             assert client.watches == [watch]
             loop.call_soon_threadsafe(watching.set)
             return next(iter(client)).price, client.last_event_id or 0
