@@ -44,7 +44,7 @@ def facts(asset: Asset, zone: tzinfo, now_us: int) -> str:
         return ""
     high, low = formats.percent(from_ath(best)), formats.percent(from_atl(best))
     shown = (
-        ("Market cap", "market_cap_usd", _usd(best.market_cap_usd), f"fully diluted {_usd(best.fdv_usd)}"),
+        ("Market cap", "market_cap_usd", _usd(best.market_cap_usd), _diluted(best)),
         ("Volume, 24 h", "volume_24h_usd", _usd(best.volume_24h_usd), _turnover(best)),
         ("Circulating", "circulating_supply", formats.compact(best.circulating_supply), _supply(best)),
         ("All-time high", "ath_usd", _price(best.ath_usd), f"{high}{_on(best.ath_at, zone)}"),
@@ -170,6 +170,10 @@ def _source(name: str) -> str:
 
 def _host(address: str) -> str:
     return (urlsplit(address).hostname or "").removeprefix("www.")
+
+
+def _diluted(best: Metrics) -> str:
+    return "" if best.fdv_usd is None else f"fully diluted {_usd(best.fdv_usd)}"
 
 
 def _longer(best: Metrics) -> str:
