@@ -33,6 +33,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.alerts.endpoint import serve
 from app.alerts.machine import Machine
+from app.cli.alerts import collect_seldom
 from bench.ingest import _cpu_s, _free_port, durability, rest, sender
 from bench.walking import FIRST_PRICE
 from coinwatch import logs
@@ -333,6 +334,7 @@ async def _run_endpoint(given: dict[str, Any]) -> None:
             alerts_port=given["port"],
             markets="binance:BTC-USDT",
         )
+        collect_seldom()
         await serve(settings, url.set(drivername="postgresql+psycopg"), stop=asyncio.Event())
 
 

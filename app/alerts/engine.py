@@ -53,7 +53,7 @@ from warehouse.notifications import TICKS, TICKS_LATE, MarketMove, TicksNotice, 
 RETRY_S = 0.5
 TICK_S = 1.0
 """How often what is due by the clock is looked at."""
-CLAIM_AT_ONCE = 2_000
+CLAIM_AT_ONCE = 1_000
 LATE_US = 10 * MINUTE_US
 """Missed trades are looked for among those not older than this, or than an interruption that was open."""
 LAG_US = 1 * SECOND_US

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import structlog
-from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
@@ -18,12 +18,14 @@ from coinwatch.alerts import Alert
 
 MAX_WAITING = 2_000
 """Frames that may wait for one subscriber to take them."""
+AHEAD_BYTES = 32 * 1024
+"""So much may be on its way to a subscriber before frames wait."""
 
 log = structlog.get_logger(__name__)
 
 
 class Subscriber:
-    """One connection: its owner, its watches, and a bounded queue of frames that one task sends."""
+    """One connection: its owner, its watches, and a bounded queue of the frames it cannot take yet."""
 
     def __init__(self, socket: ServerConnection, key: str, client: str | None, metrics: Metrics) -> None:
         self.key = key
@@ -111,6 +113,9 @@ class Subscriber:
         await self._socket.close(CloseCode.TRY_AGAIN_LATER, f"too slow: {MAX_WAITING} frames waited")
 
     def _queue(self, frame: str) -> None:
+        if not self._waiting and self._socket.transport.get_write_buffer_size() < AHEAD_BYTES:
+            broadcast([self._socket], frame)  # at once, without a turn of the task that sends
+            return
         self._waiting.append(frame)
         if len(self._waiting) >= MAX_WAITING:
             self._room.clear()
