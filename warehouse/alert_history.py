@@ -89,11 +89,31 @@ order by ts
 limit 100000
 """
 
+_AVERAGE_SLOTS = """
+select date_bin(make_interval(secs => %(slot_s)s), ts, 'epoch') as slot, min(price), max(price)
+from price_averages
+where base = %(base)s and quote = %(quote)s and ts >= %(since)s and ts < %(until)s
+group by 1
+order by 1
+"""
+
+_AVERAGED_BEFORE = """
+select exists (select from price_averages where base = %s and quote = %s and ts < %s)
+"""
+
+_KNOWN_BEFORE = """
+select exists (
+    select from candles where market_id = %(market_id)s and interval = %(interval)s and open_ts < %(ts)s
+) or %(of_trades)s and exists (
+    select from ticks where market_id = %(market_id)s and ts < %(ts)s and day <= %(day)s
+)
+"""
+
 _CLOSES = """
 select open_ts, close from candles
 where market_id = %(market_id)s and interval = %(interval)s and open_ts >= %(since)s and open_ts < %(until)s
 order by open_ts
-limit 100000
+limit 600000
 """
 
 _FIRST_GAP = """
@@ -162,6 +182,43 @@ async def stretch(
         )
         while rows := await cursor.fetchmany(CHUNK_ROWS):
             yield [read_stored(row) for row in rows]
+
+
+async def is_known_before(
+    conn: AsyncConnection, market_id: int, ts_us: int, interval: Interval | None = None
+) -> bool:
+    """Whether anything of a market is stored from before ``ts_us``; of one kind of candles, where given."""
+    asked = {
+        "market_id": market_id,
+        "interval": interval or Interval.M1,
+        "of_trades": interval is None,
+        "ts": to_datetime(ts_us),
+        "day": utc_day(ts_us),
+    }
+    row = await (await conn.execute(_KNOWN_BEFORE, asked)).fetchone()
+    return bool(row and row[0])
+
+
+async def is_averaged_before(conn: AsyncConnection, symbol: Symbol, ts_us: int) -> bool:
+    """Whether an average of a pair is stored from before ``ts_us``."""
+    asked = (symbol.base, symbol.quote, to_datetime(ts_us))
+    row = await (await conn.execute(_AVERAGED_BEFORE, asked)).fetchone()
+    return bool(row and row[0])
+
+
+async def average_slots(
+    conn: AsyncConnection, symbol: Symbol, *, since_us: int, until_us: int, slot_s: int
+) -> list[Slot]:
+    """As ``slots``, of the averages of a pair."""
+    asked = {
+        "base": symbol.base,
+        "quote": symbol.quote,
+        "since": to_datetime(since_us),
+        "until": to_datetime(until_us),
+        "slot_s": slot_s,
+    }
+    rows = await (await conn.execute(_AVERAGE_SLOTS, asked)).fetchall()
+    return [Slot(from_datetime(ts), low, high, 0.0, 0) for ts, low, high in rows]
 
 
 async def averages_within(

@@ -97,10 +97,12 @@ class Machine:
         if low <= falling or high >= rising or feed.needs_every_trade:
             return True
         pair = self.world.pair(feed.symbol)
-        return bool(pair.spreads) or bool(self._watchers.unsettled.get(feed.symbol))
+        return bool(pair.spreads) or self._watchers.needs_trades(feed.symbol)
 
     def trade(self, feed: PriceFeed, trade: Trade, seq: int, now_us: int) -> None:
-        """The next trade of a market, from commit ``seq``."""
+        """The next trade of a market, from commit ``seq``. What was due by the clock before it is done."""
+        if self._clock.next_due_us <= now_us:
+            self.tick(now_us)
         feed.seq = max(feed.seq, seq)
         pair = self.world.pair(feed.symbol)
         touched: list[Leaf] = []
@@ -192,6 +194,7 @@ class Machine:
 
     def drain(self) -> list[Transition]:
         """What has come of the rules since the last time. Ask at the end of a commit, not within."""
+        self._watchers.end_commit()
         return [self._watchers.as_seen(change) for change in self._outcomes.drain()]
 
     def _deal(self, touched: list[Leaf], cause: Cause, symbol: Symbol | None) -> None:

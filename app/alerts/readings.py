@@ -76,6 +76,9 @@ class Readings:
                 self._closes[key] = deque(known, MOST_CLOSES)
             if self._closes[key]:
                 tell_close(machine, key, self._closes[key], at_us)
+        for reading in new:
+            if isinstance(reading, FailureOf):
+                machine.read(reading, 0.0, at_us, at_us, seq=self._failure_id)
         machine.allow = allow
 
     async def poll(self, conn: AsyncConnection, machine: Machine, now_us: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from app.alerts.feeds import (
@@ -19,6 +19,7 @@ from app.alerts.feeds import (
     World,
 )
 from app.alerts.ladder import Leaf, Series
+from coinwatch.alerts import Rule
 from coinwatch.alerts import conditions as c
 
 
@@ -30,6 +31,9 @@ class Node(Protocol):
 
     def clear(self) -> None:
         """What has passed is dealt with."""
+
+    def memory(self) -> Iterator[bool]:
+        """What a tree that is grown later has to know of this one."""
 
 
 class Level:
@@ -49,6 +53,9 @@ class Level:
 
     def clear(self) -> None:
         pass
+
+    def memory(self) -> Iterator[bool]:
+        return (leg.is_on for leg in self._legs)
 
 
 class Crossing:
@@ -71,6 +78,10 @@ class Crossing:
     def clear(self) -> None:
         self._leg.has_passed = False
 
+    def memory(self) -> Iterator[bool]:
+        yield self._leg.is_on
+        yield self._was_off
+
 
 class Pulse:
     """Met for the moment in which its leg turns over."""
@@ -89,6 +100,9 @@ class Pulse:
 
     def clear(self) -> None:
         self._leg.has_passed = False
+
+    def memory(self) -> Iterator[bool]:
+        yield self._leg.is_on
 
 
 class Group:
@@ -112,6 +126,10 @@ class Group:
         for part in self._parts:
             part.clear()
 
+    def memory(self) -> Iterator[bool]:
+        for part in self._parts:
+            yield from part.memory()
+
 
 class Planter:
     """Grows the tree of a condition for one market of a pair, or for the pair as a whole."""
@@ -125,14 +143,19 @@ class Planter:
         owner: Any,
         hysteresis: float,
         was_met: bool,
+        memory: Iterable[bool] = (),
     ) -> None:
-        """``was_met``: the condition was met when last known, and stays so between its levels."""
+        """``memory``: that of the tree grown for this place before, which stays so between its levels.
+
+        ``was_met``: in place of one, whether the condition was met when last known.
+        """
         self._world = world
         self._pair = pair
         self._market = market
         self._owner = owner
         self._hysteresis = hysteresis
         self._was_met = was_met
+        self._memory = iter(memory)
 
     def grow(self, condition: c.Condition) -> Node:
         match condition:
@@ -201,11 +224,10 @@ class Planter:
         is_up = way is not c.Way.DOWN
         off = level - band if is_up else level + band
         leg = Leaf(self._owner, series, on=level, off=off, is_up=is_up)
-        if way is c.Way.EITHER:
-            self._start(leg)
-            return Pulse(leg)
         self._start(leg)
-        return Crossing(leg, was_off=self._was_met)
+        if way is c.Way.EITHER:
+            return Pulse(leg)
+        return Crossing(leg, was_off=self._recalled())
 
     def _price_leg(self, series: Series, price: float, *, is_up: bool) -> Leaf:
         band = price * self._hysteresis / 100
@@ -220,9 +242,13 @@ class Planter:
         return self._leg(self._world.reading(reading), level, is_up=side is c.Direction.ABOVE)
 
     def _start(self, leg: Leaf) -> Leaf:
-        value = leg.series.value
-        leg.start(is_on=value is not None and leg.would_be_on(value, was_on=self._was_met))
+        value, remembered = leg.series.value, next(self._memory, None)
+        was_on = self._was_met if remembered is None else remembered
+        leg.start(is_on=bool(remembered) if value is None else leg.would_be_on(value, was_on=was_on))
         return leg
+
+    def _recalled(self) -> bool:
+        return next(self._memory, self._was_met)
 
     def _averages(self, condition: c.AverageCross) -> Series:
         return self._world.reading(
@@ -270,3 +296,19 @@ def waits_for_the_clock(condition: c.Condition) -> bool:
     return any(
         isinstance(leaf, c.FearGreed | c.Sentiment | c.Silent | c.OpenGap) for leaf in c.leaves(condition)
     )
+
+
+def needs_memory(rule: Rule) -> bool:
+    """Whether the last prices do not tell all that its trees have come to."""
+    return rule.terms.hysteresis > 0 or not all(_is_told_at_once(leaf) for leaf in c.leaves(rule.condition))
+
+
+def _is_told_at_once(leaf: c.Leaf) -> bool:
+    """Whether whoever begins to look knows its number before anything else happens."""
+    match leaf:
+        case c.Above(source=source) | c.Below(source=source):
+            return source is not c.Source.AVERAGE
+        case c.FearGreed() | c.Sentiment() | c.Silent() | c.OpenGap() | c.JobFailed():
+            return True
+        case _:
+            return False

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 
 from psycopg import AsyncConnection
 
 from app.alerts.feeds import PriceFeed, Span, Turnover
 from app.alerts.machine import Machine
-from app.alerts.windows import HOUR_S
-from coinwatch.times import SECOND_US
+from app.alerts.windows import slot_us as slot_us_of
+from coinwatch.times import MINUTE_US, SECOND_US
 from warehouse.alert_history import (
     Slot,
+    average_slots,
     averages_within,
     closes,
+    is_averaged_before,
+    is_known_before,
     last_prices,
     slots,
 )
 from warehouse.alert_looks import Look
 
-SLACK_S = 3_600
-"""So much more than a window is read, to see whether it was there as far back as the window goes."""
-MINUTE_S = 60
+SLACK_US = 60 * MINUTE_US
+"""So much more than a window is read: its newest price may be older than now."""
 
 
 async def warm_prices(
@@ -40,7 +42,8 @@ async def warm_prices(
 
 async def warm_average(conn: AsyncConnection, feed: PriceFeed, before_us: int) -> None:
     """Tell the last average of a pair."""
-    if known := await averages_within(conn, feed.symbol, before_us - 10 * SECOND_US, before_us):
+    feed.seq = before_us - 10 * SECOND_US
+    if known := await averages_within(conn, feed.symbol, feed.seq, before_us):
         feed.seq = feed.last_us = known[-1][0]
         feed.last = feed.price.value = known[-1][1]
 
@@ -59,59 +62,62 @@ async def warm_windows(
     what was taken of it.
     """
     for feed in list(machine.world.markets.values()):
-        cold = _cold(feed)
-        if not cold:
-            continue
-        for slot_s in (1, MINUTE_S):
-            windows = [one for one in cold if (_length_s(one) <= HOUR_S) == (slot_s == 1)]
-            if windows:
-                longest_s = max(map(_reach_s, windows)) + SLACK_S
-                traded = await slots(
-                    conn,
-                    feed.market_id,
-                    since_us=(until_us // SECOND_US - longest_s) * SECOND_US,
-                    until_us=until_us,
-                    slot_s=slot_s,
-                    seen=None if is_live and feed.seq else seen,
-                    through_tx=feed.seq if is_live and feed.seq else None,
-                )
-                _fill(windows, traded)
+        for windows, slot_s, since_us in _by_slot(feed, until_us):
+            traded = await slots(
+                conn,
+                feed.market_id,
+                since_us=since_us,
+                until_us=until_us,
+                slot_s=slot_s,
+                seen=None if is_live and feed.seq else seen,
+                through_tx=feed.seq if is_live and feed.seq else None,
+            )
+            fill(windows, traded, since_us if await is_known_before(conn, feed.market_id, since_us) else None)
     for pair in list(machine.world.pairs.values()):
-        for span in _cold(pair.average):
-            since_us = until_us - (_reach_s(span) + SLACK_S) * SECOND_US
-            averages = await averages_within(conn, pair.symbol, since_us, until_us)
-            _fill([span], [Slot(ts_us, price, price, 0.0, ts_us) for ts_us, price in averages])
+        for windows, slot_s, since_us in _by_slot(pair.average, until_us):
+            averaged = await average_slots(
+                conn, pair.symbol, since_us=since_us, until_us=until_us, slot_s=slot_s
+            )
+            fill(
+                windows, averaged, since_us if await is_averaged_before(conn, pair.symbol, since_us) else None
+            )
     for (market_id, interval), feed in list(machine.world.candles.items()):
-        for span in _cold(feed):
-            since_us = until_us - (_reach_s(span) + SLACK_S) * SECOND_US - interval.us
-            stored = await closes(conn, market_id, interval, since_us, until_us)
-            _fill([span], [Slot(one.close_us, one.price, one.price, 0.0, one.close_us) for one in stored])
+        for windows, _, since_us in _by_slot(feed, until_us):
+            stored = await closes(conn, market_id, interval, since_us - interval.us, until_us)
+            is_older = await is_known_before(conn, market_id, since_us - interval.us, interval)
+            closed = [Slot(one.close_us, one.price, one.price, 0.0, 0) for one in stored]
+            fill(windows, closed, since_us if is_older else None)
 
 
-def _cold(feed: PriceFeed) -> list[Span | Turnover]:
-    return [one for one in _windows(feed) if not one.is_warm]
-
-
-def _windows(feed: PriceFeed) -> list[Span | Turnover]:
-    return [*feed.spans.values(), *feed.turnovers.values()]
-
-
-def _fill(windows: list[Span | Turnover], traded: list[Slot]) -> None:
+def fill(windows: Sequence[Span | Turnover], known: Sequence[Slot], since_us: int | None) -> None:
+    """Tell ``windows`` what was before they began. ``since_us``: more was, before that; None: nothing was."""
     for window in windows:
-        since_us = traded[-1].ts_us - (_reach_s(window) + SLACK_S) * SECOND_US if traded else 0
-        for slot in traded:
-            if slot.ts_us < since_us:
+        first_us = known[-1].ts_us - _reach_us(window) - SLACK_US if known else 0
+        for slot in known:
+            if slot.ts_us < first_us:
                 continue
             if isinstance(window, Span):
                 window.extremes.add(slot.ts_us, slot.low, slot.high)
             else:
                 window.sums.add(slot.ts_us, slot.volume)
+        measure = window.extremes if isinstance(window, Span) else window.sums
+        if since_us is not None:
+            measure.known_since_us = since_us
+        elif known:
+            measure.known_since_us = known[0].ts_us
         window.is_warm = True
 
 
-def _length_s(window: Span | Turnover) -> int:
-    return window.length_s
+def _by_slot(feed: PriceFeed, until_us: int) -> Iterator[tuple[list[Span | Turnover], int, int]]:
+    """The windows of ``feed`` that are not filled yet, the seconds of their slots, since when they reach."""
+    every: list[Span | Turnover] = [*feed.spans.values(), *feed.turnovers.values()]
+    cold = [one for one in every if not one.is_warm]
+    for slot_us in sorted({slot_us_of(one.length_s) for one in cold}):
+        windows = [one for one in cold if slot_us_of(one.length_s) == slot_us]
+        since_us = until_us - max(map(_reach_us, windows)) - SLACK_US
+        yield windows, slot_us // SECOND_US, since_us - since_us % slot_us
 
 
-def _reach_s(window: Span | Turnover) -> int:
-    return window.length_s + (window.usual_s if isinstance(window, Turnover) else 0)
+def _reach_us(window: Span | Turnover) -> int:
+    usual_s = window.usual_s if isinstance(window, Turnover) else 0
+    return (window.length_s + usual_s) * SECOND_US

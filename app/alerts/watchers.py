@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from app.alerts.clock import Clock
 from app.alerts.feeds import PriceFeed, World
 from app.alerts.outcomes import Cause, Outcomes
-from app.alerts.trees import Node, Planter, needs_market, waits_for_the_clock
+from app.alerts.trees import Node, Planter, needs_market, needs_memory, waits_for_the_clock
 from coinwatch.alerts import Above, All, Any, Below, Crosses, Firing, JobFailed, Rule, Transition
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
@@ -26,7 +27,7 @@ _numbers = itertools.count()
 class Watcher:
     """A rule that needs more than one price, and how far it is."""
 
-    __slots__ = ("holding_us", "number", "rule", "trees", "wake_us")
+    __slots__ = ("holding_us", "needs_memory", "number", "rule", "trees", "wake_us")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -36,6 +37,16 @@ class Watcher:
         """Since when its condition is met."""
         self.wake_us: int | None = None
         self.number = next(_numbers)
+        self.needs_memory = needs_memory(rule)
+
+    def memory(self) -> Mapping[str, str]:
+        """What whoever goes on from here has to know of its trees."""
+        if not self.needs_memory:
+            return {}
+        told = {str(place): "".join("01"[bit] for bit in tree.memory()) for place, tree in self.trees.items()}
+        if self.rule.state.waiting:
+            return told
+        return {place: bits for place, bits in told.items() if "1" in bits}
 
 
 class Watchers:
@@ -47,7 +58,11 @@ class Watchers:
         self._outcomes = outcomes
         self._by_id: dict[int, Watcher] = {}
         self._by_symbol: dict[Symbol, dict[int, Watcher]] = {}
+        self._confirmed: Counter[Symbol] = Counter()
+        """By pair, how many wait for several exchanges at once."""
         self._to_store: dict[int, Watcher] = {}
+        self._held_up: dict[int, int] = {}
+        """Rules that have seen more elsewhere than came here yet, and when they were looked at."""
         self.unsettled: dict[Symbol, dict[int, Watcher]] = {}
         """To be looked at with the next price of their pair, whatever that is."""
 
@@ -66,8 +81,13 @@ class Watchers:
         for watcher in self._by_symbol.get(symbol, {}).values():
             yield watcher.rule
 
+    def needs_trades(self, symbol: Symbol) -> bool:
+        """Whether the range of a commit's prices does not tell all that they wait for."""
+        return self._confirmed[symbol] > 0 or bool(self.unsettled.get(symbol))
+
     def put(self, rule: Rule, now_us: int) -> None:
         watcher = Watcher(rule)
+        self._confirmed[rule.symbol] += rule.terms.confirmed_on > 1
         self._by_id[rule.id] = watcher
         self._by_symbol.setdefault(rule.symbol, {})[rule.id] = watcher
         if needs_market(rule.condition):
@@ -76,11 +96,14 @@ class Watchers:
         else:
             self._plant(watcher, None)
         self._leave_unsettled(watcher)
-        ready_us = rule.ready_at_us(now_us)
+        due_us = rule.ready_at_us(now_us)
+        holds_since_us = rule.state.holding_us
+        if holds_since_us is not None:
+            due_us = max(due_us, holds_since_us + rule.terms.holds_for_s * SECOND_US)
         if (at_us := _rearms_at(rule)) is not None:
             self._clock.wake(watcher, at_us)
-        elif ready_us > now_us or waits_for_the_clock(rule.condition):
-            self._clock.wake(watcher, ready_us)
+        elif due_us > now_us or holds_since_us is not None or waits_for_the_clock(rule.condition):
+            self._clock.wake(watcher, due_us)
 
     def pop(self, rule_id: int) -> Rule | None:
         """Watch for it no more; returns it as it was, None for none of these."""
@@ -91,6 +114,7 @@ class Watchers:
             for leg in tree.legs():
                 leg.series.ladder.remove(leg)
         rule = watcher.rule
+        self._confirmed[rule.symbol] -= rule.terms.confirmed_on > 1
         self._by_symbol[rule.symbol].pop(rule_id)
         self.unsettled.get(rule.symbol, {}).pop(rule_id, None)
         self._clock.wake(watcher, None)
@@ -119,9 +143,17 @@ class Watchers:
         holding, self._to_store = list(self._to_store.values()), {}
         for watcher in holding:
             rule = watcher.rule
-            if rule.id in self._by_id and watcher.holding_us != rule.state.holding_us:
-                held = rule.holding(watcher.holding_us, self._seen_by(watcher))
+            if rule.id in self._by_id and self._is_news(watcher):
+                holding_us = watcher.holding_us if rule.terms.holds_for_s else None
+                held = rule.holding(holding_us, self._seen_by(watcher), watcher.memory())
                 watcher.rule = self._outcomes.record(rule, held, cause)
+
+    def end_commit(self) -> None:
+        """It may be that no price comes after what was seen elsewhere, and yet a rule is due."""
+        held_up, self._held_up = self._held_up, {}
+        for rule_id, now_us in held_up.items():
+            if watcher := self._by_id.get(rule_id):
+                self._clock.wake(watcher, watcher.rule.ready_at_us(now_us))
 
     def as_seen(self, change: Transition) -> Transition:
         """``change`` with all that was taken by now as part of what the rule has come to."""
@@ -129,9 +161,15 @@ class Watchers:
         watcher = self._by_id.get(after.id)
         if watcher is None or watcher.rule is not after:
             return change
-        state = msgspec.structs.replace(after.state, seen=self._seen_by(watcher))
+        state = msgspec.structs.replace(after.state, seen=self._seen_by(watcher), legs=watcher.memory())
         watcher.rule = msgspec.structs.replace(after, state=state)
         return msgspec.structs.replace(change, after=watcher.rule)
+
+    def _is_news(self, watcher: Watcher) -> bool:
+        """Whether it has come further than what is stored of it, without having fired."""
+        state = watcher.rule.state
+        holds = watcher.rule.terms.holds_for_s and watcher.holding_us != state.holding_us
+        return bool(holds) or watcher.memory() != state.legs
 
     def _seen_by(self, watcher: Watcher) -> dict[str, int]:
         keys = {leg.series.key for tree in watcher.trees.values() for leg in tree.legs()}
@@ -146,6 +184,7 @@ class Watchers:
 
     def _plant(self, watcher: Watcher, feed: PriceFeed | None) -> None:
         rule = watcher.rule
+        place = feed.market_id if feed else 0
         planter = Planter(
             self._world,
             self._world.pair(rule.symbol),
@@ -153,8 +192,9 @@ class Watchers:
             owner=watcher,
             hysteresis=rule.terms.hysteresis,
             was_met=rule.state.waiting or rule.state.holding_us is not None,
+            memory=_remembered(rule, place),
         )
-        watcher.trees[feed.market_id if feed else 0] = planter.grow(rule.condition)
+        watcher.trees[place] = planter.grow(rule.condition)
 
     def _settle(self, watcher: Watcher, cause: Cause) -> None:
         for tree in watcher.trees.values():
@@ -164,13 +204,20 @@ class Watchers:
         fires = False
         if not self._outcomes.may_change(watcher.rule, cause):
             self._leave_unsettled(watcher)
+            if watcher.rule.state.seen:
+                self._held_up[watcher.rule.id] = cause.now_us
         else:
             if watcher.rule.state.waiting:
                 self._perhaps_rearm(watcher, cause, is_met=is_met)
             if not watcher.rule.state.waiting:
                 fires = self._is_due(watcher, cause, met, is_met=is_met)
+            if self._is_news(watcher):
+                self._to_store[watcher.rule.id] = watcher
         for tree in watcher.trees.values():
             tree.clear()
+        if watcher.rule.terms.confirmed_on > 1 and any(tree.is_met() for tree in watcher.trees.values()):
+            # Whether the others are heard from is told by each price, not only by those that pass a level.
+            self._leave_unsettled(watcher)
         if fires:
             self._fire(watcher, cause, met)
 
@@ -192,8 +239,6 @@ class Watchers:
             watcher.holding_us = None
         elif watcher.holding_us is None:
             watcher.holding_us = cause.now_us
-        if rule.terms.holds_for_s and watcher.holding_us != rule.state.holding_us:
-            self._to_store[rule.id] = watcher
         if not is_met or watcher.holding_us is None:
             return False
         due_us = max(watcher.holding_us + rule.terms.holds_for_s * SECOND_US, rule.ready_at_us(cause.now_us))
@@ -262,6 +307,14 @@ def _value(watcher: Watcher, cause: Cause, met: list[int]) -> float | None:
     legs = list(tree.legs())
     leg = next((leg for leg in legs if leg.is_on), legs[0])
     return None if leg.series.value is None else round(leg.series.value, VALUE_DIGITS)
+
+
+def _remembered(rule: Rule, place: int) -> Iterable[bool]:
+    """What is known of an earlier tree of ``rule`` in that place; nothing where that was not kept."""
+    if not rule.state.legs:
+        return ()
+    bits = rule.state.legs.get(str(place))
+    return itertools.repeat(False) if bits is None else [bit == "1" for bit in bits]
 
 
 def _rearms_at(rule: Rule) -> int | None:

@@ -92,6 +92,8 @@ class RuleState(msgspec.Struct, frozen=True, omit_defaults=True):
     """When it fired within the last minutes, by the database's clock."""
     seen: Mapping[str, int] = {}
     """By feed, the last commit that is part of this state: what is not after it says nothing new."""
+    legs: Mapping[str, str] = {}
+    """By place, which of its parts were met, where the last prices alone do not say so."""
     late: tuple[int, ...] = ()
     """The last commits of late trades that fired it."""
 
@@ -152,6 +154,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
             recent_us=() if once else recent,
             holding_us=None,
             seen={} if once else seen,
+            legs={},
         )
         return msgspec.structs.replace(self, armed=not once, state=state, fired_at_us=now_us)
 
@@ -174,9 +177,9 @@ class Rule(NewRule, frozen=True, kw_only=True):
         )
         return msgspec.structs.replace(self, state=state)
 
-    def holding(self, since_us: int | None, seen: Mapping[str, int]) -> Rule:
-        """This rule, its condition met since ``since_us`` (None: not met)."""
-        state = msgspec.structs.replace(self.state, holding_us=since_us, seen=seen)
+    def holding(self, since_us: int | None, seen: Mapping[str, int], legs: Mapping[str, str]) -> Rule:
+        """This rule, its condition met since ``since_us`` (None: not met), its parts as ``legs`` says."""
+        state = msgspec.structs.replace(self.state, holding_us=since_us, seen=seen, legs=legs)
         return msgspec.structs.replace(self, state=state)
 
     def ended(self) -> Rule:
