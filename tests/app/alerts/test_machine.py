@@ -444,6 +444,38 @@ def test_off_the_peg() -> None:
         del IDS[coin]
 
 
+def test_off_its_peg_for_some_time_on_several_exchanges_or_on_the_average() -> None:
+    off = Depeg(percent=0.5, peg=100.0)
+    run = Run(rule(off, terms=Terms(holds_for_s=60, confirmed_on=2)))
+    run.trades(trade(1, 99.0), trade(2, 99.2, KRAKEN, at_s=10))
+    assert run.tick(69) == []
+    run.trades(trade(3, 99.9, KRAKEN, at_s=69.5), trade(4, 99.0, KRAKEN, at_s=80))
+    assert run.tick(139) == []
+    (fired,) = run.tick(140)
+    assert (fired.value, fired.trade_id) == (1.0, None)
+    run = Run(rule(Depeg(percent=0.5, peg=100.0, source=Source.AVERAGE), terms=Terms(holds_for_s=60)))
+    for second, price in ((1, 99.8), (2, 99.4), (62, 99.4)):
+        run.machine.average(BINANCE.symbol, price, *[START_US + second * SECOND_US] * 2)
+        run.machine.tick(START_US + second * SECOND_US)
+    (change,) = run.machine.drain()
+    assert [(one.exchange, one.price) for one in change.firings] == [(None, 99.4)]
+
+
+def test_an_exchange_that_is_heard_of_again_confirms_without_passing_a_level() -> None:
+    both = rule(Above(price=100.0), terms=Terms(confirmed_on=2))
+    heard = [trade(1, 101), trade(2, 101, KRAKEN, at_s=900), trade(3, 101, at_s=901)]
+    assert Run(both).trades(*heard) == [3]
+
+
+def test_what_has_held_fires_before_the_price_that_ends_it() -> None:
+    run = Run(rule(Above(price=100.0), terms=Terms(holds_for_s=5)))
+    feed = run.machine.world.markets[1]
+    for one in (trade(1, 101.0), trade(7, 99.0)):
+        run.machine.trade(feed, one, one.trade_id, one.ts_us)
+    (change,) = run.machine.drain()
+    assert [one.price for one in change.firings] == [101.0]
+
+
 def test_several_at_once() -> None:
     both = c.All(of=(Above(price=100.0), FearGreed(level=50, side=c.Direction.ABOVE)))
     run = Run(rule(both))
