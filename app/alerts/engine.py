@@ -184,7 +184,7 @@ class Engine:
             else:
                 trades = await trades_of_commit(conn, notice.tx, market, move)
                 matter += [(feed, trade) for trade in trades]
-        return sorted(matter, key=lambda one: one[1].ts_us)
+        return sorted(matter, key=lambda one: (one[1].ts_us, one[0].market_id))
 
     async def _look_back_at(self, notices: Sequence[TicksNotice]) -> None:
         """Trades that were recovered fire what was armed at their time, and change nothing live."""
