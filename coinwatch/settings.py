@@ -177,7 +177,7 @@ class Settings(Access):
         description="Commands a second of one connection; ten seconds' worth may come at once.",
     )
     alerts_connections: int = Field(
-        20_000, ge=1, le=1_000_000, description="Most connections to one alert endpoint."
+        15_000, ge=1, le=1_000_000, description="Most connections to one alert endpoint."
     )
     alerts_connections_per_address: int = Field(
         2_000,

@@ -20,6 +20,8 @@ MAX_WAITING = 2_000
 """Frames that may wait for one subscriber to take them."""
 AHEAD_BYTES = 32 * 1024
 """So much may be on its way to a subscriber before frames wait."""
+MAX_WAITING_LETTERS = 1024 * 1024
+"""Beyond so much no more commands are taken: the answer to one may be long."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,7 @@ class Subscriber:
         self._socket = socket
         self._metrics = metrics
         self._waiting: deque[str] = deque()
+        self._waiting_letters = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -102,8 +105,13 @@ class Subscriber:
                 await self._changed.wait()
                 self._changed.clear()
                 while self._waiting:
-                    await self._socket.send(self._waiting.popleft())
-                    if len(self._waiting) < MAX_WAITING // 2:
+                    frame = self._waiting.popleft()
+                    await self._socket.send(frame)
+                    self._waiting_letters -= len(frame)
+                    if (
+                        len(self._waiting) < MAX_WAITING // 2
+                        and self._waiting_letters < MAX_WAITING_LETTERS // 2
+                    ):
                         self._room.set()
 
     async def _cut_off(self) -> None:
@@ -117,7 +125,8 @@ class Subscriber:
             broadcast([self._socket], frame)  # at once, without a turn of the task that sends
             return
         self._waiting.append(frame)
-        if len(self._waiting) >= MAX_WAITING:
+        self._waiting_letters += len(frame)
+        if len(self._waiting) >= MAX_WAITING or self._waiting_letters >= MAX_WAITING_LETTERS:
             self._room.clear()
         self._changed.set()
 

@@ -336,8 +336,8 @@ def _preview(command_id: CommandId, fields: Mapping[str, Any]) -> Preview:
         since_us = until_us - read_duration(sent, "since", longest_s=MAX_PREVIEW_S) * SECOND_US
     else:
         since_us = read_moment(sent, "since")
-    if not 0 < until_us - since_us <= MAX_PREVIEW_S * SECOND_US:
-        raise Nonsense("bad_since", f"since is {kind(sent)}", "before until, by at most 31 days")
+    if since_us < 0 or not 0 < until_us - since_us <= MAX_PREVIEW_S * SECOND_US:
+        raise Nonsense("bad_since", f"since is {kind(sent)}", "after 1970, before until by at most 31 days")
     return Preview(watch, Window(since_us, until_us))
 
 

@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,14 @@ PAGE = (DOCS / "alert-protocol.md").read_text()
 SCHEMA = json.loads((DOCS / "alert-protocol.schema.json").read_text())
 
 
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator({"$defs": SCHEMA["$defs"], "$ref": f"#/$defs/{name}"})
+
+
 def check(name: str, frame: object) -> None:
     """Hold ``frame`` against the schema of the protocol."""
-    Draft202012Validator({"$defs": SCHEMA["$defs"], "$ref": f"#/$defs/{name}"}).validate(frame)
+    _validator(name).validate(frame)
 
 
 class Exchange:

@@ -161,6 +161,11 @@ def test_an_unknown_command_is_told_the_known_ones() -> None:
     )
 
 
+def test_no_preview_of_before_1970() -> None:
+    for span in ('"since":"24h","until":"0001-01-02T00:00:00Z"', '"since":"1969-12-31T23:00:00Z","until":1'):
+        assert refused(f'{{"cmd":"preview","symbol":"btcusdc","price":1.0,{span}}}').code == "bad_since"
+
+
 def must_answer(frame: str | bytes) -> None:
     answer = parse(frame)
     reply = json.loads(
