@@ -8,6 +8,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from coinwatch.intervals import Interval
+from coinwatch.records import Symbol
 from coinwatch.times import DAY_US, from_datetime, to_datetime, utc_day
 from coinwatch.windows import Window
 from warehouse.alert_looks import CHUNK_ROWS
@@ -38,6 +39,23 @@ select market_id, open_ts, open, high, low, close, volume from candles
 where market_id = any(%(ids)s) and interval = %(interval)s and open_ts >= %(since)s and open_ts < %(until)s
 order by open_ts, market_id
 """
+
+
+_AVERAGE_MINUTES = """
+select date_bin('1 minute', ts, 'epoch') as minute, min(price), max(price) from price_averages
+where base = %s and quote = %s and ts >= %s and ts < %s
+group by 1
+order by 1
+"""
+
+
+async def average_minutes(
+    conn: AsyncConnection, symbol: Symbol, window: Window
+) -> list[tuple[int, float, float]]:
+    """The minutes of ``window`` that a pair was averaged in: when it began, the lowest and the highest."""
+    asked = (symbol.base, symbol.quote, to_datetime(window.start_us), to_datetime(window.end_us))
+    rows = await (await conn.execute(_AVERAGE_MINUTES, asked)).fetchall()
+    return [(from_datetime(minute), low, high) for minute, low, high in rows]
 
 
 async def trades_since_us(

@@ -20,9 +20,9 @@ from coinwatch.alerts import conditions as c
 from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Trade
-from coinwatch.times import DAY_US
+from coinwatch.times import DAY_US, MINUTE_US
 from coinwatch.windows import Window
-from warehouse.alert_candles import Bar, bars, trades_since_us
+from warehouse.alert_candles import Bar, average_minutes, bars, trades_since_us
 from warehouse.alert_history import Close, averages_within, closes, stretch
 from warehouse.alert_looks import StoredTrade, one_view
 from warehouse.job_failures import JobFailure, failures_within
@@ -30,6 +30,8 @@ from warehouse.markets import known_markets
 
 MOST_TRADES = 1_000_000
 """So many trades are looked at, the first of the window."""
+EXACT_AVERAGES_US = 2 * DAY_US
+"""Where candles stand in for trades, earlier averages are looked at by the minute."""
 MOST_CANDLES = 100_000
 """Longer stretches are looked at in coarser candles."""
 BREATH_TRADES = 250
@@ -86,7 +88,8 @@ async def preview(
             and rule.exchange in (None, known.market.exchange, *_compared(rule))
             and machine.meet(known.id, known.market)
         ]
-        news = await _begin(conn, machine, rule, ids, window)
+        exact_us = window.start_us if most_trades is None else window.end_us - EXACT_AVERAGES_US
+        news = await _begin(conn, machine, rule, ids, window, exact_us)
         firings: list[Firing] = []
         paused = False
         count = candles = 0
@@ -180,9 +183,17 @@ def _tell_until(machine: Machine, news: deque[_News], ts_us: int) -> None:
 
 
 async def _begin(
-    conn: AsyncConnection, machine: Machine, rule: Rule, ids: Collection[int], window: Window
+    conn: AsyncConnection,
+    machine: Machine,
+    rule: Rule,
+    ids: Collection[int],
+    window: Window,
+    exact_us: int,
 ) -> deque[_News]:
-    """Make ``machine`` as it was at the start of ``window``; returns what became known within it."""
+    """Make ``machine`` as it was at the start of ``window``; returns what became known within it.
+
+    Of the averages before ``exact_us`` that is the lowest and the highest of each minute.
+    """
     start_us = window.start_us
     average = machine.world.pair(rule.symbol).average
     await warm_prices(conn, machine, ids, start_us)
@@ -194,6 +205,12 @@ async def _begin(
     news: list[_News] = []
     if _uses_average(rule):
         for day in window.pieces(DAY_US):
+            if day.end_us <= exact_us:
+                for minute_us, low, high in await average_minutes(conn, rule.symbol, day):
+                    end_us = minute_us + MINUTE_US - 1
+                    for price in dict.fromkeys((low, high)):
+                        news.append((end_us, _average(machine, rule, price, end_us)))
+                continue
             for ts_us, price in await averages_within(conn, rule.symbol, day.start_us, day.end_us):
                 news.append((ts_us, _average(machine, rule, price, ts_us)))
     if any(isinstance(leaf, c.JobFailed) for leaf in leaves(rule.condition)):

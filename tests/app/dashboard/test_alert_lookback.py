@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC
 
@@ -13,12 +14,14 @@ from app.dashboard import alert_lookback, alert_markup
 from app.dashboard.alert_lookback import Fired, Lookback, Lookbacks
 from app.dashboard.alert_preview import marks
 from app.dashboard.style import LIGHT
-from coinwatch.alerts import Crosses, NewRule, Repeat, Terms, Way
+from coinwatch.alerts import Crosses, NewRule, Repeat, Source, Terms, Way
 from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
-from coinwatch.times import DAY_US, MINUTE_US, now_us
+from coinwatch.times import DAY_US, MINUTE_US, now_us, utc_day
 from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
+from warehouse.connect import connect
+from warehouse.partitions import ensure_average_days
 
 HOUR_US = 60 * MINUTE_US
 WAIT_S = 120
@@ -71,6 +74,25 @@ def test_trades_are_read_and_candles_before_them(stock: Stock, lookbacks: Lookba
         WAIT_S
     )
     assert [one.ts_us for one in once.fired] == [found.first_us]
+
+
+def test_averages_are_read_and_of_earlier_ones_the_extremes(stock: Stock, lookbacks: Lookbacks) -> None:
+    until_us = stock.now_us // MINUTE_US * MINUTE_US - HOUR_US
+    prices = {"binance": 67_000.0, "kraken": 67_000.0}
+    since_us = until_us - 3 * DAY_US - 6 * HOUR_US
+    asyncio.run(_older_days(stock))
+    stock.averages("BTC-USDT", prices, Window(since_us, until_us), step_s=20)
+    condition = Crosses(price=67_000.0, way=Way.UP, source=Source.AVERAGE)
+    found = lookbacks.ask(msgspec.structs.replace(UP, condition=condition), stock.now_us).result(WAIT_S)
+    assert found.problem is None
+    # A wave of 4,398 averages.
+    assert found.count == (3 * 24 + 6) * 180 // 4_398
+    assert all(one.price and one.price > 66_990 for one in found.fired)
+
+
+async def _older_days(stock: Stock) -> None:
+    async with await connect(stock.url, application_name="test") as conn:
+        await ensure_average_days(conn, [utc_day(stock.now_us - days * DAY_US) for days in (3, 4)])
 
 
 def test_it_is_given_up_after_a_while(
