@@ -44,6 +44,7 @@ from coinwatch.times import SECOND_US, now_us
 from ingest_daemon import daemon
 from warehouse.connect import connect as connect_postgres
 from warehouse.connect import conninfo
+from warehouse.markets import ensure_markets
 from warehouse.migrate import upgrade
 from warehouse.notifications import decode_notice
 from warehouse.server import EmbeddedPostgres
@@ -233,16 +234,14 @@ async def _at_once(url: sqlalchemy.URL, port: int, clients: list[str]) -> None:
             """,
             (len(clients), FIRED_AT_ONCE),
         )
-        row = connection.execute("select id from markets where exchange='binance' and symbol='BTC-USDT'")
-        ids = {Market.canonical("binance:BTC-USDT"): row.fetchone()[0]}  # type: ignore[index]
     with _part("subscribers", url, port=port, clients=clients, count=FIRED_AT_ONCE) as told:
         assert told.stdout is not None
         await asyncio.to_thread(told.stdout.readline)
         await asyncio.sleep(3)
         async with await connect_postgres(url, application_name="bench") as conn:
-            sent_us = now_us()
-            trade = Trade(next(iter(ids)), 2_000_000_000, sent_us, 1_000_000.0, 1.0, True)
-            await TickWriter(conn, ids).write([trade])
+            market = Market.canonical("kraken:BTC-USDT")  # where no other rule waits
+            ids = await ensure_markets(conn, {market: "BTC/USDT"})
+            await TickWriter(conn, ids).write([Trade(market, 1, now_us(), 1_000_000.0, 1.0, True)])
         result = json.loads(await asyncio.to_thread(told.stdout.readline))
     print(
         f"{result['received']:,} of {FIRED_AT_ONCE:,} rules fired by one trade: the last received after "
