@@ -19,7 +19,7 @@ from tests.waiting import eventually_sync
 
 OUTPUT = PROJECT / "test-output"
 AXE = PROJECT / "node_modules/axe-core/axe.min.js"
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 
 
 class Look(NamedTuple):
