@@ -87,7 +87,9 @@ class Outcomes:
         feeds = [feed for exchange, feed in pair.markets.items() if rule.exchange in (None, exchange)]
         closes = (feed for feed in self._world.candles.values() if feed.symbol == rule.symbol)
         seen = {feed.key: feed.seq for feed in (*feeds, pair.average, *closes) if feed.seq}
-        return seen | {key: self._read_us[key] for key in readings if key in self._read_us}
+        seen |= {key: self._read_us[key] for key in readings if key in self._read_us}
+        # What an endpoint that is further ahead has made of it is seen, too.
+        return {key: max(seq, rule.state.seen.get(key, seq)) for key, seq in seen.items()}
 
     def _is_past(self, seen: Mapping[str, int]) -> bool:
         """Whether all that was ``seen`` elsewhere was taken here, too: before, the clock decides nothing."""

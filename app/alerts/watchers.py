@@ -110,6 +110,7 @@ class Watchers:
         watcher = self._by_id.pop(rule_id, None)
         if watcher is None:
             return None
+        self._to_store.pop(rule_id, None)
         for tree in watcher.trees.values():
             for leg in tree.legs():
                 leg.series.ladder.remove(leg)
@@ -143,7 +144,7 @@ class Watchers:
         holding, self._to_store = list(self._to_store.values()), {}
         for watcher in holding:
             rule = watcher.rule
-            if rule.id in self._by_id and self._is_news(watcher):
+            if self._is_news(watcher):
                 holding_us = watcher.holding_us if rule.terms.holds_for_s else None
                 held = rule.holding(holding_us, self._seen_by(watcher), watcher.memory())
                 watcher.rule = self._outcomes.record(rule, held, cause)

@@ -258,14 +258,22 @@ class Transition(msgspec.Struct, frozen=True):
         None where that has come further than this, or to something else.
         """
         is_as_before = now.armed and not now.state.paused and now.state.waiting == self.before.state.waiting
-        is_new = not self.feed or now.state.seen.get(self.feed, -1) < self.seq
-        if not is_as_before or not is_new or self.seq in now.state.late:
+        if not is_as_before or not self._is_new_to(now) or self.seq in now.state.late:
             return None
         if self.firings and (now.state.snoozed_until_us or 0) > (self.after.fired_at_us or 0):
             return None
         state = msgspec.structs.replace(self.after.state, snoozed_until_us=now.state.snoozed_until_us)
         after = msgspec.structs.replace(self.after, state=state, state_no=now.state_no + 1)
         return msgspec.structs.replace(self, before=now, after=after)
+
+    def _is_new_to(self, now: Rule) -> bool:
+        if self.feed:
+            return now.state.seen.get(self.feed, -1) < self.seq
+        if not self.after.armed:
+            return True
+        # By the clock: only if nobody has seen more meanwhile, which would be seen a second time.
+        seen = self.after.state.seen
+        return all(seen.get(feed, -1) >= seq for feed, seq in now.state.seen.items())
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

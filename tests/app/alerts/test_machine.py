@@ -31,6 +31,7 @@ from coinwatch.alerts import (
     Source,
     Spread,
     Terms,
+    Transition,
     Volume,
     Way,
 )
@@ -268,6 +269,24 @@ def test_after_a_pause_as_long_as_its_window_a_low_is_none_until_there_is_someth
         trade(6, 90.0, BINANCE, 11),
     )
     assert fired == [3, 6]
+
+
+def test_what_the_clock_made_of_less_than_others_have_seen_is_not_claimed_again() -> None:
+    """It would have them see twice what came between."""
+    before = rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY, hysteresis=1.0))
+    change = Transition(before, before.holding(None, {"1": 5}, {"1": "1"}), "", START_US)
+
+    def elsewhere(seen: dict[str, int]) -> Rule:
+        state = msgspec.structs.replace(before.state, seen=seen)
+        return msgspec.structs.replace(before, state=state, state_no=2)
+
+    assert change.onto(elsewhere({"1": 7})) is None
+    assert change.onto(elsewhere({"1": 5, "2": 1})) is None
+    again = change.onto(elsewhere({"1": 4}))
+    assert again is not None
+    assert again.after.state_no == 3
+    ended = Transition(before, before.ended(), "", START_US)
+    assert ended.onto(elsewhere({"1": 7})) is not None
 
 
 def test_a_rule_is_replaced_removed_and_not_kept_when_over() -> None:
