@@ -53,7 +53,10 @@ class Outcomes:
             return False
         seen = rule.state.seen
         if cause.feed:
-            if cause.seq <= seen.get(cause.feed, -1) and rule.id not in self._changes:
+            # What has changed since was made of what comes now; what was seen before stays seen.
+            known = self._changes.get(rule.id)
+            stored = known.before.state.seen if known else seen
+            if cause.seq <= stored.get(cause.feed, -1):
                 return False
             if cause.seq in rule.state.late:
                 return False
