@@ -9,6 +9,8 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import TypeAlias
 
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -16,10 +18,13 @@ from coinwatch.times import SECOND_US, now_us
 from simulator.blast import BLAST_MARKETS
 from simulator.wire import text_frame
 
+PriceOf: TypeAlias = Callable[[float], float]
+
+PRICE = 61_234.56
 _FIRST_ID = 1_000_000_000
 
 
-async def _send(connection: ServerConnection, count: int, per_s: int) -> None:
+async def _send(connection: ServerConnection, count: int, per_s: int, price_of: PriceOf) -> None:
     natives = [f"{market.symbol.base}{market.symbol.quote}" for market in BLAST_MARKETS]
     await connection.recv()
     start_us = now_us()
@@ -31,9 +36,10 @@ async def _send(connection: ServerConnection, count: int, per_s: int) -> None:
         sent_us = now_us()
         native = natives[number % len(natives)]
         trade_id = _FIRST_ID + number // len(natives)
+        price = price_of(number / per_s)
         payload = (
             f'{{"stream":"{native.lower()}@aggTrade","data":{{"e":"aggTrade","E":{sent_us},"s":"{native}",'
-            f'"a":{trade_id},"p":"61234.56000000","q":"0.01200000","f":{trade_id},"l":{trade_id},'
+            f'"a":{trade_id},"p":"{price:.8f}","q":"0.01200000","f":{trade_id},"l":{trade_id},'
             f'"T":{sent_us},"m":true,"M":true}}}}'
         )
         connection.transport.write(text_frame(payload.encode()))
@@ -43,9 +49,11 @@ async def _send(connection: ServerConnection, count: int, per_s: int) -> None:
     await connection.wait_closed()
 
 
-async def _serve(count: int, per_s: int) -> None:
+async def serve_paced(count: int, per_s: int, price_of: PriceOf) -> None:
+    """Send ``count`` trades, ``per_s`` a second, to whoever subscribes; ``price_of``: seconds to a price."""
+
     async def handle(connection: ServerConnection) -> None:
-        await _send(connection, count, per_s)
+        await _send(connection, count, per_s, price_of)
 
     async with serve(handle, "127.0.0.1", 0, compression=None) as server:
         host, port = server.sockets[0].getsockname()[:2]
@@ -59,4 +67,4 @@ async def _serve(count: int, per_s: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve_paced(int(sys.argv[1]), int(sys.argv[2]), lambda _: PRICE))

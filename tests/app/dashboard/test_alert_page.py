@@ -41,7 +41,7 @@ def open_page(stock: Stock, database: URL, monkeypatch: pytest.MonkeyPatch) -> I
         monkeypatch.setenv("COINWATCH_DATABASE_URL", url)
         monkeypatch.setenv("COINWATCH_MARKETS", ",".join(PRICES))
         script = "from app.dashboard import data, page_alerts\npage_alerts.show(data.source())"
-        page = AppTest.from_string(script, default_timeout=20)
+        page = AppTest.from_string(script, default_timeout=120)
         for key, value in query.items():
             page.query_params[key] = value
         return page.run()
