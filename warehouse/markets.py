@@ -70,6 +70,7 @@ async def store_list(
     """
     traded = {listed.market for listed in instruments if listed.status is MarketStatus.ACTIVE}
     async with conn.transaction():
+        await conn.execute(_ONE_AT_A_TIME, {"exchange": exchange})
         rows = await (await conn.execute(_ACTIVE, {"exchange": exchange})).fetchall()
         active = {Market(exchange, Symbol(base, quote)): market_id for base, quote, market_id in rows}
         gone = sorted(active.keys() - traded)
@@ -132,7 +133,9 @@ async def store_volumes(conn: psycopg.AsyncConnection, exchange: str, volumes: M
     A market that ``volumes`` does not have keeps what it had.
     """
     given = {"exchange": exchange, "natives": list(volumes), "volumes": list(volumes.values())}
-    return (await conn.execute(_STORE_VOLUMES, given)).rowcount
+    async with conn.transaction():
+        await conn.execute(_ONE_AT_A_TIME, {"exchange": exchange})
+        return (await conn.execute(_STORE_VOLUMES, given)).rowcount
 
 
 async def top_markets(conn: psycopg.AsyncConnection, n: int) -> list[Market]:
@@ -240,11 +243,10 @@ SELECT stored.exchange, stored.base, stored.quote, before.status IS NULL,
 FROM stored LEFT JOIN before USING (exchange, symbol)
 """
 
-# Locked in the order in which lists are stored, and not against those who store candles of them.
-_ACTIVE = """
-SELECT base, quote, id FROM markets WHERE exchange = %(exchange)s AND status = 'active'
-ORDER BY exchange, base, quote FOR NO KEY UPDATE
-"""
+# No order of row locks is enough: of two lists stored at once, each has markets the other cannot see yet.
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('markets of ' || %(exchange)s))"
+
+_ACTIVE = "SELECT base, quote, id FROM markets WHERE exchange = %(exchange)s AND status = 'active'"
 
 _DELIST = """
 UPDATE markets SET status = 'delisted', delisted_at = now(), updated_at = now() WHERE id = ANY(%(ids)s)
@@ -257,8 +259,6 @@ FROM (
     FROM unnest(%(natives)s::text[], %(volumes)s::float8[]) AS given (native, volume)
     JOIN markets ON markets.exchange = %(exchange)s AND markets.native = given.native
     WHERE markets.quote_volume_24h IS DISTINCT FROM given.volume
-    ORDER BY base, quote
-    FOR NO KEY UPDATE OF markets
 ) AS told
 WHERE m.id = told.id
 """
