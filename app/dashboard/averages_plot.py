@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.dashboard import formats
+from app.dashboard import formats, plots
 from app.dashboard.averages import AveragesView, ExchangeLine
-from app.dashboard.scripts import LEGEND_ICON, NUMBER, ROW, STAMP, TIME_AXIS, described
+from app.dashboard.scripts import NUMBER, ROW, STAMP, TIME_AXIS
 from app.dashboard.style import Palette, exchange_colours
 from coinwatch.times import MINUTE_US
-
-Script = Callable[[str], object]
 
 PICK = """
 function (params) {
@@ -50,41 +48,27 @@ function (items) {
 
 
 def options(
-    view: AveragesView, palette: Palette, script: Script, *, at_us: int | None = None
+    view: AveragesView, palette: Palette, script: plots.Script, *, at_us: int | None = None
 ) -> dict[str, Any]:
     """Prices above, deviations in basis points below, on one axis of time; ``at_us`` is marked."""
     last = next((price for price in reversed(view.prices) if price is not None), None)
     decimals = formats.price_decimals(last) if last is not None else 2
     low, high = _span(view)
-    axis: dict[str, Any] = {
-        "type": "time",
+    axis = plots.time_axis(palette, script(TIME_AXIS)) | {
         "min": view.times_us[0] // 1_000,
         "max": view.times_us[-1] // 1_000,
-        "axisLine": {"lineStyle": {"color": palette.line}},
-        "axisTick": {"show": False},
         "splitLine": {"show": False},
         "axisPointer": {"label": {"show": False}},
     }
-    value_axis: dict[str, Any] = {
-        "position": "right",
+    value_axis = plots.value_axis(palette) | {
         "scale": True,
         "axisLine": {"show": False},
         "axisTick": {"show": False},
-        "splitLine": {"lineStyle": {"color": palette.line}},
     }
-    return {
-        "animation": False,
-        "aria": described(describe(view)),
-        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
-        "legend": {
-            "type": "scroll",
-            "left": 6,
+    return plots.base(palette, describe(view)) | {
+        "legend": plots.legend(palette, 4)
+        | {
             "right": 10,
-            "top": 4,
-            "icon": LEGEND_ICON,
-            "itemHeight": 12,
-            "itemWidth": 16,
-            "textStyle": {"color": palette.muted},
             "pageTextStyle": {"color": palette.muted},
             "data": [
                 "Average",
@@ -93,27 +77,14 @@ def options(
             ],
         },
         "grid": [
-            {"id": "price", "left": 10, "right": 78, "top": 40, "height": "50%"},
-            {"id": "apart", "left": 10, "right": 78, "top": "66%", "bottom": 30},
+            {"id": "price", "left": 10, "right": plots.RIGHT_PX, "top": 40, "height": "50%"},
+            {"id": "apart", "left": 10, "right": plots.RIGHT_PX, "top": "66%", "bottom": 30},
         ],
-        "title": [
-            {
-                "text": "Deviation from the average, basis points",
-                "left": 6,
-                "top": "60%",
-                "textStyle": {"color": palette.muted, "fontSize": 12, "fontWeight": "normal"},
-            }
-        ],
+        "title": [plots.title(palette, "Deviation from the average, basis points", "60%")],
         "axisPointer": {"link": [{"xAxisIndex": [0, 1]}], "lineStyle": {"color": palette.muted}},
-        "tooltip": {
-            "trigger": "axis",
-            "confine": True,
-            "transitionDuration": 0,
-            "axisPointer": {"type": "line", "lineStyle": {"color": palette.muted}},
-            "backgroundColor": palette.surface,
-            "borderColor": palette.line,
-            "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": script(
+        "tooltip": plots.tooltip(
+            palette,
+            script(
                 _TOOLTIP
                 % {
                     "number": NUMBER,
@@ -123,14 +94,11 @@ def options(
                     "seconds": "true" if view.step_us < MINUTE_US else "false",
                 }
             ),
-        },
+        )
+        | {"axisPointer": {"type": "line", "lineStyle": {"color": palette.muted}}},
         "xAxis": [
             axis | {"gridIndex": 0, "axisLabel": {"show": False}},
-            axis
-            | {
-                "gridIndex": 1,
-                "axisLabel": {"color": palette.muted, "hideOverlap": True, "formatter": script(TIME_AXIS)},
-            },
+            axis | {"gridIndex": 1},
         ],
         "yAxis": [
             value_axis
@@ -244,15 +212,8 @@ def _line(
     kind: str = "solid",
     opacity: float = 1.0,
 ) -> dict[str, Any]:
-    return {
-        "id": id_,
-        "name": name,
-        "type": "line",
-        "symbol": "none",
-        "lineStyle": {"width": width, "color": colour, "type": kind, "opacity": opacity},
-        "itemStyle": {"color": colour},
-        "data": list(data),
-    }
+    stroke = {"width": width, "color": colour, "type": kind, "opacity": opacity}
+    return plots.line(id_, name, colour, data, width=width) | {"lineStyle": stroke}
 
 
 def _marked(at_us: int | None, palette: Palette) -> dict[str, Any]:

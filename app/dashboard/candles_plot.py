@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.dashboard import formats
+from app.dashboard import formats, plots
 from app.dashboard.candles_scripts import DASH, HATCH, TIME_LABEL, TOOLTIP
 from app.dashboard.chart import ChartView, Line
-from app.dashboard.scripts import COMPACT, LEGEND_ICON, NUMBER, ROW, STAMP, STROKES, described
+from app.dashboard.scripts import COMPACT, NUMBER, ROW, STAMP, STROKES
 from app.dashboard.style import Palette
 from coinwatch.intervals import Interval
-
-Script = Callable[[str], object]
 
 TOP_PX = 34
 PRICE_PX = 372
@@ -21,7 +19,6 @@ VOLUME_PX = 64
 PANE_PX = 96
 BETWEEN_PX = 22
 FOOT_PX = 62
-RIGHT_PX = 78
 
 PICK = """
 function (params) {
@@ -66,7 +63,7 @@ def height_px(view: ChartView) -> int:
 
 
 def options(
-    view: ChartView, palette: Palette, script: Script, *, levels: Sequence[Level] = ()
+    view: ChartView, palette: Palette, script: plots.Script, *, levels: Sequence[Level] = ()
 ) -> dict[str, Any]:
     """Everything ECharts needs to draw ``view``; ``script`` marks a text as JavaScript to run.
 
@@ -93,65 +90,30 @@ def options(
         "formatter": script(TIME_LABEL % intraday),
         "hideOverlap": True,
     }
-    zoom = {"xAxisIndex": everything, "filterMode": "weakFilter", "minValueSpan": 10}
-    return {
-        "animation": False,
-        "aria": described(describe(view, levels)),
-        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
+    return plots.base(palette, describe(view, levels)) | {
         "grid": [
-            {"left": 10, "right": RIGHT_PX, "top": top, "height": bottom - top} for top, bottom in offsets
+            {"left": 10, "right": plots.RIGHT_PX, "top": top, "height": bottom - top}
+            for top, bottom in offsets
         ],
         "title": [
-            {
-                "text": name,
-                "left": 6,
-                "top": offsets[number][0] - BETWEEN_PX + 3,
-                "textStyle": {"color": palette.muted, "fontSize": 12, "fontWeight": "normal"},
-            }
+            plots.title(palette, name, offsets[number][0] - BETWEEN_PX + 3)
             for number, name in enumerate(["", _volume(view), *panes(view)])
             if name
         ],
-        "legend": {
-            "show": bool(view.lines),
-            "type": "scroll",
-            "left": 6,
-            "top": 2,
-            "icon": LEGEND_ICON,
-            "itemHeight": 12,
-            "itemWidth": 16,
-            "textStyle": {"color": palette.muted},
-            "data": [line.name for line in view.lines],
-        },
+        "legend": plots.legend(palette, 2)
+        | {"show": bool(view.lines), "data": [line.name for line in view.lines]},
         "axisPointer": {"link": [{"xAxisIndex": everything}], "lineStyle": {"color": palette.muted}},
-        "tooltip": {
-            "trigger": "axis",
-            "confine": True,
-            "transitionDuration": 0,
-            "axisPointer": {"type": "cross", "crossStyle": {"color": palette.muted}},
-            "backgroundColor": palette.surface,
-            "borderColor": palette.line,
-            "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": script(
+        "tooltip": plots.tooltip(
+            palette,
+            script(
                 TOOLTIP
                 % {"number": NUMBER, "compact": COMPACT, "row": ROW, "stamp": STAMP, "decimals": decimals}
             ),
-        },
+        )
+        | {"axisPointer": {"type": "cross", "crossStyle": {"color": palette.muted}}},
         "xAxis": axes,
         "yAxis": _value_axes(view, palette, decimals, script),
-        "dataZoom": [
-            zoom | {"type": "inside", "preventDefaultMouseMove": False},
-            zoom
-            | {
-                "type": "slider",
-                "bottom": 8,
-                "left": 12,
-                "right": RIGHT_PX + 2,
-                "height": 24,
-                "showDetail": False,
-                "borderColor": palette.line,
-                "textStyle": {"color": palette.muted},
-            },
-        ],
+        "dataZoom": [zoom | {"xAxisIndex": everything, "minValueSpan": 10} for zoom in plots.zooms(palette)],
         "series": _series(view, palette, decimals, script, levels),
     }
 
@@ -201,17 +163,17 @@ def _offsets(view: ChartView) -> list[tuple[int, int]]:
     return found
 
 
-def _value_axes(view: ChartView, palette: Palette, decimals: int, script: Script) -> list[dict[str, Any]]:
+def _value_axes(
+    view: ChartView, palette: Palette, decimals: int, script: plots.Script
+) -> list[dict[str, Any]]:
     plain = script(f"function (value) {{ {NUMBER} return number(value, {decimals}); }}")
     small = script(
         f"function (value) {{ {COMPACT} return value < 0 ? '\\u2212' + compact(-value) : compact(value); }}"
     )
-    base: dict[str, Any] = {
-        "position": "right",
+    base = plots.value_axis(palette) | {
         "scale": True,
         "axisLine": {"show": False},
         "axisTick": {"show": False},
-        "splitLine": {"lineStyle": {"color": palette.line}},
     }
     pointer = script(f"function (at) {{ {NUMBER} return number(at.value, {decimals}); }}")
     below = base | {
@@ -237,7 +199,7 @@ def _value_axes(view: ChartView, palette: Palette, decimals: int, script: Script
 
 
 def _series(
-    view: ChartView, palette: Palette, decimals: int, script: Script, levels: Sequence[Level]
+    view: ChartView, palette: Palette, decimals: int, script: plots.Script, levels: Sequence[Level]
 ) -> list[dict[str, Any]]:
     price: dict[str, Any] = {
         "id": "price",

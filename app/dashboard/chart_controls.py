@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.dashboard import chart, compare, moments, page, query, studies
+from app.dashboard import chart, compare, moments, page, query, studies, study_controls
 from app.dashboard.studies import Study
 from app.dashboard.url import PageUrl
 from coinwatch.errors import CoinwatchError
@@ -61,7 +61,17 @@ def choose(markets: Sequence[WatchedMarket]) -> tuple[Chosen, list[str]]:
             st.session_state["exchange"] = exchanges[0]
         exchange = st.selectbox("Exchange", exchanges, key="exchange", width=120)
         range_name, length, until_us = _choose_span(url, notes)
-        chosen = _choose_studies(url, notes)
+        chosen = study_controls.choose(
+            url,
+            notes,
+            "Indicators",
+            _SUGGESTED,
+            key="overlays",
+            placeholder="SMA 20, RSI 14 …",
+            width=260,
+            hint="Any numbers can be typed: SMA and EMA over so many candles, BB length and deviations, "
+            "VWAP of the UTC day, RSI length, MACD fast, slow and signal, OBV.",
+        )
         others = _choose_others(url, markets, members[exchange], notes)
     interval, word = chart.fitting(length, chart.RANGES[range_name])
     url.write(
@@ -148,28 +158,6 @@ def _step(range_name: str, way: int) -> None:
         end_us = at_us
     end_us += way * chart.RANGES[range_name] // 2
     st.session_state[_UNTIL] = "" if end_us >= at_us else moments.as_typed(end_us, page.zone())
-
-
-def _choose_studies(url: PageUrl, notes: list[str]) -> tuple[Study, ...]:
-    if url.fresh("overlays"):
-        asked = query.studies(url.all("overlays"))
-        notes.append(asked.note)
-        st.session_state["overlays"] = [str(study) for study in asked.value]
-    typed = query.studies(
-        st.multiselect(
-            "Indicators",
-            dict.fromkeys([*_SUGGESTED, *st.session_state["overlays"]]),
-            key="overlays",
-            accept_new_options=True,
-            max_selections=query.MOST_STUDIES,
-            placeholder="SMA 20, RSI 14 …",
-            width=260,
-            help="Any numbers can be typed: SMA and EMA over so many candles, BB length and deviations, "
-            "VWAP of the UTC day, RSI length, MACD fast, slow and signal, OBV.",
-        )
-    )
-    notes.append(typed.note)
-    return typed.value
 
 
 def _choose_others(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from app.dashboard import formats
-from app.dashboard.scripts import LEGEND_ICON, NUMBER, ROW, STAMP, TIME_AXIS, described
+from app.dashboard import formats, plots
+from app.dashboard.scripts import NUMBER, ROW, STAMP, TIME_AXIS
 from app.dashboard.style import Palette
 from coinwatch.records import Candle
 from coinwatch.windows import Window
@@ -87,65 +87,24 @@ function (items) {
 """  # noqa: E501 -- JavaScript
 
 
-def options(lines: Sequence[Rebased], palette: Palette, script: Callable[[str], object]) -> dict[str, Any]:
+def options(lines: Sequence[Rebased], palette: Palette, script: plots.Script) -> dict[str, Any]:
     """Lines on one axis, their names at their ends."""
-    return {
-        "animation": False,
-        "aria": described(describe(lines)),
-        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
-        "legend": {
-            "type": "scroll",
-            "left": 6,
-            "top": 2,
-            "icon": LEGEND_ICON,
-            "itemHeight": 12,
-            "itemWidth": 16,
-            "textStyle": {"color": palette.muted},
-        },
-        "grid": {"left": 10, "right": 78, "top": 40, "bottom": 64},
-        "tooltip": {
-            "trigger": "axis",
-            "confine": True,
-            "transitionDuration": 0,
-            "backgroundColor": palette.surface,
-            "borderColor": palette.line,
-            "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": script(_TOOLTIP % {"number": NUMBER, "row": ROW, "stamp": STAMP}),
-        },
-        "xAxis": {
-            "type": "time",
-            "axisLine": {"lineStyle": {"color": palette.line}},
-            "axisTick": {"show": False},
-            "axisLabel": {"color": palette.muted, "hideOverlap": True, "formatter": script(TIME_AXIS)},
-        },
-        "yAxis": {
-            "position": "right",
-            "scale": True,
-            "axisLabel": {"color": palette.muted},
-            "splitLine": {"lineStyle": {"color": palette.line}},
-        },
-        "dataZoom": [
-            {"type": "inside", "filterMode": "weakFilter", "preventDefaultMouseMove": False},
-            {
-                "type": "slider",
-                "filterMode": "weakFilter",
-                "bottom": 8,
-                "left": 12,
-                "right": 80,
-                "height": 24,
-                "showDetail": False,
-                "borderColor": palette.line,
-            },
-        ],
+    return plots.base(palette, describe(lines)) | {
+        "legend": plots.legend(palette, 2),
+        "grid": {"left": 10, "right": plots.RIGHT_PX, "top": 40, "bottom": 64},
+        "tooltip": plots.tooltip(palette, script(_TOOLTIP % {"number": NUMBER, "row": ROW, "stamp": STAMP})),
+        "xAxis": plots.time_axis(palette, script(TIME_AXIS)),
+        "yAxis": plots.value_axis(palette) | {"scale": True},
+        "dataZoom": plots.zooms(palette),
         "series": [
-            {
-                "id": f"line-{number}",
-                "name": line.name,
-                "type": "line",
-                "symbol": "none",
-                "lineStyle": {"width": 2.4 if number == 0 else 1.6},
-                "itemStyle": {"color": palette.exchanges[(number * 3 + 1) % len(palette.exchanges)]},
-                "data": _data(line),
+            plots.line(
+                f"line-{number}",
+                line.name,
+                palette.exchanges[(number * 3 + 1) % len(palette.exchanges)],
+                _data(line),
+                width=2.4 if number == 0 else 1.6,
+            )
+            | {
                 "markLine": {
                     "symbol": "none",
                     "silent": True,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
+from app.dashboard import plots
 from app.dashboard.completeness import DAY_S, Amounts, Completeness
 from app.dashboard.scripts import STROKES
 from app.dashboard.style import Palette
@@ -72,26 +72,18 @@ def height_px(view: Completeness) -> int:
     return FRAME_PX + row_px * max(1, len(view.rows))
 
 
-def options(view: Completeness, palette: Palette, script: Callable[[str], object]) -> dict[str, Any]:
+def options(view: Completeness, palette: Palette, script: plots.Script) -> dict[str, Any]:
     """A cell for each market and day that was asked for."""
     rows = [str(row.market) for row in view.rows]
     days = [f"{day:%-d %b}" for day in view.days]
     full = [f"{day:%A, %-d %B %Y}" for day in view.days]
-    drawn: dict[str, Any] = {
-        "animation": False,
-        "aria": {"enabled": True, "label": {"description": _spoken(view)}},
-        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
+    drawn = plots.base(palette, _spoken(view)) | {
         "grid": {"left": 8, "right": 12, "top": 8, "bottom": 8, "containLabel": True},
-        "tooltip": {
-            "confine": True,
-            "transitionDuration": 0,
-            "backgroundColor": palette.surface,
-            "borderColor": palette.line,
-            "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": script(
-                _TOOLTIP % {"rows": rows, "days": full, "quiet": "true" if view.tells_quiet else "false"}
-            ),
-        },
+        "tooltip": plots.tooltip(
+            palette,
+            script(_TOOLTIP % {"rows": rows, "days": full, "quiet": "true" if view.tells_quiet else "false"}),
+            trigger="item",
+        ),
         "xAxis": {
             "type": "category",
             "data": days,

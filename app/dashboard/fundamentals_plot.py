@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import ceil, log10
 from typing import Any
 
-from app.dashboard import formats
+from app.dashboard import formats, plots
 from app.dashboard.fundamentals import MEASURES, PREFERRED, SOURCES
 from app.dashboard.scripts import COMPACT, NUMBER, ROW, STAMP
 from app.dashboard.style import Palette
@@ -17,7 +17,7 @@ FEW_POINTS = 3
 
 
 def history_options(
-    points: Sequence[MetricPoint], measure: str, palette: Palette, script: Callable[[str], object]
+    points: Sequence[MetricPoint], measure: str, palette: Palette, script: plots.Script
 ) -> dict[str, Any] | None:
     """A line for each source that tells ``measure``; None when nobody does."""
     field = MEASURES[measure]
@@ -40,51 +40,34 @@ def history_options(
         shown = f"{COMPACT} return compact(value, {digits});"
     show = f"(function (value) {{ {shown} }})"
     colours = dict(zip(PREFERRED, palette.overlays, strict=False))
-    return {
-        "animation": False,
-        "aria": {"enabled": True},
-        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
+    return plots.base(palette) | {
         "legend": {"show": len(lines) > 1, "left": 6, "top": 0, "textStyle": {"color": palette.muted}},
         "grid": {"left": 10, "right": 74, "top": 30, "bottom": 30},
-        "tooltip": {
-            "trigger": "axis",
-            "confine": True,
-            "transitionDuration": 0,
-            "backgroundColor": palette.surface,
-            "borderColor": palette.line,
-            "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": script(
+        "tooltip": plots.tooltip(
+            palette,
+            script(
                 f"function (items) {{ {STAMP} {ROW} const show = {show};"
                 " return stamp(items[0].axisValue, false) + '<table>' +"
                 " items.map(item => row(item.seriesName, show(item.value[1]), item.color)).join('') +"
                 " '</table>'; }"
             ),
-        },
-        "xAxis": {
-            "type": "time",
-            "axisLine": {"lineStyle": {"color": palette.line}},
-            "axisTick": {"show": False},
-            "axisLabel": {"color": palette.muted, "hideOverlap": True},
-        },
-        "yAxis": {
-            "position": "right",
+        ),
+        "xAxis": plots.time_axis(palette),
+        "yAxis": plots.value_axis(palette)
+        | {
             "scale": True,
             "inverse": is_rank,
             "minInterval": 1 if is_rank else 0,
             "axisLabel": {"color": palette.muted, "formatter": script(show)},
-            "splitLine": {"lineStyle": {"color": palette.line}},
         },
         "series": [
-            {
-                "id": source,
-                "name": SOURCES.get(source, source),
-                "type": "line",
+            plots.line(
+                source, SOURCES.get(source, source), colours.get(source, palette.accent), values, width=1.8
+            )
+            | {
                 "symbol": "circle" if len(values) < FEW_POINTS else "none",
                 "step": "end" if is_rank else False,
-                "lineStyle": {"width": 1.8},
-                "itemStyle": {"color": colours.get(source, palette.accent)},
                 "areaStyle": {"opacity": 0.08} if len(lines) == 1 and not is_rank else None,
-                "data": values,
             }
             for source, values in lines.items()
         ],

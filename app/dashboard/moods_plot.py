@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from app.dashboard import formats
+from app.dashboard import formats, plots
 from app.dashboard.moods import EXTREME_GREED, MOODS, NAMES
 from app.dashboard.scripts import NUMBER, ROW
 from app.dashboard.style import Palette
@@ -38,7 +38,7 @@ def score_options(
     prices: Sequence[Candle],
     name: str,
     palette: Palette,
-    script: Callable[[str], object],
+    script: plots.Script,
 ) -> dict[str, Any]:
     """Scores by source and day with the price above them, on one axis of time.
 
@@ -56,85 +56,44 @@ def score_options(
     price = [point for point in price if first is None or point[0] >= first]
     if price and last is not None:
         last = max(last, price[-1][0])
-    axis: dict[str, Any] = {
-        "type": "time",
-        "min": first,
-        "max": last,
-        "axisLine": {"lineStyle": {"color": palette.line}},
-        "axisTick": {"show": False},
-        "splitLine": {"show": False},
-    }
-    value_axis: dict[str, Any] = {
-        "position": "right",
-        "axisLine": {"show": False},
-        "axisTick": {"show": False},
-        "splitLine": {"lineStyle": {"color": palette.line}},
-    }
+    axis = plots.time_axis(palette) | {"min": first, "max": last, "splitLine": {"show": False}}
+    value_axis = plots.value_axis(palette) | {"axisLine": {"show": False}, "axisTick": {"show": False}}
     series = [
-        _line("price", f"{name} price", palette.text, price, width=1.8) | {"xAxisIndex": 0, "yAxisIndex": 0}
+        plots.line("price", f"{name} price", palette.text, price, width=1.8)
+        | {"xAxisIndex": 0, "yAxisIndex": 0}
     ]
     for number, source in enumerate(source for source in NAMES if source.value in lines):
         is_whole = source is Source.COMBINED
         colour = palette.accent if is_whole else palette.exchanges[(number * 3) % len(palette.exchanges)]
-        drawn = _line(
+        drawn = plots.line(
             source.value, NAMES[source], colour, lines[source.value], width=2.8 if is_whole else 1.2
         )
         if source is Source.FEAR_GREED:
             drawn["lineStyle"] = {"width": 1.2, "type": "dashed"}
             drawn["name"] = f"{NAMES[source]} (whole market)"
         series.append(drawn | {"xAxisIndex": 1, "yAxisIndex": 1, "z": 5 if is_whole else 2})
-    return {
-        "animation": False,
-        "aria": {"enabled": True},
-        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
-        "legend": {
-            "type": "scroll",
-            "left": 6,
-            "right": 10,
-            "top": 0,
-            "icon": "roundRect",
-            "itemHeight": 3,
-            "itemWidth": 16,
-            "textStyle": {"color": palette.muted},
-        },
+    return plots.base(palette) | {
+        "legend": plots.legend(palette, 0) | {"right": 10, "icon": "roundRect", "itemHeight": 3},
         "grid": [
             {"left": 10, "right": 74, "top": 36, "height": "34%"},
             {"left": 10, "right": 74, "top": "54%", "bottom": 30},
         ],
-        "title": [
-            {
-                "text": "Score, from -1 (bad) to 1 (good)",
-                "left": 6,
-                "top": "47%",
-                "textStyle": {"color": palette.muted, "fontSize": 12, "fontWeight": "normal"},
-            }
-        ],
+        "title": [plots.title(palette, "Score, from -1 (bad) to 1 (good)", "47%")],
         "axisPointer": {"link": [{"xAxisIndex": [0, 1]}], "lineStyle": {"color": palette.muted}},
-        "tooltip": {
-            "trigger": "axis",
-            "confine": True,
-            "transitionDuration": 0,
-            "backgroundColor": palette.surface,
-            "borderColor": palette.line,
-            "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": script(_TOOLTIP % {"number": NUMBER, "row": ROW, "decimals": decimals}),
-        },
+        "tooltip": _tooltip(palette, script, decimals),
         "xAxis": [
             axis | {"gridIndex": 0, "axisLabel": {"show": False}},
-            axis | {"gridIndex": 1, "axisLabel": {"color": palette.muted, "hideOverlap": True}},
+            axis | {"gridIndex": 1},
         ],
         "yAxis": [
-            value_axis | {"gridIndex": 0, "scale": True, "axisLabel": {"color": palette.muted}},
-            value_axis
-            | {"gridIndex": 1, "min": -1, "max": 1, "splitNumber": 4, "axisLabel": {"color": palette.muted}},
+            value_axis | {"gridIndex": 0, "scale": True},
+            value_axis | {"gridIndex": 1, "min": -1, "max": 1, "splitNumber": 4},
         ],
         "series": series,
     }
 
 
-def fear_options(
-    days: Sequence[DayOfSource], palette: Palette, script: Callable[[str], object]
-) -> dict[str, Any]:
+def fear_options(days: Sequence[DayOfSource], palette: Palette, script: plots.Script) -> dict[str, Any]:
     """The history of Fear & Greed, coloured by its mood, on bands that name it."""
     told = [[_ms(one.day), one.value] for one in days if one.source == Source.FEAR_GREED]
     bounds = [0, *(limit for limit, _ in MOODS), 101]
@@ -154,20 +113,9 @@ def fear_options(
             bounds, bounds[1:], names, tones, (0.13, 0.1, 0.07, 0.07, 0.14), strict=False
         )
     ]
-    return {
-        "animation": False,
-        "aria": {"enabled": True},
-        "textStyle": {"color": palette.muted, "fontFamily": "inherit"},
+    return plots.base(palette) | {
         "grid": {"left": 10, "right": 44, "top": 14, "bottom": 30},
-        "tooltip": {
-            "trigger": "axis",
-            "confine": True,
-            "transitionDuration": 0,
-            "backgroundColor": palette.surface,
-            "borderColor": palette.line,
-            "textStyle": {"color": palette.text, "fontSize": 12},
-            "formatter": script(_TOOLTIP % {"number": NUMBER, "row": ROW, "decimals": 0}),
-        },
+        "tooltip": _tooltip(palette, script, 0),
         "visualMap": {
             "show": False,
             "dimension": 1,
@@ -176,22 +124,11 @@ def fear_options(
                 for low, high, tone in zip(bounds, bounds[1:], tones, strict=False)
             ],
         },
-        "xAxis": {
-            "type": "time",
-            "axisLine": {"lineStyle": {"color": palette.line}},
-            "axisTick": {"show": False},
-            "axisLabel": {"color": palette.muted, "hideOverlap": True},
-        },
-        "yAxis": {
-            "position": "right",
-            "min": 0,
-            "max": 100,
-            "interval": 25,
-            "axisLabel": {"color": palette.muted},
-            "splitLine": {"show": False},
-        },
+        "xAxis": plots.time_axis(palette),
+        "yAxis": plots.value_axis(palette)
+        | {"min": 0, "max": 100, "interval": 25, "splitLine": {"show": False}},
         "series": [
-            _line("fear", "Fear & Greed", palette.text, told, width=2.0)
+            plots.line("fear", "Fear & Greed", palette.text, told, width=2.0)
             | {"markArea": {"silent": True, "data": bands}}
         ],
     }
@@ -201,13 +138,5 @@ def _ms(day: date) -> int:
     return day_start_us(day) // 1_000
 
 
-def _line(id_: str, name: str, colour: str, data: Sequence[object], *, width: float) -> dict[str, Any]:
-    return {
-        "id": id_,
-        "name": name,
-        "type": "line",
-        "symbol": "none",
-        "lineStyle": {"width": width},
-        "itemStyle": {"color": colour},
-        "data": list(data),
-    }
+def _tooltip(palette: Palette, script: plots.Script, decimals: int) -> dict[str, Any]:
+    return plots.tooltip(palette, script(_TOOLTIP % {"number": NUMBER, "row": ROW, "decimals": decimals}))

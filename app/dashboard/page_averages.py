@@ -18,6 +18,7 @@ from app.dashboard import (
     overview,
     page,
     query,
+    study_controls,
 )
 from app.dashboard.data import Source
 from app.dashboard.studies import MOVING_AVERAGES, Study
@@ -84,22 +85,16 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
             notes,
         )
         range_name = st.segmented_control("Range", ranges, key="averages_range", required=True)
-        overlays = query.studies(url.all("overlays"), MOVING_AVERAGES)
-        if url.fresh("averages_overlays"):
-            notes.append(overlays.note)
-            st.session_state["averages_overlays"] = [str(overlay) for overlay in overlays.value]
-        typed = query.studies(
-            st.multiselect(
-                "Moving averages",
-                dict.fromkeys([*_SUGGESTED, *st.session_state["averages_overlays"]]),
-                key="averages_overlays",
-                accept_new_options=True,
-                max_selections=query.MOST_STUDIES,
-                placeholder="SMA 20, EMA 50 …",
-                width=240,
-                help="Of the average price, over so many points of the chart. Any length from 2 to 300.",
-            ),
-            MOVING_AVERAGES,
+        moving = study_controls.choose(
+            url,
+            notes,
+            "Moving averages",
+            _SUGGESTED,
+            key="averages_overlays",
+            kinds=MOVING_AVERAGES,
+            placeholder="SMA 20, EMA 50 …",
+            width=240,
+            hint="Of the average price, over so many points of the chart. Any length from 2 to 300.",
         )
         if url.fresh("averages_moment"):
             st.session_state["averages_moment"] = moments.retyped(url.one("at") or "", now_us(), page.zone())
@@ -108,12 +103,12 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
         {
             "symbol": [symbol],
             "range": [range_name or DEFAULT_RANGE],
-            "overlays": [str(overlay) for overlay in typed.value],
+            "overlays": [str(study) for study in moving],
             "at": [moments.iso(at_us)] if at_us is not None else [],
         }
     )
-    chosen = _Chosen(Symbol.canonical(symbol), range_name or DEFAULT_RANGE, typed.value, at_us)
-    return chosen, [*notes, typed.note, word]
+    chosen = _Chosen(Symbol.canonical(symbol), range_name or DEFAULT_RANGE, moving, at_us)
+    return chosen, [*notes, word]
 
 
 def _moment() -> tuple[int | None, str]:

@@ -1,8 +1,6 @@
-"""What several charts share: JavaScript run in the browser for numbers, times, hatching; descriptions."""
+"""What several charts share: JavaScript run in the browser for numbers, times, hatching."""
 
 from __future__ import annotations
-
-from typing import Any
 
 NUMBER = """
 function number(value, decimals) {
@@ -61,11 +59,3 @@ function (value) {
   return date.getSeconds() ? minutes + ':' + two(date.getSeconds()) : minutes;
 }
 """
-
-# A bar in a box as high as the text beside it: a legend that scrolls cuts off what is higher than its icons.
-LEGEND_ICON = "path://M0,0L16,0M0,5L16,5L16,8L0,8ZM0,12L16,12"
-
-
-def described(words: str) -> dict[str, Any]:
-    """The option that makes a chart an image described by ``words``, for those who cannot see it."""
-    return {"enabled": True, "label": {"enabled": True, "description": words}}
