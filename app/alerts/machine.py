@@ -143,7 +143,7 @@ class Machine:
         for market in pair.markets.values():
             market.compare(feed, touched)
         if touched or self._watchers.unsettled:
-            self._deal(touched, Cause(now_us, ts_us, feed.key, ts_us, None, price), symbol)
+            self._deal(touched, Cause(now_us, ts_us, feed.key, ts_us, None, price), None)
 
     def close(self, feed: PriceFeed, price: float, close_us: int, now_us: int) -> None:
         """A candle of ``feed`` (of its closes) has closed at ``close_us``."""
@@ -156,7 +156,7 @@ class Machine:
         if touched or self._watchers.unsettled:
             exchange = feed.market.exchange if feed.market else None
             cause = Cause(now_us, close_us, feed.key, close_us, exchange, price, market_id=feed.market_id)
-            self._deal(touched, cause, feed.symbol)
+            self._deal(touched, cause, None)
 
     def read(
         self,

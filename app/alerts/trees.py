@@ -291,6 +291,20 @@ def _needs_market(leaf: c.Leaf) -> bool:
             return True
 
 
+def compared(condition: c.Condition) -> frozenset[str]:
+    """The exchanges that a condition names itself, wherever it is watched for."""
+    return frozenset(
+        name for leaf in c.leaves(condition) if isinstance(leaf, c.Spread) for name in leaf.exchanges
+    )
+
+
+def goes_by_trades(condition: c.Condition) -> bool:
+    """Whether a trade may be what meets it: not where all is about averages or closes."""
+    return not all(
+        isinstance(leaf, c._Priced) and leaf.source is not c.Source.TRADE for leaf in c.leaves(condition)
+    )
+
+
 def waits_for_the_clock(condition: c.Condition) -> bool:
     """Whether no price need come for it to be met: it is read once a second."""
     return any(

@@ -11,7 +11,14 @@ import msgspec
 from app.alerts.clock import Clock
 from app.alerts.feeds import PriceFeed, World
 from app.alerts.outcomes import Cause, Outcomes
-from app.alerts.trees import Node, Planter, needs_market, needs_memory, waits_for_the_clock
+from app.alerts.trees import (
+    Node,
+    Planter,
+    goes_by_trades,
+    needs_market,
+    needs_memory,
+    waits_for_the_clock,
+)
 from coinwatch.alerts import Above, All, Any, Below, Crosses, Firing, JobFailed, Rule, Transition
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
@@ -63,8 +70,8 @@ class Watchers:
         self._to_store: dict[int, Watcher] = {}
         self._held_up: dict[int, int] = {}
         """Rules that have seen more elsewhere than came here yet, and when they were looked at."""
-        self.unsettled: dict[Symbol, dict[int, Watcher]] = {}
-        """To be looked at with the next price of their pair, whatever that is."""
+        self.unsettled: dict[Symbol | str, dict[int, Watcher]] = {}
+        """To be looked at with the next trade of their pair, or price of a feed, whatever that is."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -117,7 +124,8 @@ class Watchers:
         rule = watcher.rule
         self._confirmed[rule.symbol] -= rule.terms.confirmed_on > 1
         self._by_symbol[rule.symbol].pop(rule_id)
-        self.unsettled.get(rule.symbol, {}).pop(rule_id, None)
+        for place in _waits_at(watcher):
+            self.unsettled.get(place, {}).pop(rule_id, None)
         self._clock.wake(watcher, None)
         return rule
 
@@ -127,11 +135,12 @@ class Watchers:
             self._grow(watcher, feed)
 
     def look_at(self, watchers: Iterable[Watcher], cause: Cause, symbol: Symbol | None) -> None:
-        """Something of ``watchers`` was turned over, at a price of ``symbol`` (None: by a reading)."""
+        """Something of ``watchers`` was turned over, by a trade of ``symbol`` (None: by anything else)."""
         touched = {watcher.number: watcher for watcher in watchers}
-        if symbol is not None:
-            for watcher in self.unsettled.pop(symbol, {}).values():
-                touched[watcher.number] = watcher
+        for place in (cause.feed, symbol):
+            if place is not None:
+                for watcher in self.unsettled.pop(place, {}).values():
+                    touched[watcher.number] = watcher
         for watcher in touched.values():
             if watcher.rule.id in self._by_id:
                 self._settle(watcher, cause)
@@ -296,7 +305,15 @@ class Watchers:
         return [place for place in met if self._world.markets[place].last_us >= newest_us - FRESH_US]
 
     def _leave_unsettled(self, watcher: Watcher) -> None:
-        self.unsettled.setdefault(watcher.rule.symbol, {})[watcher.rule.id] = watcher
+        for place in _waits_at(watcher):
+            self.unsettled.setdefault(place, {})[watcher.rule.id] = watcher
+
+
+def _waits_at(watcher: Watcher) -> Iterable[Symbol | str]:
+    """Whose next price says more about it."""
+    if goes_by_trades(watcher.rule.condition):
+        return (watcher.rule.symbol,)
+    return {leg.series.key for tree in watcher.trees.values() for leg in tree.legs()}
 
 
 def _value(watcher: Watcher, cause: Cause, met: list[int]) -> float | None:
