@@ -10,8 +10,8 @@ from simulator.exchanges.base import Session
 from simulator.exchanges.bitstamp import Bitstamp
 from simulator.history import History
 from simulator.markets import sim_markets
+from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, say
 from tests.simulator.shapes import body, frames, shape
-from tests.simulator.test_exchanges import NOW_S, NOW_US, Here, ask, live, refusal, say
 
 MARKETS = sim_markets(60)
 HISTORY = History()
@@ -20,11 +20,8 @@ BTC_USD = MARKETS[Market.canonical("bitstamp:BTC-USD")]
 CHANNEL = "live_trades_btcusd"
 
 
-def open_session() -> tuple[Session, Here]:
-    here = Here()
-    session = BITSTAMP.session("", {}, here)
-    assert session is not None
-    return session, here
+def opened() -> tuple[Session, Here]:
+    return open_session(BITSTAMP)
 
 
 def test_stream_frames_have_the_recorded_shape(recordings: Path) -> None:
@@ -69,7 +66,7 @@ def test_errors_in_the_exchange_words() -> None:
 
 
 def test_subscriptions() -> None:
-    session, here = open_session()
+    session, here = opened()
     request = {"event": "bts:subscribe", "data": {"channel": CHANNEL}}
     done = {"event": "bts:subscription_succeeded", "channel": CHANNEL, "data": {}}
     assert say(session, request) == [done]

@@ -10,8 +10,8 @@ from simulator.exchanges.base import Session
 from simulator.exchanges.bybit import Bybit
 from simulator.history import History
 from simulator.markets import sim_markets
+from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, say
 from tests.simulator.shapes import body, frames, shape
-from tests.simulator.test_exchanges import NOW_S, NOW_US, Here, ask, live, refusal, say
 
 BYBIT = Bybit(sim_markets(60), History())
 TOPIC = "publicTrade.BTCUSDT"
@@ -19,11 +19,8 @@ SPOT = {"category": "spot"}
 BTC = {**SPOT, "symbol": "BTCUSDT"}
 
 
-def open_session() -> tuple[Session, Here]:
-    here = Here()
-    session = BYBIT.session("/v5/public/spot", {}, here)
-    assert session is not None
-    return session, here
+def opened() -> tuple[Session, Here]:
+    return open_session(BYBIT, "/v5/public/spot")
 
 
 def test_stream_frames_have_the_recorded_shape(recordings: Path) -> None:
@@ -72,7 +69,7 @@ def test_errors_come_with_status_200(path: str, params: dict[str, str]) -> None:
 
 
 def test_subscriptions(recordings: Path) -> None:
-    session, here = open_session()
+    session, here = opened()
     [ack] = say(session, {"op": "subscribe", "args": [TOPIC]})
     real = frames(recordings / "bybit", "ws_v5_spot_btcusdt.jsonl", '"op":"subscribe"')[0]
     assert shape(ack) == shape(real)

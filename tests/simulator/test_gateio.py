@@ -14,8 +14,8 @@ from simulator.exchanges.gateio import Gateio
 from simulator.history import History
 from simulator.markets import sim_markets
 from simulator.truth import trades_in_minutes
+from tests.simulator.asking import NOW_MINUTE, NOW_S, NOW_US, Here, ask, live, open_session, refusal, say
 from tests.simulator.shapes import body, frames, shape
-from tests.simulator.test_exchanges import NOW_MINUTE, NOW_S, NOW_US, Here, ask, live, refusal, say
 
 MARKETS = sim_markets(60)
 HISTORY = History()
@@ -23,11 +23,8 @@ GATEIO = Gateio(MARKETS, HISTORY)
 PAIR = {"currency_pair": "BTC_USDT"}
 
 
-def open_session() -> tuple[Session, Here]:
-    here = Here()
-    session = GATEIO.session("/ws/v4/", {}, here)
-    assert session is not None
-    return session, here
+def opened() -> tuple[Session, Here]:
+    return open_session(GATEIO, "/ws/v4/")
 
 
 def like(mine: dict[str, Any], real: dict[str, Any]) -> bool:
@@ -129,7 +126,7 @@ def test_more_than_200_requests_in_ten_seconds_are_too_many() -> None:
 
 
 def test_subscriptions(recordings: Path) -> None:
-    session, here = open_session()
+    session, here = opened()
     request = {"time": NOW_S, "channel": "spot.trades", "event": "subscribe"}
     [ack] = say(session, {**request, "payload": ["BTC_USDT", "ETH_USDT"]})
     real = frames(recordings / "gateio", "ws_v4_spot.jsonl", '"spot.trades","event":"subscribe"')[0]
@@ -142,7 +139,7 @@ def test_subscriptions(recordings: Path) -> None:
 
 
 def test_one_unknown_pair_costs_its_whole_frame() -> None:
-    session, here = open_session()
+    session, here = opened()
     request = {"channel": "spot.trades", "event": "subscribe", "payload": ["BTC_USDT", "NOPE_USD"]}
     [answer] = say(session, request)
     assert answer["error"] == {"code": 2, "message": "unknown currency pair: NOPE_USD"}
@@ -151,7 +148,7 @@ def test_one_unknown_pair_costs_its_whole_frame() -> None:
 
 
 def test_pings_and_what_it_cannot_read() -> None:
-    session, _ = open_session()
+    session, _ = opened()
     [pong] = say(session, {"channel": "spot.ping"})
     assert (pong["channel"], pong["result"]) == ("spot.pong", None)
     assert say(session, "{")[0]["error"]["code"] == 1

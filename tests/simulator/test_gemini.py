@@ -15,8 +15,8 @@ from simulator.exchanges.gemini import Gemini, number
 from simulator.history import History
 from simulator.markets import sim_markets
 from simulator.truth import trades_in_minutes
+from tests.simulator.asking import NOW_MINUTE, NOW_S, NOW_US, Here, ask, open_session, refusal, say
 from tests.simulator.shapes import body, frames, shape
-from tests.simulator.test_exchanges import NOW_MINUTE, NOW_S, NOW_US, Here, ask, open_session, refusal, say
 
 MARKETS = sim_markets(60)
 GEMINI = Gemini(MARKETS, History())

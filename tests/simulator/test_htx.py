@@ -15,8 +15,8 @@ from simulator.exchanges.htx import Htx, number
 from simulator.history import History
 from simulator.markets import sim_markets
 from simulator.truth import trades_in_minutes
+from tests.simulator.asking import NOW_MINUTE, NOW_S, NOW_US, Here, ask, open_session, refusal
 from tests.simulator.shapes import body, shape
-from tests.simulator.test_exchanges import NOW_MINUTE, NOW_S, NOW_US, Here, ask, open_session, refusal
 from tests.sources import recorded
 
 MARKETS = sim_markets(60)

@@ -15,7 +15,7 @@ from simulator.exchanges.coinbase import Coinbase
 from simulator.exchanges.kraken import Kraken
 from simulator.history import History
 from simulator.markets import sim_markets
-from tests.simulator.test_exchanges import NOW_US, Here
+from tests.simulator.asking import NOW_US, Here
 
 MARKETS, HISTORY = sim_markets(2), History()
 VENUES: dict[str, Venue] = {venue.name: venue(MARKETS, HISTORY) for venue in (Binance, Coinbase, Kraken)}

@@ -8,19 +8,16 @@ from simulator.exchanges.base import Row, Session
 from simulator.exchanges.mexc import Mexc
 from simulator.history import History
 from simulator.markets import sim_markets
+from tests.simulator.asking import NOW_S, NOW_US, Here, ask, open_session, refusal, say
 from tests.simulator.shapes import body, shape
-from tests.simulator.test_exchanges import NOW_S, NOW_US, Here, ask, refusal, say
 
 MEXC = Mexc(sim_markets(60), History())
 BTC = {"symbol": "BTCUSDT"}
 CHANNEL = "spot@public.aggre.deals.v3.api.pb@100ms@BTCUSDT"
 
 
-def open_session() -> tuple[Session, Here]:
-    here = Here()
-    session = MEXC.session("/ws", {}, here)
-    assert session is not None
-    return session, here
+def opened() -> tuple[Session, Here]:
+    return open_session(MEXC, "/ws")
 
 
 def test_rest_answers_have_the_recorded_shape(recordings: Path) -> None:
@@ -61,7 +58,7 @@ def test_errors_in_the_exchange_words() -> None:
 
 
 def test_subscriptions() -> None:
-    session, here = open_session()
+    session, here = opened()
     assert say(session, {"method": "SUBSCRIPTION", "params": [CHANNEL]}) == [
         {"id": 0, "code": 0, "msg": CHANNEL}
     ]

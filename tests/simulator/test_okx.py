@@ -12,19 +12,16 @@ from simulator.history import History
 from simulator.markets import sim_markets
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Skipped
+from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, say
 from tests.simulator.shapes import body, frames, shape
-from tests.simulator.test_exchanges import NOW_S, NOW_US, Here, ask, live, refusal, say
 
 OKX = Okx(sim_markets(60), History())
 BTC = {"instId": "BTC-USDT"}
 CHANNEL = {"channel": "trades-all", "instId": "BTC-USDT"}
 
 
-def open_session() -> tuple[Session, Here]:
-    here = Here()
-    session = OKX.session("/ws/v5/business", {}, here)
-    assert session is not None
-    return session, here
+def opened() -> tuple[Session, Here]:
+    return open_session(OKX, "/ws/v5/business")
 
 
 def test_stream_frames_have_the_recorded_shape(recordings: Path) -> None:
@@ -97,7 +94,7 @@ def test_an_end_is_announced_as_the_decoder_reads_it() -> None:
 
 
 def test_subscriptions() -> None:
-    session, here = open_session()
+    session, here = opened()
     [ack] = say(session, {"op": "subscribe", "args": [CHANNEL]})
     assert (ack["event"], ack["arg"]) == ("subscribe", CHANNEL)
     assert here.joined == [("trades-all", "okx:BTC-USDT")]

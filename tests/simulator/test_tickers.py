@@ -15,8 +15,8 @@ from simulator.markets import sim_markets
 from simulator.server import VENUES
 from simulator.truth import GENESIS_MINUTE, trades_in_minutes
 from sources.exchanges import EXCHANGES
+from tests.simulator.asking import NOW_MINUTE, NOW_US, ask, full, refusal
 from tests.simulator.shapes import body, shape
-from tests.simulator.test_exchanges import NOW_MINUTE, NOW_US, ask, full, refusal
 
 MARKETS = sim_markets(2)
 HISTORY = History()
