@@ -16,6 +16,15 @@ from coinwatch.windows import Window
 from warehouse.connect import connect
 from warehouse.partitions import ensure_average_days, ensure_candle_months, ensure_tick_days
 
+PRICES = {
+    "binance:BTC-USDT": 67_000.0,
+    "coinbase:BTC-USDT": 67_010.0,
+    "kraken:BTC-USDT": 67_020.0,
+    "binance:ETH-USDT": 3_200.0,
+    "kraken:ETH-USDT": 3_201.0,
+}
+BTC_PRICES = {name.partition(":")[0]: price for name, price in PRICES.items() if "BTC" in name}
+
 
 @dataclass
 class Stock:

@@ -8,7 +8,6 @@ from datetime import UTC
 
 import msgspec
 import pytest
-from sqlalchemy import URL
 
 from app.dashboard import alert_lookback, alert_markup
 from app.dashboard.alert_lookback import Fired, Lookback, Lookbacks
@@ -34,12 +33,10 @@ UP = NewRule(
 
 
 @pytest.fixture
-def stock(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stock]:
-    url = database.set(drivername="postgresql").render_as_string(hide_password=False)
+def stock(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> Stock:
+    url = stock.url.set(drivername="postgresql").render_as_string(hide_password=False)
     monkeypatch.setenv("COINWATCH_DATABASE_URL", url)
-    stock = Stock.open(database, now_us())
-    yield stock
-    stock.close()
+    return stock
 
 
 @pytest.fixture

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-import streamlit as st
-from sqlalchemy import URL, text
+from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 from app.dashboard.alert_fields import CONDITIONS
 from coinwatch.alerts import NO_MARKET, Above, All, Change, Crosses, Quiet, Repeat, Rule, Way
-from coinwatch.times import now_us
+from tests.app.dashboard.pages import OpenPage, words
 from tests.app.dashboard.stock import Stock
 from warehouse import alerts
 
@@ -23,40 +21,17 @@ PRICES = {
     "binance:ETH-USDT": 3_200.0,
 }
 WIDGETS = ("number_input", "selectbox", "button_group", "multiselect", "text_input")
-OpenPage = Callable[..., AppTest]
 
 
 @pytest.fixture
-def stock(database: URL) -> Iterator[Stock]:
-    stock = Stock.open(database, now_us())
+def stock(stock: Stock) -> Stock:
     stock.day(PRICES)
-    yield stock
-    stock.close()
+    return stock
 
 
 @pytest.fixture
-def open_page(stock: Stock, database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
-    def run(**query: str) -> AppTest:
-        url = database.set(drivername="postgresql").render_as_string(hide_password=False)
-        monkeypatch.setenv("COINWATCH_DATABASE_URL", url)
-        monkeypatch.setenv("COINWATCH_MARKETS", ",".join(PRICES))
-        script = "from app.dashboard import data, page_alerts\npage_alerts.show(data.source())"
-        page = AppTest.from_string(script, default_timeout=120)
-        for key, value in query.items():
-            page.query_params[key] = value
-        return page.run()
-
-    yield run
-    st.cache_resource.clear()
-    gc.unfreeze()
-
-
-def words(page: AppTest) -> str:
-    """Everything the page says in HTML. Fails when the page shows an error of its own."""
-    assert not page.exception
-    said = "\n".join(str(element.body) for element in page.html)
-    assert "could not be drawn" not in said
-    return said
+def open_page(stock: Stock, open_page: OpenPage) -> OpenPage:
+    return partial(open_page, "alerts")
 
 
 def rules(stock: Stock) -> list[Rule]:

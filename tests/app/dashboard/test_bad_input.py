@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import text
 
 from app.dashboard import data
-from coinwatch.times import MINUTE_US, SECOND_US, now_us
+from coinwatch.times import MINUTE_US, SECOND_US
 from coinwatch.windows import Window
 from tests.app.dashboard import told
-from tests.app.dashboard.stock import Stock
-from tests.app.dashboard.test_pages import BTC_PRICES, PRICES, OpenPage, open_page, words
+from tests.app.dashboard.pages import OpenPage, words
+from tests.app.dashboard.stock import BTC_PRICES, PRICES, Stock
 from tests.waiting import eventually_sync
-
-__all__ = ["open_page"]
 
 KEYS = {
     "overview": ("symbols",),
@@ -49,13 +46,6 @@ NONSENSE = (
     "1h",
     "%s {0} \\",
 )
-
-
-@pytest.fixture
-def stock(database: URL) -> Iterator[Stock]:
-    stock = Stock.open(database, now_us())
-    yield stock
-    stock.close()
 
 
 @pytest.mark.parametrize("name", KEYS)

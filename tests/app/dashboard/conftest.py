@@ -1,0 +1,47 @@
+"""A warehouse to fill, and its pages as Streamlit runs them."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+import streamlit as st
+from sqlalchemy import URL
+from streamlit.testing.v1 import AppTest
+
+from coinwatch.times import now_us
+from tests.app.dashboard.pages import OpenPage
+from tests.app.dashboard.stock import PRICES, Stock
+
+
+@pytest.fixture
+def stock(database: URL) -> Iterator[Stock]:
+    """An empty warehouse to fill."""
+    stock = Stock.open(database, now_us())
+    yield stock
+    stock.close()
+
+
+@pytest.fixture
+def open_page(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
+    """Runs a page of this name on the test's warehouse, or on ``url``, with an address of ``query``."""
+
+    def run(name: str, *, url: str | None = None, **query: str) -> AppTest:
+        monkeypatch.setenv(
+            "COINWATCH_DATABASE_URL",
+            url or database.set(drivername="postgresql").render_as_string(hide_password=False),
+        )
+        monkeypatch.setenv("COINWATCH_MARKETS", ",".join(PRICES))
+        script = (
+            f"from app.dashboard import banner, data, page_{name}\n"
+            f"source = data.source()\nbanner.watch(source)\npage_{name}.show(source)"
+        )
+        page = AppTest.from_string(script, default_timeout=120)
+        for key, value in query.items():
+            page.query_params[key] = value
+        return page.run()
+
+    yield run
+    st.cache_resource.clear()
+    gc.unfreeze()

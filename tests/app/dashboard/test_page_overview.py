@@ -1,0 +1,46 @@
+"""The Overview page, as Streamlit runs it."""
+
+from __future__ import annotations
+
+from tests.app.dashboard.pages import OpenPage, words
+from tests.app.dashboard.stock import PRICES, Stock
+
+
+def test_overview_shows_a_card_per_symbol(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    said = words(open_page("overview"))
+    assert "67,144.02" in said  # the median of three: coinbase
+    assert "2 of" not in said
+    assert "5</b> of 5 markets live" in said
+    assert "only binance and kraken: a sound average needs 3 exchanges" in said
+    assert "24 h" in said
+    assert 'href="chart?symbol=BTC-USDT"' in said
+
+
+def test_overview_marks_stale_prices(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES, age_s=400)
+    said = words(open_page("overview"))
+    assert said.count('class="cw-badge stale"') == 2
+    assert "no exchange is live; last known price" in said
+    assert "0</b> of 5 markets live" in said
+
+
+def test_overview_without_any_trade_asks_for_the_daemon(open_page: OpenPage, stock: Stock) -> None:
+    stock.markets(list(PRICES), streaming=False)
+    assert "Is the ingest daemon running?" in words(open_page("overview"))
+
+
+def test_overview_without_any_trade_says_how_the_exchanges_are(open_page: OpenPage, stock: Stock) -> None:
+    stock.markets(list(PRICES))
+    said = words(open_page("overview"))
+    assert "kraken is live, but nothing has traded yet" in said
+    assert "Is the ingest daemon running?" not in said
+
+
+def test_overview_shows_the_symbols_in_its_address(open_page: OpenPage, stock: Stock) -> None:
+    stock.day(PRICES)
+    page = open_page("overview", symbols="ethusdt")
+    assert page.multiselect(key="symbols").value == ["ETH-USDT"]
+    assert "ETH<span> / USDT" in words(page)
+    assert "BTC<span> / USDT" not in words(page)
+    assert "no market trades DOGE-USDT" in words(open_page("overview", symbols="DOGE-USDT"))
