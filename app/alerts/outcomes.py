@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from app.alerts.feeds import World
+from app.alerts.trees import compared
 from coinwatch.alerts import Firing, Rule, Transition
 from coinwatch.records import Symbol
 
@@ -87,7 +88,12 @@ class Outcomes:
         pair = self._world.pairs.get(rule.symbol)
         if pair is None:
             return {}
-        feeds = [feed for exchange, feed in pair.markets.items() if rule.exchange in (None, exchange)]
+        also = compared(rule.condition)
+        feeds = [
+            feed
+            for exchange, feed in pair.markets.items()
+            if rule.exchange in (None, exchange) or exchange in also
+        ]
         closes = (feed for feed in self._world.candles.values() if feed.symbol == rule.symbol)
         seen = {feed.key: feed.seq for feed in (*feeds, pair.average, *closes) if feed.seq}
         seen |= {key: self._read_us[key] for key in readings if key in self._read_us}

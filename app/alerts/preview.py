@@ -14,6 +14,7 @@ from psycopg import AsyncConnection
 
 from app.alerts.machine import Machine
 from app.alerts.readings import MOST_CLOSES, candles_of, tell_close, tell_failure
+from app.alerts.trees import compared
 from app.alerts.warming import warm_average, warm_prices, warm_windows
 from coinwatch.alerts import Firing, FromAverage, NewRule, Rule, Source, leaves
 from coinwatch.alerts import conditions as c
@@ -85,7 +86,7 @@ async def preview(
             known.id
             for known in await known_markets(conn)
             if known.market.symbol == rule.symbol
-            and rule.exchange in (None, known.market.exchange, *_compared(rule))
+            and rule.exchange in (None, known.market.exchange, *compared(rule.condition))
             and machine.meet(known.id, known.market)
         ]
         exact_us = window.start_us if most_trades is None else window.end_us - EXACT_AVERAGES_US
@@ -253,11 +254,4 @@ def _uses_average(rule: Rule) -> bool:
     return any(
         isinstance(leaf, FromAverage) or getattr(leaf, "source", None) is Source.AVERAGE
         for leaf in leaves(rule.condition)
-    )
-
-
-def _compared(rule: Rule) -> tuple[str, ...]:
-    """The exchanges that a condition names itself."""
-    return tuple(
-        name for leaf in leaves(rule.condition) if isinstance(leaf, c.Spread) for name in leaf.exchanges
     )
