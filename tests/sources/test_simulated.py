@@ -16,13 +16,13 @@ from coinwatch.records import Candle, Market, Trade
 from coinwatch.times import DAY_US, MINUTE_US, now_us
 from coinwatch.windows import Window, merge
 from simulator.server import Simulator
-from simulator.truth import candle_in_minute, trades_in_minute
+from simulator.truth import candle_in_minute
 from sources.candles import Fetched, FetchedWindow, NoLongerServed, fetch_candles
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, Paging, Past, Rejected, Reply, Skipped
-from sources.http import HttpSource, LocalBudget, Patience, exchange_http
+from sources.http import HttpSource
+from tests.sources.simulated import EACH, http_of, true_trades
 
-EACH = pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES.keys())
 QUIET = {
     "binance": "TRX-USDT",
     "bitstamp": "LTC-USD",
@@ -55,21 +55,6 @@ async def simulator() -> AsyncIterator[Simulator]:
 async def busy_simulator() -> AsyncIterator[Simulator]:
     async with Simulator(trades_per_s=400) as running:
         yield running
-
-
-def http_of(exchange: Exchange, simulator: Simulator, attempts: int = 3) -> HttpSource:
-    root = simulator.settings_overrides()[f"{exchange.name}_rest_url"]
-    patience = Patience(attempts=attempts, first_wait_s=0.01, longest_wait_s=0.02)
-    return exchange_http(exchange, root, LocalBudget(), scale=1_000, patience=patience)
-
-
-def true_trades(simulator: Simulator, market: Market, window: Window) -> list[Trade]:
-    made: list[Trade] = []
-    for minute in range(window.start_us // MINUTE_US, -(-window.end_us // MINUTE_US)):
-        columns = trades_in_minute(simulator.markets[market], minute)
-        arrays = (columns.trade_id, columns.ts_us, columns.price, columns.amount, columns.taker_buys)
-        made += [Trade(market, *row) for row in zip(*(array.tolist() for array in arrays), strict=True)]
-    return [trade for trade in made if window.start_us <= trade.ts_us < window.end_us]
 
 
 def true_candles(simulator: Simulator, market: Market, window: Window) -> list[Candle]:
