@@ -1,4 +1,4 @@
-"""What a database holds, read back as records."""
+"""What a database holds, read back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from psycopg import AsyncConnection
 
 from coinwatch.records import Market, Trade
 from coinwatch.times import from_datetime
+
+
+async def rows(conn: AsyncConnection[Any], query: str, *values: object) -> list[tuple[Any, ...]]:
+    """All that ``query`` finds."""
+    return await (await conn.execute(query, values or None)).fetchall()
 
 
 async def stored_trades(conn: AsyncConnection[Any], market_id: int) -> list[Trade]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,10 +15,10 @@ from coinwatch.records import Market
 from coinwatch.settings import Settings
 from coinwatch.times import DAY_US, MINUTE_US, day_start_us, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
-from pipelines.definitions import defs
 from pipelines.market_data.partitions import run_for_days
 from simulator.server import Simulator
 from sources.exchanges import EXCHANGES
+from tests.pipelines.runs import failure_of, metadata_of, run
 from warehouse.candles import store
 from warehouse.markets import ensure_markets
 
@@ -33,14 +32,6 @@ def at_simulator(configure: Callable[..., Settings], simulator: Simulator) -> Se
     return configure(markets=MARKETS, **simulator.settings_overrides())
 
 
-async def run(instance: dg.DagsterInstance, job: str, **given: Any) -> dg.ExecuteInProcessResult:
-    """In a thread, as the simulator needs this one's loop."""
-    job_def = defs.resolve_job_def(job)
-    return await asyncio.to_thread(
-        job_def.execute_in_process, instance=instance, raise_on_error=False, **given
-    )
-
-
 def materializations(instance: dg.DagsterInstance) -> dict[str | None, dict[str, Any]]:
     """Metadata of the newest materialisation by partition."""
     found = {}
@@ -49,14 +40,6 @@ def materializations(instance: dg.DagsterInstance) -> dict[str | None, dict[str,
         metadata = record.asset_materialization.metadata
         found[record.partition_key] = {key: value.value for key, value in metadata.items()}
     return found
-
-
-def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    (failed,) = (event for event in result.all_events if event.is_step_failure)
-    description = failed.step_failure_data.user_failure_data
-    assert description is not None
-    assert description.description is not None
-    return description.description
 
 
 def check_passed(result: dg.ExecuteInProcessResult) -> bool:
@@ -156,10 +139,7 @@ async def test_lists_of_markets_survive_a_dead_exchange(
     simulator.fail_rest("coinbase", 404, times=10**6)
     result = await run(instance, "refresh_markets")
     assert result.success
-    event = instance.get_latest_materialization_event(dg.AssetKey("markets"))
-    assert event is not None
-    assert event.asset_materialization is not None
-    metadata = {key: value.value for key, value in event.asset_materialization.metadata.items()}
+    metadata = metadata_of(instance, "markets")
     assert (metadata["exchanges"], metadata["exchanges_failed"]) == (10, 1)
     assert "and 4" in str(metadata["new"])
     assert (metadata["back"], metadata["delisted"]) == ("none", "none")

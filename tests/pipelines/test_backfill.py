@@ -31,7 +31,7 @@ from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Paging
 from tests.conftest import PROJECT
 from tests.pipelines.conftest import Conn
-from tests.pipelines.test_assets import run
+from tests.pipelines.runs import run
 from tests.pipelines.test_daemon import daemon
 from tests.waiting import eventually
 from warehouse.coverage import gaps

@@ -1,29 +1,24 @@
-"""Fundamentals collected from the simulated providers, as functions and as runs."""
+"""Fundamentals collected from the simulated providers."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any
 
-import dagster as dg
 import psycopg
 import pytest
 
 from coinwatch.assets import Coin, MetricsSource
 from coinwatch.records import Market
-from coinwatch.settings import Settings
-from coinwatch.times import MINUTE_US, now_us, to_datetime
-from pipelines.definitions import defs
+from coinwatch.times import now_us, to_datetime
 from pipelines.fundamentals.collect import (
     Collected,
     Providers,
     collect_metadata,
     collect_metrics,
 )
-from pipelines.fundamentals.schedules import asset_metadata_every_week, fundamentals_at_start
 from simulator.providers.coingecko import ABANDONED
 from simulator.providers.coins import sim_coins
 from simulator.server import Simulator
@@ -33,16 +28,16 @@ from sources.coinmarketcap import coinmarketcap_http
 from sources.defillama import defillama_http
 from sources.exchanges import EXCHANGES
 from sources.http import Patience, exchange_http
+from tests.pipelines.candles import trade, trade_as_simulated
 from tests.sources.scripted_server import answer, scripted
+from tests.stored import rows
 from warehouse.assets import store_coins
 from warehouse.budgets import WarehouseBudget
 from warehouse.fundamentals import bases, store_bases
 from warehouse.markets import ensure_markets
-from warehouse.partitions import ensure_candle_months
 
 Conn = psycopg.AsyncConnection[Any]
 QUICK = Patience(attempts=2, first_wait_s=0.01, longest_wait_s=0.02)
-METRICS, METADATA = dg.AssetKey("asset_metrics"), dg.AssetKey("asset_metadata")
 
 
 @asynccontextmanager
@@ -60,34 +55,8 @@ async def opened(
         yield Providers(gecko, cmc, llama, gateio, cmc_key)
 
 
-async def trade(conn: Conn, prices: Mapping[str, float]) -> None:
-    """Store a candle of each pair on Binance, as if it had just closed at this price."""
-    at = to_datetime(now_us() // MINUTE_US * MINUTE_US - MINUTE_US)
-    await ensure_candle_months(conn, {date(at.year, at.month, 1)})
-    markets = {Market.canonical(f"binance:{pair}"): price for pair, price in prices.items()}
-    ids = await ensure_markets(conn, {market: str(market.symbol) for market in markets})
-    for market, price in markets.items():
-        await conn.execute(
-            "insert into candles (market_id, interval, open_ts, open, high, low, close, volume)"
-            " values (%s, '1m', %s, %s, %s, %s, %s, 1)"
-            " on conflict (market_id, interval, open_ts)"
-            " do update set (open, high, low, close)"
-            " = (excluded.open, excluded.high, excluded.low, excluded.close)",
-            (ids[market], at, price, price, price, price),
-        )
-
-
-async def trade_as_simulated(conn: Conn) -> None:
-    coins = {coin.symbol: coin for coin in reversed(sim_coins().values())}
-    await trade(conn, {f"{base}-USDT": coins[base].price(now_us()) for base in ("BTC", "ETH", "SOL", "LINK")})
-
-
 async def collect(conn: Conn, providers: Providers, **overrides: str) -> Collected:
     return await collect_metrics(conn, providers, ["BTC"], overrides, now_us())
-
-
-async def rows(conn: Conn, query: str) -> list[tuple[Any, ...]]:
-    return await (await conn.execute(query)).fetchall()
 
 
 async def test_metrics_of_all_sources_are_stored_once_an_hour(conn: Conn, simulator: Simulator) -> None:
@@ -356,130 +325,3 @@ async def test_a_list_that_shrank_is_not_believed(conn: Conn, simulator: Simulat
     assert described.listed is None
     assert "that one was kept" in str(described.errors[0])
     assert await rows(conn, "select count(*) from assets where gone_at is not null") == [(0,)]
-
-
-@pytest.fixture
-def at_simulator(configure: Callable[..., Settings], simulator: Simulator) -> Settings:
-    return configure(markets="binance:BTC-USDT", **simulator.settings_overrides())
-
-
-async def run(instance: dg.DagsterInstance, job: str) -> dg.ExecuteInProcessResult:
-    """In a thread, as the simulator needs this one's loop."""
-    job_def = defs.resolve_job_def(job)
-    return await asyncio.to_thread(job_def.execute_in_process, instance=instance, raise_on_error=False)
-
-
-def metadata_of(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, Any]:
-    event = instance.get_latest_materialization_event(asset)
-    assert event is not None
-    assert event.asset_materialization is not None
-    return {key: value.value for key, value in event.asset_materialization.metadata.items()}
-
-
-def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
-    return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-
-
-async def test_runs_show_the_budget_and_what_was_left_out(
-    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
-) -> None:
-    await trade_as_simulated(conn)
-    result = await run(instance, "collect_asset_metrics")
-    assert result.success
-    assert checks_of(result) == {
-        "prices_agree_with_ours": True,
-        "sources_agree": True,
-        "bases_are_decided": True,
-    }
-    done = metadata_of(instance, METRICS)
-    assert done["coingecko_calls_left_this_month"] == 10_000 - 3
-    assert (done["requests"], done["bases"], done["bases_undecided"]) == (6, 4, 0)
-    assert f"ath: 1, market_cap: 1, total_supply: 1 of {ABANDONED}" in str(done["by_source"])
-
-    assert (await run(instance, "collect_asset_metadata")).success
-    done = metadata_of(instance, METADATA)
-    assert done["coingecko_calls_left_this_month"] == 10_000 - 4
-    assert done["assets_described"] > 200
-
-
-async def test_checks_see_a_base_taken_for_another_coin(
-    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await trade_as_simulated(conn)
-    await trade(conn, {"NOPE-USDT": 5.0})
-    monkeypatch.setenv("COINWATCH_ASSET_IDS", "sol=solbark")
-    result = await run(instance, "collect_asset_metrics")
-    assert checks_of(result) == {
-        "prices_agree_with_ours": False,
-        "sources_agree": True,
-        "bases_are_decided": False,
-    }
-    by_name = {check.check_name: check for check in result.get_asset_check_evaluations()}
-    assert "| solbark | 0.0" in str(by_name["prices_agree_with_ours"].metadata["prices"].value)
-    assert "| NOPE | CoinGecko lists no coin" in str(by_name["bases_are_decided"].metadata["why"].value)
-
-
-async def test_a_wrong_key_is_named_and_not_tried_again(
-    instance: dg.DagsterInstance,
-    conn: Conn,
-    at_simulator: Settings,
-    simulator: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("COINWATCH_COINGECKO_API_KEY", "not-a-key")
-    monkeypatch.setenv("COINWATCH_COINMARKETCAP_API_KEY", "not-a-key")
-    result = await run(instance, "collect_asset_metrics")
-    assert not result.success
-    (failed,) = (event for event in result.all_events if event.is_step_failure)
-    assert failed.step_failure_data.user_failure_data is not None
-    problem = str(failed.step_failure_data.user_failure_data.description)
-    assert problem.startswith("No source told any metrics.")
-    assert "coingecko: /coins/list: HTTP 401" in problem
-    assert "API Key Invalid" in problem
-    assert "1001" in problem
-    assert "not-a-key" not in problem
-    assert simulator.requests["coingecko/coins/list"] == 1
-
-
-def schedule_says(instance: dg.DagsterInstance) -> str | None:
-    """Why the weekly schedule holds back; None when it asks for a run."""
-    said = asset_metadata_every_week(dg.build_schedule_context(instance=instance))
-    return said.skip_message if isinstance(said, dg.SkipReason) else None
-
-
-def sensor_says(instance: dg.DagsterInstance) -> str | None:
-    """The job it asks for, or why it holds back."""
-    with dg.build_sensor_context(instance=instance) as context:
-        said = fundamentals_at_start(context)
-    assert isinstance(said, dg.RunRequest | dg.SkipReason)
-    return said.job_name if isinstance(said, dg.RunRequest) else said.skip_message
-
-
-def materialize(instance: dg.DagsterInstance, *assets: str) -> None:
-    """As if a run had made them."""
-    for asset in assets:
-        instance.report_runless_asset_event(dg.AssetMaterialization(asset))
-
-
-def test_the_first_ones_come_as_soon_as_there_are_candles(instance: dg.DagsterInstance) -> None:
-    assert sensor_says(instance) == "No candles yet: their prices tell which assets are traded."
-    materialize(instance, "candles_1m")
-    assert sensor_says(instance) == "collect_asset_metrics"
-    assert schedule_says(instance) == "No metrics yet: they tell which assets matter."
-    materialize(instance, "asset_metrics")
-    assert sensor_says(instance) == "collect_asset_metadata"
-    assert schedule_says(instance) is None
-    materialize(instance, "asset_metadata")
-    assert sensor_says(instance) == "There are metrics and descriptions; their schedules go on."
-    assert "due again a week later" in str(schedule_says(instance))
-
-
-async def test_what_has_just_failed_is_left_to_the_schedule(
-    instance: dg.DagsterInstance, at_simulator: Settings, simulator: Simulator
-) -> None:
-    materialize(instance, "candles_1m")
-    for provider in ("coingecko", "coinmarketcap"):
-        simulator.fail_rest(provider, 404, times=100)
-    assert not (await run(instance, "collect_asset_metrics")).success
-    said = await asyncio.to_thread(sensor_says, instance)
-    assert said == "collect_asset_metrics has just been tried; its schedule tries again."

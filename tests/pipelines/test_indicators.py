@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import dagster as dg
@@ -13,25 +12,13 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import DAY_US, MINUTE_US, now_us
 from coinwatch.windows import Window
-from pipelines.definitions import defs
 from pipelines.market_data.jobs import ROLLUPS_JOB
+from tests.pipelines.runs import metadata_of, run
 from warehouse.candles import store
 from warehouse.markets import ensure_markets
 
 Conn = psycopg.AsyncConnection[Any]
 MARKET = Market.canonical("binance:BTC-USDT")
-
-
-async def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    job = defs.resolve_job_def(ROLLUPS_JOB.name)
-    return await asyncio.to_thread(job.execute_in_process, instance=instance)
-
-
-def metadata(instance: dg.DagsterInstance) -> dict[str, Any]:
-    event = instance.get_latest_materialization_event(dg.AssetKey("indicators"))
-    assert event is not None
-    assert event.asset_materialization is not None
-    return {key: value.value for key, value in event.asset_materialization.metadata.items()}
 
 
 @pytest.mark.usefixtures("dagster_home")
@@ -53,9 +40,9 @@ async def test_indicators_follow_the_rollups(instance: dg.DagsterInstance, conn:
     ]
     span = Window(start_us, start_us + 240 * MINUTE_US)
     await store(conn, ids[MARKET], Interval.M1, minutes, [span])
-    result = await run(instance)
+    result = await run(instance, ROLLUPS_JOB.name)
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
-    said = metadata(instance)
+    said = metadata_of(instance, "indicators")
     assert said["series"] >= 3
     assert said["rows_stored"] == said["candles_computed"] >= 48 + 16 + 4
     assert "| 5m | 1 | 48 | 48 | 0 |" in said["by_interval"]
@@ -64,8 +51,8 @@ async def test_indicators_follow_the_rollups(instance: dg.DagsterInstance, conn:
     )
     assert await cursor.fetchall() == [(48, 29, 48)]
 
-    await run(instance)
-    assert metadata(instance)["series"] == 0
+    await run(instance, ROLLUPS_JOB.name)
+    assert metadata_of(instance, "indicators")["series"] == 0
     await conn.execute("delete from indicators")
-    result = await run(instance)
+    result = await run(instance, ROLLUPS_JOB.name)
     assert [check.passed for check in result.get_asset_check_evaluations()] == [False]

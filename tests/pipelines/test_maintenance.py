@@ -24,6 +24,7 @@ from pipelines.maintenance.health import last_failure
 from pipelines.maintenance.sensors import tell_failures, tell_health
 from pipelines.maintenance.upkeep import DAYS_AHEAD, DagsterPruned, prune_dagster
 from pipelines.resources import Coinwatch
+from tests.pipelines.runs import metadata_of, run
 from warehouse.candles import store
 from warehouse.connect import connect, database_url
 from warehouse.dagster import DAGSTER_DATABASE
@@ -75,18 +76,9 @@ def _settings(configure: Callable[..., Settings]) -> None:
     configure(markets="binance:BTC-USDC")
 
 
-async def run(
-    instance: dg.DagsterInstance, job: str, *, definitions: dg.Definitions = WORK, **given: Any
-) -> dg.ExecuteInProcessResult:
-    """In a thread of its own, because assets start a loop."""
-    return await asyncio.to_thread(
-        definitions.resolve_job_def(job).execute_in_process, instance=instance, raise_on_error=False, **given
-    )
-
-
 async def work(instance: dg.DagsterInstance, day: str, *, fails: bool = False) -> str:
     config = {"ops": {"daily": {"config": {"fails": fails}}}}
-    result = await run(instance, "work_daily", partition_key=day, run_config=config)
+    result = await run(instance, "work_daily", definitions=WORK, partition_key=day, run_config=config)
     assert result.success is not fails
     return result.run_id
 
@@ -173,12 +165,12 @@ async def test_assets_are_what_they_were_after_all_that_is_old_went(
         await work(instance, "good"),
         await work(instance, "bad"),
         await work(instance, "good", fails=True),
-        (await run(instance, "work_single")).run_id,
+        (await run(instance, "work_single", definitions=WORK)).run_id,
     ]
     newest = [
         await work(instance, "good"),
         await work(instance, "bad", fails=True),
-        (await run(instance, "work_single")).run_id,
+        (await run(instance, "work_single", definitions=WORK)).run_id,
     ]
     recent = await work(instance, "later")
     before = state(instance)
@@ -276,13 +268,6 @@ async def test_files_of_old_and_unknown_runs_go(instance: dg.DagsterInstance, ur
     assert (await prune(url, instance)).folders == 2
     assert [path for path in kept if not path.is_dir()] == []
     assert [path for path in gone if path.exists()] == []
-
-
-def metadata_of(instance: dg.DagsterInstance, asset: str) -> dict[str, Any]:
-    event = instance.get_latest_materialization_event(dg.AssetKey(asset))
-    assert event is not None
-    assert event.asset_materialization is not None
-    return {key: value.value for key, value in event.asset_materialization.metadata.items()}
 
 
 async def test_partitions_are_made_ahead_and_looked_for(instance: dg.DagsterInstance, database: Any) -> None:

@@ -27,6 +27,7 @@ from sources.news import feed_http
 from sources.telegram import telegram_http
 from sources.x import x_http
 from tests.sources.scripted_server import answer, scripted
+from tests.stored import rows
 from warehouse.sentiment import scores_between
 
 Conn = psycopg.AsyncConnection[Any]
@@ -73,10 +74,6 @@ async def read_all(conn: Conn, simulator: Simulator) -> list[Outlet]:
 async def collect(conn: Conn, clients: ScoreClients, days: int = 1) -> Collected:
     today = utc_day(now_us())
     return await collect_scores(conn, clients, ASSETS, today - timedelta(days=days), today, now_us())
-
-
-async def rows(conn: Conn, query: str) -> list[tuple[Any, ...]]:
-    return await (await conn.execute(query)).fetchall()
 
 
 def asked(simulator: Simulator, name: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,29 +12,17 @@ import pytest
 
 from coinwatch.settings import Settings
 from coinwatch.times import now_us, utc_day
-from pipelines.definitions import defs
 from pipelines.sentiment.schedules import sentiment_at_start, sentiment_every_hour
 from simulator.server import Simulator
+from tests.pipelines.runs import checks_of, metadata_of, run
+from tests.stored import rows
 
 Conn = psycopg.AsyncConnection[Any]
-NEWS, SENTIMENT = dg.AssetKey("news"), dg.AssetKey("sentiment")
-
-
-async def rows(conn: Conn, query: str) -> list[tuple[Any, ...]]:
-    return await (await conn.execute(query)).fetchall()
 
 
 @pytest.fixture
 def at_simulator(configure: Callable[..., Settings], simulator: Simulator) -> Settings:
     return configure(markets="binance:BTC-USDT,binance:SOL-USDT", **simulator.settings_overrides())
-
-
-async def run(instance: dg.DagsterInstance, job: str, **tags: str) -> dg.ExecuteInProcessResult:
-    """In a thread, as the simulator needs this one's loop."""
-    job_def = defs.resolve_job_def(job)
-    return await asyncio.to_thread(
-        job_def.execute_in_process, instance=instance, raise_on_error=False, tags=tags
-    )
 
 
 def days(first: date, last: date) -> dict[str, str]:
@@ -45,42 +32,31 @@ def days(first: date, last: date) -> dict[str, str]:
     }
 
 
-def metadata_of(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, Any]:
-    event = instance.get_latest_materialization_event(asset)
-    assert event is not None
-    assert event.asset_materialization is not None
-    return {key: value.value for key, value in event.asset_materialization.metadata.items()}
-
-
-def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
-    return {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-
-
 async def test_runs_without_any_key(
     instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
 ) -> None:
     result = await run(instance, "collect_news")
     assert result.success
     assert checks_of(result) == {"outlets_are_read": True}
-    done = metadata_of(instance, NEWS)
+    done = metadata_of(instance, "news")
     assert (done["outlets"], done["outlets_failed"], done["requests"]) == (5, 0, 5)
     assert "reddit (set COINWATCH_REDDIT_CLIENT_ID" in done["not_configured"]
     assert "telegram (set COINWATCH_TELEGRAM_CHANNELS" in done["not_configured"]
     assert "](https://www." in done["newest"], "each score is linked to its article"
 
     today = utc_day(now_us())
-    result = await run(instance, "collect_sentiment", **days(today - timedelta(days=9), today))
+    result = await run(instance, "collect_sentiment", tags=days(today - timedelta(days=9), today))
     assert result.success
     assert checks_of(result) == {
         "fear_greed_is_sane_and_fresh": True,
         "sources_told": True,
         "combined_scores_follow_from_their_parts": True,
     }
-    done = metadata_of(instance, SENTIMENT)
+    done = metadata_of(instance, "sentiment")
     assert done["sources_failed"] == 0
     assert "x (set COINWATCH_X_BEARER_TOKEN)" in done["not_configured"]
     assert "| BTC | " in done["combined_of_last_day"]
-    assert len(instance.get_materialized_partitions(SENTIMENT)) == 10
+    assert len(instance.get_materialized_partitions(dg.AssetKey("sentiment"))) == 10
     assert await rows(
         conn, "select count(*) from v_sentiment where source = 'combined' and base = 'BTC'"
     ) == [(10,)]
@@ -91,14 +67,14 @@ async def test_runs_say_which_source_failed_and_keep_the_rest(
 ) -> None:
     simulator.fail_rest("alternative", 404, times=1_000)
     today = utc_day(now_us())
-    result = await run(instance, "collect_sentiment", **days(today, today))
+    result = await run(instance, "collect_sentiment", tags=days(today, today))
     assert result.success
     assert checks_of(result) == {
         "fear_greed_is_sane_and_fresh": False,
         "sources_told": False,
         "combined_scores_follow_from_their_parts": True,
     }
-    assert "alternative: /fng/: HTTP 404" in metadata_of(instance, SENTIMENT)["by_source"]
+    assert "alternative: /fng/: HTTP 404" in metadata_of(instance, "sentiment")["by_source"]
 
 
 async def test_a_run_in_which_all_fails_fails(
@@ -107,7 +83,7 @@ async def test_a_run_in_which_all_fails_fails(
     for name in ("alternative", "gdelt", "news"):
         simulator.fail_rest(name, 404, times=1_000)
     today = utc_day(now_us())
-    assert not (await run(instance, "collect_sentiment", **days(today, today))).success
+    assert not (await run(instance, "collect_sentiment", tags=days(today, today))).success
     assert not (await run(instance, "collect_news")).success
 
 

@@ -26,7 +26,7 @@ from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RestRequest
 from sources.http import Answer, HttpSource, Patience, exchange_http
 from tests.pipelines.conftest import Conn
-from tests.pipelines.test_assets import run
+from tests.pipelines.runs import metadata_of, run
 
 PAIRS = {"bitstamp": "BTC-USD", "gemini": "BTC-USD"}
 MARKETS = [
@@ -174,10 +174,7 @@ async def test_the_asset_tells_what_it_found(
     assert result.success
     [evaluation] = result.get_asset_check_evaluations()
     assert evaluation.passed
-    event = instance.get_latest_materialization_event(dg.AssetKey("candle_checks"))
-    assert event is not None
-    assert event.asset_materialization is not None
-    metadata = {key: value.value for key, value in event.asset_materialization.metadata.items()}
+    metadata = metadata_of(instance, "candle_checks")
     assert (metadata["days_repaired"], metadata["minutes_corrected"]) == (1, 1)
 
 
