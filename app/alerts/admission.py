@@ -170,6 +170,11 @@ class Visitor(ServerConnection):
             self.door.census.leave(self._address)
             self._address = None
         super().connection_lost(exc)
+        # Nothing of it may be left to the collector of cycles, which comes seldom.
+        self.protocol.parser.close()
+        for fault in (self.protocol.parser_exc, self.connection_exc):
+            if fault is not None:
+                fault.__traceback__ = None
 
     def data_received(self, data: bytes) -> None:
         # In portions: a small read of compressed frames may be huge ones.

@@ -28,7 +28,10 @@ def alerts() -> None:
 
 
 def collect_seldom() -> None:
-    """Look for garbage in cycles seldom: a million rules have none, and going through them takes a second."""
+    """Look for garbage in cycles seldom, but before there is much of it, and among what is young.
+
+    A million rules have none, and going through them takes a second.
+    """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(10_000, 20, 100)
