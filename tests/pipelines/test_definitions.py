@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import yaml
 
 from coinwatch.times import now_us, utc_day
@@ -69,12 +70,12 @@ def test_they_load_without_a_database_and_quickly() -> None:
     assert answer.stderr == ""
 
 
+@pytest.mark.usefixtures("dagster_home")
 def test_dagster_loads_the_workspace() -> None:
     """As its code server does, which takes a module with one Definitions only."""
     answer = subprocess.run(
         [str(Path(sys.executable).parent / "dagster"), "definitions", "validate"],
         cwd=PROJECT,
-        env={**os.environ, "DAGSTER_HOME": ""},
         capture_output=True,
         text=True,
         check=False,
