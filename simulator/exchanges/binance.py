@@ -13,7 +13,6 @@ from coinwatch.records import Market
 from coinwatch.times import MINUTE_US, SECOND_US
 from simulator.exchanges.base import (
     Answer,
-    Day,
     Refused,
     Row,
     Session,
@@ -23,6 +22,15 @@ from simulator.exchanges.base import (
     rows,
     table,
     whole,
+)
+from simulator.exchanges.binance_json import (
+    agg_trade_frame,
+    agg_trade_row,
+    kline,
+    symbol_info,
+    ticker,
+    trade_frame,
+    trade_rows,
 )
 from simulator.history import History
 from simulator.markets import SimMarket
@@ -81,7 +89,7 @@ class Binance(Venue):
         opening, closing = "", ""
         if wrapped:
             opening, closing = f'{{"stream":"{native.lower()}@{kind}","data":', "}"
-        write = _agg_trade if kind == "aggTrade" else _trade
+        write = agg_trade_frame if kind == "aggTrade" else trade_frame
         return [f"{opening}{write(native, trade, event_ms)}{closing}".encode() for trade in trades]
 
     def shutdown(self, now_us: int) -> bytes:
@@ -138,7 +146,7 @@ class Binance(Venue):
                 "rateLimits": [dict(zip(names, limit, strict=True)) for limit in limits],
                 "exchangeFilters": [],
                 "symbols": [
-                    _symbol_info(native, market)
+                    symbol_info(native, market)
                     for native, market in self.markets.items()
                     if params.get("symbol", native) == native
                 ],
@@ -162,13 +170,13 @@ class Binance(Venue):
         candles = self.history.candles(
             market, minutes_each, first * minutes_each, last * minutes_each, now_us
         )
-        return b"[" + b",".join(_kline(row, each_ms) for row in table(market, candles)) + b"]"
+        return b"[" + b",".join(kline(row, each_ms) for row in table(market, candles)) + b"]"
 
     def tickers(self, params: Mapping[str, str], now_us: int) -> bytes:
         """Of every market, in the short form."""
         if "symbol" in params or params.get("type") != "MINI":
             raise _error(-1128, "Combination of optional parameters invalid.")
-        return encode([_ticker(native, self.last_day(sim, now_us)) for native, sim in self.markets.items()])
+        return encode([ticker(native, self.last_day(sim, now_us)) for native, sim in self.markets.items()])
 
     def agg_trades(self, params: Mapping[str, str], now_us: int) -> bytes:
         market = self._market(params)
@@ -182,17 +190,17 @@ class Binance(Venue):
         if start_ms is not None:
             from_id = self.history.first_id_from(market, start_ms * 1_000)
         trades = self._some_trades(market, from_id, limit, newest)
-        return b"[" + b",".join(_agg_trade_rest(trade) for trade in trades) + b"]"
+        return b"[" + b",".join(agg_trade_row(trade) for trade in trades) + b"]"
 
     def trades(self, params: Mapping[str, str], now_us: int) -> bytes:
         market = self._market(params)
         newest = self.history.last_id(market, now_us)
-        return _trades_rest(self._some_trades(market, None, _limit(params), newest))
+        return trade_rows(self._some_trades(market, None, _limit(params), newest))
 
     def historical_trades(self, params: Mapping[str, str], now_us: int) -> bytes:
         market = self._market(params)
         newest = self.history.last_id(market, now_us)
-        return _trades_rest(self._some_trades(market, _number(params, "fromId"), _limit(params), newest))
+        return trade_rows(self._some_trades(market, _number(params, "fromId"), _limit(params), newest))
 
     def _some_trades(self, market: SimMarket, from_id: int | None, limit: int, newest: int) -> list[Row]:
         first = max(newest - limit + 1 if from_id is None else from_id, 1)
@@ -290,102 +298,6 @@ class _BinanceSession(Session):
         symbol, _, channel = name.partition("@")
         market = self._venue.markets.get(symbol.upper()) if symbol.islower() else None
         return (channel + self._wrap, market) if market and channel in _CHANNELS else None
-
-
-def _agg_trade(native: str, trade: Row, event_ms: int) -> str:
-    return (
-        f'{{"e":"aggTrade","E":{event_ms},"s":"{native}","a":{trade.trade_id},"p":"{trade.price:.8f}",'
-        f'"q":"{trade.amount:.8f}","f":{trade.trade_id},"l":{trade.trade_id},"T":{trade.ts_us // 1_000},'
-        f'"m":{_false_or_true[not trade.taker_buys]},"M":true}}'
-    )
-
-
-def _trade(native: str, trade: Row, event_ms: int) -> str:
-    buyer, seller = trade.trade_id * 10 + 3, trade.trade_id * 10 + 7
-    return (
-        f'{{"e":"trade","E":{event_ms},"s":"{native}","t":{trade.trade_id},"p":"{trade.price:.8f}",'
-        f'"q":"{trade.amount:.8f}","b":{buyer},"a":{seller},"T":{trade.ts_us // 1_000},'
-        f'"m":{_false_or_true[not trade.taker_buys]},"M":true}}'
-    )
-
-
-def _agg_trade_rest(trade: Row) -> bytes:
-    return (
-        f'{{"a":{trade.trade_id},"p":"{trade.price:.8f}","q":"{trade.amount:.8f}","f":{trade.trade_id},'
-        f'"l":{trade.trade_id},"T":{trade.ts_us // 1_000},'
-        f'"m":{_false_or_true[not trade.taker_buys]},"M":true}}'
-    ).encode()
-
-
-def _trades_rest(trades: Sequence[Row]) -> bytes:
-    return encode(
-        [
-            {
-                "id": trade.trade_id,
-                "price": f"{trade.price:.8f}",
-                "qty": f"{trade.amount:.8f}",
-                "quoteQty": f"{trade.price * trade.amount:.8f}",
-                "time": trade.ts_us // 1_000,
-                "isBuyerMaker": not trade.taker_buys,
-                "isBestMatch": True,
-            }
-            for trade in trades
-        ]
-    )
-
-
-def _kline(row: dict[str, Any], each_ms: int) -> bytes:
-    open_ms = row["minute"] * (MINUTE_US // 1_000)
-    return (
-        f'[{open_ms},"{row["open"]:.8f}","{row["high"]:.8f}","{row["low"]:.8f}","{row["close"]:.8f}",'
-        f'"{row["volume"]:.8f}",{open_ms + each_ms - 1},"{row["quote_volume"]:.8f}",{row["trades"]},'
-        f'"{row["buy_volume"]:.8f}","{row["buy_quote_volume"]:.8f}","0"]'
-    ).encode()
-
-
-def _ticker(native: str, day: Day) -> dict[str, Any]:
-    prices = {"openPrice": day.open, "highPrice": day.high, "lowPrice": day.low, "lastPrice": day.last}
-    figures = {**prices, "volume": day.volume, "quoteVolume": day.quote_volume}
-    return {"symbol": native, **{name: f"{x:.8f}" for name, x in figures.items()}, "count": day.trades}
-
-
-def _symbol_info(native: str, market: SimMarket) -> dict[str, Any]:
-    price_step, amount_step = f"{market.price_step:.8f}", f"{market.amount_step:.8f}"
-    return {
-        "symbol": native,
-        "status": "TRADING",
-        "baseAsset": market.market.symbol.base,
-        "baseAssetPrecision": 8,
-        "quoteAsset": market.market.symbol.quote,
-        "quotePrecision": 8,
-        "quoteAssetPrecision": 8,
-        "baseCommissionPrecision": 8,
-        "quoteCommissionPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"],
-        "icebergAllowed": True,
-        "ocoAllowed": True,
-        "quoteOrderQtyMarketAllowed": True,
-        "isSpotTradingAllowed": True,
-        "isMarginTradingAllowed": True,
-        "filters": [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": price_step,
-                "maxPrice": "1000000.00000000",
-                "tickSize": price_step,
-            },
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": amount_step,
-                "maxQty": "9000.00000000",
-                "stepSize": amount_step,
-            },
-        ],
-        "permissions": ["SPOT", "MARGIN"],
-    }
-
-
-_false_or_true = ("false", "true")
 
 
 def _mandatory(params: Mapping[str, str], name: str) -> str:
