@@ -123,6 +123,8 @@ class Engine:
             elif channel == CANDLES:
                 self._readings.told_of_candles(payloads)
             elif payloads[-1].isdecimal():
+                # Should this endpoint end, the next one goes on from here: by then all is stored.
+                await self._tick()
                 self._marks.came_back(int(payloads[-1]))
 
     async def _learn(self, rule_ids: set[int]) -> None:
@@ -177,7 +179,7 @@ class Engine:
             feed = self._machine.meet(move.market_id, market)
             if is_new:
                 await self._warm(conn)
-            if not self._machine.needs_trades(feed, move.low, move.high):
+            if not self._machine.needs_trades(feed, move.low, move.high, move.last_ts_us):
                 self._machine.moved(feed, move.last, move.last_ts_us, notice.tx)
             elif move.count == 1:
                 matter.append((feed, _only_trade(market, move)))
@@ -218,10 +220,14 @@ class Engine:
     async def _tick(self) -> None:
         self._ticked_at = time.monotonic()
         now_us = self._marks.now_us()
+        if self._marks.looked:
+            self._machine.taken_through(self._marks.looked.ended_through)
         async with self._database.use() as conn:
             await self._readings.poll(conn, self._machine, now_us)
             self._machine.tick(now_us)
             await self._claim(conn)
+        self._machine.tidy()
+        self._readings.tidy(self._machine)
 
     async def _claim(self, conn: AsyncConnection) -> bool:
         changes = self._machine.drain()
@@ -271,6 +277,8 @@ class Engine:
                 await self._begin(conn, now, seen)
                 if seen:
                     missed = await self._replay(conn, seen, now)
+                    self._machine.taken_through(now.ended_through)
+                    self._machine.tick(now.at_us)
             changes = self._machine.drain()
             if seen:
                 changes = [_told_late(change, seen) for change in changes]
@@ -280,6 +288,7 @@ class Engine:
 
     async def _begin(self, conn: AsyncConnection, now: Look, seen: Look | None) -> None:
         """A new machine, as it was at ``seen`` (None: as it is now)."""
+        self._machine.end()
         self._machine = machine = Machine()
         self._begun = now
         self._readings = Readings()
@@ -295,6 +304,7 @@ class Engine:
                         waiting.append(rule)
                 await asyncio.sleep(0)
         at_us = seen.at_us if seen else now.at_us
+        machine.taken_through((seen or now).ended_through)
         symbols = {rule.symbol for rule in waiting}
         ids = [feed.market_id for feed in machine.world.markets.values() if feed.symbol in symbols]
         await warm_prices(conn, machine, ids, now.at_us + MINUTE_US, seen)

@@ -78,6 +78,10 @@ class Span:
         self.is_warm = False
         """Whether it was filled with what was before."""
 
+    @property
+    def is_watched(self) -> bool:
+        return any(len(one.ladder) for one in (self.rise, self.fall, self.from_high, self.from_low))
+
     def take(self, ts_us: int, price: float, touched: list[Leaf]) -> None:
         extremes = self.extremes
         extremes.advance(ts_us)
@@ -134,6 +138,11 @@ class PriceFeed:
         """Whether the range of a commit's prices does not tell all that its rules wait for."""
         return bool(self.spans or self.turnovers or self.off_peg or len(self.from_average.ladder))
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody waits for more of it than was let go of."""
+        return self.needs_every_trade or bool(len(self.price.ladder))
+
     def take(self, ts_us: int, price: float, amount: float, touched: list[Leaf]) -> None:
         self.last = price
         self.last_us = max(self.last_us, ts_us)
@@ -155,6 +164,12 @@ class PriceFeed:
         self.from_average.set(
             (self.last / average.last - 1) * 100 if is_fresh and average.last else None, touched
         )
+
+    def tidy(self) -> None:
+        """Let go of what nobody waits for any more."""
+        self.off_peg = {peg: series for peg, series in self.off_peg.items() if len(series.ladder)}
+        self.spans = {length_s: span for length_s, span in self.spans.items() if span.is_watched}
+        self.turnovers = {key: one for key, one in self.turnovers.items() if len(one.ratio.ladder)}
 
     def span(self, length_s: int) -> Span:
         if length_s not in self.spans:
@@ -190,6 +205,21 @@ class Pair:
         if exchanges not in self.spreads:
             self.spreads[exchanges] = Series(f"spread:{self.symbol}")
         return self.spreads[exchanges]
+
+    @property
+    def is_watched(self) -> bool:
+        return bool(
+            self.markets
+            or self.spreads
+            or len(self.anywhere.ladder)
+            or self.average.is_watched
+            or any(len(series.ladder) for series in self._prices.values())
+        )
+
+    def tidy(self) -> None:
+        """Let go of what nobody waits for any more."""
+        self.average.tidy()
+        self.spreads = {names: series for names, series in self.spreads.items() if len(series.ladder)}
 
     def compare(self, exchange: str, touched: list[Leaf]) -> None:
         for exchanges, series in self.spreads.items():
@@ -233,3 +263,14 @@ class World:
         if reading not in self.readings:
             self.readings[reading] = Series(repr(reading))
         return self.readings[reading]
+
+    def tidy(self) -> None:
+        """Let go of windows, readings and pairs that nobody waits for any more; asked for again, they begin
+        anew."""
+        for feed in (*self.markets.values(), *self.candles.values()):
+            feed.tidy()
+        for pair in self.pairs.values():
+            pair.tidy()
+        self.candles = {key: feed for key, feed in self.candles.items() if feed.is_watched}
+        self.readings = {key: series for key, series in self.readings.items() if len(series.ladder)}
+        self.pairs = {symbol: pair for symbol, pair in self.pairs.items() if pair.is_watched}

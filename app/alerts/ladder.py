@@ -82,6 +82,10 @@ class Ladder:
         """It must wait here as it is now."""
         (self._rising if leaf.waits_upwards else self._falling).remove(_place(leaf))
 
+    def clear(self) -> None:
+        self._rising.clear()
+        self._falling.clear()
+
     @property
     def lowest_rising(self) -> float:
         """From this value on something turns over."""

@@ -8,6 +8,7 @@ watch (``watchers``). What a rule comes to is told as a ``Transition``, which so
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from app.alerts.clock import Clock
 from app.alerts.feeds import PriceFeed, Reading, World
@@ -42,6 +43,10 @@ class Machine:
     @allow.setter
     def allow(self, allow: Allow | None) -> None:
         self._outcomes.allow = allow
+
+    def taken_through(self, tx: int) -> None:
+        """Every commit of trades up to ``tx`` was taken, or was before all that is known here."""
+        self._outcomes.taken_through(tx)
 
     def get(self, rule_id: int) -> Rule | None:
         return self._plain.get(rule_id) or self._watchers.get(rule_id)
@@ -91,18 +96,20 @@ class Machine:
             min(ladder.lowest_rising for ladder in ladders),
         )
 
-    def needs_trades(self, feed: PriceFeed, low: float, high: float) -> bool:
-        """Whether a commit of prices from ``low`` to ``high`` must be looked at trade by trade."""
+    def needs_trades(self, feed: PriceFeed, low: float, high: float, until_us: float = inf) -> bool:
+        """Whether a commit of prices from ``low`` to ``high`` must be looked at trade by trade.
+
+        ``until_us``: when its last trade was; infinite where that is not known.
+        """
         falling, rising = self.bounds(feed)
         if low <= falling or high >= rising or feed.needs_every_trade:
             return True
         pair = self.world.pair(feed.symbol)
-        return bool(pair.spreads) or self._watchers.needs_trades(feed.symbol)
+        return bool(pair.spreads) or self._watchers.needs_trades(feed.symbol, until_us)
 
     def trade(self, feed: PriceFeed, trade: Trade, seq: int, now_us: int) -> None:
         """The next trade of a market, from commit ``seq``. What was due by the clock before it is done."""
-        if self._clock.next_due_us <= now_us:
-            self.tick(now_us)
+        self._do_due(now_us)
         feed.seq = max(feed.seq, seq)
         pair = self.world.pair(feed.symbol)
         touched: list[Leaf] = []
@@ -110,6 +117,7 @@ class Machine:
         pair.anywhere.set(trade.price, touched)
         feed.compare(pair.average, touched)
         pair.compare(trade.market.exchange, touched)
+        self._watchers.begin_candles(feed.symbol, trade.ts_us)
         if touched or self._watchers.unsettled:
             cause = Cause(
                 now_us=now_us,
@@ -142,6 +150,7 @@ class Machine:
         feed.take(ts_us, price, 0.0, touched)
         for market in pair.markets.values():
             market.compare(feed, touched)
+        self._watchers.begin_candles(feed.key, ts_us)
         if touched or self._watchers.unsettled:
             self._deal(touched, Cause(now_us, ts_us, feed.key, ts_us, None, price), None)
 
@@ -153,6 +162,7 @@ class Machine:
         self._outcomes.took(feed.key, close_us)
         touched: list[Leaf] = []
         feed.take(close_us, price, 0.0, touched)
+        self._watchers.begin_candles(feed.key, close_us)
         if touched or self._watchers.unsettled:
             exchange = feed.market.exchange if feed.market else None
             cause = Cause(now_us, close_us, feed.key, close_us, exchange, price, market_id=feed.market_id)
@@ -176,7 +186,8 @@ class Machine:
         self._outcomes.took(series.key, seq)
         touched: list[Leaf] = []
         series.set(value, touched)
-        if touched:
+        self._watchers.begin_candles(series.key, ts_us)
+        if touched or series.key in self._watchers.unsettled:
             self._deal(touched, Cause(now_us, ts_us, series.key, seq, detail=detail), None)
 
     @property
@@ -185,12 +196,27 @@ class Machine:
         return self._clock.next_due_us
 
     def tick(self, now_us: int) -> None:
-        """Do what is due by the clock."""
-        cause = Cause(now_us, now_us, "", now_us)
-        for rule_id in self._clock.ended(now_us):
-            if rule := self._take_out(rule_id):
-                self._outcomes.record(rule, rule.ended(), cause)
-        self._watchers.tick(cause)
+        """Do what is due by the clock, each in its turn and as of its time; what is on its way is kept."""
+        self._do_due(now_us)
+        self._watchers.keep(Cause(now_us, now_us, "", now_us))
+
+    def _do_due(self, now_us: int) -> None:
+        while (due_us := self._clock.next_due_us) <= now_us:
+            cause = Cause(int(due_us), int(due_us), "", int(due_us))
+            for rule_id in self._clock.ended(cause.now_us):
+                if rule := self._take_out(rule_id):
+                    self._outcomes.record(rule, rule.ended(), cause)
+            self._watchers.wake(cause)
+
+    def tidy(self) -> None:
+        """Let go of all that no rule waits for any more."""
+        self._watchers.tidy()
+        self.world.tidy()
+
+    def end(self) -> None:
+        """Let go of all rules at once: nothing may come after it."""
+        self._plain.end()
+        self._watchers.end()
 
     def drain(self) -> list[Transition]:
         """What has come of the rules since the last time. Ask at the end of a commit, not within."""
@@ -210,7 +236,7 @@ class Machine:
             return
         self._take_out(rule.id)
         firing = Firing(rule, cause.exchange, cause.price, cause.ts_us, cause.trade_id)
-        after = rule.fired(cause.now_us, self._outcomes.seen_by(rule))
+        after = rule.fired(cause.now_us, self._outcomes.seen_by(rule), ts_us=cause.ts_us)
         self._hold(self._outcomes.record(rule, after, cause, firing), cause.now_us)
 
     def _hold(self, rule: Rule, now_us: int) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from app.alerts.feeds import World
-from app.alerts.trees import compared
 from coinwatch.alerts import Firing, Rule, Transition
 from coinwatch.records import Symbol
 
@@ -44,10 +43,15 @@ class Outcomes:
         self._read_us: dict[str, int] = {}
         """By reading, as of when it was taken last."""
         self._changes: dict[int, Transition] = {}
+        self._taken_through = 0
 
     def took(self, key: str, seq: int) -> None:
         """A reading, or a candle, was taken."""
         self._read_us[key] = seq
+
+    def taken_through(self, tx: int) -> None:
+        """Every commit of trades up to ``tx`` was taken, by whatever market."""
+        self._taken_through = max(self._taken_through, tx)
 
     def may_change(self, rule: Rule, cause: Cause) -> bool:
         if rule.terms.expires_at_us is not None and cause.now_us >= rule.terms.expires_at_us:
@@ -61,7 +65,7 @@ class Outcomes:
                 return False
             if cause.seq in rule.state.late:
                 return False
-        elif seen and not self._is_past(seen):
+        elif not self.is_past(rule):
             return False
         return self.allow is None or self.allow(rule, cause)
 
@@ -84,30 +88,30 @@ class Outcomes:
         return list(changes.values())
 
     def seen_by(self, rule: Rule, readings: Iterable[str] = ()) -> dict[str, int]:
-        """The last commits of all that ``rule`` is looked at for; ``readings``: the keys of what it reads."""
+        """The last commits of all of its pair, each of which may be a moment in which ``rule`` is looked at.
+
+        ``readings``: the keys of what it reads.
+        """
         pair = self._world.pairs.get(rule.symbol)
         if pair is None:
             return {}
-        also = compared(rule.condition)
-        feeds = [
-            feed
-            for exchange, feed in pair.markets.items()
-            if rule.exchange in (None, exchange) or exchange in also
-        ]
-        closes = (feed for feed in self._world.candles.values() if feed.symbol == rule.symbol)
-        seen = {feed.key: feed.seq for feed in (*feeds, pair.average, *closes) if feed.seq}
+        seen = {feed.key: feed.seq for feed in (*pair.markets.values(), pair.average) if feed.seq}
         seen |= {key: self._read_us[key] for key in readings if key in self._read_us}
         # What an endpoint that is further ahead has made of it is seen, too.
-        return {key: max(seq, rule.state.seen.get(key, seq)) for key, seq in seen.items()}
+        known = rule.state.seen
+        return {**known, **{key: max(seq, known.get(key, seq)) for key, seq in seen.items()}}
 
-    def _is_past(self, seen: Mapping[str, int]) -> bool:
-        """Whether all that was ``seen`` elsewhere was taken here, too: before, the clock decides nothing."""
-        return all(self._seq_of(feed) >= seq for feed, seq in seen.items())
+    def is_past(self, rule: Rule) -> bool:
+        """Whether all that was seen of ``rule`` elsewhere was taken here, too.
+
+        Before, it is as it was later than its prices are, and the clock decides nothing.
+        """
+        return all(self._seq_of(feed) >= seq for feed, seq in rule.state.seen.items())
 
     def _seq_of(self, key: str) -> int:
         if key.isdecimal():
             feed = self._world.markets.get(int(key))
-            return feed.seq if feed else 0
+            return max(feed.seq if feed else 0, self._taken_through)
         if key.startswith("average:"):
             pair = self._world.pairs.get(Symbol.canonical(key.removeprefix("average:")))
             return pair.average.seq if pair else 0

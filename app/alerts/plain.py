@@ -63,6 +63,12 @@ class PlainRules:
         rule: Rule = leaf.owner
         return rule
 
+    def end(self) -> None:
+        """Let go of all: leaves and ladders refer to each other."""
+        for series in {leaf.series for leaf in self._leaves.values()}:
+            series.ladder.clear()
+        self._leaves.clear()
+
     def within(self, feed: PriceFeed, low: float, high: float) -> Iterator[Rule]:
         """Those that prices of ``feed`` from ``low`` to ``high`` reach."""
         for series in (feed.price, self._world.pair(feed.symbol).anywhere):

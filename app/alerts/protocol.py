@@ -319,6 +319,9 @@ def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
             raise Nonsense("missing_field", f"{cmd} needs a symbol", f"like {_WATCH_LIKE}")
         typed = str(NO_MARKET)
     terms = read_terms(fields, condition, now_us())
+    if terms.confirmed_on > 1 and ":" in typed:
+        said = f"{shown(typed)} is on one exchange, which no other can confirm"
+        raise Nonsense("bad_confirmed_on", said, "a pair on any exchange, like BTC-USDT")
     if sent is None and terms.template is None:
         terms = msgspec.structs.replace(terms, template=seed_message(typed))
     return Watch(command_id, typed, condition, terms, note)

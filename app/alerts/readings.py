@@ -81,6 +81,13 @@ class Readings:
                 machine.read(reading, 0.0, at_us, at_us, seq=self._failure_id)
         machine.allow = allow
 
+    def tidy(self, machine: Machine) -> None:
+        """Let go of what nobody waits for any more."""
+        self._begun &= {*machine.world.readings, *machine.world.candles}
+        wanted = candles_of(machine)
+        self._closes = {key: known for key, known in self._closes.items() if key in wanted}
+        self._told &= wanted
+
     async def poll(self, conn: AsyncConnection, machine: Machine, now_us: int) -> None:
         """Read what may have changed, and tell it."""
         readings = [one for one, series in machine.world.readings.items() if len(series.ladder)]

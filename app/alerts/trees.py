@@ -272,23 +272,8 @@ class Planter:
                 return self._needed_market()
 
     def _needed_market(self) -> PriceFeed:
-        assert self._market is not None  # noqa: S101  # see needs_market
+        assert self._market is not None  # noqa: S101  # see is_of_markets
         return self._market
-
-
-def needs_market(condition: c.Condition) -> bool:
-    """Whether it is watched for on each market apart; else on the pair as a whole."""
-    return any(_needs_market(leaf) for leaf in c.leaves(condition))
-
-
-def _needs_market(leaf: c.Leaf) -> bool:
-    match leaf:
-        case c._Priced(source=c.Source.AVERAGE):
-            return False
-        case c.Spread() | c.FearGreed() | c.Sentiment() | c.JobFailed():
-            return False
-        case _:
-            return True
 
 
 def compared(condition: c.Condition) -> frozenset[str]:
@@ -299,10 +284,18 @@ def compared(condition: c.Condition) -> frozenset[str]:
 
 
 def goes_by_trades(condition: c.Condition) -> bool:
-    """Whether a trade may be what meets it: not where all is about averages or closes."""
-    return not all(
-        isinstance(leaf, c._Priced) and leaf.source is not c.Source.TRADE for leaf in c.leaves(condition)
-    )
+    """Whether a trade may be what meets it: not where all is about averages or closed candles."""
+    return any(_goes_by_trades(leaf) for leaf in c.leaves(condition))
+
+
+def _goes_by_trades(leaf: c.Leaf) -> bool:
+    match leaf:
+        case c._Priced(source=source):
+            return source is c.Source.TRADE
+        case c.Rsi() | c.AverageCross():
+            return False
+        case _:
+            return True
 
 
 def waits_for_the_clock(condition: c.Condition) -> bool:

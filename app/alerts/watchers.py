@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import msgspec
+from sortedcontainers import SortedList
 
 from app.alerts.clock import Clock
 from app.alerts.feeds import PriceFeed, World
@@ -15,11 +17,22 @@ from app.alerts.trees import (
     Node,
     Planter,
     goes_by_trades,
-    needs_market,
     needs_memory,
     waits_for_the_clock,
 )
-from coinwatch.alerts import Above, All, Any, Below, Crosses, Firing, JobFailed, Rule, Transition
+from coinwatch.alerts import (
+    Above,
+    All,
+    Any,
+    Below,
+    Crosses,
+    Firing,
+    JobFailed,
+    Rule,
+    Source,
+    Transition,
+    is_of_markets,
+)
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
 
@@ -30,11 +43,14 @@ VALUE_DIGITS = 6
 
 _numbers = itertools.count()
 
+Place: TypeAlias = Symbol | str
+"""The trades of a pair, or the prices of another feed."""
+
 
 class Watcher:
     """A rule that needs more than one price, and how far it is."""
 
-    __slots__ = ("holding_us", "needs_memory", "number", "rule", "trees", "wake_us")
+    __slots__ = ("candle_us", "holding_us", "is_ahead", "needs_memory", "number", "rule", "trees", "wake_us")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
@@ -43,8 +59,12 @@ class Watcher:
         self.holding_us = rule.state.holding_us
         """Since when its condition is met."""
         self.wake_us: int | None = None
+        self.candle_us: int | None = None
+        """When a candle begins in which it may fire again."""
         self.number = next(_numbers)
         self.needs_memory = needs_memory(rule)
+        self.is_ahead = bool(rule.state.seen)
+        """Others may have seen more of it than came here yet."""
 
     def memory(self) -> Mapping[str, str]:
         """What whoever goes on from here has to know of its trees."""
@@ -68,9 +88,11 @@ class Watchers:
         self._confirmed: Counter[Symbol] = Counter()
         """By pair, how many wait for several exchanges at once."""
         self._to_store: dict[int, Watcher] = {}
+        self._candles: dict[Place, SortedList] = {}
+        """By whose next price says more about them, those that wait for a candle to begin."""
         self._held_up: dict[int, int] = {}
         """Rules that have seen more elsewhere than came here yet, and when they were looked at."""
-        self.unsettled: dict[Symbol | str, dict[int, Watcher]] = {}
+        self.unsettled: dict[Place, dict[int, Watcher]] = {}
         """To be looked at with the next trade of their pair, or price of a feed, whatever that is."""
 
     def __len__(self) -> int:
@@ -88,16 +110,26 @@ class Watchers:
         for watcher in self._by_symbol.get(symbol, {}).values():
             yield watcher.rule
 
-    def needs_trades(self, symbol: Symbol) -> bool:
-        """Whether the range of a commit's prices does not tell all that they wait for."""
-        return self._confirmed[symbol] > 0 or bool(self.unsettled.get(symbol))
+    def needs_trades(self, symbol: Symbol, until_us: float) -> bool:
+        """Whether the range of a commit's prices, up to that time, does not tell all that they wait for."""
+        if self._confirmed[symbol] > 0 or self.unsettled.get(symbol):
+            return True
+        candles = self._candles.get(symbol)
+        return bool(candles and candles[0][0] <= until_us)
+
+    def begin_candles(self, place: Place, ts_us: int) -> None:
+        """Those that wait for a candle that has begun by ``ts_us`` are to be looked at."""
+        candles = self._candles.get(place)
+        while candles and candles[0][0] <= ts_us:
+            watcher: Watcher = candles.pop(0)[2]
+            self.unsettled.setdefault(place, {})[watcher.rule.id] = watcher
 
     def put(self, rule: Rule, now_us: int) -> None:
         watcher = Watcher(rule)
         self._confirmed[rule.symbol] += rule.terms.confirmed_on > 1
         self._by_id[rule.id] = watcher
         self._by_symbol.setdefault(rule.symbol, {})[rule.id] = watcher
-        if needs_market(rule.condition):
+        if is_of_markets(rule.condition):
             for feed in self._world.pair(rule.symbol).markets.values():
                 self._grow(watcher, feed)
         else:
@@ -108,7 +140,7 @@ class Watchers:
         if holds_since_us is not None:
             due_us = max(due_us, holds_since_us + rule.terms.holds_for_s * SECOND_US)
         if (at_us := _rearms_at(rule)) is not None:
-            self._clock.wake(watcher, at_us)
+            self._await_candle(watcher, at_us)
         elif due_us > now_us or holds_since_us is not None or waits_for_the_clock(rule.condition):
             self._clock.wake(watcher, due_us)
 
@@ -124,10 +156,27 @@ class Watchers:
         rule = watcher.rule
         self._confirmed[rule.symbol] -= rule.terms.confirmed_on > 1
         self._by_symbol[rule.symbol].pop(rule_id)
+        self._await_candle(watcher, None)
         for place in _waits_at(watcher):
             self.unsettled.get(place, {}).pop(rule_id, None)
+        watcher.trees.clear()  # they refer to it
         self._clock.wake(watcher, None)
         return rule
+
+    def tidy(self) -> None:
+        """Let go of places where nobody waits any more."""
+        self.unsettled = {place: waiting for place, waiting in self.unsettled.items() if waiting}
+        self._candles = {place: waiting for place, waiting in self._candles.items() if waiting}
+        self._by_symbol = {symbol: watching for symbol, watching in self._by_symbol.items() if watching}
+        self._confirmed = +self._confirmed
+
+    def end(self) -> None:
+        """Let go of all: a watcher and its trees refer to each other, and so do leaves and ladders."""
+        for watcher in self._by_id.values():
+            for tree in watcher.trees.values():
+                for leg in tree.legs():
+                    leg.series.ladder.clear()
+            watcher.trees.clear()
 
     def met(self, feed: PriceFeed) -> None:
         """A market that was not known: those that watch its pair grow a tree for it."""
@@ -145,11 +194,14 @@ class Watchers:
             if watcher.rule.id in self._by_id:
                 self._settle(watcher, cause)
 
-    def tick(self, cause: Cause) -> None:
-        """Do what is due by the clock."""
+    def wake(self, cause: Cause) -> None:
+        """Look at those for whom it is time."""
         for sleeper in self._clock.woken(cause.now_us):
             assert isinstance(sleeper, Watcher)  # noqa: S101  # nobody else sleeps
             self._settle(sleeper, cause)
+
+    def keep(self, cause: Cause) -> None:
+        """Have stored how far those have come that have not fired."""
         holding, self._to_store = list(self._to_store.values()), {}
         for watcher in holding:
             rule = watcher.rule
@@ -187,7 +239,7 @@ class Watchers:
 
     def _grow(self, watcher: Watcher, feed: PriceFeed) -> None:
         rule = watcher.rule
-        if not needs_market(rule.condition) or feed.market is None:
+        if not is_of_markets(rule.condition) or feed.market is None:
             return
         if rule.exchange in (None, feed.market.exchange):
             self._plant(watcher, feed)
@@ -212,7 +264,7 @@ class Watchers:
         met = self._met(watcher)
         is_met = len(met) >= watcher.rule.terms.confirmed_on
         fires = False
-        if not self._outcomes.may_change(watcher.rule, cause):
+        if not self._outcomes.may_change(watcher.rule, cause) or self._is_ahead(watcher, cause, met):
             self._leave_unsettled(watcher)
             if watcher.rule.state.seen:
                 self._held_up[watcher.rule.id] = cause.now_us
@@ -231,12 +283,18 @@ class Watchers:
         if fires:
             self._fire(watcher, cause, met)
 
+    def _is_ahead(self, watcher: Watcher, cause: Cause, met: list[int]) -> bool:
+        """Whether it is as it was later than the prices are here; a price alone may still meet it."""
+        if watcher.is_ahead and self._outcomes.is_past(watcher.rule):
+            watcher.is_ahead = False
+        return watcher.is_ahead and (watcher.rule.terms.confirmed_on > 1 or cause.market_id not in met)
+
     def _perhaps_rearm(self, watcher: Watcher, cause: Cause, *, is_met: bool) -> None:
         rule = watcher.rule
         rearms_at_us = _rearms_at(rule)
         if rearms_at_us is not None:
             if cause.ts_us < rearms_at_us:
-                self._clock.wake(watcher, rearms_at_us)
+                self._await_candle(watcher, rearms_at_us)
                 return
         elif is_met:
             return
@@ -255,7 +313,7 @@ class Watchers:
         if due_us > cause.now_us:
             self._clock.wake(watcher, due_us)
             return False
-        if cause.market_id in watcher.trees and cause.market_id not in met and cause.feed:
+        if cause.market_id and cause.market_id not in met and 0 not in watcher.trees:
             self._leave_unsettled(watcher)
             return False
         return True
@@ -263,14 +321,14 @@ class Watchers:
     def _fire(self, watcher: Watcher, cause: Cause, met: list[int]) -> None:
         rule = watcher.rule
         still_met = len(self._met(watcher)) >= rule.terms.confirmed_on
-        after = rule.fired(cause.now_us, self._seen_by(watcher), is_pulse=not still_met)
+        after = rule.fired(cause.now_us, self._seen_by(watcher), ts_us=cause.ts_us, is_pulse=not still_met)
         firing = self._firing(watcher, cause, met)
         watcher.holding_us = None
         after = self._outcomes.record(rule, after, cause, firing)
         if after.armed and not after.state.paused:
             watcher.rule = after
             if (at_us := _rearms_at(after)) is not None:
-                self._clock.wake(watcher, at_us)
+                self._await_candle(watcher, at_us)
         else:
             self.pop(rule.id)
             self._clock.forget_end(rule)
@@ -280,7 +338,7 @@ class Watchers:
         exchange, price = cause.exchange, cause.price
         if price is None:
             feed = self._place(rule, met)
-            exchange, price = feed.market.exchange if feed.market else None, feed.last
+            exchange, price = feed.market.exchange if feed.market else None, self._last_of(rule, feed)
         value = _value(watcher, cause, met)
         return Firing(rule, exchange, price, cause.ts_us, cause.trade_id, value, detail=cause.detail)
 
@@ -290,11 +348,20 @@ class Watchers:
             if market_id in self._world.markets:
                 return self._world.markets[market_id]
         pair = self._world.pair(rule.symbol)
+        if getattr(rule.condition, "source", None) is Source.AVERAGE:
+            return pair.average
         if rule.exchange in pair.markets:
             return pair.markets[rule.exchange]
         if pair.average.last is not None or not pair.markets:
             return pair.average
         return max(pair.markets.values(), key=lambda feed: feed.last_us)
+
+    def _last_of(self, rule: Rule, feed: PriceFeed) -> float | None:
+        """The last price of ``feed`` of the kind that ``rule`` looks at."""
+        interval = getattr(rule.condition, "interval", None)
+        if getattr(rule.condition, "source", None) is not Source.CANDLE or interval is None:
+            return feed.last
+        return self._world.closes(feed, interval).last
 
     def _met(self, watcher: Watcher) -> list[int]:
         """The places where the condition is met, as far as they are heard from."""
@@ -304,12 +371,25 @@ class Watchers:
         newest_us = max(self._world.markets[place].last_us for place in watcher.trees)
         return [place for place in met if self._world.markets[place].last_us >= newest_us - FRESH_US]
 
+    def _await_candle(self, watcher: Watcher, at_us: int | None) -> None:
+        """Look at it with the first price from ``at_us`` on; None: no more."""
+        if at_us is not None and waits_for_the_clock(watcher.rule.condition):
+            self._clock.wake(watcher, at_us)
+            return
+        before_us, watcher.candle_us = watcher.candle_us, at_us
+        for place in _waits_at(watcher):
+            candles = self._candles.setdefault(place, SortedList())
+            if before_us is not None:
+                candles.discard((before_us, watcher.number, watcher))
+            if at_us is not None:
+                candles.add((at_us, watcher.number, watcher))
+
     def _leave_unsettled(self, watcher: Watcher) -> None:
         for place in _waits_at(watcher):
             self.unsettled.setdefault(place, {})[watcher.rule.id] = watcher
 
 
-def _waits_at(watcher: Watcher) -> Iterable[Symbol | str]:
+def _waits_at(watcher: Watcher) -> Iterable[Place]:
     """Whose next price says more about it."""
     if goes_by_trades(watcher.rule.condition):
         return (watcher.rule.symbol,)
@@ -336,8 +416,5 @@ def _remembered(rule: Rule, place: int) -> Iterable[bool]:
 
 
 def _rearms_at(rule: Rule) -> int | None:
-    """When a rule that fires once per candle and has fired is armed again."""
-    candle = rule.terms.candle
-    if not rule.state.waiting or candle is None or rule.fired_at_us is None:
-        return None
-    return candle.floor(rule.fired_at_us) + candle.us
+    """When a rule that fires once per candle and has fired is armed again, by the clock of prices."""
+    return rule.state.rearms_us if rule.state.waiting else None

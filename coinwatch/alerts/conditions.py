@@ -273,6 +273,21 @@ def is_on_no_market(condition: Condition) -> bool:
     return all(isinstance(leaf, JobFailed | FearGreed) for leaf in leaves(condition))
 
 
+def is_of_markets(condition: Condition) -> bool:
+    """Whether it is asked of each market apart; else of a pair, its base or of nothing as a whole."""
+    return any(_is_of_markets(leaf) for leaf in leaves(condition))
+
+
+def _is_of_markets(leaf: Leaf) -> bool:
+    match leaf:
+        case _Priced(source=Source.AVERAGE):
+            return False
+        case Spread() | FearGreed() | Sentiment() | JobFailed():
+            return False
+        case _:
+            return True
+
+
 def is_momentary(condition: Condition) -> bool:
     """Whether it may be met for a moment only."""
     return any(

@@ -12,7 +12,7 @@ import msgspec
 
 from coinwatch.alerts import conditions as c
 from coinwatch.alerts.rules import Quiet, Repeat, Terms
-from coinwatch.alerts.texts import duration_text, moment_text
+from coinwatch.alerts.texts import duration_text, moment_text, words
 from coinwatch.alerts.values import (
     DAY_S,
     MAX_TEMPLATE_LENGTH,
@@ -114,6 +114,12 @@ def read_terms(fields: Mapping[str, Any], condition: c.Condition, now_us: int | 
             "bad_holds_for",
             "a failed job, or a crossing either way, is over at once and cannot hold",
             'a crosses with "direction":"up" or "down" can',
+        )
+    if terms.confirmed_on > 1 and not c.is_of_markets(condition):
+        raise Nonsense(
+            "bad_confirmed_on",
+            f"no exchange can confirm what is not asked of each: {words(condition)}",
+            "leave confirmed_on out, or watch the trades or candles of the exchanges",
         )
     return terms
 

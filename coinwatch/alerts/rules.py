@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from coinwatch.alerts.conditions import Above, Below, Condition
+from coinwatch.alerts.conditions import Above, Below, Condition, Source
 from coinwatch.alerts.texts import moment_text, price_text, words
 from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
@@ -85,6 +85,8 @@ class RuleState(msgspec.Struct, frozen=True, omit_defaults=True):
     """It fired too often. It is watched for again when its owner says so."""
     armed_us: int | None = None
     """When it was armed again last; None: when it was made."""
+    rearms_us: int | None = None
+    """Where it fires once per candle: when that in which it has fired ends, by the exchange's clock."""
     holding_us: int | None = None
     """Since when its condition is met, where it has to hold."""
     snoozed_until_us: int | None = None
@@ -142,15 +144,19 @@ class Rule(NewRule, frozen=True, kw_only=True):
             at_us = self.terms.quiet.until_us(at_us) or at_us
         return at_us
 
-    def fired(self, now_us: int, seen: Mapping[str, int], *, is_pulse: bool = False) -> Rule:
-        """This rule, having fired. ``is_pulse``: its condition is over at once."""
+    def fired(
+        self, now_us: int, seen: Mapping[str, int], *, ts_us: int | None = None, is_pulse: bool = False
+    ) -> Rule:
+        """This rule, having fired at a price of ``ts_us`` (None: now). ``is_pulse``: that is over at once."""
+        candle = self.terms.candle
         recent = (*(at for at in self.state.recent_us if at > now_us - STORM_US), now_us)
         once = self.terms.repeat is Repeat.ONCE
         paused = len(recent) > STORM_FIRES
         state = msgspec.structs.replace(
             self.state,
-            waiting=not once and not is_pulse,
+            waiting=candle is not None or not (once or is_pulse),
             paused=paused,
+            rearms_us=candle.floor(now_us if ts_us is None else ts_us) + candle.us if candle else None,
             recent_us=() if once else recent,
             holding_us=None,
             seen={} if once else seen,
@@ -217,7 +223,8 @@ class Rule(NewRule, frozen=True, kw_only=True):
             return said[0].upper() + said[1:]
         at = "" if price is None else f" at {price_text(price)}"
         if isinstance(self.condition, Above | Below) and exchange is not None:
-            return f"{self.symbol} traded{at} on {exchange}, {words(self.condition)}"
+            did = "closed" if self.condition.source is Source.CANDLE else "traded"
+            return f"{self.symbol} {did}{at} on {exchange}, {words(self.condition)}"
         where = f" on {exchange}" if exchange is not None else ""
         return f"{self.symbol}{at}{where}: {words(self.condition)}"
 
@@ -304,8 +311,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fill_template(template: str, values: Mapping[str, str]) -> str:
-    """``template`` with its placeholders replaced. Raises KeyError, ValueError, IndexError or AttributeError
-    for one that is none of them, or has more than a name in its braces."""
+    """``template`` with its placeholders replaced.
+
+    Raises KeyError for one that is none of ``values``, ValueError where braces hold more than a name.
+    """
     filled = []
     for text, name, form, conversion in string.Formatter().parse(template):
         filled.append(text)

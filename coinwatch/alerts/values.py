@@ -224,6 +224,10 @@ def read_template(value: Any, name: str) -> str:
         raise Nonsense(f"bad_{name}", f"{name} is empty, too long, or has NUL in it", hint)
     try:
         fill_template(value, dict.fromkeys(PLACEHOLDERS, ""))
-    except (KeyError, ValueError, IndexError, AttributeError):
-        raise Nonsense(f"bad_{name}", f"{name} has a placeholder that is none", hint) from None
+    except KeyError as unknown:
+        named = shown("{" + str(unknown.args[0]) + "}")
+        raise Nonsense(f"bad_{name}", f"{name} has an unknown placeholder {named}", hint) from None
+    except ValueError:
+        said = f"{name} has a brace that is no placeholder"
+        raise Nonsense(f"bad_{name}", said, f"{hint}; a brace itself is doubled") from None
     return value

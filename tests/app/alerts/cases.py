@@ -134,7 +134,8 @@ class Stage:
             return (self._second + 1) * SECOND_US
         if "close" in kinds:
             return self._candle_us + 1
-        return now_us()
+        ages_s = [step[2] + 60 for step in case.then if len(step) > 2]
+        return now_us() - round(max(ages_s, default=0) * SECOND_US)
 
     async def _all_was_heard(self) -> None:
         """Commits are taken in their order: a watch made now is told after all that was committed before."""

@@ -152,6 +152,14 @@ PRICES = [
         exchanges=["kraken"],
     ),
     case(
+        "what is met already is told by a price of its exchange",
+        condition("all", of=[condition("above", price=100), condition("below", price=105)]),
+        [("kraken", 90), ("coinbase", 103), ("binance", 104)],
+        [104],
+        before=trades(102),
+        on="binance",
+    ),
+    case(
         "all of the same market",
         condition("all", of=[condition("above", price=100), condition("below", price=105)]),
         [("binance", 110), ("kraken", 90), ("coinbase", 102)],
