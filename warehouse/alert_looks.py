@@ -42,6 +42,11 @@ class Look(msgspec.Struct, frozen=True):
         xmin, xmax, running = self.snapshot.split(":")
         return tx < int(xmin) or (tx < int(xmax) and str(tx) not in running.split(","))
 
+    @property
+    def ended_through(self) -> int:
+        """Every transaction up to this one had ended."""
+        return int(self.snapshot.split(":")[0]) - 1
+
     def as_detail(self) -> dict[str, Any]:
         return {"snapshot": self.snapshot, "looked_at_us": self.at_us}
 
