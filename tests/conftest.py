@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from coinwatch.settings import Settings
-from warehouse.connect import conninfo
+from warehouse.connect import connect, conninfo
 from warehouse.migrate import upgrade
 from warehouse.server import EmbeddedPostgres
 
@@ -50,6 +50,13 @@ def database(postgres: EmbeddedPostgres, _database_names: Iterator[str]) -> Iter
     """A migrated database without rows, gone after the test."""
     with _copy(postgres, next(_database_names)) as url:
         yield url
+
+
+@pytest.fixture
+async def conn(database: URL) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """A connection to that database, as every part of Coinwatch has them."""
+    async with await connect(database, application_name="test") as conn:
+        yield conn
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from coinwatch.settings import Settings
 from simulator.server import Simulator
 from tests.conftest import PROJECT
-from warehouse.connect import connect, conninfo
+from warehouse.connect import conninfo
 from warehouse.dagster import DAGSTER_DATABASE
 
 Conn = psycopg.AsyncConnection[Any]
@@ -26,12 +26,6 @@ async def simulator() -> AsyncIterator[Simulator]:
     """Few trades: many minutes are empty, and days are short to fold from trades."""
     async with Simulator(trades_per_s=2) as simulator:
         yield simulator
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -47,12 +47,6 @@ def new_rule(client: str | None = "bot", connection: str | None = None, price: f
 
 def trade(trade_id: int, price: float = 101.0, age_us: int = 0) -> Trade:
     return Trade(MARKET, trade_id, now_us() - age_us, price, 1.0, True)
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[AsyncConnection]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
 
 
 @pytest.fixture

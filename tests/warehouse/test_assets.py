@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
-import pytest
-from sqlalchemy import URL
 
 from coinwatch.assets import Coin, Description, Metrics, MetricsSource
 from coinwatch.times import from_datetime, to_datetime
+from tests.stored import rows
 from warehouse.assets import (
     Listed,
     add_coins,
@@ -24,7 +22,6 @@ from warehouse.assets import (
     store_images,
     to_describe,
 )
-from warehouse.connect import connect
 from warehouse.fundamentals import (
     store_bases,
     store_metrics,
@@ -34,16 +31,6 @@ Conn = psycopg.AsyncConnection[Any]
 HOUR_US = from_datetime(datetime(2026, 11, 20, 10, tzinfo=UTC))
 BITCOIN, ETHER = Coin("bitcoin", "BTC", "Bitcoin"), Coin("ethereum", "ETH", "Ethereum")
 CAT = Coin("simon-s-cat", "CAT", "Simon's Cat", {"ethereum": "0xcafe", "solana": "CatXyz"})
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
-
-
-async def rows(conn: Conn, query: str) -> list[tuple[Any, ...]]:
-    return await (await conn.execute(query)).fetchall()
 
 
 async def test_the_list_is_kept_current_and_what_goes_is_marked(conn: Conn) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -31,11 +31,10 @@ TS_US = 1_795_176_000 * SECOND_US
 
 
 @pytest.fixture
-async def conn(database: URL) -> AsyncIterator[psycopg.AsyncConnection]:
-    async with await connect(database, application_name="test") as connection:
-        days = [utc_day(at_us) for at_us in (TS_US - DAY_US, TS_US, now_us())]
-        await ensure_average_days(connection, days)
-        yield connection
+async def conn(conn: psycopg.AsyncConnection) -> psycopg.AsyncConnection:
+    days = [utc_day(at_us) for at_us in (TS_US - DAY_US, TS_US, now_us())]
+    await ensure_average_days(conn, days)
+    return conn
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,33 +19,17 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import DAY_US, MINUTE_US, to_datetime
 from coinwatch.windows import Window, merge, subtract
+from tests.warehouse.conftest import MARKET, START_US, minutes
 from warehouse.candles import CANDLES, CandlesNotice, Stored, store
 from warehouse.connect import connect
 from warehouse.coverage import missing
 from warehouse.markets import ensure_markets
 
-MARKET = Market.canonical("binance:BTC-USDT")
 OTHER = Market.canonical("kraken:ETH-USD")
-START_US = 20_000 * DAY_US
 DAY = Window(START_US, START_US + DAY_US)
 TABLE_ROW = "select open, high, low, close, volume, quote_volume, trades, source, revision from candles"
 
 Conn = psycopg.AsyncConnection[Any]
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
-
-
-@pytest.fixture
-async def market_id(conn: Conn) -> int:
-    return (await ensure_markets(conn, {MARKET: "BTCUSDT"}))[MARKET]
-
-
-def minutes(first: int, end: int) -> Window:
-    return Window(START_US + first * MINUTE_US, START_US + end * MINUTE_US)
 
 
 def candle(minute: int, close: float = 1.5, *, trades: int | None = 3) -> Candle:

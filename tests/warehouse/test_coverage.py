@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import psycopg
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import URL
@@ -17,6 +15,7 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.times import DAY_US, MINUTE_US, from_datetime, now_us, to_datetime
 from coinwatch.windows import Window, merge, subtract
+from tests.warehouse.conftest import MARKET, START_US, minutes
 from warehouse.candles import store
 from warehouse.connect import connect
 from warehouse.coverage import (
@@ -31,26 +30,9 @@ from warehouse.coverage import (
 )
 from warehouse.markets import ensure_markets
 
-MARKET = Market.canonical("binance:BTC-USDT")
 OTHER = Market.canonical("kraken:ETH-USD")
-START_US = 20_000 * DAY_US
 
 Conn = psycopg.AsyncConnection[Any]
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
-
-
-@pytest.fixture
-async def market_id(conn: Conn) -> int:
-    return (await ensure_markets(conn, {MARKET: "BTCUSDT"}))[MARKET]
-
-
-def minutes(first: int, end: int) -> Window:
-    return Window(START_US + first * MINUTE_US, START_US + end * MINUTE_US)
 
 
 async def shown(conn: Conn) -> list[Window]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
-import pytest
-from sqlalchemy import URL
 
 from coinwatch.assets import Coin, Metrics, MetricsSource
 from coinwatch.averaging import Method
 from coinwatch.times import MINUTE_US, from_datetime, to_datetime
+from tests.stored import rows
 from warehouse.assets import (
     store_coins,
 )
-from warehouse.connect import connect
 from warehouse.fundamentals import (
     Difference,
     bases,
@@ -32,16 +29,6 @@ Conn = psycopg.AsyncConnection[Any]
 HOUR_US = from_datetime(datetime(2026, 11, 20, 10, tzinfo=UTC))
 BITCOIN, ETHER = Coin("bitcoin", "BTC", "Bitcoin"), Coin("ethereum", "ETH", "Ethereum")
 CAT = Coin("simon-s-cat", "CAT", "Simon's Cat", {"ethereum": "0xcafe", "solana": "CatXyz"})
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
-
-
-async def rows(conn: Conn, query: str) -> list[tuple[Any, ...]]:
-    return await (await conn.execute(query)).fetchall()
 
 
 async def test_bases_are_decided_anew_only_where_the_asset_is_another(conn: Conn) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -14,32 +13,20 @@ from sqlalchemy import URL
 
 from coinwatch.indicators import NAMES, WARM_UP, Series, compute
 from coinwatch.intervals import Interval
-from coinwatch.records import Candle, Market
+from coinwatch.records import Candle
 from coinwatch.times import DAY_US, MINUTE_US, from_datetime, to_datetime
 from coinwatch.windows import Window
 from tests.coinwatch.test_indicators import RELATIVE, differences, part, series
+from tests.warehouse.conftest import MARKET
 from warehouse.candles import store
 from warehouse.connect import connect
 from warehouse.indicators import Computed, compute_indicators, indicators_due
-from warehouse.markets import ensure_markets
 from warehouse.partitions import ensure_candle_months, ensure_indicator_months
 from warehouse.rollups import roll_up
 
 Conn = psycopg.AsyncConnection[Any]
-MARKET = Market.canonical("binance:BTC-USDT")
 START_US = 20_000 * DAY_US
 M5 = Interval.M5
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
-
-
-@pytest.fixture
-async def market_id(conn: Conn) -> int:
-    return (await ensure_markets(conn, {MARKET: "BTCUSDT"}))[MARKET]
 
 
 def moved(whole: Series) -> Series:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -27,12 +26,6 @@ from warehouse.markets import (
 
 BTC = Market.canonical("binance:BTC-USDT")
 ETH = Market.canonical("kraken:ETH-USD")
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[psycopg.AsyncConnection]:
-    async with await connect(database, application_name="test") as connection:
-        yield connection
 
 
 async def stored(conn: psycopg.AsyncConnection) -> dict[str, Any]:

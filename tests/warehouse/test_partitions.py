@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import date, timedelta
-from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +11,7 @@ from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
 from coinwatch.records import Market
+from tests.stored import rows
 from tests.waiting import eventually
 from warehouse import partitions
 from warehouse.connect import connect
@@ -30,14 +29,9 @@ VALUES (%s, %s, 1, 1, 1, %s, true)
 
 
 @pytest.fixture
-async def conn(database: URL) -> AsyncIterator[psycopg.AsyncConnection]:
-    async with await connect(database, application_name="test") as connection:
-        await ensure_markets(connection, {MARKET: "BTCUSDT"})
-        yield connection
-
-
-async def rows(conn: psycopg.AsyncConnection, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    return await (await conn.execute(query, values or None)).fetchall()
+async def conn(conn: psycopg.AsyncConnection) -> psycopg.AsyncConnection:
+    await ensure_markets(conn, {MARKET: "BTCUSDT"})
+    return conn
 
 
 async def attached(conn: psycopg.AsyncConnection, parent: str) -> set[str]:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import psycopg
-import pytest
-from sqlalchemy import URL
 
 from coinwatch.records import Symbol
 from coinwatch.times import SECOND_US
 from tests.app.alerts.averaging import Averager, a_while_ago
-from warehouse.connect import connect
 from warehouse.price_stream import (
     UPDATES_AT_ONCE,
     earliest_that_fits,
@@ -23,12 +18,6 @@ from warehouse.price_stream import (
 )
 
 BTC, ETH, NONE = Symbol("BTC", "USD"), Symbol("ETH", "EUR"), Symbol("BTC", "XXX")
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[psycopg.AsyncConnection]:
-    async with await connect(database, application_name="test") as connection:
-        yield connection
 
 
 async def test_the_first_of_each_interval_is_the_update(conn: psycopg.AsyncConnection) -> None:

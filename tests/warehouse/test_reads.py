@@ -1,29 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from sqlalchemy import URL, text
+from sqlalchemy import text
 
 from coinwatch.intervals import Interval
 from coinwatch.records import Market, Symbol
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, to_datetime
 from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
+from tests.warehouse.conftest import NOON_US
 from warehouse import reads
 from warehouse.reads import WatchedMarket
 
-NOON_US = 1_795_176_000 * SECOND_US
-"""A noon, UTC."""
-
 NAMES = ["binance:BTC-USDT", "coinbase:BTC-USDT", "kraken:ETH-EUR"]
-
-
-@pytest.fixture
-def stock(database: URL) -> Iterator[Stock]:
-    stock = Stock.open(database, NOON_US)
-    yield stock
-    stock.close()
 
 
 def watched(name: str, market_id: int) -> WatchedMarket:

@@ -1,26 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from sqlalchemy import URL
 
-from coinwatch.times import DAY_US, SECOND_US
+from coinwatch.times import DAY_US
 from coinwatch.windows import Window
 from tests.app.dashboard import told
 from tests.app.dashboard.stock import Stock
+from tests.warehouse.conftest import NOON_US
 from warehouse import reads_assets
 
-NOON_US = 1_795_176_000 * SECOND_US
 HOUR_US = DAY_US // 24
 
 
 @pytest.fixture
-def stock(database: URL) -> Iterator[Stock]:
-    stock = Stock.open(database, NOON_US)
+def stock(stock: Stock) -> Stock:
     told.assets(stock)
-    yield stock
-    stock.close()
+    return stock
 
 
 def test_assets_are_those_traded_here_and_those_told_of(stock: Stock) -> None:

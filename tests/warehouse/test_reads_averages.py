@@ -1,26 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from sqlalchemy import URL
 
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
 from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
+from tests.warehouse.conftest import NOON_US
 from warehouse import reads_averages
 
-NOON_US = 1_795_176_000 * SECOND_US
 BTC = Symbol("BTC", "USDT")
 PRICES = {"binance": 100.0, "kraken": 101.0, "okx": 102.0}
-
-
-@pytest.fixture
-def stock(database: URL) -> Iterator[Stock]:
-    stock = Stock.open(database, NOON_US)
-    yield stock
-    stock.close()
 
 
 def test_samples_are_the_last_of_each_step(stock: Stock) -> None:

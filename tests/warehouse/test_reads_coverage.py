@@ -1,26 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from sqlalchemy import text
 
-import pytest
-from sqlalchemy import URL, text
-
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, to_datetime, utc_day
+from coinwatch.times import DAY_US, MINUTE_US, to_datetime, utc_day
 from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
+from tests.warehouse.conftest import NOON_US
 from warehouse import reads_coverage
 
-NOON_US = 1_795_176_000 * SECOND_US
 MIDNIGHT_US = NOON_US - DAY_US // 2
 HOUR_US = 60 * MINUTE_US
 TWO_DAYS = Window(MIDNIGHT_US - DAY_US, MIDNIGHT_US + DAY_US)
-
-
-@pytest.fixture
-def stock(database: URL) -> Iterator[Stock]:
-    stock = Stock.open(database, NOON_US)
-    yield stock
-    stock.close()
 
 
 def cover(stock: Stock, market_id: int, *, covered: Window, unavailable: Window, wanted_us: int) -> None:

@@ -1,26 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import URL
 
-from coinwatch.times import SECOND_US, to_datetime, utc_day
+from coinwatch.times import to_datetime, utc_day
 from tests.app.dashboard import told
 from tests.app.dashboard.stock import Stock
+from tests.warehouse.conftest import NOON_US
 from warehouse import reads_sentiment
 
-NOON_US = 1_795_176_000 * SECOND_US
 TODAY = utc_day(NOON_US)
 
 
 @pytest.fixture
-def stock(database: URL) -> Iterator[Stock]:
-    stock = Stock.open(database, NOON_US)
+def stock(stock: Stock) -> Stock:
     told.sentiment(stock)
-    yield stock
-    stock.close()
+    return stock
 
 
 def test_scores_of_an_asset_and_of_the_whole_market(stock: Stock) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -44,12 +43,6 @@ def days_ago(number: int) -> date:
 
 def whole(day: date) -> Window:
     return Window(day_start_us(day), day_start_us(day) + DAY_US)
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
 
 
 @pytest.fixture

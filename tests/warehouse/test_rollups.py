@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -17,27 +16,16 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Trade
 from coinwatch.times import DAY_US, MINUTE_US, from_datetime, now_us
 from coinwatch.windows import Window
+from tests.warehouse.conftest import MARKET
 from warehouse.candles import CANDLES, CandlesNotice, store
 from warehouse.connect import connect
 from warehouse.markets import ensure_markets
 from warehouse.rollups import ROLLUPS, RolledUp, roll_up, rollups_due
 
-MARKET = Market.canonical("binance:BTC-USDT")
 DAY_START_US = 20_000 * DAY_US
 DAY = Window(DAY_START_US, DAY_START_US + DAY_US)
 
 Conn = psycopg.AsyncConnection[Any]
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
-
-
-@pytest.fixture
-async def market_id(conn: Conn) -> int:
-    return (await ensure_markets(conn, {MARKET: "BTCUSDT"}))[MARKET]
 
 
 def trades_of_a_day(seed: int, start_us: int = DAY_START_US) -> list[Trade]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import URL
 
 from coinwatch.scoring import MODEL, TEXT_SOURCES, DayScore, Scale, Source
 from coinwatch.texts import Text, title_key
 from coinwatch.times import DAY_US, MINUTE_US, day_start_us
-from warehouse.connect import connect
+from tests.stored import rows
 from warehouse.sentiment import (
     Scored,
     Stored,
@@ -34,22 +32,12 @@ NOON_US = day_start_us(DAY) + DAY_US // 2
 NOW_US = NOON_US + DAY_US
 
 
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
-
-
 def text(path: str, title: str, score: float = 0.5, *bases: str, at_us: int = NOON_US) -> Scored:
     return Scored(Text(f"https://{path}", title, at_us), title_key(title), score, bases)
 
 
 async def store(conn: Conn, outlet: str, *texts: Scored, source: Source = Source.NEWS) -> Stored:
     return await store_texts(conn, source, outlet, texts, MODEL, NOW_US)
-
-
-async def rows(conn: Conn, query: str) -> list[tuple[Any, ...]]:
-    return await (await conn.execute(query)).fetchall()
 
 
 async def test_an_article_is_stored_once_and_its_copies_are_noted(conn: Conn) -> None:

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
-import pytest
-from sqlalchemy import URL
 
 from coinwatch.folding import candles_from_trades
 from coinwatch.intervals import Interval
-from coinwatch.records import Market, Trade
-from coinwatch.times import DAY_US, MINUTE_US, to_datetime, utc_day
-from coinwatch.windows import Window
+from coinwatch.records import Trade
+from coinwatch.times import to_datetime, utc_day
+from tests.warehouse.conftest import MARKET, START_US, minutes
 from warehouse.candles import store
-from warehouse.connect import connect
-from warehouse.markets import ensure_markets
 from warehouse.partitions import ensure_tick_days
 from warehouse.rollups import rollups_due
 from warehouse.tick_candles import candles_from_ticks
 
-MARKET = Market.canonical("binance:BTC-USDT")
-START_US = 20_000 * DAY_US
-
 Conn = psycopg.AsyncConnection[Any]
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[Conn]:
-    async with await connect(database, application_name="test") as conn:
-        yield conn
-
-
-@pytest.fixture
-async def market_id(conn: Conn) -> int:
-    return (await ensure_markets(conn, {MARKET: "BTCUSDT"}))[MARKET]
-
-
-def minutes(first: int, end: int) -> Window:
-    return Window(START_US + first * MINUTE_US, START_US + end * MINUTE_US)
 
 
 TRADES = [

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import psycopg
-import pytest
-from sqlalchemy import URL
 
 from coinwatch.alerts import Above, NewRule
 from coinwatch.records import Instrument, Market, MarketStatus, Symbol
 from warehouse.alerts import add_rule, remove_rule
-from warehouse.connect import connect
 from warehouse.markets import upsert_instruments
 from warehouse.wanted import watched_markets
 
 BTC_USDT = Symbol("BTC", "USDT")
-
-
-@pytest.fixture
-async def conn(database: URL) -> AsyncIterator[psycopg.AsyncConnection]:
-    async with await connect(database, application_name="test wanted") as conn:
-        yield conn
 
 
 async def watch(conn: psycopg.AsyncConnection, symbol: Symbol, exchange: str | None = None) -> int:
