@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -11,6 +12,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
 
 from app.alerts.admission import Visitor
+from app.alerts.feeds import Pair, PriceFeed, Span, Turnover
+from app.alerts.ladder import Leaf, Series
+from app.alerts.machine import Machine
+from app.alerts.watchers import Watcher
+from coinwatch.alerts import Rule
+from coinwatch.alerts.reading import EXAMPLES, read_condition
+from coinwatch.records import Market, Symbol, Trade
 from tests.app.alerts.conftest import Client, Endpoint
 from tests.waiting import eventually
 
@@ -35,6 +43,73 @@ async def test_who_asked_for_a_page_is_gone_at_once(endpoint: Endpoint) -> None:
         for path in ("/healthz", "/metrics", "/ws?client=%20", "/nowhere"):
             await endpoint.get(path)
         await eventually(lambda: held() == 0)
+
+
+CONDITIONS = [
+    *map(json.loads, EXAMPLES.values()),
+    {"type": "above", "price": 2.0, "source": "average"},
+    {"type": "new_high", "over": "1h", "source": "candle", "interval": "1m"},
+]
+PARTS = Leaf, Watcher, Span, Turnover, Series, PriceFeed, Pair
+BITCOIN = Market.canonical("binance:BTC-USDT")
+
+
+def test_nothing_is_kept_for_rules_that_are_gone() -> None:
+    machine = Machine()
+    feed = machine.meet(1, BITCOIN)
+    gc.collect()
+    with no_collector():
+        before = held(*PARTS)
+        rules = [
+            Rule(
+                id=number, symbol=symbol, condition=read_condition(one), typed="", client="c", created_at_us=0
+            )
+            for number, (one, symbol) in enumerate(
+                (one, symbol) for one in CONDITIONS for symbol in (BITCOIN.symbol, Symbol("NEW", "USD"))
+            )
+        ]
+        for rule in rules:
+            machine.put(rule, 0)
+        machine.trade(feed, Trade(BITCOIN, 1, 1, 0.5, 1.0, True), 1, 1)
+        assert held(*PARTS) > before + len(rules)
+        machine.tidy()
+        assert held(*PARTS) > before + len(rules)
+        for rule in rules:
+            machine.remove(rule.id)
+        machine.drain()
+        del feed
+        machine.tidy()
+        assert held(*PARTS) == before
+        assert not feed_of(machine).needs_every_trade
+
+
+def feed_of(machine: Machine) -> PriceFeed:
+    return machine.world.markets[1]
+
+
+def test_nothing_is_kept_of_a_machine_that_has_ended() -> None:
+    gc.collect()
+    with no_collector():
+        before = held(*PARTS)
+        machine = Machine()
+        machine.meet(1, BITCOIN)
+        for number, one in enumerate(CONDITIONS):
+            condition = read_condition(one)
+            machine.put(
+                Rule(
+                    id=number,
+                    symbol=BITCOIN.symbol,
+                    condition=condition,
+                    typed="",
+                    client="c",
+                    created_at_us=0,
+                ),
+                0,
+            )
+        assert held(*PARTS) > before
+        machine.end()
+        del machine
+        assert held(*PARTS) == before
 
 
 async def end(client: Client, how: str) -> None:
@@ -63,6 +138,8 @@ def no_collector() -> Iterator[None]:
         gc.enable()
 
 
-def held() -> int:
+def held(*kinds: type) -> int:
+    """How many there are, of connections if nothing else is asked for."""
     # By the type alone: isinstance would ask proxies of what is gone.
-    return sum(issubclass(type(one), Visitor | ServerProtocol) for one in gc.get_objects())
+    wanted = kinds or (Visitor, ServerProtocol)
+    return sum(issubclass(type(one), wanted) for one in gc.get_objects())
