@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from coinwatch.records import Market
+from coinwatch.records import Market, Trade
 from coinwatch.times import from_datetime
+from sources.exchanges.base import Decoder, Skipped
 
 
 def frames(path: Path) -> list[bytes]:
@@ -22,6 +25,20 @@ def frames(path: Path) -> list[bytes]:
 
 def _frame(line: dict[str, str]) -> bytes:
     return base64.b64decode(line["raw_b64"]) if "raw_b64" in line else line["raw"].encode()
+
+
+def decoded(decode: Decoder, sent: Iterable[bytes]) -> tuple[list[Trade], Counter[str]]:
+    """The trades of the frames, and how many of the others there are of each kind."""
+    got: list[Trade] = []
+    kinds: Counter[str] = Counter()
+    for frame in sent:
+        answer = decode(frame)
+        if isinstance(answer, list):
+            got += answer
+        else:
+            assert isinstance(answer, Skipped)
+            kinds[answer.kind] += 1
+    return got, kinds
 
 
 def body(path: Path) -> bytes:

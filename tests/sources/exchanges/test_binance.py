@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -59,22 +58,11 @@ def expected(event: dict[str, object]) -> Trade | None:
 def test_recorded_frames(
     recordings: Path, name: str, trades: int, skipped: dict[str, int], wrapped: bool
 ) -> None:
-    decode = BINANCE.decoder(MARKETS)
-    got: list[Trade] = []
-    want: list[Trade] = []
-    kinds: Counter[str] = Counter()
-    for frame in recorded.frames(recordings / "binance" / f"{name}.jsonl"):
-        event = recorded.loads(frame)["data"]
-        answer = decode(
-            frame if wrapped else bytes(msgspec.json.decode(frame, type=dict[str, msgspec.Raw])["data"])
-        )
-        if isinstance(answer, list):
-            got += answer
-        else:
-            assert isinstance(answer, Skipped)
-            kinds[answer.kind] += 1
-        if event.get("e") == "aggTrade" and (trade := expected(event)):
-            want.append(trade)
+    frames = recorded.frames(recordings / "binance" / f"{name}.jsonl")
+    bare = [bytes(msgspec.json.decode(frame, type=dict[str, msgspec.Raw])["data"]) for frame in frames]
+    got, kinds = recorded.decoded(BINANCE.decoder(MARKETS), frames if wrapped else bare)
+    events = map(recorded.loads, bare)
+    want = [made for event in events if event.get("e") == "aggTrade" and (made := expected(event))]
     assert got == want
     assert len(got) == trades
     assert kinds == skipped

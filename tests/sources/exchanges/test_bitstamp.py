@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
@@ -38,18 +37,9 @@ def test_recorded_frames(recordings: Path, name: str, trades: int) -> None:
     frames = recorded.frames(recordings / "bitstamp" / name)
     channels = {recorded.loads(frame)["channel"].rpartition("_")[2] for frame in frames}
     markets = [_market(native) for native in sorted(channels)]
-    decode = BITSTAMP.decoder(markets)
-    got: list[Trade] = []
+    got, kinds = recorded.decoded(BITSTAMP.decoder(markets), frames)
     want: list[Trade] = []
-    kinds: Counter[str] = Counter()
-    for frame in frames:
-        answer = decode(frame)
-        if isinstance(answer, list):
-            got += answer
-        else:
-            assert isinstance(answer, Skipped)
-            kinds[answer.kind] += 1
-        sent = recorded.loads(frame)
+    for sent in map(recorded.loads, frames):
         if sent["event"] == "trade":
             row = sent["data"]
             want.append(

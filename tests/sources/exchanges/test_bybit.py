@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
@@ -29,18 +28,10 @@ TRADE = (
 
 
 def test_recorded_frames(recordings: Path) -> None:
-    decode = BYBIT.decoder([BTC_USDT])
-    got: list[Trade] = []
+    frames = recorded.frames(recordings / "bybit" / "ws_v5_spot_btcusdt.jsonl")
+    got, kinds = recorded.decoded(BYBIT.decoder([BTC_USDT]), frames)
     want: list[Trade] = []
-    kinds: Counter[str] = Counter()
-    for frame in recorded.frames(recordings / "bybit" / "ws_v5_spot_btcusdt.jsonl"):
-        answer = decode(frame)
-        if isinstance(answer, list):
-            got += answer
-        else:
-            assert isinstance(answer, Skipped)
-            kinds[answer.kind] += 1
-        sent = recorded.loads(frame)
+    for sent in map(recorded.loads, frames):
         if sent.get("topic") == "publicTrade.BTCUSDT":
             want += [
                 Trade(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
@@ -38,18 +37,10 @@ def exact_us(milliseconds: str) -> int:
 
 
 def test_recorded_frames(recordings: Path) -> None:
-    decode = GATEIO.decoder(MARKETS)
-    got: list[Trade] = []
+    frames = recorded.frames(recordings / "gateio" / "ws_v4_spot.jsonl")
+    got, kinds = recorded.decoded(GATEIO.decoder(MARKETS), frames)
     want: list[Trade] = []
-    kinds: Counter[str] = Counter()
-    for frame in recorded.frames(recordings / "gateio" / "ws_v4_spot.jsonl"):
-        answer = decode(frame)
-        if isinstance(answer, list):
-            got += answer
-        else:
-            assert isinstance(answer, Skipped)
-            kinds[answer.kind] += 1
-        sent = recorded.loads(frame)
+    for sent in map(recorded.loads, frames):
         if (sent["channel"], sent["event"]) == ("spot.trades", "update"):
             row = sent["result"]
             want.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -25,18 +24,10 @@ TRADE = (
 
 
 def test_recorded_frames(recordings: Path) -> None:
-    decode = KRAKEN.decoder([BTC_USD])
-    got: list[Trade] = []
+    frames = recorded.frames(recordings / "kraken" / "ws_v2_samples.jsonl")
+    got, kinds = recorded.decoded(KRAKEN.decoder([BTC_USD]), frames)
     want: list[Trade] = []
-    kinds: Counter[str] = Counter()
-    for frame in recorded.frames(recordings / "kraken" / "ws_v2_samples.jsonl"):
-        answer = decode(frame)
-        if isinstance(answer, list):
-            got += answer
-        else:
-            assert isinstance(answer, Skipped)
-            kinds[answer.kind] += 1
-        sent = recorded.loads(frame)
+    for sent in map(recorded.loads, frames):
         if sent.get("channel") == "trade":
             want += [
                 Trade(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
@@ -39,18 +38,10 @@ def read(row: dict[str, str]) -> Trade:
 
 
 def test_recorded_frames(recordings: Path) -> None:
-    decode = OKX.decoder([BTC_USDT])
-    got: list[Trade] = []
+    frames = recorded.frames(recordings / "okx" / "ws_v5_trades_btcusdt.jsonl")
+    got, kinds = recorded.decoded(OKX.decoder([BTC_USDT]), frames)
     want: list[Trade] = []
-    kinds: Counter[str] = Counter()
-    for frame in recorded.frames(recordings / "okx" / "ws_v5_trades_btcusdt.jsonl"):
-        answer = decode(frame)
-        if isinstance(answer, list):
-            got += answer
-        else:
-            assert isinstance(answer, Skipped)
-            kinds[answer.kind] += 1
-        sent = recorded.loads(frame)
+    for sent in map(recorded.loads, frames):
         if sent["arg"]["channel"] == "trades" and "data" in sent:
             want += map(read, sent["data"])
     assert got == want
