@@ -11,8 +11,8 @@ import yaml
 from app.cli.parts import waves
 from coinwatch.settings import Settings, load_settings
 from docs.generate import PAGES
+from tests.conftest import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 WRITTEN = sorted([PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").glob("*.md")])
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[1]
+from tests.conftest import PROJECT
+
 MAY_IMPORT = {
     "coinwatch": set[str](),
     "sources": {"coinwatch"},

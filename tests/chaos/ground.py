@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from simulator.server import VENUES, Simulator
 from simulator.truth import trades_in_minute
 from sources.exchanges import EXCHANGES
 from tests.chaos.counting import Tally, count
+from tests.ports import free_port
 from tests.waiting import eventually
 from warehouse import postmaster
 from warehouse.connect import conninfo
@@ -196,13 +196,6 @@ def busiest() -> list[Market]:
         if sim.market.exchange in simulated:
             found[sim.market.exchange] = sim.market
     return sorted(found.values())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _kill(daemon: asyncio.subprocess.Process) -> None:

@@ -19,7 +19,8 @@ from coinwatch.client import AlertClient
 from coinwatch.errors import EndpointUnreachable, WarehouseError
 from coinwatch.records import Market
 from tests.chaos.conftest import MakeGround
-from tests.chaos.ground import COINWATCH, Ground, free_port
+from tests.chaos.ground import COINWATCH, Ground
+from tests.ports import free_port
 from tests.waiting import eventually
 from warehouse.alerts import add_rule
 from warehouse.connect import connect

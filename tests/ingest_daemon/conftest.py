@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -17,16 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon
+from tests.ports import free_port
 from warehouse.connect import conninfo
 
 TickRow = tuple[str, str, Any, float, float, str, str]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Daemon:

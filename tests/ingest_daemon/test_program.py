@@ -20,9 +20,10 @@ from simulator.server import Simulator
 from simulator.truth import trades_in_minute
 from sources.exchanges import EXCHANGES
 from tests.ingest_daemon import frames
-from tests.ingest_daemon.conftest import Daemon, free_port
+from tests.ingest_daemon.conftest import Daemon
 from tests.ingest_daemon.replay import Session, replaying
 from tests.ingest_daemon.test_daemon import ticks_locked
+from tests.ports import free_port
 from tests.stored import stored_trades
 from tests.waiting import eventually
 from warehouse.connect import connect

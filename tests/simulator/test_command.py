@@ -12,15 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.conftest import PROJECT
+from tests.ports import free_port
 from tests.waiting import eventually
-
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 async def start(ws_port: int, rest_port: int) -> asyncio.subprocess.Process:

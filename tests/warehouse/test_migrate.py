@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import sqlalchemy
@@ -16,14 +15,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import URL, text
 
 from coinwatch.errors import WarehouseError
+from tests.conftest import PROJECT
 from warehouse import migrate, views
 from warehouse.backup import environment, place
 from warehouse.connect import engine
 from warehouse.migrate import upgrade
 from warehouse.programs import program
 from warehouse.tables import metadata
-
-PROJECT = Path(__file__).resolve().parents[2]
 
 UPGRADE = """
 import sys

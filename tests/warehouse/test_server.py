@@ -18,12 +18,12 @@ import pytest
 from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
+from tests.conftest import PROJECT
 from warehouse import server as server_module
 from warehouse.connect import conninfo
 from warehouse.programs import program
 from warehouse.server import EmbeddedPostgres
 
-PROJECT = Path(__file__).resolve().parents[2]
 FAST = {"fsync": "off"}
 
 MakeServer = Callable[..., EmbeddedPostgres]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL
@@ -17,9 +16,9 @@ from sqlalchemy.exc import OperationalError
 
 from coinwatch.times import now_us
 from tests.app.dashboard.stock import Stock
+from tests.conftest import PROJECT
+from tests.ports import free_port
 from tests.waiting import eventually_sync
-
-PROJECT = Path(__file__).resolve().parents[3]
 
 
 @contextmanager
@@ -82,12 +81,6 @@ def trading(stock: Stock, prices: Mapping[str, float], ids: Mapping[str, int]) -
     finally:
         done.set()
         thread.join()
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return int(free.getsockname()[1])
 
 
 def _healthy(port: int) -> bool:

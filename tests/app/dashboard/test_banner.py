@@ -1,39 +1,14 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from app.dashboard.banner import standstill
 from app.dashboard.data import Health
-from coinwatch.records import Market
-from warehouse.health import ServiceRow, StreamRow, StreamState
-
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+from tests.app.dashboard.beating import service, stream
+from warehouse.health import StreamState
 
 
 def health(*streams: tuple[StreamState, float], daemon_s: float | None = None) -> Health:
-    rows = tuple(
-        StreamRow(
-            market=Market.canonical("kraken:BTC-USDT"),
-            state=state,
-            last_price=1.0,
-            last_trade_ts=NOW,
-            last_received_at=NOW,
-            lag_ms=5.0,
-            trades=1,
-            duplicates=0,
-            recovered=0,
-            reconnects=0,
-            last_error=None,
-            last_error_at=None,
-            age_s=age_s,
-        )
-        for state, age_s in streams
-    )
-    daemons = [] if daemon_s is None else [daemon_s]
-    services = tuple(
-        ServiceRow(service="ingest", instance="box:1", started_at=NOW, age_s=age_s, detail={})
-        for age_s in daemons
-    )
+    rows = tuple(stream(state, age_s=age_s) for state, age_s in streams)
+    services = () if daemon_s is None else (service(daemon_s),)
     return Health(rows, services, (), ())
 
 

@@ -14,7 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.app.dashboard.served import PROJECT
+from tests.conftest import PROJECT
 from tests.waiting import eventually_sync
 
 OUTPUT = PROJECT / "test-output"
