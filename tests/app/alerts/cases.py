@@ -25,6 +25,9 @@ EXCHANGES = ("binance", "kraken", "coinbase")
 END = "END-USDT"
 M1 = Interval.M1
 
+WITH_AVERAGE = -1
+"""The age of a trade that comes right after an average."""
+
 Step = tuple[Any, ...]
 """What happens: ``("binance", 100.0)`` a trade, with its age in seconds, if any, as a third, and of several
 prices a commit of several; ``("average", 100.0)``; ``("close", 100.0)``: of a minute on binance."""
@@ -64,7 +67,7 @@ class Stage:
         self._second = now_us() // SECOND_US - 200
         self._candle_us = M1.floor(now_us()) - 100 * M1.us
         """Of the next candle that closes: they are stored at times gone by."""
-        self._alerts: list[dict[str, Any]] = []
+        self.alerts: list[dict[str, Any]] = []
 
     async def play(self, cases: Sequence[Case]) -> dict[str, Told]:
         """What each case was told, by its name, and what a preview since it was made would tell."""
@@ -72,25 +75,25 @@ class Stage:
         await self._close(END, 1)
         for number, case in enumerate(cases):
             for step in case.before:
-                await self._do(_pair(number, case), step)
+                await self.do(_pair(number, case), step)
         asked = [self._asked(number, case) for number, case in enumerate(cases)]
         since_us = [self._since_us(case) for case in cases]
-        rules = [await self._ask(cmd="watch", **wish) for wish in asked]
+        rules = [await self.ask(cmd="watch", **wish) for wish in asked]
         assert [rule["type"] for rule in rules] == ["ack"] * len(cases), rules
         closing = {"type": "above", "price": 2, "source": "candle", "interval": "1m"}
-        last = await self._ask(cmd="watch", symbol=END, condition=closing)
-        await self._all_was_heard()
+        last = await self.ask(cmd="watch", symbol=END, condition=closing)
+        await self.all_was_heard()
         for number, case in enumerate(cases):
             for step in case.then:
-                await self._do(_pair(number, case), step)
+                await self.do(_pair(number, case), step)
         if with_closes:
             await self._close(END, 2)
-            await self._until_told(last)
-        await self._all_was_heard()
+            await self.until_told(last)
+        await self.all_was_heard()
         told = {}
         for case, wish, rule, since in zip(cases, asked, rules, since_us, strict=True):
-            preview = await self._ask(cmd="preview", since=since / SECOND_US, **wish)
-            mine = [alert for alert in self._alerts if alert["rule_id"] == rule["rule_id"]]
+            preview = await self.ask(cmd="preview", since=since / SECOND_US, **wish)
+            mine = [alert for alert in self.alerts if alert["rule_id"] == rule["rule_id"]]
             told[case.name] = Told(rule, mine, preview["fired"])
         return told
 
@@ -98,18 +101,19 @@ class Stage:
         pair = _pair(number, case)
         return {"symbol": f"{case.on}:{pair}" if case.on else pair, **case.wish}
 
-    async def _do(self, pair: str, step: Step) -> None:
+    async def do(self, pair: str, step: Step) -> None:
         kind, price = step[0], step[1]
         if kind == "average":
             self._second += 1
             await Averager(self._conn).store(self._second, **{pair.replace("-", "_"): price})
-        elif kind == "average now":
-            await Averager(self._conn).store(now_us() // SECOND_US, **{pair.replace("-", "_"): price})
         elif kind == "close":
             await self._close(pair, price)
         else:
             prices = price if isinstance(price, tuple) else (price,)
-            await self._exchange.trade(f"{kind}:{pair}", *prices, age_s=step[2] if len(step) > 2 else 0)
+            age_s = step[2] if len(step) > 2 else 0
+            if age_s == WITH_AVERAGE:
+                age_s = now_us() / SECOND_US - self._second - 0.5
+            await self._exchange.trade(f"{kind}:{pair}", *prices, age_s=age_s)
 
     async def _close(self, pair: str, price: float) -> None:
         market = Market.canonical(f"binance:{pair}")
@@ -137,21 +141,21 @@ class Stage:
         ages_s = [step[2] + 60 for step in case.then if len(step) > 2]
         return now_us() - round(max(ages_s, default=0) * SECOND_US)
 
-    async def _all_was_heard(self) -> None:
+    async def all_was_heard(self) -> None:
         """Commits are taken in their order: a watch made now is told after all that was committed before."""
-        last = await self._ask(cmd="watch", symbol=END, price=1)
+        last = await self.ask(cmd="watch", symbol=END, price=1)
         await self._exchange.trade(f"binance:{END}", 2)
-        await self._until_told(last)
+        await self.until_told(last)
 
-    async def _until_told(self, rule: dict[str, Any]) -> None:
-        while not any(alert["rule_id"] == rule["rule_id"] for alert in self._alerts):
-            self._alerts.append(await self._client.read())
+    async def until_told(self, rule: dict[str, Any]) -> None:
+        while not any(alert["rule_id"] == rule["rule_id"] for alert in self.alerts):
+            self.alerts.append(await self._client.read())
 
-    async def _ask(self, **command: Any) -> dict[str, Any]:
+    async def ask(self, **command: Any) -> dict[str, Any]:
         """The answer to ``command``; alerts that come before it are kept."""
         answer = await self._client.ask(**command)
         while answer["type"] == "alert":
-            self._alerts.append(answer)
+            self.alerts.append(answer)
             answer = await self._client.read()
         return answer
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from tests.app.alerts.cases import Case, Step, staged, wrong
+from tests.app.alerts.cases import WITH_AVERAGE, Case, Step, staged, wrong
 from tests.app.alerts.conftest import Endpoint
 
 Start = Callable[[], Awaitable[Endpoint]]
@@ -68,7 +68,11 @@ PRICES = [
         [104.5],
     ),
     case(
-        "either", condition("change", percent=5, within=60), trades(100, 105, 100, 95), [105, 95], terms=EVERY
+        "either",
+        condition("change", percent=5, within="5m"),
+        trades(100, 105, 100, 95),
+        [105, 95],
+        terms=EVERY,
     ),
     case(
         "what is out of the window is no rise",
@@ -90,7 +94,7 @@ PRICES = [
     case(
         "an exchange out of line",
         condition("from_average", percent=2),
-        [("average now", 100), ("binance", 101), ("kraken", 97.9)],
+        [("average", 100), ("binance", 101, WITH_AVERAGE), ("kraken", 97.9, WITH_AVERAGE)],
         [97.9],
         values=[-2.1],
         exchanges=["kraken"],
@@ -98,13 +102,13 @@ PRICES = [
     case(
         "above the average only",
         condition("from_average", percent=2, direction="above"),
-        [("average now", 100), ("binance", 90), ("kraken", 102)],
+        [("average", 100), ("binance", 90, WITH_AVERAGE), ("kraken", 102, WITH_AVERAGE)],
         [102],
     ),
     case(
         "below the average only",
         condition("from_average", percent=2, direction="below"),
-        [("average now", 100), ("binance", 110), ("kraken", 98)],
+        [("average", 100), ("binance", 110, WITH_AVERAGE), ("kraken", 98, WITH_AVERAGE)],
         [98],
     ),
     case(
@@ -126,7 +130,7 @@ PRICES = [
     case("off a peg of its own", condition("depeg", percent=1, peg=100), trades(100.5, 101), [101]),
     case(
         "all of several",
-        condition("all", of=[condition("above", price=100), condition("change", percent=5, within="1m")]),
+        condition("all", of=[condition("above", price=100), condition("change", percent=5, within="1h")]),
         trades(90, 99, 95, 100),
         [100],
     ),
@@ -197,6 +201,46 @@ def on_another_price(source: str) -> list[Case]:
     ]
 
 
+def rsi(level: float, direction: str) -> dict[str, Any]:
+    return condition("rsi", level=level, direction=direction, interval="1m", period=2)
+
+
+def averages(**fields: Any) -> dict[str, Any]:
+    return condition("ma_cross", fast=2, slow=3, interval="1m", **fields)
+
+
+def closes(*prices: float) -> list[Step]:
+    return [("close", price) for price in prices]
+
+
+TRADED: list[Step] = [("binance", 7, 5 * HOUR_S)]
+FALLING = [*TRADED, *closes(100, 99, 98, 97)]
+RISING = [*TRADED, *closes(97, 98, 99, 100)]
+# Prices are those of the last trade, 7: what fires is a number made of closes.
+INDICATORS = [
+    case("RSI above", rsi(70, "above"), closes(96, 110), [7], before=FALLING, values=[93.333333]),
+    case("RSI below", rsi(30, "below"), closes(101, 90), [7], before=RISING, values=[8.333333]),
+    case("RSI met already", rsi(70, "above"), closes(101), [7], before=RISING, values=[100.0]),
+    case("RSI each time", rsi(70, "above"), closes(96, 110, 90, 120), [7, 7], before=FALLING, terms=EVERY),
+    case(
+        "RSI once per candle",
+        rsi(70, "above"),
+        closes(110, 120),
+        [7, 7],
+        before=FALLING,
+        terms={"repeat": "candle", "candle": "1m"},
+    ),
+    case("RSI of too few candles", rsi(1, "above"), closes(101), [], before=[*TRADED, *closes(100)]),
+    case(
+        "averages cross up", averages(direction="up"), closes(97, 103), [7], before=FALLING, values=[1.010101]
+    ),
+    case("averages cross down", averages(direction="down"), closes(100, 94), [7], before=RISING),
+    case("averages cross", averages(), closes(97, 103, 90), [7, 7], before=FALLING, terms=EVERY),
+    case("averages were above before", averages(direction="up"), closes(101, 103), [], before=RISING),
+    case("exponential averages", averages(average="ema"), closes(96, 104), [7], before=FALLING),
+]
+
+
 async def test_prices_of_trades(database: URL, start: Start) -> None:
     async with staged(database, start, PRICES) as stage:
         assert wrong(PRICES, await stage.play(PRICES)) == {}
@@ -212,3 +256,8 @@ async def test_closed_candles(database: URL, start: Start) -> None:
     cases = on_another_price("close")
     async with staged(database, start, cases) as stage:
         assert wrong(cases, await stage.play(cases)) == {}
+
+
+async def test_indicators_of_closed_candles(database: URL, start: Start) -> None:
+    async with staged(database, start, INDICATORS) as stage:
+        assert wrong(INDICATORS, await stage.play(INDICATORS)) == {}
