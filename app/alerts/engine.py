@@ -24,23 +24,20 @@ from app.alerts.delivery import Delivery
 from app.alerts.feeds import PriceFeed
 from app.alerts.inbox import Inbox
 from app.alerts.late import late_transitions
-from app.alerts.machine import Cause, Machine, is_plain
+from app.alerts.machine import Machine, is_plain
 from app.alerts.marks import Marks
 from app.alerts.metrics import Metrics
 from app.alerts.readings import Readings
+from app.alerts.replay import AVERAGE_LATE_US, LATE_US, replay
 from app.alerts.warming import warm_average, warm_prices, warm_windows
 from coinwatch.alerts import Rule, Transition
 from coinwatch.errors import WarehouseError
 from coinwatch.records import Market, Symbol, Trade
-from coinwatch.times import MINUTE_US, SECOND_US
+from coinwatch.times import MINUTE_US
 from warehouse.alert_claims import claim
-from warehouse.alert_history import averages_within, first_open_gap_us
 from warehouse.alert_looks import (
     Look,
-    Missed,
-    StoredTrade,
     last_look,
-    missed_trades,
     one_view,
     trades_of_commit,
 )
@@ -54,10 +51,6 @@ RETRY_S = 0.5
 TICK_S = 1.0
 """How often what is due by the clock is looked at."""
 CLAIM_AT_ONCE = 1_000
-LATE_US = 10 * MINUTE_US
-"""Missed trades are looked for among those not older than this, or than an interruption that was open."""
-LAG_US = 1 * SECOND_US
-"""A trade stored after a rule was made may bear a time this much before it."""
 
 CHANNELS = (TICKS, TICKS_LATE, ALERT_RULES, AVERAGES, CANDLES)
 
@@ -211,6 +204,7 @@ class Engine:
 
     async def _average(self, notices: Sequence[AveragesNotice]) -> None:
         now_us = self._marks.now_us()
+        self._machine.pass_to(now_us)
         for notice in notices:
             for one in notice.averages:
                 self._machine.average(Symbol(one.base, one.quote), one.price, notice.ts_us, now_us)
@@ -222,6 +216,7 @@ class Engine:
         now_us = self._marks.now_us()
         if self._marks.looked:
             self._machine.taken_through(self._marks.looked.ended_through)
+        self._machine.pass_to(now_us)
         async with self._database.use() as conn:
             await self._readings.poll(conn, self._machine, now_us)
             self._machine.tick(now_us)
@@ -262,8 +257,10 @@ class Engine:
 
     async def _warm(self, conn: AsyncConnection) -> None:
         now_us = self._marks.now_us()
-        await warm_windows(conn, self._machine, now_us + MINUTE_US, self._begun, is_live=True)
-        await self._readings.start(conn, self._machine, now_us)
+        await warm_windows(
+            conn, self._machine, now_us + MINUTE_US, self._begun, closed_us=now_us, is_live=True
+        )
+        await self._readings.start(conn, self._machine, now_us, now_us)
 
     async def _catch_up(self) -> None:
         """Read the rules anew, and fire those that what was committed since the last look meets."""
@@ -276,9 +273,7 @@ class Engine:
                 seen = self._marks.looked or await last_look(conn)
                 await self._begin(conn, now, seen)
                 if seen:
-                    missed = await self._replay(conn, seen, now)
-                    self._machine.taken_through(now.ended_through)
-                    self._machine.tick(now.at_us)
+                    missed = await replay(conn, self._machine, self._readings, seen, now, self._last_ts_us)
             changes = self._machine.drain()
             if seen:
                 changes = [_told_late(change, seen) for change in changes]
@@ -294,82 +289,28 @@ class Engine:
         self._readings = Readings()
         for market_id, market in self._catalogue.ids().items():
             machine.meet(market_id, market)
+        at_us = seen.at_us if seen else now.at_us
         waiting: list[Rule] = []
         async with aclosing(armed_rules(conn)) as portions:
             async for rules in portions:
                 for rule in rules:
-                    if is_plain(rule, now.at_us):
-                        machine.put(rule, now.at_us)
+                    if is_plain(rule, at_us):
+                        machine.put(rule, at_us)
                     else:
                         waiting.append(rule)
                 await asyncio.sleep(0)
-        at_us = seen.at_us if seen else now.at_us
         machine.taken_through((seen or now).ended_through)
         symbols = {rule.symbol for rule in waiting}
         ids = [feed.market_id for feed in machine.world.markets.values() if feed.symbol in symbols]
         await warm_prices(conn, machine, ids, now.at_us + MINUTE_US, seen)
         for symbol in symbols:
-            await warm_average(conn, machine.world.pair(symbol).average, at_us)
+            average = machine.world.pair(symbol).average
+            await warm_average(conn, average, at_us - AVERAGE_LATE_US if seen else at_us)
         for rule in waiting:
             machine.put(rule, at_us)
-        await warm_windows(conn, machine, now.at_us + MINUTE_US, seen)
-        await self._readings.start(conn, machine, at_us)
-
-    async def _replay(self, conn: AsyncConnection, seen: Look, now: Look) -> int:
-        """Take what was committed since ``seen``; returns how many trades that were."""
-
-        def may_change(rule: Rule, cause: Cause) -> bool:
-            made_us = rule.created_at_us
-            return made_us <= seen.at_us or made_us <= cause.ts_us + LAG_US
-
-        machine = self._machine
-        machine.allow = may_change
-        averages = await self._missed_averages(conn, seen, now)
-        count = 0
-        async with aclosing(missed_trades(conn, seen, await self._wanted_since(conn, seen))) as chunks:
-            async for trades in chunks:
-                for stored in trades:
-                    while averages and averages[-1][0] <= stored.trade.ts_us:
-                        self._take_average(averages.pop())
-                    self._take(stored)
-                count += len(trades)
-        while averages:
-            self._take_average(averages.pop())
-        machine.allow = None
-        return count
-
-    def _take(self, stored: StoredTrade) -> None:
-        trade = stored.trade
-        feed = self._machine.meet(stored.market_id, trade.market)
-        self._machine.trade(feed, trade, stored.tx, trade.ts_us)
-
-    def _take_average(self, average: tuple[int, PriceFeed, float]) -> None:
-        ts_us, feed, price = average
-        self._machine.average(feed.symbol, price, ts_us, ts_us)
-
-    async def _missed_averages(
-        self, conn: AsyncConnection, seen: Look, now: Look
-    ) -> list[tuple[int, PriceFeed, float]]:
-        """Averages since ``seen`` of pairs that somebody watches, the last first."""
-        found = [
-            (ts_us, pair.average, price)
-            for pair in self._machine.world.pairs.values()
-            if any(True for _ in self._machine.watchers_of(pair.symbol))
-            for ts_us, price in await averages_within(conn, pair.symbol, seen.at_us, now.at_us + SECOND_US)
-        ]
-        return sorted(found, key=lambda one: one[0], reverse=True)
-
-    async def _wanted_since(self, conn: AsyncConnection, seen: Look) -> list[Missed]:
-        gap_us = await first_open_gap_us(conn, seen.at_us - MINUTE_US) or seen.at_us
-        wanted: list[Missed] = []
-        for market_id, feed in self._machine.world.markets.items():
-            at_or_below, at_or_above = self._machine.bounds(feed)
-            if any(True for _ in self._machine.watchers_of(feed.symbol)):
-                at_or_above = 0.0
-            if at_or_above < inf or at_or_below > -inf:
-                since_us = min(seen.at_us, self._last_ts_us.get(market_id, seen.at_us)) - LATE_US
-                wanted.append(Missed(market_id, min(since_us, gap_us), at_or_above, at_or_below))
-        return wanted
+        closed_us = at_us - LATE_US if seen else at_us
+        await warm_windows(conn, machine, now.at_us + MINUTE_US, seen, closed_us=closed_us)
+        await self._readings.start(conn, machine, at_us, closed_us)
 
 
 def _only_trade(market: Market, move: MarketMove) -> Trade:

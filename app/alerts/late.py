@@ -42,7 +42,7 @@ async def late_transitions(
     await warm_prices(conn, past, [move.market_id], late[0].ts_us)
     for rule in rules.values():
         past.put(msgspec.structs.replace(rule, state=RuleState()), late[0].ts_us)
-    await warm_windows(conn, past, late[0].ts_us)
+    await warm_windows(conn, past, late[0].ts_us, closed_us=late[0].ts_us)
     feed.seq = 0
     async with (
         conn.transaction(),

@@ -109,7 +109,7 @@ class Machine:
 
     def trade(self, feed: PriceFeed, trade: Trade, seq: int, now_us: int) -> None:
         """The next trade of a market, from commit ``seq``. What was due by the clock before it is done."""
-        self._do_due(now_us)
+        self.pass_to(now_us)
         feed.seq = max(feed.seq, seq)
         pair = self.world.pair(feed.symbol)
         touched: list[Leaf] = []
@@ -196,11 +196,12 @@ class Machine:
         return self._clock.next_due_us
 
     def tick(self, now_us: int) -> None:
-        """Do what is due by the clock, each in its turn and as of its time; what is on its way is kept."""
-        self._do_due(now_us)
+        """Do what is due by the clock, and keep how far those have come that have not fired."""
+        self.pass_to(now_us)
         self._watchers.keep(Cause(now_us, now_us, "", now_us))
 
-    def _do_due(self, now_us: int) -> None:
+    def pass_to(self, now_us: int) -> None:
+        """Do what is due by the clock, each in its turn and as of its time."""
         while (due_us := self._clock.next_due_us) <= now_us:
             cause = Cause(int(due_us), int(due_us), "", int(due_us))
             for rule_id in self._clock.ended(cause.now_us):

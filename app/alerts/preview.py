@@ -200,7 +200,7 @@ async def _begin(
     await warm_prices(conn, machine, ids, start_us)
     await warm_average(conn, average, start_us)
     machine.put(rule, start_us)
-    await warm_windows(conn, machine, start_us)
+    await warm_windows(conn, machine, start_us, closed_us=start_us - 1)
     for feed in machine.world.markets.values():
         feed.seq = 0
     news: list[_News] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -34,6 +34,8 @@ AGAIN_US = 1 * MINUTE_US
 """Candles are looked for again after so long, told of or not, and so are the moods of the day."""
 
 CandlesKey: TypeAlias = tuple[int, Interval]
+CloseNews: TypeAlias = tuple[int, Callable[[int], None]]
+"""When a candle has closed, and what tells it at a time of the database's clock."""
 
 _notices = msgspec.json.Decoder(CandlesNotice)
 
@@ -58,8 +60,11 @@ class Readings:
                 continue
             self._told.add((notice.market_id, notice.interval))
 
-    async def start(self, conn: AsyncConnection, machine: Machine, at_us: int) -> None:
-        """Tell what was known at ``at_us``: it changes no rule, but what comes next is measured by it."""
+    async def start(self, conn: AsyncConnection, machine: Machine, at_us: int, closed_us: int) -> None:
+        """Tell what was known at ``at_us``: it changes no rule, but what comes next is measured by it.
+
+        Of candles those that had closed by ``closed_us``.
+        """
         new = {*machine.world.readings, *machine.world.candles} - self._begun
         if not new:
             return
@@ -71,11 +76,11 @@ class Readings:
         for key in candles_of(machine):
             market_id, interval = key
             if key not in self._closes:
-                since_us = at_us - MOST_CLOSES * interval.us
-                known = await closes(conn, market_id, interval, since_us, at_us)
+                since_us = closed_us - MOST_CLOSES * interval.us
+                known = await closes(conn, market_id, interval, since_us, closed_us)
                 self._closes[key] = deque(known, MOST_CLOSES)
             if self._closes[key]:
-                tell_close(machine, key, self._closes[key], at_us)
+                tell_close(machine, key, self._closes[key], closed_us)
         for reading in new:
             if isinstance(reading, FailureOf):
                 machine.read(reading, 0.0, at_us, at_us, seq=self._failure_id)
@@ -120,12 +125,29 @@ class Readings:
         wanted = candles_of(machine)
         told, self._told = self._told, set()
         for key in wanted & told:
-            market_id, interval = key
-            known = self._closes.setdefault(key, deque(maxlen=MOST_CLOSES))
-            since_us = known[-1].close_us + 1 if known else now_us - interval.us
-            for one in await closes(conn, market_id, interval, since_us, now_us):
-                known.append(one)
-                tell_close(machine, key, known, now_us)
+            for _, tell in await self._closed(conn, machine, key, now_us):
+                tell(now_us)
+
+    async def missed(self, conn: AsyncConnection, machine: Machine, now_us: int) -> list[CloseNews]:
+        """The candles that have closed since they were told of last."""
+        return [one for key in candles_of(machine) for one in await self._closed(conn, machine, key, now_us)]
+
+    async def _closed(
+        self, conn: AsyncConnection, machine: Machine, key: CandlesKey, now_us: int
+    ) -> list[CloseNews]:
+        market_id, interval = key
+        known = self._closes.setdefault(key, deque(maxlen=MOST_CLOSES))
+        since_us = known[-1].close_us + 1 if known else now_us - interval.us
+        closed = await closes(conn, market_id, interval, since_us, now_us)
+        return [(one.close_us, _tell(machine, key, known, one)) for one in closed]
+
+
+def _tell(machine: Machine, key: CandlesKey, known: deque[Close], one: Close) -> Callable[[int], None]:
+    def tell(now_us: int) -> None:
+        known.append(one)
+        tell_close(machine, key, known, now_us)
+
+    return tell
 
 
 def tell_failure(machine: Machine, failure: JobFailure, now_us: int) -> None:

@@ -54,12 +54,14 @@ async def warm_windows(
     until_us: int,
     seen: Look | None = None,
     *,
+    closed_us: int,
     is_live: bool = False,
 ) -> None:
     """Fill the windows that are not filled yet with what was traded before ``until_us``.
 
     Of what was committed at ``seen`` (None: of all). ``is_live``: of a market that was heard of since,
-    what was taken of it.
+    what was taken of it. Of averages what was taken before, where any was; of candles those that had closed
+    by ``closed_us``, or by the last that was taken.
     """
     for feed in list(machine.world.markets.values()):
         for windows, slot_s, since_us in _by_slot(feed, until_us):
@@ -74,16 +76,17 @@ async def warm_windows(
             )
             fill(windows, traded, since_us if await is_known_before(conn, feed.market_id, since_us) else None)
     for pair in list(machine.world.pairs.values()):
+        known_until_us = min(until_us, pair.average.seq + 1) if pair.average.seq else until_us
         for windows, slot_s, since_us in _by_slot(pair.average, until_us):
             averaged = await average_slots(
-                conn, pair.symbol, since_us=since_us, until_us=until_us, slot_s=slot_s
+                conn, pair.symbol, since_us=since_us, until_us=known_until_us, slot_s=slot_s
             )
             fill(
                 windows, averaged, since_us if await is_averaged_before(conn, pair.symbol, since_us) else None
             )
     for (market_id, interval), feed in list(machine.world.candles.items()):
         for windows, _, since_us in _by_slot(feed, until_us):
-            stored = await closes(conn, market_id, interval, since_us - interval.us, until_us)
+            stored = await closes(conn, market_id, interval, since_us - interval.us, feed.seq or closed_us)
             is_older = await is_known_before(conn, market_id, since_us - interval.us, interval)
             closed = [Slot(one.close_us, one.price, one.price, 0.0, 0) for one in stored]
             fill(windows, closed, since_us if is_older else None)
