@@ -168,13 +168,18 @@ class Settings(Access):
         True, description="Compress what is sent to the subscribers that ask for it (permessage-deflate)."
     )
     alerts_watches: int = Field(
-        1_000, ge=1, le=1_000_000, description="Most watches of a client that are not over."
+        1_000,
+        ge=1,
+        le=1_000_000,
+        description="Most watches of a client (an owner of tokens, else a name, else a connection) that are "
+        "not over.",
     )
     alerts_commands_per_s: float = Field(
         100.0,
         gt=0,
         le=1_000_000,
-        description="Commands a second of one connection; ten seconds' worth may come at once.",
+        description="Commands a second of a client, over all its connections; ten seconds' worth may come "
+        "at once.",
     )
     alerts_connections: int = Field(
         15_000, ge=1, le=1_000_000, description="Most connections to one alert endpoint."

@@ -117,6 +117,15 @@ select {_RULE_COLUMNS} from alert_rules where client = %(client)s order by id de
 
 _COUNT_OF_CLIENT = "select count(*) from alert_rules where armed and client = %s"
 
+_COUNT_OF_OWNER = """
+select (
+    select count(*) from alert_rules where armed and starts_with(client, %(owner)s::text || '/')
+) + (
+    select count(*) from alert_rules
+    where armed and connection is not null and split_part(connection, '/', 3) = %(owner)s::text
+)
+"""
+
 _ARMED = f"select {_RULE_COLUMNS} from alert_rules where armed"
 _BY_ID = f"select {_RULE_COLUMNS} from alert_rules where id = any(%s)"
 
@@ -146,6 +155,11 @@ limit %(limit)s
 _SEEN = """
 insert into subscribers (name) values (%s) on conflict (name) do update set last_seen_at = now()
 """
+
+
+def connection_key(instance: str, number: int, owner: str | None) -> str:
+    """What rules of an unnamed client are stored by: its connection, and whose token that came with."""
+    return f"{instance}/{number}" if owner is None else f"{instance}/{number}/{owner}"
 
 
 def create_rule(conn: sqlalchemy.Connection, rule: NewRule) -> Rule:
@@ -226,6 +240,12 @@ async def armed_ids_of_client(conn: AsyncConnection, client: str) -> dict[int, b
 async def armed_count_of_client(conn: AsyncConnection, client: str) -> int:
     """How many armed rules a named client has."""
     row = await (await conn.execute(_COUNT_OF_CLIENT, (client,))).fetchone()
+    return row[0] if row else 0
+
+
+async def armed_count_of_owner(conn: AsyncConnection, owner: str) -> int:
+    """How many armed rules there are of an owner of tokens, by whatever names and connections."""
+    row = await (await conn.execute(_COUNT_OF_OWNER, {"owner": owner})).fetchone()
     return row[0] if row else 0
 
 

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import Event
 
 from app.alerts import protocol
-from app.alerts.limits import Census, Pace, address_key
+from app.alerts.limits import Census, Pace, Paces, address_key
 from app.alerts.metrics import Metrics
 from app.alerts.protocol import Auth, Refused
 from coinwatch.settings import Settings
@@ -41,6 +42,7 @@ class Door:
         self.metrics = metrics
         self.census = Census(settings.alerts_connections, settings.alerts_connections_per_address)
         self.commands_per_s = settings.alerts_commands_per_s
+        self._paces = Paces(settings.alerts_commands_per_s)
         self._owners = settings.alerts_tokens
         self._origins = frozenset(settings.alerts_origins)
 
@@ -56,6 +58,11 @@ class Door:
             if hmac.compare_digest(hashed, known):
                 found = owner
         return found
+
+    def pace_of(self, socket: Visitor, client: str | None) -> AbstractContextManager[Pace]:
+        """What the commands of a connection go by: with all others of its owner, else of its name."""
+        who = socket.owner or client
+        return nullcontext(socket.pace) if who is None else self._paces.of(who)
 
     def answer(self, connection: Visitor, request: Request) -> Response | None:
         """The refusal of a websocket; None lets it go on. Notes whose it is."""
@@ -153,6 +160,7 @@ class Visitor(ServerConnection):
         self.one_too_many: str | None = None
         """Why it must not stay."""
         self.pace = Pace(self.door.commands_per_s)
+        """Of pings and pongs, and of the commands of who has no name."""
         self._address: str | None = None
         self._at_once_bytes = 0
 

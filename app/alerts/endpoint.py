@@ -23,11 +23,11 @@ from app.alerts.database import Database
 from app.alerts.deliveries import Deliveries
 from app.alerts.delivery import POLL_S, Delivery
 from app.alerts.engine import CHANNELS, Engine
-from app.alerts.http import Pages, read_target
+from app.alerts.http import Pages, Target, read_target
 from app.alerts.hub import Hub, Subscriber
 from app.alerts.inbox import Inbox
 from app.alerts.lease import BEAT_S, Lease
-from app.alerts.limits import allow_files
+from app.alerts.limits import Pace, allow_files
 from app.alerts.marks import Marks
 from app.alerts.metrics import Metrics
 from app.alerts.price_feed import PriceFeed
@@ -39,7 +39,7 @@ from app.alerts.tls import server_context
 from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
 from sources.exchanges import EXCHANGES
-from warehouse.alerts import ALERTS, last_announced
+from warehouse.alerts import ALERTS, connection_key, last_announced
 from warehouse.averages import AVERAGES
 from warehouse.notifications import listen
 
@@ -214,12 +214,18 @@ class _Endpoint:
             await self._prices.converse(socket)
             return
         target = read_target(socket.request.path)
-        key = f"{self._lease.instance}/{next(self._numbers)}"
+        key = connection_key(self._lease.instance, next(self._numbers), socket.owner)
         client = None if target.client is None else owned_name(socket.owner, target.client)
-        subscriber = Subscriber(socket, key, client, self._metrics)
+        with self._door.pace_of(socket, client) as pace:
+            await self._serve(
+                socket, Subscriber(socket, key, client, self._metrics, socket.owner), pace, target
+            )
+
+    async def _serve(self, socket: Visitor, subscriber: Subscriber, pace: Pace, target: Target) -> None:
         session = Session(
             socket,
             subscriber,
+            pace,
             self._databases["commands"],
             self._databases["history"],
             self._hub,
@@ -234,7 +240,7 @@ class _Endpoint:
         finally:
             self._hub.discard(subscriber)
             if subscriber.client is None:
-                await self._lease.connection_ended(key)
+                await self._lease.connection_ended(subscriber.key)
 
     async def _is_known(self, socket: Visitor) -> bool:
         try:

@@ -29,10 +29,19 @@ log = structlog.get_logger(__name__)
 class Subscriber:
     """One connection: its owner, its watches, and a bounded queue of the frames it cannot take yet."""
 
-    def __init__(self, socket: ServerConnection, key: str, client: str | None, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        socket: ServerConnection,
+        key: str,
+        client: str | None,
+        metrics: Metrics,
+        owner: str | None = None,
+    ) -> None:
         self.key = key
         """Unique among all connections of all endpoints."""
         self.client = client
+        self.owner = owner
+        """Whose token it came with; None where there are no tokens."""
         self.watches: set[int] = set()
         """The armed rules of its owner, as far as this connection knows."""
         self._repeating: set[int] = set()

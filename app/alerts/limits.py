@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import resource
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 
 import structlog
@@ -35,9 +36,7 @@ class Pace:
 
     def take(self) -> float:
         """Count one command. 0 when it may be done, else in how many seconds one may."""
-        now_s = self._clock()
-        self._level = min(self._burst, self._level + (now_s - self._at_s) * self._per_s)
-        self._at_s = now_s
+        self._refill()
         may = self._level >= 1
         self._level = max(-self._burst, self._level - 1)
         return 0.0 if may else (1 - self._level) / self._per_s
@@ -46,6 +45,53 @@ class Pace:
     def is_flood(self) -> bool:
         """Whether far more has come than may, for long."""
         return self._level <= -self._burst
+
+    @property
+    def is_rested(self) -> bool:
+        """Whether it is as if nothing had come yet."""
+        self._refill()
+        return self._level >= self._burst
+
+    def _refill(self) -> None:
+        now_s = self._clock()
+        self._level = min(self._burst, self._level + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+
+
+class Paces:
+    """One pace for all connections of a client. It outlives them until it is as good as new."""
+
+    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_s = per_s
+        self._clock = clock
+        self._used: dict[str, tuple[Pace, int]] = {}
+        """With how many connections go by each."""
+        self._resting: OrderedDict[str, Pace] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._used) + len(self._resting)
+
+    @contextmanager
+    def of(self, client: str) -> Iterator[Pace]:
+        """The pace of ``client``, for as long as one connection of it lasts."""
+        while self._resting and next(iter(self._resting.values())).is_rested:
+            self._resting.popitem(last=False)
+        if client in self._used:
+            pace, users = self._used[client]
+        elif client in self._resting:
+            pace, users = self._resting.pop(client), 0
+        else:
+            pace, users = Pace(self._per_s, self._clock), 0
+        self._used[client] = pace, users + 1
+        try:
+            yield pace
+        finally:
+            _, users = self._used[client]
+            if users > 1:
+                self._used[client] = pace, users - 1
+            else:
+                del self._used[client]
+                self._resting[client] = pace
 
 
 class Census:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
+from psycopg import AsyncConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
@@ -16,6 +17,7 @@ from app.alerts.admission import Door, Visitor, end_flood
 from app.alerts.catalogue import Catalogue
 from app.alerts.database import Database
 from app.alerts.hub import Hub, Subscriber
+from app.alerts.limits import Pace
 from app.alerts.metrics import Metrics
 from app.alerts.preview import NoHistory, preview
 from app.alerts.protocol import (
@@ -36,6 +38,7 @@ from coinwatch.records import Symbol
 from warehouse.alerts import (
     add_rule,
     armed_count_of_client,
+    armed_count_of_owner,
     armed_ids_of_client,
     armed_rules_of,
     events_of_client,
@@ -62,6 +65,7 @@ class Session:
         self,
         socket: Visitor,
         subscriber: Subscriber,
+        pace: Pace,
         database: Database,
         history: Database,
         hub: Hub,
@@ -73,6 +77,7 @@ class Session:
     ) -> None:
         self._socket = socket
         self._subscriber = subscriber
+        self._pace = pace
         self._database = database
         self._history = history
         self._hub = hub
@@ -88,7 +93,7 @@ class Session:
             await self._greet(after)
             async for frame in self._socket:
                 await self._reply(frame)
-                if self._socket.pace.is_flood:
+                if self._pace.is_flood:
                     await end_flood(self._socket, self._metrics)
         except ConnectionClosed:
             pass
@@ -130,7 +135,7 @@ class Session:
         command = protocol.parse(frame)
         # An alert may be ready before the reply to the very watch that asked for it: the reply goes first.
         with self._subscriber.holding():
-            wait_s = self._socket.pace.take()
+            wait_s = self._pace.take()
             if wait_s:
                 answer: str | Refused = self._too_many(command, wait_s)
             else:
@@ -171,18 +176,19 @@ class Session:
 
     async def _watch(self, command: Watch) -> str | Refused:
         subscriber = self._subscriber
-        if (count := await self._count_watches()) >= self._most_watches:
-            return Refused(
-                "too_many_watches",
-                f"this client has {count} watches",
-                f"at most {self._most_watches}: unwatch some first",
-                command.id,
-            )
         found = await self._find(command)
         if isinstance(found, Refused):
             return found
         exchange, symbol = found
+        # Counted and added in one turn, so that the connections of a client cannot pass the limit together.
         async with self._database.use() as conn:
+            if (count := await self._count_watches(conn)) >= self._most_watches:
+                return Refused(
+                    "too_many_watches",
+                    f"this client has {count} watches",
+                    f"at most {self._most_watches}: unwatch some first",
+                    command.id,
+                )
             rule = await add_rule(
                 conn,
                 NewRule(
@@ -199,13 +205,14 @@ class Session:
         subscriber.watch(rule.id, is_once=rule.terms.repeat is Repeat.ONCE)
         return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
 
-    async def _count_watches(self) -> int:
-        client = self._subscriber.client
-        if client is None:
-            return len(self._subscriber.watches)
-        # Other connections of its name may have made some, here or at another endpoint.
-        async with self._database.use() as conn:
-            return await armed_count_of_client(conn, client)
+    async def _count_watches(self, conn: AsyncConnection) -> int:
+        # Other connections of its owner or name may have made some, here or at another endpoint.
+        subscriber = self._subscriber
+        if subscriber.owner is not None:
+            return await armed_count_of_owner(conn, subscriber.owner)
+        if subscriber.client is not None:
+            return await armed_count_of_client(conn, subscriber.client)
+        return len(subscriber.watches)
 
     async def _unwatch(self, command: Unwatch) -> str | Refused:
         async with self._database.use() as conn:
