@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import psycopg
 
 from coinwatch.assets import Coin, Description, Metrics, MetricsSource
-from coinwatch.times import from_datetime, to_datetime
+from coinwatch.times import to_datetime
 from tests.stored import rows
+from tests.warehouse.coins import BITCOIN, CAT, ETHER, HOUR_US
 from warehouse.assets import (
     Listed,
     add_coins,
@@ -28,9 +29,6 @@ from warehouse.fundamentals import (
 )
 
 Conn = psycopg.AsyncConnection[Any]
-HOUR_US = from_datetime(datetime(2026, 11, 20, 10, tzinfo=UTC))
-BITCOIN, ETHER = Coin("bitcoin", "BTC", "Bitcoin"), Coin("ethereum", "ETH", "Ethereum")
-CAT = Coin("simon-s-cat", "CAT", "Simon's Cat", {"ethereum": "0xcafe", "solana": "CatXyz"})
 
 
 async def test_the_list_is_kept_current_and_what_goes_is_marked(conn: Conn) -> None:

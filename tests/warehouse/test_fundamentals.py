@@ -7,10 +7,11 @@ from typing import Any
 
 import psycopg
 
-from coinwatch.assets import Coin, Metrics, MetricsSource
+from coinwatch.assets import Metrics, MetricsSource
 from coinwatch.averaging import Method
 from coinwatch.times import MINUTE_US, from_datetime, to_datetime
 from tests.stored import rows
+from tests.warehouse.coins import BITCOIN, CAT, ETHER, HOUR_US
 from warehouse.assets import (
     store_coins,
 )
@@ -26,9 +27,6 @@ from warehouse.fundamentals import (
 from warehouse.partitions import ensure_average_days, ensure_candle_months
 
 Conn = psycopg.AsyncConnection[Any]
-HOUR_US = from_datetime(datetime(2026, 11, 20, 10, tzinfo=UTC))
-BITCOIN, ETHER = Coin("bitcoin", "BTC", "Bitcoin"), Coin("ethereum", "ETH", "Ethereum")
-CAT = Coin("simon-s-cat", "CAT", "Simon's Cat", {"ethereum": "0xcafe", "solana": "CatXyz"})
 
 
 async def test_bases_are_decided_anew_only_where_the_asset_is_another(conn: Conn) -> None:
