@@ -30,7 +30,7 @@ import psutil
 from sqlalchemy import URL
 
 from bench import browser
-from bench.ingest import _free_port
+from bench.ingest import free_port
 from bench.stored import market_names, stored, trading
 from bench.viewer import Viewer, viewer
 
@@ -113,7 +113,7 @@ class Server:
 @contextmanager
 def streamlit(page: str, url: URL, names: Sequence[str]) -> Iterator[Server]:
     """``page`` served, with its process."""
-    port = _free_port()
+    port = free_port()
     environment: Mapping[str, str] = {
         key: value for key, value in os.environ.items() if not key.startswith("COINWATCH_")
     } | {

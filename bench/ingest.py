@@ -178,7 +178,7 @@ def run_daemon(ready: dict[str, Any], url: sqlalchemy.URL) -> dict[str, Any]:
         postmaster = psutil.Process(connection.info.backend_pid).parent()
     assert postmaster is not None
     sending = psutil.Process(ready["pid"])
-    before_s = _cpu_s(sending), _cpu_s(postmaster)
+    before_s = cpu_s(sending), cpu_s(postmaster)
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     with rest() as rest_url:
         finished = subprocess.run(
@@ -195,8 +195,8 @@ def run_daemon(ready: dict[str, Any], url: sqlalchemy.URL) -> dict[str, Any]:
             text=True,
         )
     result: dict[str, Any] = json.loads(finished.stdout)
-    result["sender_s"] = _cpu_s(sending) - before_s[0]
-    result["Postgres_s"] = _cpu_s(postmaster) - before_s[1]
+    result["sender_s"] = cpu_s(sending) - before_s[0]
+    result["Postgres_s"] = cpu_s(postmaster) - before_s[1]
     result["stored"] = _count(url)
     return result
 
@@ -283,7 +283,7 @@ def measure_daemon(ready: dict[str, Any], address: str) -> dict[str, Any]:
             markets=",".join(ready["markets"]),
             binance_ws_url=ready["ws_url"],
             binance_rest_url=ready["rest_url"],
-            ingest_port=_free_port(),
+            ingest_port=free_port(),
         )
         gc.collect()  # as coinwatch ingest does
         gc.freeze()
@@ -303,10 +303,10 @@ def measure_daemon(ready: dict[str, Any], address: str) -> dict[str, Any]:
     return {**result, "early_rss_mb": rss_mb[len(rss_mb) // 4], "late_rss_mb": rss_mb[-1]}
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_s(process: psutil.Process) -> float:
     """Of ``process`` and its children, those that ended included."""
     try:
-        return float(sum(process.cpu_times()[:4])) + sum(map(_cpu_s, process.children()))
+        return float(sum(process.cpu_times()[:4])) + sum(map(cpu_s, process.children()))
     except psutil.NoSuchProcess:
         return 0.0
 
@@ -325,7 +325,7 @@ def _count(url: sqlalchemy.URL) -> int:
         return int(row[0]) if row else 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
