@@ -31,6 +31,7 @@ from coinwatch.alerts import (
     Rule,
     Source,
     Transition,
+    is_of_health,
     is_of_markets,
 )
 from coinwatch.records import Symbol
@@ -366,7 +367,8 @@ class Watchers:
     def _met(self, watcher: Watcher) -> list[int]:
         """The places where the condition is met, as far as they are heard from."""
         met = [place for place, tree in watcher.trees.items() if tree.is_met()]
-        if watcher.rule.terms.confirmed_on == 1 or not met or 0 in watcher.trees:
+        rule = watcher.rule
+        if rule.terms.confirmed_on == 1 or not met or 0 in watcher.trees or is_of_health(rule.condition):
             return met
         newest_us = max(self._world.markets[place].last_us for place in watcher.trees)
         return [place for place in met if self._world.markets[place].last_us >= newest_us - FRESH_US]
@@ -404,7 +406,7 @@ def _value(watcher: Watcher, cause: Cause, met: list[int]) -> float | None:
     tree = watcher.trees[cause.market_id if cause.market_id in met else met[0]]
     legs = list(tree.legs())
     leg = next((leg for leg in legs if leg.is_on), legs[0])
-    return None if leg.series.value is None else round(leg.series.value, VALUE_DIGITS)
+    return None if leg.series.value is None else round(float(leg.series.value), VALUE_DIGITS)
 
 
 def _remembered(rule: Rule, place: int) -> Iterable[bool]:

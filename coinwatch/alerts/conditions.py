@@ -273,6 +273,11 @@ def is_on_no_market(condition: Condition) -> bool:
     return all(isinstance(leaf, JobFailed | FearGreed) for leaf in leaves(condition))
 
 
+def is_of_health(condition: Condition) -> bool:
+    """Whether it is about markets that are not heard of."""
+    return any(isinstance(leaf, Silent | OpenGap) for leaf in leaves(condition))
+
+
 def is_of_markets(condition: Condition) -> bool:
     """Whether it is asked of each market apart; else of a pair, its base or of nothing as a whole."""
     return any(_is_of_markets(leaf) for leaf in leaves(condition))
