@@ -115,6 +115,12 @@ def read_terms(fields: Mapping[str, Any], condition: c.Condition, now_us: int | 
             "a failed job, or a crossing either way, is over at once and cannot hold",
             'a crosses with "direction":"up" or "down" can',
         )
+    if terms.confirmed_on > 1 and c.is_momentary(condition):
+        raise Nonsense(
+            "bad_confirmed_on",
+            "a crossing either way is over at once, before another exchange can confirm it",
+            'a crosses with "direction":"up" or "down" can be confirmed',
+        )
     if terms.confirmed_on > 1 and not c.is_of_markets(condition):
         raise Nonsense(
             "bad_confirmed_on",

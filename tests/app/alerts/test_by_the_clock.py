@@ -39,7 +39,8 @@ class Clocked(msgspec.Struct, frozen=True, kw_only=True):
     snooze: dict[str, Any] | None = None
     is_quiet: bool = False
     """Within two hours, an hour of them gone, on a clock far away."""
-    is_previewed: bool = True
+    before: Sequence[Step] = ()
+    """The watch is made."""
 
 
 def at(*prices: float, on: str = "binance") -> list[Step]:
@@ -134,22 +135,48 @@ CLOCKED = [
     Clocked(
         name="snoozed past it", terms={}, snooze={"for": "1h"}, now=at(101), then=at(99), told=([], [], [])
     ),
-    Clocked(
-        name="over before it", terms={"expires": "1h"}, now=at(99), told=([], [], []), is_previewed=False
-    ),
+    Clocked(name="over before it", terms={"expires": "1h"}, now=at(99), told=([], [], [])),
     Clocked(
         name="over while it holds",
         terms={"expires": "1h", "holds_for": "90m"},
         now=at(101),
         told=([], [], []),
-        is_previewed=False,
     ),
     Clocked(
         name="holds before it is over",
         terms={"expires": "1h", "holds_for": "30m"},
         now=at(101),
         told=([], [101], []),
-        is_previewed=False,
+    ),
+    Clocked(
+        name="quiet, and holds",
+        terms={"holds_for": "30m"},
+        is_quiet=True,
+        now=at(101),
+        then=at(102),
+        told=([], [], [102]),
+    ),
+    Clocked(
+        name="once per candle, and in a cooldown",
+        terms={"repeat": "candle", "candle": "1m", "cooldown": "1h"},
+        now=at(101, 102),
+        then=[("binance", 103, -120)],
+        told=([101], [], [103]),
+    ),
+    Clocked(
+        name="an average holds",
+        condition={**ABOVE, "source": "average"},
+        terms={"holds_for": "1h"},
+        now=[("average", 101), ("binance", 500)],
+        told=([], [], [101]),
+    ),
+    Clocked(
+        name="a close holds",
+        condition={**ABOVE, "source": "candle", "interval": "1m"},
+        terms={"holds_for": "1h"},
+        before=[("close", 99)],
+        now=[("close", 101), ("binance", 500)],
+        told=([], [], [101]),
     ),
 ]
 
@@ -193,6 +220,8 @@ async def test_by_the_clock(database: URL, start: Start, monkeypatch: pytest.Mon
 
 
 async def _watch(stage: Stage, number: int, one: Clocked) -> dict[str, Any]:
+    for step in one.before:
+        await stage.do(_live(number), step)
     quiet = _quiet(datetime.now(UTC)) if one.is_quiet else {}
     rule = await stage.ask(cmd="watch", symbol=_live(number), condition=one.condition, **one.terms, **quiet)
     assert rule["type"] == "ack", rule
@@ -217,8 +246,8 @@ async def _previewed(stage: Stage) -> dict[str, list[float]]:
         if not _is_previewed(one):
             continue
         for steps, after_min in ((one.now, 0), (one.then, FIRST_MIN)):
-            for second, (exchange, price) in enumerate(steps):
-                await stage.do(_past(number), (exchange, price, ago_s - after_min * 60 - second))
+            for second, step in enumerate(steps):
+                await stage.do(_past(number), (*step[:2], ago_s - after_min * 60 - second))
         quiet = _quiet(datetime.now(UTC) - timedelta(minutes=AGO_MIN)) if one.is_quiet else {}
         answer = await stage.ask(
             cmd="preview",
@@ -233,7 +262,8 @@ async def _previewed(stage: Stage) -> dict[str, list[float]]:
 
 
 def _is_previewed(one: Clocked) -> bool:
-    return one.is_previewed and one.snooze is None
+    """Not what begins now: a snooze, an end, averages and closes of these minutes."""
+    return one.snooze is None and "expires" not in one.terms and "source" not in one.condition
 
 
 def _told(stage: Stage, rules: list[dict[str, Any]]) -> dict[str, list[float]]:

@@ -171,6 +171,7 @@ async def test_a_storm_pauses_the_rule_until_it_is_resumed(endpoint: Endpoint, e
             await exchange.trade(BTC, 101, 99)
         told = [await client.read() for _ in range(16)]
         assert ["paused" in alert for alert in told] == [False] * 15 + [True]
+        assert "paused: it fired more than 15 times in 3 minutes" in told[-1]["message"]
         await client.nothing_more()
         assert (await client.ask(cmd="list"))["rules"][0]["paused"]
         resumed = await client.ask(cmd="resume", rule_id=rule["rule_id"])

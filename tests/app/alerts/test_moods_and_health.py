@@ -162,6 +162,11 @@ async def test_what_has_no_past_is_not_previewed(endpoint: Endpoint, exchange: E
             "bad_confirmed_on",
             "no exchange can confirm",
         ),
+        (
+            {"condition": {"type": "crosses", "price": 1}, "confirmed_on": 2},
+            "bad_confirmed_on",
+            "over at once",
+        ),
         ({"repeat": "candle"}, "bad_repeat", "go together"),
         ({"candle": "1h"}, "bad_repeat", "go together"),
         (
