@@ -9,6 +9,7 @@ CoinwatchError
 │   └── Fatal            trying again cannot help (unknown market, refused request)
 ├── EndpointUnreachable  the alert endpoint does not answer its client
 ├── CommandRefused       the alert endpoint says no; carries its code and hint
+├── UnreadableRule       a stored alert rule that makes no sense here; carries its id and a hint
 └── WarehouseError       Postgres could not be reached, started or upgraded
 
 Messages say what happened, to what, and what to do about it.
@@ -80,6 +81,17 @@ class CommandRefused(CoinwatchError):
         super().__init__(f"{message} ({hint})")
         self.code = code
         self.hint = hint
+
+
+class UnreadableRule(CoinwatchError):
+    """A stored alert rule cannot be read. ``hint`` says what to do about it."""
+
+    def __init__(self, rule_id: int, reason: str) -> None:
+        super().__init__(f"rule {rule_id} cannot be read and is not watched for: {reason[:RAW_SHOWN]}")
+        self.rule_id = rule_id
+        self.hint = (
+            "a newer version stored it, or it was changed by hand: remove it, or run that version here too"
+        )
 
 
 class WarehouseError(CoinwatchError):

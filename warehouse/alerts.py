@@ -8,23 +8,17 @@ commit to their caller; those for the endpoint are async and take a connection i
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
-from datetime import datetime
-from functools import lru_cache
-from math import inf
+from collections.abc import AsyncGenerator, Collection, Iterable
 from typing import Any
 
-import msgspec
 import sqlalchemy
-import structlog
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from coinwatch.alerts import Above, Alert, Below, Condition, NewRule, Rule, RuleState
-from coinwatch.alerts.reading import Nonsense, fields_of, read_condition, read_terms, terms_fields
-from coinwatch.alerts.rules import NEW, NO_TERMS
-from coinwatch.records import Symbol
+from coinwatch.alerts import Alert, NewRule, Rule
+from coinwatch.alerts.reading import fields_of, terms_fields
 from coinwatch.times import from_datetime
+from warehouse.alert_rows import RULE_COLUMNS, StoredRules, read_rule, read_rules
 
 ALERT_RULES = "alert_rules"
 """The channel that tells of a rule made, changed or removed: its id."""
@@ -35,14 +29,6 @@ ALERTS = "alerts"
 EVENTS_AT_ONCE = 1_000
 RULES_AT_ONCE = 10_000
 
-_SIDES: dict[Any, type[Above | Below]] = {"above": Above, "below": Below}
-
-log = structlog.get_logger(__name__)
-
-_RULE_COLUMNS = """
-    id, client, connection, exchange, base, quote, typed, condition, terms, note, armed, state_no,
-    state, created_at, fired_at
-"""
 _EVENT_COLUMNS = """
     event_id, rule_id, client, connection, symbol, exchange, trade_id, price, ts, message, value, late,
     degraded, paused
@@ -56,9 +42,9 @@ with made as (
     insert into alert_rules (client, connection, exchange, base, quote, typed, condition, terms, note)
     values (%(client)s, %(connection)s, %(exchange)s, %(base)s, %(quote)s, %(typed)s, %(condition)s,
             %(terms)s, %(note)s)
-    returning {_RULE_COLUMNS}
+    returning {RULE_COLUMNS}
 )
-select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from made
+select {RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from made
 """
 
 _DELETE = f"""
@@ -78,9 +64,9 @@ with changed as (
     set state = state || jsonb_build_object('snoozed_until_us', %(until_us)s::bigint), state_no = state_no + 1
     where id = %(rule_id)s and armed
       and {_OWNED}
-    returning {_RULE_COLUMNS}
+    returning {RULE_COLUMNS}
 )
-select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
+select {RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
 """
 
 _RESUME = f"""
@@ -89,9 +75,9 @@ with changed as (
     set state = state - 'paused' - 'recent_us' - 'snoozed_until_us', state_no = state_no + 1
     where id = %(rule_id)s and armed
       and {_OWNED}
-    returning {_RULE_COLUMNS}
+    returning {RULE_COLUMNS}
 )
-select {_RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
+select {RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
 """
 
 _DELETE_OF_CONNECTION = f"""
@@ -100,7 +86,7 @@ select count(pg_notify('{ALERT_RULES}', id::text)) from gone
 """
 
 _ARMED_OF_OWNER = f"""
-select {_RULE_COLUMNS} from alert_rules
+select {RULE_COLUMNS} from alert_rules
 where armed
   and {_OWNED}
 order by id
@@ -112,7 +98,7 @@ select id, coalesce(terms ->> 'repeat', 'once') = 'once' from alert_rules where 
 """
 
 _ALL_OF_CLIENT = f"""
-select {_RULE_COLUMNS} from alert_rules where client = %(client)s order by id desc limit {RULES_AT_ONCE}
+select {RULE_COLUMNS} from alert_rules where client = %(client)s order by id desc limit {RULES_AT_ONCE}
 """
 
 _COUNT_OF_CLIENT = "select count(*) from alert_rules where armed and client = %s"
@@ -126,8 +112,8 @@ select (
 )
 """
 
-_ARMED = f"select {_RULE_COLUMNS} from alert_rules where armed"
-_BY_ID = f"select {_RULE_COLUMNS} from alert_rules where id = any(%s)"
+_ARMED = f"select {RULE_COLUMNS} from alert_rules where armed"
+_BY_ID = f"select {RULE_COLUMNS} from alert_rules where id = any(%s)"
 
 _LAST_EVENT = "select coalesce(max(last_event_id), 0) from alert_counter"
 
@@ -164,7 +150,7 @@ def connection_key(instance: str, number: int, owner: str | None) -> str:
 
 def create_rule(conn: sqlalchemy.Connection, rule: NewRule) -> Rule:
     """Store ``rule``, armed. It fires on the first trade committed after it that meets its condition."""
-    return _read_rule(conn.exec_driver_sql(_CREATE, _values(rule)).one())
+    return read_rule(conn.exec_driver_sql(_CREATE, _values(rule)).one())
 
 
 def delete_rule(conn: sqlalchemy.Connection, rule_id: int, *, client: str) -> bool:
@@ -173,9 +159,9 @@ def delete_rule(conn: sqlalchemy.Connection, rule_id: int, *, client: str) -> bo
     return conn.exec_driver_sql(_DELETE, owner).first() is not None
 
 
-def list_rules(conn: sqlalchemy.Connection, *, client: str) -> list[Rule]:
+def list_rules(conn: sqlalchemy.Connection, *, client: str) -> StoredRules:
     """Every rule of ``client``, fired ones too, newest first; at most RULES_AT_ONCE."""
-    return [_read_rule(row) for row in conn.exec_driver_sql(_ALL_OF_CLIENT, {"client": client})]
+    return read_rules(conn.exec_driver_sql(_ALL_OF_CLIENT, {"client": client}))
 
 
 def recent_events(
@@ -191,7 +177,7 @@ async def add_rule(conn: AsyncConnection, rule: NewRule) -> Rule:
     """``create_rule`` for the endpoint."""
     row = await (await conn.execute(_CREATE, _values(rule))).fetchone()
     assert row is not None  # noqa: S101  # one row, always
-    return _read_rule(row)
+    return read_rule(row)
 
 
 async def remove_rule(
@@ -205,19 +191,25 @@ async def remove_rule(
 async def snooze_rule(
     conn: AsyncConnection, rule_id: int, until_us: int, *, client: str | None, connection: str | None
 ) -> Rule | None:
-    """Let an armed rule of this owner not fire before ``until_us``; None when it has no such rule."""
+    """Let an armed rule of this owner not fire before ``until_us``; None when it has no such rule.
+
+    Raises UnreadableRule.
+    """
     asked = {"rule_id": rule_id, "until_us": until_us, "client": client, "connection": connection}
     row = await (await conn.execute(_SNOOZE, asked)).fetchone()
-    return None if row is None else _read_rule(row)
+    return None if row is None else read_rule(row)
 
 
 async def resume_rule(
     conn: AsyncConnection, rule_id: int, *, client: str | None, connection: str | None
 ) -> Rule | None:
-    """End the pause or the snooze of an armed rule of this owner; None when it has no such rule."""
+    """End the pause or the snooze of an armed rule of this owner; None when it has no such rule.
+
+    Raises UnreadableRule.
+    """
     asked = {"rule_id": rule_id, "client": client, "connection": connection}
     row = await (await conn.execute(_RESUME, asked)).fetchone()
-    return None if row is None else _read_rule(row)
+    return None if row is None else read_rule(row)
 
 
 async def remove_rules_of_connection(conn: AsyncConnection, connection: str) -> int:
@@ -226,10 +218,10 @@ async def remove_rules_of_connection(conn: AsyncConnection, connection: str) -> 
     return row[0] if row else 0
 
 
-async def armed_rules_of(conn: AsyncConnection, *, client: str | None, connection: str | None) -> list[Rule]:
+async def armed_rules_of(conn: AsyncConnection, *, client: str | None, connection: str | None) -> StoredRules:
     """The armed rules of this owner, oldest first; at most RULES_AT_ONCE."""
     cursor = await conn.execute(_ARMED_OF_OWNER, {"client": client, "connection": connection})
-    return [_read_rule(row) for row in await cursor.fetchall()]
+    return read_rules(await cursor.fetchall())
 
 
 async def armed_ids_of_client(conn: AsyncConnection, client: str) -> dict[int, bool]:
@@ -250,17 +242,17 @@ async def armed_count_of_owner(conn: AsyncConnection, owner: str) -> int:
 
 
 async def armed_rules(conn: AsyncConnection) -> AsyncGenerator[list[Rule], None]:
-    """Every armed rule there is, in portions. Call it inside a transaction."""
+    """Every armed rule there is that can be read, in portions. Call it inside a transaction."""
     async with conn.cursor(name="armed_rules") as cursor:
         await cursor.execute(_ARMED)
         while rows := await cursor.fetchmany(RULES_AT_ONCE // 4):
-            yield list(_readable(rows))
+            yield read_rules(rows).rules
 
 
 async def rules_by_id(conn: AsyncConnection, ids: Collection[int]) -> dict[int, Rule]:
-    """The rules with these ids, as they are now; those that are gone are left out."""
+    """The rules with these ids, as they are now; those that are gone or cannot be read are left out."""
     rows = await (await conn.execute(_BY_ID, (list(ids),))).fetchall()
-    return {rule.id: rule for rule in _readable(rows)}
+    return {rule.id: rule for rule in read_rules(rows).rules}
 
 
 async def last_event_id(conn: AsyncConnection) -> int:
@@ -309,57 +301,6 @@ def _values(rule: NewRule) -> dict[str, Any]:
         "terms": Jsonb(terms_fields(rule.terms)),
         "note": rule.note,
     }
-
-
-def _read_rule(row: Iterable[Any]) -> Rule:
-    """A rule from the columns ``_RULE_COLUMNS`` names."""
-    rule_id, client, connection, exchange, base, quote, typed, condition, terms, note, *state = row
-    armed, state_no, come_to, created_at, fired_at = state[:5]
-    waits_for = _read_condition(condition)
-    return Rule(
-        id=rule_id,
-        client=client,
-        connection=connection,
-        exchange=exchange,
-        symbol=_symbol(base, quote),
-        typed=typed,
-        condition=waits_for,
-        terms=read_terms(terms, waits_for) if terms else NO_TERMS,
-        note=note,
-        armed=armed,
-        state_no=state_no,
-        state=msgspec.convert(come_to, RuleState) if come_to else NEW,
-        created_at_us=from_datetime(created_at),
-        fired_at_us=_read_moment(fired_at),
-    )
-
-
-def _read_condition(stored: Any) -> Condition:
-    # Most rules wait for one price: that is read fast, since there may be a million.
-    if isinstance(stored, dict) and len(stored) == 2 and isinstance(stored.get("price"), float):
-        price, side = stored["price"], stored.get("type")
-        if 0 < price < inf and side in _SIDES:
-            return _SIDES[side](price=price)
-    return read_condition(stored)
-
-
-@lru_cache(maxsize=10_000)
-def _symbol(base: str, quote: str) -> Symbol:
-    # One for all rules of a pair: there may be a million.
-    return Symbol(base, quote)
-
-
-def _readable(rows: Iterable[Sequence[Any]]) -> Iterator[Rule]:
-    """The rules among ``rows`` that can be understood: one made by other means must not silence the rest."""
-    for row in rows:
-        try:
-            yield _read_rule(row)
-        except (Nonsense, msgspec.ValidationError) as error:
-            log.warning("a rule cannot be read and is not watched for", rule_id=row[0], reason=repr(error))
-
-
-def _read_moment(moment: datetime | None) -> int | None:
-    return None if moment is None else from_datetime(moment)
 
 
 def _read_events(rows: Iterable[Iterable[Any]]) -> list[Alert]:

@@ -40,6 +40,7 @@ from coinwatch.alerts.reading import (
     terms_fields,
 )
 from coinwatch.alerts.rules import NO_TERMS
+from coinwatch.errors import UnreadableRule
 from coinwatch.times import SECOND_US, now_us
 from coinwatch.tokens import LONGEST_TOKEN, NAME
 from coinwatch.windows import Window
@@ -219,6 +220,11 @@ def rule_fields(rule: Rule) -> dict[str, Any]:
     if rule.state.paused:
         told["paused"] = True
     return told
+
+
+def unreadable_fields(unreadable: UnreadableRule) -> dict[str, Any]:
+    """How a rule that cannot be read is told."""
+    return {"rule_id": unreadable.rule_id, "message": str(unreadable), "hint": unreadable.hint}
 
 
 def firing_fields(firing: Firing) -> dict[str, Any]:

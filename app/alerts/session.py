@@ -33,7 +33,7 @@ from app.alerts.protocol import (
     Watch,
 )
 from coinwatch.alerts import NO_MARKET, NewRule, Repeat, is_on_no_market, moment_text
-from coinwatch.errors import UnknownSymbol, WarehouseError
+from coinwatch.errors import UnknownSymbol, UnreadableRule, WarehouseError
 from coinwatch.records import Symbol
 from warehouse.alerts import (
     add_rule,
@@ -166,6 +166,8 @@ class Session:
         }
         try:
             return await handlers[type(command)](command)
+        except UnreadableRule as error:
+            return Refused("unreadable_rule", str(error), error.hint, command.id)
         except WarehouseError:
             return Refused(
                 "try_again",
@@ -285,8 +287,11 @@ class Session:
 
     async def _list(self, command: ListRules) -> str:
         async with self._database.use() as conn:
-            rules = await armed_rules_of(conn, **self._owner())
-        return protocol.ack(command.id, "list", rules=[protocol.rule_fields(rule) for rule in rules])
+            stored = await armed_rules_of(conn, **self._owner())
+        told: dict[str, Any] = {"rules": [protocol.rule_fields(rule) for rule in stored.rules]}
+        if stored.unreadable:
+            told["unreadable"] = [protocol.unreadable_fields(one) for one in stored.unreadable]
+        return protocol.ack(command.id, "list", **told)
 
     async def _ping(self, command: Ping) -> str:
         return protocol.ack(command.id, "ping", pong=True, last_event_id=self._hub.last_event_id)

@@ -76,6 +76,8 @@ def rules(source: Source, wanted: str, search: str) -> None:
         st.html(markup.wrap(markup.empty("The alerts cannot be read", *page.START)))
         return
     page.notice(said())
+    for unreadable in known.value.unreadable:
+        st.warning(unreadable)
     at_us = now_us()
     found = alert_states.chosen(known.value.rules, wanted, search, at_us)
     if not found:

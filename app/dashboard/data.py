@@ -97,6 +97,8 @@ class Alerts(NamedTuple):
 
     rules: tuple[Rule, ...]
     events: tuple[Alert, ...]
+    unreadable: tuple[str, ...]
+    """What is to be said of the rules that cannot be read."""
 
 
 class Source:
@@ -325,13 +327,16 @@ class Source:
 
     def alerts(self, client: str) -> Reading[Alerts]:
         """The rules of ``client``, newest first, and what has fired lately."""
-        return self.read(
-            ("alerts", client),
-            lambda conn: Alerts(
-                tuple(alerts.list_rules(conn, client=client)),
+
+        def ask(conn: Connection) -> Alerts:
+            stored = alerts.list_rules(conn, client=client)
+            return Alerts(
+                tuple(stored.rules),
                 tuple(alerts.recent_events(conn, client=client, limit=MOST_EVENTS)),
-            ),
-        )
+                tuple(f"{one}; {one.hint}" for one in stored.unreadable),
+            )
+
+        return self.read(("alerts", client), ask)
 
     def alert_events(
         self, client: str, rule_id: int | None = None

@@ -33,7 +33,7 @@ def rule(conn: Connection) -> Rule:
 
 
 def stored(conn: Connection) -> Rule:
-    (rule,) = alerts.list_rules(conn, client="ann")
+    (rule,) = alerts.list_rules(conn, client="ann").rules
     return rule
 
 
@@ -59,7 +59,7 @@ def test_a_rule_of_somebody_else_or_gone_stays_as_it_is(conn: Connection, rule: 
     other = NewRule(symbol=WISH.symbol, condition=Below(price=1.0), typed="btcusdt", client="bob")
     assert alert_edits.replace_rule(conn, rule.id, other) is None
     assert stored(conn) == rule
-    assert alerts.list_rules(conn, client="bob") == []
+    assert alerts.list_rules(conn, client="bob").rules == []
 
 
 def test_a_rule_is_replaced(conn: Connection, rule: Rule) -> None:

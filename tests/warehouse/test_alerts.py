@@ -75,7 +75,7 @@ async def test_pages_make_list_and_delete_rules(database: URL, page: sqlalchemy.
         )
         made = alerts.create_rule(page, wanted)
         other = alerts.create_rule(page, new_rule(client="bot"))
-        assert alerts.list_rules(page, client="dashboard") == [made]
+        assert alerts.list_rules(page, client="dashboard").rules == [made]
         assert {field: getattr(made, field) for field in wanted.__struct_fields__} == {
             field: getattr(wanted, field) for field in wanted.__struct_fields__
         }
@@ -84,7 +84,7 @@ async def test_pages_make_list_and_delete_rules(database: URL, page: sqlalchemy.
         assert not alerts.delete_rule(page, other.id, client="dashboard")
         assert alerts.delete_rule(page, made.id, client="dashboard")
         assert not alerts.delete_rule(page, made.id, client="dashboard")
-        assert alerts.list_rules(page, client="dashboard") == []
+        assert alerts.list_rules(page, client="dashboard").rules == []
         page.commit()
         told = await heard(listener, 2)
         assert told == [("alert_rules", str(made.id)), ("alert_rules", str(other.id))]
@@ -171,7 +171,7 @@ async def test_rules_end_with_their_owner(conn: AsyncConnection) -> None:
     other = await alerts.add_rule(conn, new_rule(None, "here/2"))
     assert not await alerts.remove_rule(conn, mine.id, client=None, connection="here/2")
     assert not await alerts.remove_rule(conn, mine.id, client="bot", connection=None)
-    assert await alerts.armed_rules_of(conn, client=None, connection="here/2") == [other]
+    assert await alerts.armed_rules_of(conn, client=None, connection="here/2") == ([other], [])
     assert await alerts.remove_rules_of_connection(conn, "here/1") == 2
     assert await alerts.remove_rules_of_connection(conn, "here/1") == 0
     assert await armed(conn) == [other]

@@ -69,7 +69,7 @@ def press(viewer: Viewer, selector: str, text: str) -> None:
 
 def _test_is_told(stock: Stock, viewer: Viewer) -> bool:
     with stock.engine.begin() as conn:
-        (rule,) = alerts.list_rules(conn, client="dashboard")
+        (rule,) = alerts.list_rules(conn, client="dashboard").rules
         alert_edits.send_test(conn, rule, exchange="binance", price=60_000.0, ts_us=now_us())
     return bool(
         eventually_sync(

@@ -36,7 +36,7 @@ def open_page(stock: Stock, open_page: OpenPage) -> OpenPage:
 
 def rules(stock: Stock) -> list[Rule]:
     with stock.engine.connect() as conn:
-        return alerts.list_rules(conn, client="dashboard")
+        return alerts.list_rules(conn, client="dashboard").rules
 
 
 def one(page: AppTest, kind: str, label: str) -> Any:
