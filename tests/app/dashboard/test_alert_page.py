@@ -10,7 +10,8 @@ from sqlalchemy import text
 from streamlit.testing.v1 import AppTest
 
 from app.dashboard.alert_fields import CONDITIONS
-from coinwatch.alerts import NO_MARKET, Above, All, Change, Crosses, Quiet, Repeat, Rule, Way
+from coinwatch.alerts import NO_MARKET, Above, All, Change, Crosses, NewRule, Quiet, Repeat, Rule, Way
+from coinwatch.records import Symbol
 from tests.app.dashboard.pages import OpenPage, words
 from tests.app.dashboard.stock import Stock
 from warehouse import alerts
@@ -69,6 +70,23 @@ def test_an_alert_is_made_listed_and_deleted(open_page: OpenPage, stock: Stock) 
     one(page, "button", "Delete alert").click().run()
     assert "No alert yet" in words(page)
     assert rules(stock) == []
+
+
+def test_an_alert_that_cannot_be_read_is_told_of_beside_the_others(open_page: OpenPage, stock: Stock) -> None:
+    rule = NewRule(
+        symbol=Symbol("BTC", "USDT"), condition=Above(price=1e6), typed="btcusdt", client="dashboard"
+    )
+    with stock.engine.begin() as conn:
+        alerts.create_rule(conn, rule)
+        bad = alerts.create_rule(conn, rule)
+        conn.execute(
+            text("update alert_rules set condition = :newer where id = :id"),
+            {"newer": '{"type": "moon_phase"}', "id": bad.id},
+        )
+    page = open_page()
+    [warning] = page.warning
+    assert f"rule {bad.id} cannot be read" in warning.value
+    assert "BTC-USDT at or above 1,000,000" in words(page)
 
 
 def test_there_is_a_form_for_each_condition(open_page: OpenPage) -> None:
