@@ -117,7 +117,7 @@ def shown_terms(parts: Sequence[Values], repeat: str, exchanges: int) -> tuple[F
     for part in parts:
         pointless |= set(CONDITIONS[part["type"]].unmatched) if len(parts) == 1 else set()
         if not can_hold(part):
-            pointless.add("holds_for")
+            pointless |= {"holds_for", "confirmed_on"}
         if part.get("source") == "average" and len(parts) == 1:
             pointless.add("confirmed_on")
     if exchanges < 2:
