@@ -11,8 +11,10 @@ from app.alerts.windows import Extremes, Sums
 from coinwatch.alerts import MovingAverage
 from coinwatch.intervals import Interval
 from coinwatch.records import Market, Symbol
-from coinwatch.times import SECOND_US
+from coinwatch.times import MINUTE_US, SECOND_US
 
+FRESH_US = 5 * MINUTE_US
+"""An exchange whose last trade is older than this against another's says nothing beside it."""
 AVERAGE_FRESH_US = 10 * SECOND_US
 """No market is compared with an average older than this."""
 
@@ -227,7 +229,8 @@ class Pair:
                 one, other = (self.markets.get(name) for name in exchanges)
                 if one and other and one.last and other.last:
                     low, high = sorted((one.last, other.last))
-                    series.set((high / low - 1) * 100, touched)
+                    is_fresh = abs(one.last_us - other.last_us) <= FRESH_US
+                    series.set((high / low - 1) * 100 if is_fresh else None, touched)
 
 
 class World:

@@ -11,7 +11,7 @@ import msgspec
 from sortedcontainers import SortedList
 
 from app.alerts.clock import Clock
-from app.alerts.feeds import PriceFeed, World
+from app.alerts.feeds import FRESH_US, PriceFeed, World
 from app.alerts.outcomes import Cause, Outcomes
 from app.alerts.trees import (
     Node,
@@ -35,10 +35,7 @@ from coinwatch.alerts import (
     is_of_markets,
 )
 from coinwatch.records import Symbol
-from coinwatch.times import MINUTE_US, SECOND_US
-
-FRESH_US = 5 * MINUTE_US
-"""An exchange whose last trade is older than this against the newest confirms nothing."""
+from coinwatch.times import SECOND_US
 
 VALUE_DIGITS = 6
 

@@ -119,6 +119,12 @@ PRICES = [
         values=[1.0],
     ),
     case(
+        "apart from a price of long ago",
+        condition("spread", exchanges=["kraken", "binance"], percent=1),
+        [("kraken", 100, 400), ("binance", 105), ("kraken", 101), ("binance", 105.5)],
+        [101],
+    ),
+    case(
         "volume",
         condition("volume", over="1m", times=20, usual="10m"),
         [*trades(101, 102, 103), ("binance", (104,) * 200), ("binance", 105)],
