@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from coinwatch.times import SECOND_US
+from coinwatch.times import SECOND_US, now_us
 from tests.app.alerts.conftest import Client, Endpoint, Exchange
 from tests.app.alerts.test_conditions import GAP, market_id, run
 from tests.waiting import eventually
@@ -189,3 +189,32 @@ async def test_terms_that_cannot_be_kept_are_refused(
             refused = await client.ask(**command, **wish)
             assert (refused["code"], said in refused["message"]) == (code, True), refused
             assert refused["hint"]
+
+
+async def test_what_was_missed_in_a_gap_is_told_late_once_it_is_filled(
+    endpoint: Endpoint, exchange: Exchange, database: URL
+) -> None:
+    async with endpoint.client() as client:
+        conditions = (
+            {"type": "above", "price": 100},
+            {"type": "crosses", "price": 100, "direction": "up"},
+            {"type": "change", "percent": 5, "within": "1h", "direction": "fall"},
+            {"type": "all", "of": [{"type": "above", "price": 91}, {"type": "below", "price": 93}]},
+            {"type": "below", "price": 98},
+        )
+        rules = [await client.ask(cmd="watch", symbol=BTC, condition=condition) for condition in conditions]
+        numbers = [rule["rule_id"] for rule in rules]
+        await exchange.trade(BTC, 99)
+        run(database, GAP, market_id(database, BTC))
+        missed_us = now_us()
+        await exchange.trade(BTC, 98)
+        below = await client.read()
+        assert (below["rule_id"], below["degraded"], "late" in below) == (numbers[-1], True, False)
+        close_gaps(database)
+        age_s = (now_us() - missed_us) / SECOND_US
+        await exchange.trade(BTC, 101, 92, age_s=age_s, late=True)
+        alerts = await told(client, 4)
+        assert [alerts[number]["price"] for number in numbers[:-1]] == [101, 101, 92, 92]
+        assert all(alert["late"] and "degraded" not in alert for alert in alerts.values())
+        await exchange.trade(BTC, 102, 92)
+        await client.nothing_more()
