@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from sortedcontainers import SortedList
@@ -13,65 +11,11 @@ from sortedcontainers import SortedList
 from app.alerts.clock import Clock
 from app.alerts.feeds import FRESH_US, PriceFeed, World
 from app.alerts.outcomes import Cause, Outcomes
-from app.alerts.trees import (
-    Node,
-    Planter,
-    goes_by_trades,
-    needs_memory,
-    waits_for_the_clock,
-)
-from coinwatch.alerts import (
-    Above,
-    All,
-    Any,
-    Below,
-    Crosses,
-    Firing,
-    JobFailed,
-    Rule,
-    Source,
-    Transition,
-    is_of_health,
-    is_of_markets,
-)
+from app.alerts.trees import Planter, waits_for_the_clock
+from app.alerts.watcher import Place, Watcher
+from coinwatch.alerts import Firing, Rule, Source, Transition, is_of_health, is_of_markets
 from coinwatch.records import Symbol
 from coinwatch.times import SECOND_US
-
-VALUE_DIGITS = 6
-
-_numbers = itertools.count()
-
-Place: TypeAlias = Symbol | str
-"""The trades of a pair, or the prices of another feed."""
-
-
-class Watcher:
-    """A rule that needs more than one price, and how far it is."""
-
-    __slots__ = ("candle_us", "holding_us", "is_ahead", "needs_memory", "number", "rule", "trees", "wake_us")
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self.trees: dict[int, Node] = {}
-        """By market id; 0: the pair as a whole."""
-        self.holding_us = rule.state.holding_us
-        """Since when its condition is met."""
-        self.wake_us: int | None = None
-        self.candle_us: int | None = None
-        """When a candle begins in which it may fire again."""
-        self.number = next(_numbers)
-        self.needs_memory = needs_memory(rule)
-        self.is_ahead = bool(rule.state.seen)
-        """Others may have seen more of it than came here yet."""
-
-    def memory(self) -> Mapping[str, str]:
-        """What whoever goes on from here has to know of its trees."""
-        if not self.needs_memory:
-            return {}
-        told = {str(place): "".join("01"[bit] for bit in tree.memory()) for place, tree in self.trees.items()}
-        if self.rule.state.waiting:
-            return told
-        return {place: bits for place, bits in told.items() if "1" in bits}
 
 
 class Watchers:
@@ -137,7 +81,7 @@ class Watchers:
         holds_since_us = rule.state.holding_us
         if holds_since_us is not None:
             due_us = max(due_us, holds_since_us + rule.terms.holds_for_s * SECOND_US)
-        if (at_us := _rearms_at(rule)) is not None:
+        if (at_us := watcher.rearms_at_us) is not None:
             self._await_candle(watcher, at_us)
         elif due_us > now_us or holds_since_us is not None or waits_for_the_clock(rule.condition):
             self._clock.wake(watcher, due_us)
@@ -155,7 +99,7 @@ class Watchers:
         self._confirmed[rule.symbol] -= rule.terms.confirmed_on > 1
         self._by_symbol[rule.symbol].pop(rule_id)
         self._await_candle(watcher, None)
-        for place in _waits_at(watcher):
+        for place in watcher.waits_at():
             self.unsettled.get(place, {}).pop(rule_id, None)
         watcher.trees.clear()  # they refer to it
         self._clock.wake(watcher, None)
@@ -252,7 +196,7 @@ class Watchers:
             owner=watcher,
             hysteresis=rule.terms.hysteresis,
             was_met=rule.state.waiting or rule.state.holding_us is not None,
-            memory=_remembered(rule, place),
+            memory=watcher.remembered(place),
         )
         watcher.trees[place] = planter.grow(rule.condition)
 
@@ -289,7 +233,7 @@ class Watchers:
 
     def _perhaps_rearm(self, watcher: Watcher, cause: Cause, *, is_met: bool) -> None:
         rule = watcher.rule
-        rearms_at_us = _rearms_at(rule)
+        rearms_at_us = watcher.rearms_at_us
         if rearms_at_us is not None:
             if cause.ts_us < rearms_at_us:
                 self._await_candle(watcher, rearms_at_us)
@@ -325,7 +269,7 @@ class Watchers:
         after = self._outcomes.record(rule, after, cause, firing)
         if after.armed and not after.state.paused:
             watcher.rule = after
-            if (at_us := _rearms_at(after)) is not None:
+            if (at_us := watcher.rearms_at_us) is not None:
                 self._await_candle(watcher, at_us)
         else:
             self.pop(rule.id)
@@ -336,8 +280,8 @@ class Watchers:
         exchange, price = cause.exchange, cause.price
         if price is None:
             feed = self._place(rule, met)
-            exchange, price = feed.market.exchange if feed.market else None, self._last_of(rule, feed)
-        value = _value(watcher, cause, met)
+            exchange, price = feed.market.exchange if feed.market else None, self._of_kind(rule, feed).last
+        value = watcher.value(cause, met)
         return Firing(rule, exchange, price, cause.ts_us, cause.trade_id, value, detail=cause.detail)
 
     def _place(self, rule: Rule, met: list[int]) -> PriceFeed:
@@ -354,12 +298,12 @@ class Watchers:
             return pair.average
         return max(pair.markets.values(), key=lambda feed: feed.last_us)
 
-    def _last_of(self, rule: Rule, feed: PriceFeed) -> float | None:
-        """The last price of ``feed`` of the kind that ``rule`` looks at."""
+    def _of_kind(self, rule: Rule, feed: PriceFeed) -> PriceFeed:
+        """The prices of the kind that ``rule`` looks at: those of ``feed``, or the closes of its candles."""
         interval = getattr(rule.condition, "interval", None)
         if getattr(rule.condition, "source", None) is not Source.CANDLE or interval is None:
-            return feed.last
-        return self._world.closes(feed, interval).last
+            return feed
+        return self._world.closes(feed, interval)
 
     def _met(self, watcher: Watcher) -> list[int]:
         """The places where the condition is met, as far as they are heard from."""
@@ -367,8 +311,9 @@ class Watchers:
         rule = watcher.rule
         if rule.terms.confirmed_on == 1 or not met or 0 in watcher.trees or is_of_health(rule.condition):
             return met
-        newest_us = max(self._world.markets[place].last_us for place in watcher.trees)
-        return [place for place in met if self._world.markets[place].last_us >= newest_us - FRESH_US]
+        last_us = {place: self._of_kind(rule, self._world.markets[place]).last_us for place in watcher.trees}
+        newest_us = max(last_us.values())
+        return [place for place in met if last_us[place] >= newest_us - FRESH_US]
 
     def _await_candle(self, watcher: Watcher, at_us: int | None) -> None:
         """Look at it with the first price from ``at_us`` on; None: no more."""
@@ -376,7 +321,7 @@ class Watchers:
             self._clock.wake(watcher, at_us)
             return
         before_us, watcher.candle_us = watcher.candle_us, at_us
-        for place in _waits_at(watcher):
+        for place in watcher.waits_at():
             candles = self._candles.setdefault(place, SortedList())
             if before_us is not None:
                 candles.discard((before_us, watcher.number, watcher))
@@ -384,36 +329,5 @@ class Watchers:
                 candles.add((at_us, watcher.number, watcher))
 
     def _leave_unsettled(self, watcher: Watcher) -> None:
-        for place in _waits_at(watcher):
+        for place in watcher.waits_at():
             self.unsettled.setdefault(place, {})[watcher.rule.id] = watcher
-
-
-def _waits_at(watcher: Watcher) -> Iterable[Place]:
-    """Whose next price says more about it."""
-    if goes_by_trades(watcher.rule.condition):
-        return (watcher.rule.symbol,)
-    return {leg.series.key for tree in watcher.trees.values() for leg in tree.legs()}
-
-
-def _value(watcher: Watcher, cause: Cause, met: list[int]) -> float | None:
-    """What was measured, where the rule has one condition that measures more than a price."""
-    condition = watcher.rule.condition
-    if isinstance(condition, All | Any | Above | Below | Crosses | JobFailed):
-        return None
-    tree = watcher.trees[cause.market_id if cause.market_id in met else met[0]]
-    legs = list(tree.legs())
-    leg = next((leg for leg in legs if leg.is_on), legs[0])
-    return None if leg.series.value is None else round(float(leg.series.value), VALUE_DIGITS)
-
-
-def _remembered(rule: Rule, place: int) -> Iterable[bool]:
-    """What is known of an earlier tree of ``rule`` in that place; nothing where that was not kept."""
-    if not rule.state.legs:
-        return ()
-    bits = rule.state.legs.get(str(place))
-    return itertools.repeat(False) if bits is None else [bit == "1" for bit in bits]
-
-
-def _rearms_at(rule: Rule) -> int | None:
-    """When a rule that fires once per candle and has fired is armed again, by the clock of prices."""
-    return rule.state.rearms_us if rule.state.waiting else None

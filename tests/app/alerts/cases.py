@@ -30,7 +30,8 @@ WITH_AVERAGE = -1
 
 Step = tuple[Any, ...]
 """What happens: ``("binance", 100.0)`` a trade, with its age in seconds, if any, as a third, and of several
-prices a commit of several; ``("average", 100.0)``; ``("close", 100.0)``: of a minute on binance."""
+prices a commit of several; ``("average", 100.0)``; ``("close", 100.0)``: of a minute on
+binance, or where a third says."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +108,7 @@ class Stage:
             self._second += 1
             await Averager(self._conn).store(self._second, **{pair.replace("-", "_"): price})
         elif kind == "close":
-            await self._close(pair, price)
+            await self._close(pair, price, *step[2:])
         else:
             prices = price if isinstance(price, tuple) else (price,)
             age_s = step[2] if len(step) > 2 else 0
@@ -115,8 +116,8 @@ class Stage:
                 age_s = now_us() / SECOND_US - self._second - 0.5
             await self._exchange.trade(f"{kind}:{pair}", *prices, age_s=age_s)
 
-    async def _close(self, pair: str, price: float) -> None:
-        market = Market.canonical(f"binance:{pair}")
+    async def _close(self, pair: str, price: float, exchange: str = "binance") -> None:
+        market = Market.canonical(f"{exchange}:{pair}")
         candle = Candle(
             market=market,
             interval=M1,

@@ -138,6 +138,15 @@ TERMS = [
         [103],
         confirmed_on=3,
     ),
+    case(
+        "closes confirmed on two exchanges",
+        {**ABOVE, **CLOSES},
+        [("close", 101), ("close", 98, "kraken"), ("close", 102, "kraken"), ("binance", 500)],
+        [102],
+        before=[("close", 99), ("close", 99, "kraken")],
+        confirmed_on=2,
+        exchanges=["kraken"],
+    ),
     case("quiet now", ABOVE, trades(101), [], quiet_hours=quiet_now("UTC", over_midnight=False)),
     case(
         "quiet over midnight, far away",

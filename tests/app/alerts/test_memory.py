@@ -15,7 +15,7 @@ from app.alerts.admission import Visitor
 from app.alerts.feeds import Pair, PriceFeed, Span, Turnover
 from app.alerts.ladder import Leaf, Series
 from app.alerts.machine import Machine
-from app.alerts.watchers import Watcher
+from app.alerts.watcher import Watcher
 from coinwatch.alerts import Rule
 from coinwatch.alerts.reading import EXAMPLES, read_condition
 from coinwatch.records import Market, Symbol, Trade
