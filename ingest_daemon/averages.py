@@ -31,6 +31,8 @@ LEASE = "averages"
 LEASE_S = 5.0
 """When the daemon that computes is killed, another one does after so long."""
 LOOK_EVERY_S = 1.0
+HEAR_EVERY_S = 0.02
+"""How long trades may be stored before they are heard of here; each look at them costs the sockets time."""
 TIMEOUT_S = 5.0
 """An answer that takes longer counts as none."""
 MEASURE_EVERY_S = 60.0
@@ -115,7 +117,11 @@ class Averager:
             heard.set()
 
         notices = listen(
-            self._url, [TICKS], application_name="coinwatch ingest averages", on_connect=catch_up
+            self._url,
+            [TICKS],
+            application_name="coinwatch ingest averages",
+            on_connect=catch_up,
+            rest_s=HEAR_EVERY_S,
         )
         async with aclosing(notices):
             async for notice in notices:

@@ -74,10 +74,12 @@ def announcing(channel: str, moves: Iterable[MarketMove]) -> list[str]:
 
     The payload is a TicksNotice. No moves, no statement.
     """
-    return [
-        f"""select pg_notify('{channel}', '{{"tx":' || pg_current_xact_id() || ',"moves":{part}}}')"""
-        for part in encode_moves(moves)
-    ]
+    return [f"select {announcement(repr(channel), repr(part))}" for part in encode_moves(moves)]
+
+
+def announcement(channel: str, moves: str) -> str:
+    """The call that announces ``moves``, as encode_moves gives them; both are given as SQL."""
+    return f"""pg_notify({channel}, '{{"tx":' || pg_current_xact_id() || ',"moves":' || {moves} || '}}')"""
 
 
 def encode_moves(moves: Iterable[MarketMove]) -> list[str]:
@@ -112,11 +114,14 @@ async def listen(
     *,
     application_name: str,
     on_connect: Callable[[AsyncConnection], Awaitable[None]] | None = None,
+    rest_s: float = 0.0,
 ) -> AsyncGenerator[Notify, None]:
     """Yield what is announced on ``channels``, for ever, connecting again when the connection ends.
 
     On every connection first LISTEN, then ``on_connect`` (read there what was missed), then what was
-    announced since LISTEN: so nothing falls in between, though it may come twice. Errors of the
+    announced since LISTEN: so nothing falls in between, though it may come twice. ``rest_s`` is for who
+    need not know at once: so long nothing is read after each time something was, and a thousand commits
+    a second do not wake this process as often. Errors of the
     database inside ``on_connect`` start over; all others are raised. Close it with ``aclosing``.
     """
     away = False
@@ -130,7 +135,7 @@ async def listen(
                 if away:
                     log.info("listening again", channels=list(channels))
                     away = False
-                async with aclosing(_notifies(connection)) as notifies:
+                async with aclosing(_notifies(connection, rest_s)) as notifies:
                     async for notify in notifies:
                         yield notify
         except (psycopg.OperationalError, WarehouseError, TimeoutError) as error:
@@ -144,10 +149,16 @@ async def listen(
             await asyncio.sleep(RETRY_S)
 
 
-async def _notifies(connection: AsyncConnection) -> AsyncGenerator[Notify, None]:
+async def _notifies(connection: AsyncConnection, rest_s: float) -> AsyncGenerator[Notify, None]:
     while True:
-        async with aclosing(connection.notifies(timeout=CHECK_S)) as notifies:
+        told = False
+        at_once = 1 if rest_s else None
+        async with aclosing(connection.notifies(timeout=CHECK_S, stop_after=at_once)) as notifies:
             async for notify in notifies:
+                told = True
                 yield notify
+        if told and rest_s:
+            await asyncio.sleep(rest_s)
+            continue
         async with asyncio.timeout(CHECK_S):
             await connection.execute("select 1")

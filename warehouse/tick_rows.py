@@ -6,22 +6,28 @@ hold one trade or two, for which each call of numpy costs more than the work it 
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from psycopg import postgres
 
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, utc_day
 from warehouse.notifications import MarketMove
 
 COPY_COLUMNS = ("trade_id", "ts", "price", "amount", "market_id", "day", "taker_buys")
-"""What copy_data encodes, in this order. ``tx`` is filled by its default."""
+"""What copy_data and arrays encode, in this order. ``tx`` is filled by its default."""
+
+COLUMN_TYPES = ("int8", "timestamptz", "float8", "float8", "int4", "date", "bool")
+"""In Postgres."""
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01, from which Postgres counts microseconds and days."""
@@ -46,6 +52,11 @@ _ROW = np.dtype(
             for field in ((f"{name}_bytes", ">i4"), (name, np.dtype(_FORMATS[name])))
         ),
     ]
+)
+_ARRAY_HEADER = struct.Struct(">iiiii")
+_ELEMENTS = tuple(
+    (postgres.types[postgres_type].oid, np.dtype([("bytes", ">i4"), ("value", _FORMATS[name])]))
+    for name, postgres_type in zip(COPY_COLUMNS, COLUMN_TYPES, strict=True)
 )
 _EMPTY_ROW = np.zeros((), _ROW)
 _EMPTY_ROW["fields"] = len(COPY_COLUMNS)
@@ -142,15 +153,25 @@ class TickRows(msgspec.Struct, frozen=True, dict=True):
         data[-len(_TRAILER) :] = _TRAILER
         rows = np.frombuffer(data, _ROW, len(self), len(_HEADER))
         rows[:] = _EMPTY_ROW
-        since_2000_us = self.ts_us - _POSTGRES_EPOCH_US
-        rows["trade_id"] = self.trade_id
-        rows["ts"] = since_2000_us
-        rows["price"] = self.price
-        rows["amount"] = self.amount
-        rows["market_id"] = self.market_id
-        rows["day"] = since_2000_us // DAY_US
-        rows["taker_buys"] = self.taker_buys
+        for name, column in zip(COPY_COLUMNS, self._columns(), strict=True):
+            rows[name] = column
         return data
+
+    def arrays(self) -> list[bytes]:
+        """The columns of COPY_COLUMNS as binary arrays, for a statement's parameters."""
+        encoded = []
+        for (oid, element), column in zip(_ELEMENTS, self._columns(), strict=True):
+            elements = np.empty(len(self), element)
+            elements["bytes"] = element["value"].itemsize
+            elements["value"] = column
+            encoded.append(_ARRAY_HEADER.pack(1, 0, oid, len(self), 1) + elements.tobytes())
+        return encoded
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        """Those of COPY_COLUMNS, as Postgres counts time."""
+        since_2000_us = self.ts_us - _POSTGRES_EPOCH_US
+        day = since_2000_us // DAY_US
+        return self.trade_id, since_2000_us, self.price, self.amount, self.market_id, day, self.taker_buys
 
     def moves(self) -> list[MarketMove]:
         """What the rows did to each market."""

@@ -1,4 +1,4 @@
-"""Ticks: written once each by binary COPY, announced in the same transaction, and read back."""
+"""Ticks: written once each, many by binary COPY, announced in the same transaction, and read back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from psycopg import AsyncConnection, errors, sql
+from psycopg import AsyncConnection, errors, postgres, sql
 from psycopg.types.json import Jsonb
 
 from coinwatch.errors import WarehouseError
@@ -21,15 +21,27 @@ from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, now_us, utc_day
 from warehouse.copying import copy_in
 from warehouse.ledger import LedgerEntries, enter
-from warehouse.notifications import TICKS, TICKS_LATE, MarketMove, announcing
+from warehouse.notifications import (
+    TICKS,
+    TICKS_LATE,
+    MarketMove,
+    announcement,
+    announcing,
+    encode_moves,
+)
 from warehouse.partitions import ensure_tick_days
-from warehouse.tick_rows import COPY_COLUMNS, TickRows
+from warehouse.prepared import Prepared, run_prepared
+from warehouse.tick_rows import COLUMN_TYPES, COPY_COLUMNS, TickRows
 
 RECENT_IDS = 2_000
 """How many ids of each market are remembered at the least, to drop repeated trades before COPY."""
 
 FIRST_TRADE_US = 1_230_940_800_000_000
 """2009-01-03: nothing was traded before there was a coin."""
+
+FEW_ROWS = 16
+"""Up to so many are inserted by a prepared statement: a round trip less than COPY, and quicker to start.
+A notice of them is always a single one."""
 
 STAGING_TRIES = 5
 
@@ -39,6 +51,18 @@ _COLUMNS = sql.SQL(", ").join(map(sql.Identifier, COPY_COLUMNS))
 _COPY = sql.SQL("copy {} ({}) from stdin (format binary)")
 _COPY_TICKS = _COPY.format(sql.Identifier("ticks"), _COLUMNS).as_string()
 _COPY_STAGING = _COPY.format(sql.Identifier("ticks_staging"), _COLUMNS).as_string()
+_INSERT_FEW = Prepared(
+    name=b"insert_few_ticks",
+    query=f"""
+    with stored as (
+        insert into ticks ({", ".join(COPY_COLUMNS)})
+        select * from unnest({", ".join(f"${n}::{kind}[]" for n, kind in enumerate(COLUMN_TYPES, 1))})
+    )
+    select {announcement("$8::text", "$9::text")}
+    """.encode(),  # noqa: S608  # names of ours alone
+    types=(*(postgres.types[kind].array_oid for kind in COLUMN_TYPES), *[postgres.types["text"].oid] * 2),
+    are_binary=(*[True] * len(COLUMN_TYPES), False, False),
+)
 _MAKE_STAGING = sql.SQL(
     """
     create temp table if not exists ticks_staging on commit delete rows
@@ -179,6 +203,10 @@ class TickWriter:
 
     async def _copy(self, rows: TickRows, how: _How) -> list[MarketMove]:
         moves = rows.moves()
+        if len(rows) <= FEW_ROWS and not how.ledger:
+            (told,) = encode_moves(moves)
+            await run_prepared(self._conn, _INSERT_FEW, [*rows.arrays(), how.channel.encode(), told.encode()])
+            return moves
         statements = [_COPY_TICKS, *announcing(how.channel, moves)]
         if how.ledger:
             async with self._conn.transaction():

@@ -56,8 +56,9 @@ def test_a_foreign_payload_is_a_warehouse_error(payload: str) -> None:
         decode_notice(payload)
 
 
+@pytest.mark.parametrize("rest_s", [0.0, 0.02])
 async def test_listen_reads_what_was_missed_first_and_survives_a_lost_connection(
-    database: sqlalchemy.URL,
+    database: sqlalchemy.URL, rest_s: float
 ) -> None:
     heard: list[str] = []
     connected: list[int] = []
@@ -71,7 +72,13 @@ async def test_listen_reads_what_was_missed_first_and_survives_a_lost_connection
 
     async def hear() -> None:
         async with aclosing(
-            listen(database, ["ticks", "other"], application_name="listener", on_connect=on_connect)
+            listen(
+                database,
+                ["ticks", "other"],
+                application_name="listener",
+                on_connect=on_connect,
+                rest_s=rest_s,
+            )
         ) as notifies:
             async for notify in notifies:
                 heard.append(f"{notify.channel}: {notify.payload}")

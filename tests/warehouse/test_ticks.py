@@ -69,7 +69,11 @@ async def notices(listener: AsyncConnection) -> list[TicksNotice]:
     return [decode_notice(n.payload) async for n in listener.notifies(timeout=0.3)]
 
 
-async def test_trades_come_back_exactly_and_the_commit_is_announced_with_its_tx(warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("few_rows", [ticks.FEW_ROWS, 0], ids=["inserted", "copied"])
+async def test_trades_come_back_exactly_and_the_commit_is_announced_with_its_tx(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, few_rows: int
+) -> None:
+    monkeypatch.setattr(ticks, "FEW_ROWS", few_rows)
     listener = await warehouse.listener()
     writer = await warehouse.writer()
     sent = [
@@ -99,6 +103,21 @@ async def test_trades_come_back_exactly_and_the_commit_is_announced_with_its_tx(
         count=3,
         last_ts_us=NOON_US + 12,
     )
+
+
+async def test_batches_of_all_sizes_are_stored_though_the_prepared_statement_is_forgotten(
+    warehouse: Warehouse,
+) -> None:
+    conn = await warehouse.connect()
+    writer = TickWriter(conn, warehouse.ids)
+    sent: list[Trade] = []
+    for size in range(1, ticks.FEW_ROWS + 3):
+        batch = [trade(len(sent) + n) for n in range(size)]
+        assert (await writer.write(batch)).inserted == size
+        sent += batch
+        if size % 5 == 0:
+            await conn.execute("deallocate all")
+    assert await warehouse.stored() == sent
 
 
 async def test_the_day_and_partition_are_those_of_the_trade_however_old(warehouse: Warehouse) -> None:
