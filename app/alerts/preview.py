@@ -218,7 +218,7 @@ async def _begin(
         for failure in await failures_within(conn, window):
             news.append((failure.recorded_us, _failure(machine, failure)))
     machine.allow = lambda rule, cause: False
-    for market_id, interval in candles_of(machine):
+    for market_id, interval in sorted(candles_of(machine)):
         since_us = start_us - MOST_CLOSES * interval.us
         known: deque[Close] = deque(maxlen=MOST_CLOSES)
         for one in await closes(conn, market_id, interval, since_us, window.end_us):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import TypeAlias
 
 import msgspec
@@ -124,13 +125,19 @@ class Readings:
     async def _poll_candles(self, conn: AsyncConnection, machine: Machine, now_us: int) -> None:
         wanted = candles_of(machine)
         told, self._told = self._told, set()
-        for key in wanted & told:
-            for _, tell in await self._closed(conn, machine, key, now_us):
-                tell(now_us)
+        closed = [
+            one for key in sorted(wanted & told) for one in await self._closed(conn, machine, key, now_us)
+        ]
+        for _, tell in sorted(closed, key=itemgetter(0)):
+            tell(now_us)
 
     async def missed(self, conn: AsyncConnection, machine: Machine, now_us: int) -> list[CloseNews]:
         """The candles that have closed since they were told of last."""
-        return [one for key in candles_of(machine) for one in await self._closed(conn, machine, key, now_us)]
+        return [
+            one
+            for key in sorted(candles_of(machine))
+            for one in await self._closed(conn, machine, key, now_us)
+        ]
 
     async def _closed(
         self, conn: AsyncConnection, machine: Machine, key: CandlesKey, now_us: int

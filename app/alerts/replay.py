@@ -55,7 +55,7 @@ async def replay(
     machine.allow = may_change
     news = await _missed_averages(conn, machine, seen, now)
     news += await readings.missed(conn, machine, now.at_us)
-    news.sort(key=itemgetter(0), reverse=True)
+    news = sorted(news, key=itemgetter(0))[::-1]
     count = 0
     async with aclosing(missed_trades(conn, seen, await _wanted(conn, machine, seen, last_ts_us))) as chunks:
         async for trades in chunks:

@@ -269,9 +269,9 @@ RULES = st.lists(
     max_size=6,
 ).map(lambda made: [msgspec.structs.replace(one, id=number) for number, one in enumerate(made, 1)])
 
-TRADE = st.tuples(
-    PRICES, st.sampled_from([BINANCE, KRAKEN]), st.sampled_from([0, 1, 300_000, 1_500_000, 4_000_000])
-)
+GAPS_US = [0, 1, 300_000, 999_999, 1_500_000, 4_000_000, 4_999_999, 5_000_000, 5_000_001, 12_000_000]
+"""Also to just before, to and just beyond the ends of windows."""
+TRADE = st.tuples(PRICES, st.sampled_from([BINANCE, KRAKEN]), st.sampled_from(GAPS_US))
 HAPPENS = st.one_of(
     st.lists(TRADE, min_size=1, max_size=4),
     st.lists(TRADE, min_size=1, max_size=4),
