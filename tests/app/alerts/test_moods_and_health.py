@@ -150,45 +150,43 @@ async def test_what_has_no_past_is_not_previewed(endpoint: Endpoint, exchange: E
             assert "no stored past" in refused["message"]
 
 
-@pytest.mark.parametrize(
-    ("terms", "code", "said"),
-    [
-        ({"template": "{symbol} {prise}"}, "bad_template", "unknown placeholder '{prise}'"),
-        ({"template": "{price:.2f}"}, "bad_template", "a brace that is no placeholder"),
-        ({"template": "{price"}, "bad_template", "a brace that is no placeholder"),
-        ({"symbol": BTC, "confirmed_on": 2}, "bad_confirmed_on", "is on one exchange"),
-        (
-            {"condition": {"type": "above", "price": 1, "source": "average"}, "confirmed_on": 2},
-            "bad_confirmed_on",
-            "no exchange can confirm",
-        ),
-        (
-            {"condition": {"type": "crosses", "price": 1}, "confirmed_on": 2},
-            "bad_confirmed_on",
-            "over at once",
-        ),
-        ({"repeat": "candle"}, "bad_repeat", "go together"),
-        ({"candle": "1h"}, "bad_repeat", "go together"),
-        (
-            {"condition": {"type": "above", "price": 1, "source": "candle"}},
-            "bad_interval",
-            "go together",
-        ),
-        ({"expires": "2020-01-01T00:00:00Z"}, "bad_expires", "expires is"),
-        ({"quiet_hours": {"from": "22:00", "to": "07:00", "tz": "Mars"}}, "bad_quiet_hours", "tz is"),
-        ({"hysteresis": -1}, "bad_hysteresis", "hysteresis is -1"),
-        ({"condition": {"type": "crosses", "price": 1}, "holds_for": "1m"}, "bad_holds_for", "cannot hold"),
-    ],
-)
-async def test_terms_that_cannot_be_kept_are_refused(
-    endpoint: Endpoint, terms: dict[str, Any], code: str, said: str
-) -> None:
-    wish: dict[str, Any] = {"symbol": "btcusdt", "condition": {"type": "above", "price": 1}, **terms}
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"template": "{symbol} {prise}"}, "bad_template", "unknown placeholder '{prise}'"),
+    ({"template": "{price:.2f}"}, "bad_template", "a brace that is no placeholder"),
+    ({"template": "{price"}, "bad_template", "a brace that is no placeholder"),
+    ({"symbol": BTC, "confirmed_on": 2}, "bad_confirmed_on", "is on one exchange"),
+    (
+        {"condition": {"type": "above", "price": 1, "source": "average"}, "confirmed_on": 2},
+        "bad_confirmed_on",
+        "no exchange can confirm",
+    ),
+    (
+        {"condition": {"type": "crosses", "price": 1}, "confirmed_on": 2},
+        "bad_confirmed_on",
+        "over at once",
+    ),
+    ({"repeat": "candle"}, "bad_repeat", "go together"),
+    ({"candle": "1h"}, "bad_repeat", "go together"),
+    (
+        {"condition": {"type": "above", "price": 1, "source": "candle"}},
+        "bad_interval",
+        "go together",
+    ),
+    ({"expires": "2020-01-01T00:00:00Z"}, "bad_expires", "expires is"),
+    ({"quiet_hours": {"from": "22:00", "to": "07:00", "tz": "Mars"}}, "bad_quiet_hours", "tz is"),
+    ({"hysteresis": -1}, "bad_hysteresis", "hysteresis is -1"),
+    ({"condition": {"type": "crosses", "price": 1}, "holds_for": "1m"}, "bad_holds_for", "cannot hold"),
+]
+
+
+async def test_terms_that_cannot_be_kept_are_refused(endpoint: Endpoint) -> None:
     async with endpoint.client() as client:
-        for command in ({"cmd": "watch"}, {"cmd": "preview", "since": "1h"}):
-            refused = await client.ask(**command, **wish)
-            assert (refused["code"], said in refused["message"]) == (code, True), refused
-            assert refused["hint"]
+        for terms, code, said in REFUSED:
+            wish = {"symbol": "btcusdt", "condition": {"type": "above", "price": 1}, **terms}
+            for command in ({"cmd": "watch"}, {"cmd": "preview", "since": "1h"}):
+                refused = await client.ask(**command, **wish)
+                assert (refused["code"], said in refused["message"]) == (code, True), refused
+                assert refused["hint"]
 
 
 async def test_what_was_missed_in_a_gap_is_told_late_once_it_is_filled(
