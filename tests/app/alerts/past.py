@@ -13,7 +13,7 @@ from coinwatch.alerts import Firing, NewRule, Rule, Source
 from coinwatch.alerts import conditions as c
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Symbol, Trade
-from coinwatch.times import SECOND_US, now_us
+from coinwatch.times import SECOND_US, now_us, to_datetime
 from coinwatch.windows import Window
 from tests.app.alerts.averaging import Averager
 from warehouse.alerts import add_rule
@@ -132,11 +132,19 @@ class Stage:
         )
         await store(self.conn, self.ids[market], M1, [candle], [Window(at_us, self.close_us)])
 
-    async def watch(self, rules: Sequence[NewRule]) -> list[Rule]:
-        return [
+    async def watch(self, rules: Sequence[NewRule], made_us: int | None = None) -> list[Rule]:
+        """``made_us``: as if they were made then."""
+        made = [
             await add_rule(self.conn, msgspec.structs.replace(one, symbol=self.symbol, client="past"))
             for one in rules
         ]
+        if made_us is not None:
+            await self.conn.execute(
+                "with made as (update alert_rules set created_at = %s where id = any(%s) returning id)"
+                " select pg_notify('alert_rules', id::text) from made",
+                (to_datetime(made_us), [rule.id for rule in made]),
+            )
+        return made
 
     async def claimed(self, rule: Rule) -> list[tuple[object, ...]]:
         """What was claimed of a rule, as ``told`` has it."""
