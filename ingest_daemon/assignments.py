@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Collection
 from contextlib import suppress
+from math import inf
 
 import psycopg
 import sqlalchemy
@@ -27,10 +28,12 @@ from warehouse import leases, ledger
 from warehouse.connect import connect
 from warehouse.health import StreamHealth, peers, write_streams
 from warehouse.markets import ensure_markets
-from warehouse.wanted import watched_markets
+from warehouse.wanted import listen_for_watches, watched_markets, watches_changed
 
 SERVICE = "ingest"
 EVERY_S = 1.0
+WATCHES_EVERY_S = 5.0
+"""How often watches are looked through though none was told of: that takes long when there are many."""
 TIMEOUT_S = 10.0
 LEASE_S = 5.0
 """A daemon that is killed loses its markets after so long."""
@@ -64,7 +67,10 @@ class Assignments:
         self._continuity = continuity
         self._board = board
         self._outage = outage
+        self._watched: set[Market] = set()
         self._watched_s: dict[Market, float] = {}
+        """When each was last watched."""
+        self._look_again_s = -inf
         self._connection: psycopg.AsyncConnection | None = None
 
     @property
@@ -103,6 +109,8 @@ class Assignments:
     async def _connected(self) -> psycopg.AsyncConnection:
         if self._connection is None:
             self._connection = await connect(self._url, application_name="coinwatch ingest assignments")
+            await listen_for_watches(self._connection)
+            self._look_again_s = -inf
             for holder in await leases.silent_holders(self._connection, SERVICE, within_s=0):
                 if _is_dead_neighbour(holder):
                     await leases.release(self._connection, holder)
@@ -129,9 +137,10 @@ class Assignments:
 
     async def _wanted(self, conn: psycopg.AsyncConnection) -> set[Market]:
         now_s = time.monotonic()
-        for market in await watched_markets(conn):
-            if market.exchange in EXCHANGES:
-                self._watched_s[market] = now_s
+        if await watches_changed(conn) or now_s >= self._look_again_s:
+            self._watched = {m for m in await watched_markets(conn) if m.exchange in EXCHANGES}
+            self._look_again_s = now_s + WATCHES_EVERY_S
+        self._watched_s |= dict.fromkeys(self._watched, now_s)
         linger_s = self._settings.watch_linger_s
         self._watched_s = {m: at for m, at in self._watched_s.items() if now_s - at <= linger_s}
         return {*self._settings.markets, *self._watched_s}

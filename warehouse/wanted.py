@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 
 from coinwatch.records import Market, Symbol
+from warehouse.alerts import ALERT_RULES
 
-# Asked every second: the rules are folded to the few markets they name before anything is looked up.
+# It goes through all rules, which are folded to the few markets they name before anything is looked up.
 _WATCHED = """
 with watched as (
     select exchange, base, quote from alert_rules where armed group by exchange, base, quote
@@ -28,3 +29,13 @@ async def watched_markets(conn: AsyncConnection) -> set[Market]:
     """
     cursor = await conn.execute(_WATCHED)
     return {Market(exchange, Symbol(base, quote)) for exchange, base, quote in await cursor.fetchall()}
+
+
+async def listen_for_watches(conn: AsyncConnection) -> None:
+    """Have ``watches_changed`` know of what comes from now on."""
+    await conn.execute(sql.SQL("listen {}").format(sql.Identifier(ALERT_RULES)))
+
+
+async def watches_changed(conn: AsyncConnection) -> bool:
+    """Whether rules were made, changed or removed since this was last asked. Firings are not told."""
+    return bool([notify async for notify in conn.notifies(timeout=0)])

@@ -8,7 +8,7 @@ from coinwatch.alerts import Above, NewRule
 from coinwatch.records import Instrument, Market, MarketStatus, Symbol
 from warehouse.alerts import add_rule, remove_rule
 from warehouse.markets import upsert_instruments
-from warehouse.wanted import watched_markets
+from warehouse.wanted import listen_for_watches, watched_markets, watches_changed
 
 BTC_USDT = Symbol("BTC", "USDT")
 
@@ -67,3 +67,13 @@ async def test_rules_that_fired_or_went_need_nothing(conn: psycopg.AsyncConnecti
     gone = await watch(conn, BTC_USDT, "kraken")
     await remove_rule(conn, gone, client="bot", connection=None)
     assert await watched_markets(conn) == set()
+
+
+async def test_what_changed_is_told_once(conn: psycopg.AsyncConnection) -> None:
+    await listen_for_watches(conn)
+    assert not await watches_changed(conn)
+    rule_id = await watch(conn, BTC_USDT)
+    assert await watches_changed(conn)
+    assert not await watches_changed(conn)
+    await remove_rule(conn, rule_id, client="bot", connection=None)
+    assert await watches_changed(conn)
