@@ -173,6 +173,14 @@ class Visitor(ServerConnection):
             self.door.metrics.turned_away.labels("too_many_connections").inc()
             self.transport.abort()
 
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close as is usual, and cut off a client that takes nothing, not even that."""
+        try:
+            async with asyncio.timeout(2 * (self.close_timeout or 0)):
+                await super().close(code, reason)
+        except TimeoutError:
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._address is not None:
             self.door.census.leave(self._address)

@@ -23,6 +23,9 @@ AHEAD_BYTES = 32 * 1024
 MAX_WAITING_LETTERS = 1024 * 1024
 """Beyond so much no more commands are taken: the answer to one may be long."""
 
+SEND_TIMEOUT_S = 20.0
+"""How long one frame may wait for its client to read."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -58,6 +61,8 @@ class Subscriber:
         self._room.set()
         self._held: list[Alert] | None = None
         self._too_slow = asyncio.Event()
+        self.has_ended = False
+        """Nothing is sent any more: it was too slow, or is gone."""
 
     def watch(self, rule_id: int, *, is_once: bool) -> None:
         """Count a rule among its owner's; one that fires once, until it has."""
@@ -66,13 +71,17 @@ class Subscriber:
             self._repeating.add(rule_id)
 
     async def send(self, frame: str) -> None:
-        """Queue ``frame``, waiting while the queue is full: for replies, which the client paces itself."""
+        """Queue ``frame``, waiting while the queue is full: for replies, which the client paces itself.
+
+        Nothing is queued any more for a connection that has ended.
+        """
         await self._room.wait()
-        self._queue(frame)
+        if not self.has_ended:
+            self._queue(frame)
 
     def push(self, alert: Alert) -> None:
         """Queue an alert at once. A subscriber whose queue is full is cut off rather than waited for."""
-        if alert.event_id <= self.sent_through or self._too_slow.is_set():
+        if alert.event_id <= self.sent_through or self._too_slow.is_set() or self.has_ended:
             return
         if len(self._waiting) + len(self._held or ()) >= MAX_WAITING:
             self._too_slow.set()
@@ -107,6 +116,9 @@ class Subscriber:
             for task in (sending, cutting):
                 task.cancel()
             await asyncio.gather(sending, cutting, return_exceptions=True)
+            self.has_ended = True
+            self._waiting.clear()
+            self._room.set()
 
     async def _send_queued(self) -> None:
         with suppress(ConnectionClosed):
@@ -115,7 +127,12 @@ class Subscriber:
                 self._changed.clear()
                 while self._waiting:
                     frame = self._waiting.popleft()
-                    await self._socket.send(frame)
+                    try:
+                        async with asyncio.timeout(SEND_TIMEOUT_S):
+                            await self._socket.send(frame)
+                    except TimeoutError:
+                        await self._end_slow(f"a frame waited for {SEND_TIMEOUT_S:g} s")
+                        return
                     self._waiting_letters -= len(frame)
                     if (
                         len(self._waiting) < MAX_WAITING // 2
@@ -125,9 +142,13 @@ class Subscriber:
 
     async def _cut_off(self) -> None:
         await self._too_slow.wait()
+        await self._end_slow(f"{MAX_WAITING} frames waited")
+
+    async def _end_slow(self, why: str) -> None:
+        self.has_ended = True
         self._metrics.slow.inc()
-        log.warning("subscriber cut off: too slow", connection=self.key, client=self.client)
-        await self._socket.close(CloseCode.TRY_AGAIN_LATER, f"too slow: {MAX_WAITING} frames waited")
+        log.warning("subscriber cut off: too slow", connection=self.key, client=self.client, reason=why)
+        await self._socket.close(CloseCode.TRY_AGAIN_LATER, f"too slow: {why}")
 
     def _queue(self, frame: str) -> None:
         if not self._waiting and self._socket.transport.get_write_buffer_size() < AHEAD_BYTES:

@@ -92,6 +92,8 @@ class Session:
         try:
             await self._greet(after)
             async for frame in self._socket:
+                if self._subscriber.has_ended:
+                    break
                 await self._reply(frame)
                 if self._pace.is_flood:
                     await end_flood(self._socket, self._metrics)

@@ -248,13 +248,13 @@ async def test_compression_is_had_by_who_asks_for_it(
 
 
 async def opened(
-    endpoint: Endpoint, *, deflate: bool = False
+    endpoint: Endpoint, query: str = "", *, deflate: bool = False
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A websocket by hand, to say what no library would."""
     reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
     asks = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" if deflate else ""
     writer.write(
-        "GET /ws HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET /ws{query} HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n{asks}\r\n".encode()
     )
     async with asyncio.timeout(20):
