@@ -253,10 +253,10 @@ def _past_constituents(source: Source, chosen: _Chosen) -> None:
     zone = page.zone()
     if not reading.value:
         said = formats.local(at_us, zone)
-        words = (
-            reading.problem or "No average was computed in the 90 seconds before: it may be older than what "
+        words = reading.problem or (
+            "No average was computed in the 90 seconds before: it may be older than what is kept, "
+            "or the daemon did not run."
         )
-        "is kept, or the daemon did not run."
         st.html(markup.wrap(markup.empty(f"No average of {chosen.symbol} at {said}", words)))
         return
     pair = reading.value[0]
