@@ -31,6 +31,7 @@ RULES = [
 
 @settings(
     max_examples=30,
+    derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -39,7 +39,7 @@ def lived(rules: Sequence[Rule], events: Sequence[Event]) -> list[Firing]:
     return life.fired
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(RULES, EVENTS)
 def test_by_commits_as_trade_by_trade(rules: list[Rule], events: list[Event]) -> None:
     life = Life(rules, [], START_US)
@@ -53,7 +53,7 @@ LIVES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted), 
 """After which event the stored look of each was, and after which it ended."""
 
 
-@settings(deadline=None)
+@settings(derandomize=True, deadline=None)
 @given(RULES, EVENTS, LIVES, st.sets(st.integers(0, 29)))
 def test_ended_anywhere_as_never_ended(
     rules: list[Rule], events: list[Event], lives: list[list[int]], at_once: set[int]
