@@ -92,7 +92,8 @@ class Session:
         try:
             await self._greet(after)
             async for frame in self._socket:
-                if self._subscriber.has_ended:
+                # Much may have been read that is not worth doing any more.
+                if self._subscriber.has_ended or self._socket.close_code == CloseCode.ABNORMAL_CLOSURE:
                     break
                 await self._reply(frame)
                 if self._pace.is_flood:

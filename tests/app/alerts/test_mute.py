@@ -24,14 +24,21 @@ Start = Callable[[], Awaitable[Endpoint]]
 LIST = client_frame(0x1, b'{"cmd":"list"}')
 WATCHES = 150
 """With their notes, a list of them is over 100 kB."""
+MANY_LISTS = 3_000
+"""So many commands fit one read of the endpoint."""
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who does not answer a ping, or takes nothing, is cut off soon."""
-    monkeypatch.setattr(endpoint_module, "PING_S", 1.0)
+    """Who takes nothing is cut off soon."""
     monkeypatch.setattr("app.alerts.hub.SEND_TIMEOUT_S", 1.0)
     monkeypatch.setattr(endpoint_module, "CLOSE_TIMEOUT_S", 0.5)
+
+
+async def watch_much(endpoint: Endpoint) -> None:
+    async with endpoint.client("?client=mute") as client:
+        for _ in range(WATCHES):
+            await client.ask(cmd="watch", symbol="ethusd", price=1e9, note="x" * 500)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -40,9 +47,7 @@ async def test_answers_that_nobody_reads_are_bounded_and_end_the_connection(
     exchange: Exchange, start: Start
 ) -> None:
     endpoint = await start()
-    async with endpoint.client("?client=mute") as client:
-        for _ in range(WATCHES):
-            await client.ask(cmd="watch", symbol="ethusd", price=1e9, note="x" * 500)
+    await watch_much(endpoint)
     async with endpoint.client() as other:
         before = psutil.Process().memory_info().rss
         sending = [asyncio.create_task(ask_for_ever(endpoint)) for _ in range(2)]
@@ -67,8 +72,29 @@ async def ask_for_ever(endpoint: Endpoint) -> None:
     writer.close()
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_who_answers_no_ping_is_told_so(exchange: Exchange, start: Start) -> None:
+@pytest.mark.parametrize("overrides", [{"alerts_commands_per_s": 1_000_000}])
+async def test_what_was_asked_on_a_connection_that_broke_is_not_done_any_more(
+    exchange: Exchange, endpoint: Endpoint
+) -> None:
+    await watch_much(endpoint)
+    async with endpoint.client():
+        reader, writer = await opened(endpoint, "?client=mute")
+        writer.write(LIST * MANY_LISTS)
+        await reader.readexactly(1)
+        writer.transport.abort()
+        await eventually(lambda: says(endpoint, "coinwatch_alerts_connections 1.0"))
+    metrics = (await endpoint.get("/metrics")).text
+    (line,) = (
+        one for one in metrics.splitlines() if one.startswith('coinwatch_alerts_answers_total{result="ack"}')
+    )
+    assert float(line.split()[-1]) < WATCHES + MANY_LISTS / 2
+
+
+async def test_who_answers_no_ping_is_told_so(
+    exchange: Exchange, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint_module, "PING_S", 1.0)
+    monkeypatch.setattr(endpoint_module, "CLOSE_TIMEOUT_S", 0.5)
     reader, writer = await opened(await start())
     async with asyncio.timeout(60):
         received = await reader.read(65_536)
