@@ -29,7 +29,7 @@ from ingest_daemon.queue import Batch, TradeQueue
 from ingest_daemon.spool import Spool, SpoolFull
 from ingest_daemon.spooled import decode, encode, markets_in
 from sources.exchanges import EXCHANGES
-from warehouse.connect import connect
+from warehouse.connect import connect, unreachable
 from warehouse.ledger import LedgerEntries
 from warehouse.markets import ensure_markets
 from warehouse.tick_rows import TickRows
@@ -269,18 +269,25 @@ async def replay(spool: Spool, url: sqlalchemy.URL, daemon: str) -> None:
     if not spool.records:
         return
     log.info("storing what an earlier daemon left in its spool", records=spool.records)
+    try:
+        async with await connect(url, application_name="coinwatch ingest") as connection:
+            await _replay_all(spool, connection, daemon)
+    except psycopg.OperationalError as error:
+        raise unreachable(url, error) from error
+
+
+async def _replay_all(spool: Spool, connection: psycopg.AsyncConnection, daemon: str) -> None:
     market_ids: dict[Market, int] = {}
-    async with await connect(url, application_name="coinwatch ingest") as connection:
-        writer = TickWriter(connection, market_ids, daemon=daemon)
-        while (payload := await asyncio.to_thread(spool.first)) is not None:
-            new = set(markets_in(payload)) - market_ids.keys()
-            market_ids |= await ensure_markets(
-                connection, {market: EXCHANGES[market.exchange].rest_native(market) for market in new}
-            )
-            work = _work(payload, market_ids)
-            await writer.write_rows(work.rows, work.entries, late=True)
-            await writer.write(work.batch.past, late=True)
-            await asyncio.to_thread(spool.drop_first)
+    writer = TickWriter(connection, market_ids, daemon=daemon)
+    while (payload := await asyncio.to_thread(spool.first)) is not None:
+        new = set(markets_in(payload)) - market_ids.keys()
+        market_ids |= await ensure_markets(
+            connection, {market: EXCHANGES[market.exchange].rest_native(market) for market in new}
+        )
+        work = _work(payload, market_ids)
+        await writer.write_rows(work.rows, work.entries, late=True)
+        await writer.write(work.batch.past, late=True)
+        await asyncio.to_thread(spool.drop_first)
 
 
 def _work(payload: bytes, market_ids: dict[Market, int]) -> _Work:

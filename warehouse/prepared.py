@@ -4,6 +4,7 @@ second, where psycopg's own way costs more than the statement."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import msgspec
 from psycopg import AsyncConnection, errors
@@ -11,6 +12,9 @@ from psycopg.abc import PQGen
 from psycopg.generators import fetch_many, send
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
+
+_prepared: WeakKeyDictionary[AsyncConnection, set[bytes]] = WeakKeyDictionary()
+"""The names of what each connection has prepared."""
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -24,9 +28,13 @@ class Prepared(msgspec.Struct, frozen=True):
 
 async def run_prepared(conn: AsyncConnection, statement: Prepared, values: Sequence[bytes]) -> None:
     """Run ``statement`` as a transaction of its own: one round trip. Raises psycopg.Error."""
+    names = _prepared.setdefault(conn, set())
+    if statement.name not in names:
+        await conn.wait(_prepare(conn.pgconn, statement))
+        names.add(statement.name)
     try:
         await conn.wait(_run(conn.pgconn, statement, values))
-    except errors.InvalidSqlStatementName:  # not prepared yet, or forgotten as psycopg now and then asks for
+    except errors.InvalidSqlStatementName:  # forgotten, as psycopg now and then asks for
         await conn.wait(_prepare(conn.pgconn, statement))
         await conn.wait(_run(conn.pgconn, statement, values))
 

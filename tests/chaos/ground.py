@@ -126,6 +126,7 @@ class Ground:
         await eventually(is_settled, SETTLED_WITHIN_S)
 
         async def has_come_this_far() -> bool:
+            await self._restart_ended()
             rows = await self.query("select max(ts) from ticks")
             spooled = await self.query(
                 "select sum((detail->>'spool_bytes')::bigint) from service_heartbeats"
