@@ -19,6 +19,8 @@ from coinwatch.times import MINUTE_US, SECOND_US, from_datetime, to_datetime
 STORM_FIRES = 15
 STORM_US = 3 * MINUTE_US
 """A rule that fires more often than STORM_FIRES within this is paused."""
+MOST_LATE = 10
+"""So many commits of late trades are remembered by a rule."""
 
 NO_MARKET = Symbol("NO", "MARKET")
 """What rules on no market are kept under, and the symbol of their alerts."""
@@ -173,7 +175,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
             self.state,
             recent_us=fired.state.recent_us,
             paused=fired.state.paused,
-            late=(*self.state.late[-9:], tx),
+            late=(*self.state.late, tx)[-MOST_LATE:],
         )
         return msgspec.structs.replace(self, state=state)
 
@@ -269,7 +271,11 @@ class Transition(msgspec.Struct, frozen=True):
             return None
         if self.firings and (now.state.snoozed_until_us or 0) > (self.after.fired_at_us or 0):
             return None
-        state = msgspec.structs.replace(self.after.state, snoozed_until_us=now.state.snoozed_until_us)
+        told = now.state.late
+        late = (*told, *(tx for tx in self.after.state.late if tx not in {*told, *self.before.state.late}))
+        state = msgspec.structs.replace(
+            self.after.state, snoozed_until_us=now.state.snoozed_until_us, late=late[-MOST_LATE:]
+        )
         after = msgspec.structs.replace(self.after, state=state, state_no=now.state_no + 1)
         return msgspec.structs.replace(self, before=now, after=after)
 

@@ -288,3 +288,15 @@ def test_a_rule_is_replaced_removed_and_not_kept_when_over() -> None:
     assert len(run.machine) == 0
     run.machine.remove(99)
     assert run.prices(6.0) == []
+
+
+def test_late_commits_that_another_endpoint_has_told_stay_told() -> None:
+    first = rule(Above(price=110.0), terms=Terms(repeat=Repeat.EVERY))
+    elsewhere = msgspec.structs.replace(first.fired_late(START_US, 8), state_no=1)
+    late = Transition(first, first.fired_late(START_US, 7), "", 7)
+    live = Transition(first, first.fired(START_US, {"1": 9}), "1", 9)
+    for change, told in ((late, (8, 7)), (live, (8,))):
+        again = change.onto(elsewhere)
+        assert again is not None
+        assert again.after.state.late == told
+    assert late.onto(msgspec.structs.replace(late.after, state_no=1)) is None
