@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from itertools import groupby
 from math import inf
@@ -191,9 +191,16 @@ class Engine:
                     market = await self._market(conn, move.market_id)
                     if market is None:
                         continue
-                    now_us = self._marks.now_us()
-                    changes = await late_transitions(conn, self._machine, notice.tx, market, move, now_us)
-                    await self._claim_all(conn, changes)
+                    await self._tell_late(conn, notice.tx, market, move)
+
+    async def _tell_late(self, conn: AsyncConnection, tx: int, market: Market, move: MarketMove) -> None:
+        lost = True
+        while lost:  # what comes of it for a rule as it is now is to be asked again
+            now_us = self._marks.now_us()
+            changes = await late_transitions(conn, self._machine, tx, market, move, now_us)
+            lost = False
+            for part in _portions(changes):
+                lost |= bool(await self._claim_once(conn, part))
 
     async def _market(self, conn: AsyncConnection, market_id: int) -> Market | None:
         market = self._catalogue.market(market_id)
@@ -230,24 +237,25 @@ class Engine:
         return bool(changes)
 
     async def _claim_all(self, conn: AsyncConnection, changes: Sequence[Transition]) -> None:
-        for start in range(0, len(changes), CLAIM_AT_ONCE):
-            part = list(changes[start : start + CLAIM_AT_ONCE])
+        for part in _portions(changes):
             while part:
-                async with self._claims.use() as claiming:
-                    with self._delivery.claiming():
-                        claimed = await claim(claiming, part)
-                        self._delivery.stored(claimed.alerts)
-                lost = {change.before.id: change for change in part if change.before.id not in claimed.ids}
-                self._metrics.claimed.inc(len(claimed.ids))
-                self._metrics.lost_claims.inc(len(lost))
-                self._keep([change for change in part if change.before.id in claimed.ids])
-                # As a rule fired or removed by somebody else; what it has not come to yet is claimed again.
-                now = await self._read_again(conn, set(lost))
-                part = [
-                    again
-                    for rule_id, change in lost.items()
-                    if rule_id in now and (again := change.onto(now[rule_id]))
-                ]
+                lost = await self._claim_once(conn, part)
+                part = [again for change, now in lost if (again := change.onto(now))]
+
+    async def _claim_once(
+        self, conn: AsyncConnection, changes: Sequence[Transition]
+    ) -> list[tuple[Transition, Rule]]:
+        """Claim; returns what was not won, each with its rule as somebody else has left it."""
+        async with self._claims.use() as claiming:
+            with self._delivery.claiming():
+                claimed = await claim(claiming, changes)
+                self._delivery.stored(claimed.alerts)
+        self._keep([change for change in changes if change.before.id in claimed.ids])
+        lost = [change for change in changes if change.before.id not in claimed.ids]
+        self._metrics.claimed.inc(len(claimed.ids))
+        self._metrics.lost_claims.inc(len(lost))
+        now = await self._read_again(conn, {change.before.id for change in lost})
+        return [(change, now[change.before.id]) for change in lost if change.before.id in now]
 
     def _keep(self, claimed: Sequence[Transition]) -> None:
         """Hold what was claimed in the machine, where that does not yet."""
@@ -318,12 +326,20 @@ def _only_trade(market: Market, move: MarketMove) -> Trade:
     return Trade(market, move.first_id, move.last_ts_us, move.last, move.volume, taker_buys=True)
 
 
+def _portions(changes: Sequence[Transition]) -> Iterator[Sequence[Transition]]:
+    for start in range(0, len(changes), CLAIM_AT_ONCE):
+        yield changes[start : start + CLAIM_AT_ONCE]
+
+
 def _told_late(change: Transition, seen: Look) -> Transition:
     """Firings by trades from before what was seen already are late."""
-    firings = tuple(
-        msgspec.structs.replace(one, late=one.ts_us < seen.at_us - LATE_US) for one in change.firings
+    steps = tuple(
+        msgspec.structs.replace(step, firing=msgspec.structs.replace(step.firing, late=True))
+        if step.firing is not None and step.firing.ts_us < seen.at_us - LATE_US
+        else step
+        for step in change.steps
     )
-    return msgspec.structs.replace(change, firings=firings)
+    return msgspec.structs.replace(change, steps=steps)
 
 
 def _notice(payload: str) -> TicksNotice | None:

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 
 from app.alerts.machine import Machine
 from app.alerts.warming import warm_prices, warm_windows
-from coinwatch.alerts import Firing, Repeat, Rule, RuleState, Source, Transition, leaves
+from coinwatch.alerts import Firing, Repeat, Rule, RuleState, Source, Step, Transition, leaves
 from coinwatch.alerts import conditions as c
 from coinwatch.records import Market
 from warehouse.alert_history import last_prices, stretch
@@ -133,7 +133,7 @@ def _transition(rule: Rule, firing: Firing, tx: int, now_us: int) -> Transition:
     after = rule.fired_late(now_us, tx)
     after = msgspec.structs.replace(after, state_no=rule.state_no + 1)
     firing = msgspec.structs.replace(firing, rule=rule, late=True)
-    return Transition(rule, after, "", tx, (firing,))
+    return Transition(rule, (Step(after, "", tx, firing),))
 
 
 def _concerned(live: Machine, tx: int, market: Market, move: MarketMove) -> dict[int, Rule]:

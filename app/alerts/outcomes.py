@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from app.alerts.feeds import World
-from coinwatch.alerts import Firing, Rule, Transition
+from coinwatch.alerts import Firing, Rule, Step, Transition
 from coinwatch.records import Symbol
 
 
@@ -69,13 +69,15 @@ class Outcomes:
             return False
         return self.allow is None or self.allow(rule, cause)
 
-    def record(self, before: Rule, after: Rule, cause: Cause, *firings: Firing) -> Rule:
+    def record(self, before: Rule, after: Rule, cause: Cause, firing: Firing | None = None) -> Rule:
         """Note what ``before`` has come to; returns it as it will be stored."""
+        steps: tuple[Step, ...] = ()
         if known := self._changes.get(before.id):
-            before, firings = known.before, known.firings + firings
+            before, steps = known.before, known.steps
         else:
             after = msgspec.structs.replace(after, state_no=before.state_no + 1)
-        self._changes[before.id] = Transition(before, after, cause.feed, cause.seq, firings)
+        step = Step(after, cause.feed, cause.seq, firing)
+        self._changes[before.id] = Transition(before, (*steps, step))
         return after
 
     def forget(self, rule_id: int) -> None:

@@ -167,7 +167,7 @@ class Watchers:
             return change
         state = msgspec.structs.replace(after.state, seen=self._seen_by(watcher), legs=watcher.memory())
         watcher.rule = msgspec.structs.replace(after, state=state)
-        return msgspec.structs.replace(change, after=watcher.rule)
+        return change.ending_as(watcher.rule)
 
     def _is_news(self, watcher: Watcher) -> bool:
         """Whether it has come further than what is stored of it, without having fired."""

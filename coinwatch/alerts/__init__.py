@@ -36,16 +36,15 @@ from coinwatch.alerts.conditions import (
 from coinwatch.alerts.rules import (
     NO_MARKET,
     Alert,
-    Firing,
     NewRule,
     Quiet,
     Repeat,
     Rule,
     RuleState,
     Terms,
-    Transition,
 )
 from coinwatch.alerts.texts import duration_text, moment_text, price_text, words
+from coinwatch.alerts.transitions import Firing, Step, Transition
 
 __all__ = [
     "NO_MARKET",
@@ -80,6 +79,7 @@ __all__ = [
     "Silent",
     "Source",
     "Spread",
+    "Step",
     "Terms",
     "Transition",
     "Volume",

@@ -1,4 +1,4 @@
-"""Rules as asked for and as stored, and the alerts they make. All frozen; transitions make new ones."""
+"""Rules as asked for and as stored, and the alerts they make. All frozen; changes make new ones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from coinwatch.times import MINUTE_US, SECOND_US, from_datetime, to_datetime
 STORM_FIRES = 15
 STORM_US = 3 * MINUTE_US
 """A rule that fires more often than STORM_FIRES within this is paused."""
-MOST_LATE = 10
-"""So many commits of late trades are remembered by a rule."""
+MOST_LATE = STORM_FIRES + 5
+"""So many commits of late trades are remembered by a rule: more would have paused it."""
 
 NO_MARKET = Symbol("NO", "MARKET")
 """What rules on no market are kept under, and the symbol of their alerts."""
@@ -151,13 +151,12 @@ class Rule(NewRule, frozen=True, kw_only=True):
     ) -> Rule:
         """This rule, having fired at a price of ``ts_us`` (None: now). ``is_pulse``: that is over at once."""
         candle = self.terms.candle
-        recent = (*(at for at in self.state.recent_us if at > now_us - STORM_US), now_us)
+        recent = self.recent_with(now_us)
         once = self.terms.repeat is Repeat.ONCE
-        paused = len(recent) > STORM_FIRES
         state = msgspec.structs.replace(
             self.state,
             waiting=candle is not None or not (once or is_pulse),
-            paused=paused,
+            paused=len(recent) > STORM_FIRES,
             rearms_us=candle.floor(now_us if ts_us is None else ts_us) + candle.us if candle else None,
             recent_us=() if once else recent,
             holding_us=None,
@@ -165,6 +164,10 @@ class Rule(NewRule, frozen=True, kw_only=True):
             legs={},
         )
         return msgspec.structs.replace(self, armed=not once, state=state, fired_at_us=now_us)
+
+    def recent_with(self, fired_us: int) -> tuple[int, ...]:
+        """When it fired within the last minutes, ``fired_us`` included."""
+        return (*(at for at in self.state.recent_us if at > fired_us - STORM_US), fired_us)
 
     def fired_late(self, now_us: int, tx: int) -> Rule:
         """This rule, having fired by a trade that came late: nothing live is changed by it."""
@@ -229,64 +232,6 @@ class Rule(NewRule, frozen=True, kw_only=True):
             return f"{self.symbol} {did}{at} on {exchange}, {words(self.condition)}"
         where = f" on {exchange}" if exchange is not None else ""
         return f"{self.symbol}{at}{where}: {words(self.condition)}"
-
-
-class Firing(msgspec.Struct, frozen=True):
-    """A rule and what met its condition. Not an alert until it is claimed."""
-
-    rule: Rule
-    """As it was before."""
-    exchange: str | None
-    price: float | None
-    ts_us: int
-    trade_id: int | None = None
-    value: float | None = None
-    late: bool = False
-    detail: str | None = None
-    """What it was, in words, where no number says it."""
-
-    @property
-    def message(self) -> str:
-        return self.rule.message_for(self.exchange, self.price, self.ts_us, self.value, self.detail)
-
-
-class Transition(msgspec.Struct, frozen=True):
-    """What a rule has come to: by firing, by being armed again, or by time."""
-
-    before: Rule
-    after: Rule
-    feed: str
-    """Where the last of what changed it came from; empty for the clock."""
-    seq: int
-    """Its commit."""
-    firings: tuple[Firing, ...] = ()
-
-    def onto(self, now: Rule) -> Transition | None:
-        """The same, from the rule as it is ``now``, changed by something else meanwhile.
-
-        None where that has come further than this, or to something else.
-        """
-        is_as_before = now.armed and not now.state.paused and now.state.waiting == self.before.state.waiting
-        if not is_as_before or not self._is_new_to(now) or self.seq in now.state.late:
-            return None
-        if self.firings and (now.state.snoozed_until_us or 0) > (self.after.fired_at_us or 0):
-            return None
-        told = now.state.late
-        late = (*told, *(tx for tx in self.after.state.late if tx not in {*told, *self.before.state.late}))
-        state = msgspec.structs.replace(
-            self.after.state, snoozed_until_us=now.state.snoozed_until_us, late=late[-MOST_LATE:]
-        )
-        after = msgspec.structs.replace(self.after, state=state, state_no=now.state_no + 1)
-        return msgspec.structs.replace(self, before=now, after=after)
-
-    def _is_new_to(self, now: Rule) -> bool:
-        if self.feed:
-            return now.state.seen.get(self.feed, -1) < self.seq
-        if not self.after.armed:
-            return True
-        # By the clock: only if nobody has seen more meanwhile, which would be seen a second time.
-        seen = self.after.state.seen
-        return all(seen.get(feed, -1) >= seq for feed, seq in now.state.seen.items())
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import sqlalchemy
 from psycopg import AsyncConnection
 from sqlalchemy import URL
 
-from coinwatch.alerts import Above, Below, Firing, NewRule, Rule, Terms, Transition
+from coinwatch.alerts import Above, Below, Firing, NewRule, Rule, Step, Terms, Transition
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, now_us, to_datetime
 from warehouse import alerts
@@ -99,7 +99,7 @@ def firing(rule: Rule, by: Trade) -> Transition:
     """``rule``, fired by a trade."""
     after = msgspec.structs.replace(rule.fired(now_us(), {}), state_no=rule.state_no + 1)
     fired = Firing(rule, by.market.exchange, by.price, by.ts_us, by.trade_id)
-    return Transition(rule, after, "1", 1, (fired,))
+    return Transition(rule, (Step(after, "1", 1, fired),))
 
 
 async def test_a_claim_fires_once_and_announces_its_range(

@@ -108,6 +108,14 @@ class Life:
         assert self.machine.drain() == []
 
     def take(self, number: int, event: Event, *, by_range: bool) -> None:
+        """The next event, which is commit ``number`` if it is one, and what comes of it is stored."""
+        self.hear(number, event, by_range=by_range)
+        for change in self.machine.drain():
+            assert change.after.state_no == self.stored[change.after.id].state_no + 1
+            self.stored[change.after.id] = change.after
+            self.fired += change.firings
+
+    def hear(self, number: int, event: Event, *, by_range: bool) -> None:
         """The next event, which is commit ``number`` if it is one."""
         if isinstance(event, list):
             self._tick_until(event[0].ts_us)
@@ -122,10 +130,6 @@ class Life:
             else:
                 self._close(event)
         self._tick_until(ends_at(event))
-        for change in self.machine.drain():
-            assert change.after.state_no == self.stored[change.after.id].state_no + 1
-            self.stored[change.after.id] = change.after
-            self.fired += change.firings
 
     def store(self, now_us: int) -> None:
         """What is due each second."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +22,6 @@ from coinwatch.alerts import (
     Repeat,
     Rule,
     Terms,
-    Transition,
     Way,
 )
 from coinwatch.alerts import conditions as c
@@ -261,24 +259,6 @@ def test_after_a_pause_as_long_as_its_window_a_low_is_none_until_there_is_someth
     assert fired == [3, 6]
 
 
-def test_what_the_clock_made_of_less_than_others_have_seen_is_not_claimed_again() -> None:
-    """It would have them see twice what came between."""
-    before = rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY, hysteresis=1.0))
-    change = Transition(before, before.holding(None, {"1": 5}, {"1": "1"}), "", START_US)
-
-    def elsewhere(seen: dict[str, int]) -> Rule:
-        state = msgspec.structs.replace(before.state, seen=seen)
-        return msgspec.structs.replace(before, state=state, state_no=2)
-
-    assert change.onto(elsewhere({"1": 7})) is None
-    assert change.onto(elsewhere({"1": 5, "2": 1})) is None
-    again = change.onto(elsewhere({"1": 4}))
-    assert again is not None
-    assert again.after.state_no == 3
-    ended = Transition(before, before.ended(), "", START_US)
-    assert ended.onto(elsewhere({"1": 7})) is not None
-
-
 def test_a_rule_is_replaced_removed_and_not_kept_when_over() -> None:
     run = Run(rule(Above(price=3.0)))
     run.put(rule(Above(price=5.0)))
@@ -288,15 +268,3 @@ def test_a_rule_is_replaced_removed_and_not_kept_when_over() -> None:
     assert len(run.machine) == 0
     run.machine.remove(99)
     assert run.prices(6.0) == []
-
-
-def test_late_commits_that_another_endpoint_has_told_stay_told() -> None:
-    first = rule(Above(price=110.0), terms=Terms(repeat=Repeat.EVERY))
-    elsewhere = msgspec.structs.replace(first.fired_late(START_US, 8), state_no=1)
-    late = Transition(first, first.fired_late(START_US, 7), "", 7)
-    live = Transition(first, first.fired(START_US, {"1": 9}), "1", 9)
-    for change, told in ((late, (8, 7)), (live, (8,))):
-        again = change.onto(elsewhere)
-        assert again is not None
-        assert again.after.state.late == told
-    assert late.onto(msgspec.structs.replace(late.after, state_no=1)) is None
