@@ -13,9 +13,13 @@ from app.alerts.warming import warm_prices, warm_windows
 from coinwatch.alerts import Firing, Repeat, Rule, RuleState, Source, Step, Transition, leaves
 from coinwatch.alerts import conditions as c
 from coinwatch.records import Market
+from coinwatch.times import MINUTE_US
 from warehouse.alert_history import last_prices, stretch
 from warehouse.alert_looks import StoredTrade, trades_of_commit
 from warehouse.notifications import MarketMove
+
+LOOKED_BACK_US = 60 * MINUTE_US
+"""A stretch is seen as one with a late trade told before, if that was not longer ago than this."""
 
 
 class _Stretch:
@@ -26,57 +30,70 @@ class _Stretch:
     def __init__(self) -> None:
         self.first_late: Firing | None = None
         self.is_told = False
-        """By a late trade in it, of an earlier commit. Live told of none: it would be armed only since."""
+        """By a late trade in it, of an earlier commit."""
 
 
 class _Past:
     """Rules through a time gone by, as armed since before it."""
 
     def __init__(self, rules: Mapping[int, Rule], late: Collection[int]) -> None:
-        self.due: dict[int, Firing] = {}
-        """By rule, the first late trade of what it was not told of."""
-        self._rules = rules
+        self.due: dict[int, list[Firing]] = {}
+        """By rule, the first late trade of each stretch that it was not told of."""
+        self._rules = dict(rules)
         self._late = late
-        self._told = {tx for rule in rules.values() for tx in rule.state.late}
+        self._told = {told for rule in rules.values() for told in rule.state.told_late}
         self._met: dict[int, _Stretch] = {}
+        waiting = [rule for rule in rules.values() if rule.state.waiting]
+        self._waiting = sorted(((rule.state.told_us or 0, rule.id) for rule in waiting), reverse=True)
+        """When live has told those that wait since, the first of them last."""
 
     @property
     def may_be_told(self) -> bool:
         """Whether a trade still to come may say that a rule was told."""
-        return any(self._rules[rule_id].state.late for rule_id in self._met)
+        return any(_may_be_told(self._rules[rule_id]) for rule_id in self._met)
 
     def take(self, stored: StoredTrade, changes: Sequence[Transition]) -> None:
         """The next trade, and what it has made of the rules."""
         trade = stored.trade
         is_late = trade.trade_id in self._late
+        self._end_waiting(trade.ts_us)
+        fired = [change for change in changes if change.before.id in self._rules and change.firings]
         for change in changes:
-            rule_id = change.before.id
             if change.firings or not change.after.state.waiting:
-                self._end(rule_id)
-            if change.firings and rule_id not in self.due:
-                met = self._met[rule_id] = _Stretch()
-                met.first_late = change.firings[-1] if is_late else None
-                met.is_told = stored.tx in self._rules[rule_id].state.late
-                if not change.after.state.waiting or (is_late and not self._rules[rule_id].state.late):
-                    self._end(rule_id)
-        if is_late or stored.tx in self._told:
+                self._end(change.before.id)
+        for change in fired:
+            met = self._met[change.before.id] = _Stretch()
+            met.first_late = change.firings[-1] if is_late else None
+        if is_late or (stored.tx, trade.ts_us) in self._told:
             for rule_id, met in self._met.items():
                 rule = self._rules[rule_id]
-                met.is_told = met.is_told or stored.tx in rule.state.late
+                met.is_told = met.is_told or (stored.tx, trade.ts_us) in rule.state.told_late
                 if is_late and met.first_late is None:
                     met.first_late = Firing(
                         rule, trade.market.exchange, trade.price, trade.ts_us, trade.trade_id
                     )
+        for change in fired:
+            rule = self._rules[change.before.id]
+            if not change.after.state.waiting or (is_late and not _may_be_told(rule)):
+                self._end(rule.id)
 
     def end(self) -> None:
         """Nothing more comes."""
         for rule_id in list(self._met):
-            self._end(rule_id)
+            if not self._rules[rule_id].state.waiting:
+                self._end(rule_id)
+
+    def _end_waiting(self, ts_us: int) -> None:
+        """Before ``ts_us``, live told of stretches that are not over, and nothing was to be told since."""
+        while self._waiting and self._waiting[-1][0] < ts_us:
+            _, rule_id = self._waiting.pop()
+            self._met.pop(rule_id, None)
+            del self._rules[rule_id]
 
     def _end(self, rule_id: int) -> None:
         met = self._met.pop(rule_id, None)
         if met and met.first_late and not met.is_told:
-            self.due.setdefault(rule_id, met.first_late)
+            self.due.setdefault(rule_id, []).append(met.first_late)
 
 
 async def late_transitions(
@@ -98,8 +115,9 @@ async def late_transitions(
     past = Machine(lambda rule, cause: live_since[rule.id] <= cause.ts_us)
     told = _Past(rules, {trade.trade_id for trade in late})
     feed = past.meet(move.market_id, market)
-    before = await last_prices(conn, [move.market_id], late[0].ts_us)
-    begin_us = before[0].ts_us if before else late[0].ts_us
+    first_us, last_us = _first_us(rules, late[0].ts_us), late[-1].ts_us
+    before = await last_prices(conn, [move.market_id], first_us)
+    begin_us = before[0].ts_us if before else first_us
     await warm_prices(conn, past, [move.market_id], begin_us)
     for rule in rules.values():
         terms = rule.terms
@@ -108,8 +126,7 @@ async def late_transitions(
         past.put(msgspec.structs.replace(rule, state=RuleState(), terms=terms), begin_us)
     await warm_windows(conn, past, begin_us, closed_us=begin_us)
     feed.seq = 0
-    last_us = late[-1].ts_us
-    until_us = max(now_us, last_us) if any(rule.state.late for rule in rules.values()) else last_us
+    until_us = max(now_us, last_us) if any(map(_may_be_told, rules.values())) else last_us
     async with (
         conn.transaction(),
         aclosing(stretch(conn, [move.market_id], begin_us, until_us + 1)) as chunks,
@@ -120,7 +137,13 @@ async def late_transitions(
             past.trade(feed, stored.trade, feed.seq + 1, stored.trade.ts_us)
             told.take(stored, past.drain())
     told.end()
-    return [_transition(rules[rule_id], firing, tx, now_us) for rule_id, firing in told.due.items()]
+    return [_transition(rules[rule_id], firings, tx, now_us) for rule_id, firings in told.due.items()]
+
+
+def _first_us(rules: Mapping[int, Rule], late_us: int) -> int:
+    """Where to begin: at the first late trade, or at one told before that may be of the same stretch."""
+    told_us = [ts_us for rule in rules.values() for _, ts_us in rule.state.told_late]
+    return min((ts_us for ts_us in told_us if late_us - LOOKED_BACK_US <= ts_us < late_us), default=late_us)
 
 
 async def _each(chunks: AsyncIterator[list[StoredTrade]]) -> AsyncIterator[StoredTrade]:
@@ -129,11 +152,14 @@ async def _each(chunks: AsyncIterator[list[StoredTrade]]) -> AsyncIterator[Store
             yield stored
 
 
-def _transition(rule: Rule, firing: Firing, tx: int, now_us: int) -> Transition:
-    after = rule.fired_late(now_us, tx)
-    after = msgspec.structs.replace(after, state_no=rule.state_no + 1)
-    firing = msgspec.structs.replace(firing, rule=rule, late=True)
-    return Transition(rule, (Step(after, "", tx, firing),))
+def _transition(rule: Rule, firings: Sequence[Firing], tx: int, now_us: int) -> Transition:
+    steps: list[Step] = []
+    after = msgspec.structs.replace(rule, state_no=rule.state_no + 1)
+    for firing in firings:
+        if after.armed and not after.state.paused:
+            after = after.fired_late(now_us, tx, firing.ts_us)
+            steps.append(Step(after, "", tx, msgspec.structs.replace(firing, rule=rule, late=True)))
+    return Transition(rule, tuple(steps))
 
 
 def _concerned(live: Machine, tx: int, market: Market, move: MarketMove) -> dict[int, Rule]:
@@ -142,18 +168,24 @@ def _concerned(live: Machine, tx: int, market: Market, move: MarketMove) -> dict
         return {}
     found = {rule.id: rule for rule in live.plain_within(feed, move.low, move.high)}
     for rule in live.watchers_of(market.symbol):
-        if rule.exchange in (None, market.exchange) and _is_of_trades(rule) and not rule.state.waiting:
+        waits_for_candle = rule.state.waiting and rule.terms.repeat is Repeat.CANDLE
+        if rule.exchange in (None, market.exchange) and _is_of_trades(rule) and not waits_for_candle:
             found[rule.id] = rule
     return {
         rule.id: rule
         for rule in found.values()
-        if rule.armed_since_us <= move.last_ts_us and tx not in rule.state.late
+        if rule.armed_since_us <= move.last_ts_us and not rule.state.was_told_late_of(tx)
     }
+
+
+def _may_be_told(rule: Rule) -> bool:
+    """Whether any trade may have told of it since it was armed."""
+    return bool(rule.state.told_late) or rule.state.waiting
 
 
 def _is_of_trades(rule: Rule) -> bool:
     """Whether the trades of one market say all about it."""
     return rule.terms.confirmed_on == 1 and all(
-        isinstance(leaf, c.Volume) or (isinstance(leaf, c._Priced) and leaf.source is Source.TRADE)
+        isinstance(leaf, c.Volume) or (isinstance(leaf, c.Priced) and leaf.source is Source.TRADE)
         for leaf in leaves(rule.condition)
     )

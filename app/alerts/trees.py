@@ -261,7 +261,7 @@ class Planter:
             )
         )
 
-    def _feed(self, condition: c._Priced) -> PriceFeed:
+    def _feed(self, condition: c.Priced) -> PriceFeed:
         match condition.source:
             case c.Source.AVERAGE:
                 return self._pair.average
@@ -290,7 +290,7 @@ def goes_by_trades(condition: c.Condition) -> bool:
 
 def _goes_by_trades(leaf: c.Leaf) -> bool:
     match leaf:
-        case c._Priced(source=source):
+        case c.Priced(source=source):
             return source is c.Source.TRADE
         case c.Rsi() | c.AverageCross():
             return False

@@ -66,7 +66,7 @@ class _Condition(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
     pass
 
 
-class _Priced(_Condition, frozen=True):
+class Priced(_Condition, frozen=True):
     """A condition on one kind of price."""
 
     source: Source = Source.TRADE
@@ -74,7 +74,7 @@ class _Priced(_Condition, frozen=True):
     """Of the candles, where the source is ``candle``."""
 
 
-class Above(_Priced, frozen=True, kw_only=True, tag="above"):
+class Above(Priced, frozen=True, kw_only=True, tag="above"):
     """The price is at ``price`` or above it."""
 
     price: float
@@ -83,7 +83,7 @@ class Above(_Priced, frozen=True, kw_only=True, tag="above"):
         return price >= self.price
 
 
-class Below(_Priced, frozen=True, kw_only=True, tag="below"):
+class Below(Priced, frozen=True, kw_only=True, tag="below"):
     """The price is at ``price`` or below it."""
 
     price: float
@@ -92,14 +92,14 @@ class Below(_Priced, frozen=True, kw_only=True, tag="below"):
         return price <= self.price
 
 
-class Crosses(_Priced, frozen=True, kw_only=True, tag="crosses"):
+class Crosses(Priced, frozen=True, kw_only=True, tag="crosses"):
     """The price was on the other side of ``price`` and is now at it or beyond."""
 
     price: float
     way: Way = Way.EITHER
 
 
-class Change(_Priced, frozen=True, kw_only=True, tag="change"):
+class Change(Priced, frozen=True, kw_only=True, tag="change"):
     """The price is ``percent`` above the lowest, or below the highest, of the window that ends with it."""
 
     percent: float
@@ -107,13 +107,13 @@ class Change(_Priced, frozen=True, kw_only=True, tag="change"):
     way: Move = Move.EITHER
 
 
-class NewHigh(_Priced, frozen=True, kw_only=True, tag="new_high"):
+class NewHigh(Priced, frozen=True, kw_only=True, tag="new_high"):
     """The price is above every other of the window that ends with it."""
 
     over_s: int
 
 
-class NewLow(_Priced, frozen=True, kw_only=True, tag="new_low"):
+class NewLow(Priced, frozen=True, kw_only=True, tag="new_low"):
     """The price is below every other of the window that ends with it."""
 
     over_s: int
@@ -192,7 +192,7 @@ class JobFailed(_Condition, frozen=True, kw_only=True, tag="job_failed"):
     """Its name; None: any."""
 
 
-class Depeg(_Priced, frozen=True, kw_only=True, tag="depeg"):
+class Depeg(Priced, frozen=True, kw_only=True, tag="depeg"):
     """The price is ``percent`` off its peg, on either side."""
 
     percent: float
@@ -285,7 +285,7 @@ def is_of_markets(condition: Condition) -> bool:
 
 def _is_of_markets(leaf: Leaf) -> bool:
     match leaf:
-        case _Priced(source=Source.AVERAGE):
+        case Priced(source=Source.AVERAGE):
             return False
         case Spread() | FearGreed() | Sentiment() | JobFailed():
             return False

@@ -177,7 +177,7 @@ def _completed(made: type, given: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_contradictions(condition: c.Condition) -> None:
     match condition:
-        case c._Priced(source=source, interval=interval) if (source is c.Source.CANDLE) != bool(interval):
+        case c.Priced(source=source, interval=interval) if (source is c.Source.CANDLE) != bool(interval):
             raise Nonsense(
                 "bad_interval",
                 "source candle and the candles' interval go together",

@@ -20,7 +20,7 @@ STORM_FIRES = 15
 STORM_US = 3 * MINUTE_US
 """A rule that fires more often than STORM_FIRES within this is paused."""
 MOST_LATE = STORM_FIRES + 5
-"""So many commits of late trades are remembered by a rule: more would have paused it."""
+"""So many late trades are remembered by a rule: more would have paused it."""
 
 NO_MARKET = Symbol("NO", "MARKET")
 """What rules on no market are kept under, and the symbol of their alerts."""
@@ -87,6 +87,8 @@ class RuleState(msgspec.Struct, frozen=True, omit_defaults=True):
     """It fired too often. It is watched for again when its owner says so."""
     armed_us: int | None = None
     """When it was armed again last; None: when it was made."""
+    told_us: int | None = None
+    """The time of the price that has fired it, while it waits."""
     rearms_us: int | None = None
     """Where it fires once per candle: when that in which it has fired ends, by the exchange's clock."""
     holding_us: int | None = None
@@ -98,8 +100,12 @@ class RuleState(msgspec.Struct, frozen=True, omit_defaults=True):
     """By feed, the last commit that is part of this state: what is not after it says nothing new."""
     legs: Mapping[str, str] = {}
     """By place, which of its parts were met, where the last prices alone do not say so."""
-    late: tuple[int, ...] = ()
-    """The last commits of late trades that fired it."""
+    told_late: tuple[tuple[int, int], ...] = ()
+    """The last late trades that fired it, each as its commit and its time."""
+
+    def was_told_late_of(self, tx: int) -> bool:
+        """Whether late trades of commit ``tx`` fired it."""
+        return any(tx == told for told, _ in self.told_late)
 
 
 NO_TERMS = Terms()
@@ -153,11 +159,14 @@ class Rule(NewRule, frozen=True, kw_only=True):
         candle = self.terms.candle
         recent = self.recent_with(now_us)
         once = self.terms.repeat is Repeat.ONCE
+        waiting = candle is not None or not (once or is_pulse)
+        price_us = now_us if ts_us is None else ts_us
         state = msgspec.structs.replace(
             self.state,
-            waiting=candle is not None or not (once or is_pulse),
+            waiting=waiting,
+            told_us=price_us if waiting else None,
             paused=len(recent) > STORM_FIRES,
-            rearms_us=candle.floor(now_us if ts_us is None else ts_us) + candle.us if candle else None,
+            rearms_us=candle.floor(price_us) + candle.us if candle else None,
             recent_us=() if once else recent,
             holding_us=None,
             seen={} if once else seen,
@@ -169,8 +178,8 @@ class Rule(NewRule, frozen=True, kw_only=True):
         """When it fired within the last minutes, ``fired_us`` included."""
         return (*(at for at in self.state.recent_us if at > fired_us - STORM_US), fired_us)
 
-    def fired_late(self, now_us: int, tx: int) -> Rule:
-        """This rule, having fired by a trade that came late: nothing live is changed by it."""
+    def fired_late(self, now_us: int, tx: int, ts_us: int) -> Rule:
+        """This rule, having fired by a trade of ``ts_us`` that came late: nothing live is changed by it."""
         fired = self.fired(now_us, self.state.seen)
         if not fired.armed:
             return fired
@@ -178,13 +187,13 @@ class Rule(NewRule, frozen=True, kw_only=True):
             self.state,
             recent_us=fired.state.recent_us,
             paused=fired.state.paused,
-            late=(*self.state.late, tx)[-MOST_LATE:],
+            told_late=(*self.state.told_late, (tx, ts_us))[-MOST_LATE:],
         )
         return msgspec.structs.replace(self, state=state)
 
     def rearmed(self, now_us: int, seen: Mapping[str, int]) -> Rule:
         state = msgspec.structs.replace(
-            self.state, waiting=False, armed_us=now_us, holding_us=None, seen=seen
+            self.state, waiting=False, told_us=None, armed_us=now_us, holding_us=None, seen=seen
         )
         return msgspec.structs.replace(self, state=state)
 

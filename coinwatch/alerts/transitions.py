@@ -41,7 +41,8 @@ class Step(msgspec.Struct, frozen=True):
     def is_new_to(self, now: Rule) -> bool:
         """Whether what made this step was not yet part of what the rule is ``now``."""
         if self.feed:
-            return now.state.seen.get(self.feed, -1) < self.seq and self.seq not in now.state.late
+            is_seen = self.seq <= now.state.seen.get(self.feed, -1)
+            return not is_seen and not now.state.was_told_late_of(self.seq)
         if not self.after.armed and self.firing is None:
             return True
         # By the clock: only if nobody has seen more meanwhile, which would be seen a second time.
@@ -109,7 +110,7 @@ class Transition(msgspec.Struct, frozen=True):
             recent_us=recent_us,
             paused=len(recent_us) > STORM_FIRES,
             snoozed_until_us=state.snoozed_until_us,
-            late=state.late,
+            told_late=state.told_late,
             seen=_furthest(state, ahead) if step.after.armed else {},
         )
         return msgspec.structs.replace(step.after, state=after, fired_at_us=fired_us)
