@@ -14,7 +14,8 @@ from app.dashboard import alert_draft, alert_form, alert_markup, alert_states, m
 from app.dashboard.alert_fields import SNOOZES
 from app.dashboard.alert_states import State
 from app.dashboard.alert_widgets import price_now
-from app.dashboard.data import Source, describe_failure
+from app.dashboard.data import Source
+from app.dashboard.failures import describe_failure
 from coinwatch.alerts import Rule
 from coinwatch.errors import CoinwatchError
 from coinwatch.times import SECOND_US, now_us

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.dashboard import formats, markup, page
-from app.dashboard.data import Health, Source
+from app.dashboard.answers import Health
+from app.dashboard.data import Source
 from coinwatch.times import SECOND_US, now_us
 from warehouse.health import StreamState
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import streamlit as st
-from psycopg.errors import QueryCanceled
 from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
 from app.dashboard import fundamentals
+from app.dashboard.answers import Alerts, Coverage, Health, History, Statistics
+from app.dashboard.failures import STATEMENT_TIMEOUT_S, describe_failure, reason
 from app.dashboard.reader import Reader, Reading
 from coinwatch.alerts import Alert, NewRule, Rule
-from coinwatch.errors import CoinwatchError, WarehouseError
+from coinwatch.errors import WarehouseError
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Symbol
 from coinwatch.settings import Settings, load_settings
@@ -43,12 +42,6 @@ from warehouse.dagster import DAGSTER_DATABASE, Run, last_runs
 
 T = TypeVar("T")
 
-_LIBPQ = re.compile(r"^connection failed: |connection to server .*? failed: (FATAL: *)?|^FATAL: *")
-"""What libpq says before the reason: where the server is, which the viewer need not know."""
-
-STATEMENT_TIMEOUT_S = 5.0
-NO_ANSWER = "the database does not answer"
-"""How a problem begins that is of all readings alike."""
 MOST_EVENTS = 50
 MOST_NEWEST = 20
 MOST_GAPS = 300
@@ -56,49 +49,6 @@ MOST_RUNS = 60
 WEEK_US = 7 * DAY_US
 LIVE_S = 0.9
 """Pages rerun every second; a little less, so that each rerun finds news."""
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What moves slowly: the last day and the usual rate of every watched market."""
-
-    day: tuple[reads.DayStats, ...]
-    rates: tuple[reads.TradeRate, ...]
-    streams: tuple[reads.StreamState, ...]
-
-
-@dataclass(frozen=True)
-class History:
-    """Candles of a window and the spans of it that we know nothing of."""
-
-    candles: tuple[Candle, ...]
-    gaps: tuple[Window, ...]
-
-
-class Coverage(NamedTuple):
-    """How complete the candles of ``window`` are."""
-
-    window: Window
-    days: tuple[reads_coverage.DayCoverage, ...]
-    holes: tuple[reads_coverage.Hole, ...]
-
-
-class Health(NamedTuple):
-    """What runs and how it does; ``gaps`` of a week, the newest first."""
-
-    streams: tuple[health.StreamRow, ...]
-    services: tuple[health.ServiceRow, ...]
-    gaps: tuple[ledger.GapRow, ...]
-    calls: tuple[budgets.MonthOfCalls, ...]
-
-
-class Alerts(NamedTuple):
-    """The rules of one client and its last events, both newest first."""
-
-    rules: tuple[Rule, ...]
-    events: tuple[Alert, ...]
-    unreadable: tuple[str, ...]
-    """What is to be said of the rules that cannot be read."""
 
 
 class Source:
@@ -276,7 +226,7 @@ class Source:
                 with pool.connect() as conn:
                     return last_runs(conn, MOST_RUNS)
             except OperationalError as error:  # which says nothing of the warehouse
-                raise WarehouseError(f"Dagster's database does not answer: {_reason(error)}") from error
+                raise WarehouseError(f"Dagster's database does not answer: {reason(error)}") from error
 
         return self._reader.read(("runs",), run, fresh_s=10)
 
@@ -407,24 +357,6 @@ class Source:
         for name in ("_engine", "_dagster", "_writer"):
             if name in self.__dict__:
                 getattr(self, name).dispose()
-
-
-def describe_failure(error: Exception) -> str:
-    """What a failed read says on the page: one line, no secrets, no SQL."""
-    if isinstance(error, CoinwatchError):
-        return str(error)
-    if isinstance(error, OperationalError) and isinstance(error.orig, QueryCanceled):
-        return f"the database is slow to answer: a read took over {STATEMENT_TIMEOUT_S:g} s"
-    if isinstance(error, OperationalError):
-        return f"{NO_ANSWER}: {_reason(error)}"
-    if isinstance(error, SQLAlchemyError):
-        return f"the database refused a read ({type(error).__name__}); is it upgraded? (coinwatch db upgrade)"
-    return f"a read failed ({type(error).__name__})"
-
-
-def _reason(error: OperationalError) -> str:
-    first = next(iter(str(error.orig).strip().splitlines()), "connection lost")
-    return _LIBPQ.sub("", first)[:200]
 
 
 def source() -> Source:

@@ -12,7 +12,8 @@ import streamlit as st
 import structlog
 
 from app.dashboard import markup, query
-from app.dashboard.data import NO_ANSWER, Source
+from app.dashboard.data import Source
+from app.dashboard.failures import NO_ANSWER
 from app.dashboard.reader import Reading
 from app.dashboard.url import PageUrl
 from coinwatch.records import Symbol

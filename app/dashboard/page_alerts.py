@@ -19,7 +19,8 @@ from app.dashboard import (
 )
 from app.dashboard.alert_fields import CONDITIONS
 from app.dashboard.alert_states import ALL, State
-from app.dashboard.data import Source, describe_failure
+from app.dashboard.data import Source
+from app.dashboard.failures import describe_failure
 from app.dashboard.url import PageUrl
 from coinwatch.alerts import NewRule
 from coinwatch.errors import CoinwatchError

@@ -22,8 +22,9 @@ from app.dashboard import (
     overview,
     page,
 )
+from app.dashboard.answers import History
 from app.dashboard.chart_controls import Chosen
-from app.dashboard.data import History, Source
+from app.dashboard.data import Source
 from app.dashboard.reader import Reading
 from app.dashboard.style import palette
 from coinwatch.records import Candle, Market

@@ -19,7 +19,8 @@ from app.dashboard import (
     page_data_views,
     query,
 )
-from app.dashboard.data import Coverage, Source
+from app.dashboard.answers import Coverage
+from app.dashboard.data import Source
 from app.dashboard.style import palette
 from app.dashboard.tables import note, section
 from app.dashboard.url import PageUrl

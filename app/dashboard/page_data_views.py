@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from app.dashboard import data_upkeep, markup, markup_data, markup_upkeep, page, troubles
-from app.dashboard.data import Health, Source
+from app.dashboard.answers import Health
+from app.dashboard.data import Source
 from app.dashboard.tables import note, section
 from coinwatch.times import now_us, utc_day
 from warehouse.reads import WatchedMarket

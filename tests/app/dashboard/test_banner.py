@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from app.dashboard.answers import Health
 from app.dashboard.banner import standstill
-from app.dashboard.data import Health
 from tests.app.dashboard.beating import service, stream
 from warehouse.health import StreamState
 
