@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from datetime import date
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coinwatch.averaging import Method
-from coinwatch.errors import CoinwatchError, SettingsError
+from coinwatch.errors import SettingsError
 from coinwatch.logs import LogFormat
 from coinwatch.records import Market
-from coinwatch.symbols import parse_market
-from coinwatch.tokens import HASH, NAME
+from coinwatch.setting_types import AssetIds, Feeds, HttpUrl, Markets, Names, Port, TokenHashes, WsUrl
 
 _TETHER = ("binance", "coinbase", "kraken", "bybit", "okx", "htx", "mexc", "gateio")
 _DOLLAR = ("coinbase", "kraken", "bitstamp", "gemini")
@@ -43,67 +42,6 @@ DEFAULT_FEEDS = (
 )
 PROVIDERS = ("coingecko", "coinmarketcap", "defillama", "alternative", "gdelt", "reddit", "x", "telegram")
 """Sources of what is not traded; each has an address here, as the exchanges have."""
-
-Port = Annotated[int, Field(ge=1, le=65_535)]
-WsUrl = Annotated[str, Field(pattern=r"^wss?://[^\s/]+(/\S*)?$")]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
-
-
-def _markets(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return tuple(dict.fromkeys(parse_market(part) for part in value.split(",") if part.strip()))
-    except CoinwatchError as error:
-        raise ValueError(str(error)) from None
-
-
-def _feeds(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    feeds = {}
-    for part in filter(None, map(str.strip, value.split(","))):
-        outlet, equals, url = part.partition("=")
-        if not (equals and outlet.strip() and url.startswith(("http://", "https://"))):
-            raise ValueError(f"{part[:60]!r} is not outlet=URL")
-        feeds[outlet.strip()] = url.strip()
-    return tuple(feeds.items())
-
-
-def _token_hashes(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    pairs = []
-    for number, part in enumerate(filter(None, map(str.strip, value.split(","))), 1):
-        owner, _, hashed = map(str.strip, part.partition(":"))
-        if not (NAME.fullmatch(owner) and HASH.fullmatch(hashed)):
-            # Not shown: it may be a token by mistake.
-            raise ValueError(f"entry {number} is not name:hash; `coinwatch token NAME` makes one")
-        pairs.append((owner, hashed))
-    return tuple(pairs)
-
-
-def _names(value: Any) -> Any:
-    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
-
-
-def _asset_ids(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    ids = {}
-    for part in filter(None, map(str.strip, value.split(","))):
-        base, equals, asset = map(str.strip, part.partition("="))
-        if not (equals and base and asset):
-            raise ValueError(f"{part[:60]!r} is not base=CoinGecko id, such as BTC=bitcoin")
-        ids[base.upper()] = asset
-    return tuple(ids.items())
-
-
-AssetIds = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_asset_ids)]
-Feeds = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_feeds)]
-TokenHashes = Annotated[tuple[tuple[str, str], ...], NoDecode, BeforeValidator(_token_hashes)]
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
-Markets = Annotated[tuple[Market, ...], NoDecode, BeforeValidator(_markets)]
 
 
 class Access(BaseSettings):
