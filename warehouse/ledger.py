@@ -6,16 +6,13 @@ first trade heard again, and is closed by recovery: ``filled``, or ``unfillable`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
-import sqlalchemy as sa
 from psycopg import AsyncConnection
 
-from coinwatch.records import Market
 from coinwatch.times import from_datetime, to_datetime
-from warehouse.tables import markets, stream_gaps
 
 OVERLAP_S = 10.0
 """A market taken over is asked for again from this long before its last stored trade: frames come
@@ -61,21 +58,6 @@ class Gap(msgspec.Struct, frozen=True):
     after_ts_us: int
     before_id: int | None
     before_ts_us: int | None
-
-
-class GapRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as pages and ``status`` show it."""
-
-    market: Market
-    cause: str
-    state: str
-    after_ts: datetime
-    before_ts: datetime | None
-    recovered: int
-    reason: str | None
-    opened_at: datetime
-    closed_at: datetime | None
-    age_s: float
 
 
 # Entered again by a second try whose first was stored after all, a row would be there already.
@@ -361,37 +343,6 @@ async def give_up(
 async def note_failure(conn: AsyncConnection, gap: Gap, reason: str) -> None:
     """The row stays open; ``reason`` says why the last try failed."""
     await conn.execute("update stream_gaps set reason = %s where id = %s", (reason, gap.id))
-
-
-def read_gaps(conn: sa.Connection, within: datetime, *, limit: int = 1_000) -> list[GapRow]:
-    """Rows that are open or were opened since ``within``, the latest first."""
-    age_s = sa.cast(sa.extract("epoch", sa.func.now() - stream_gaps.c.opened_at), sa.Double)
-    query = (
-        sa.select(
-            markets.c.exchange,
-            markets.c.symbol,
-            age_s.label("age_s"),
-            *(c for c in stream_gaps.c if c.name in _SHOWN),
-        )
-        .join_from(stream_gaps, markets)
-        .where((stream_gaps.c.state == "open") | (stream_gaps.c.opened_at >= within))
-        .order_by(stream_gaps.c.opened_at.desc(), stream_gaps.c.id.desc())
-        .limit(limit)
-    )
-    return [
-        GapRow(
-            market=Market.canonical(f"{row.exchange}:{row.symbol}"),
-            age_s=row.age_s,
-            **{name: row._mapping[name] for name in _SHOWN},
-        )
-        for row in conn.execute(query)
-    ]
-
-
-_SHOWN: Sequence[str] = (
-    *("cause", "state", "after_ts", "before_ts"),
-    *("recovered", "reason", "opened_at", "closed_at"),
-)
 
 
 def _moment(ts_us: int | None) -> datetime | None:

@@ -25,8 +25,8 @@ from warehouse.connect import connect, database_url, embedded, reading
 from warehouse.coverage import missing
 from warehouse.health import ServiceRow, StreamRow, read_services, read_streams
 from warehouse.leases import read_leases
-from warehouse.ledger import GapRow, read_gaps
 from warehouse.markets import markets_by_id
+from warehouse.reads_gaps import GapRow, read_gaps
 from warehouse.retention import PartitionDay, overdue, tick_days, unverified
 
 FRESH_S = 10.0

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from coinwatch.alerts import Alert, Rule
 from coinwatch.records import Candle
 from coinwatch.windows import Window
-from warehouse import budgets, health, ledger, reads, reads_coverage
+from warehouse import budgets, health, reads, reads_coverage, reads_gaps
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Health(NamedTuple):
 
     streams: tuple[health.StreamRow, ...]
     services: tuple[health.ServiceRow, ...]
-    gaps: tuple[ledger.GapRow, ...]
+    gaps: tuple[reads_gaps.GapRow, ...]
     calls: tuple[budgets.MonthOfCalls, ...]
 
 

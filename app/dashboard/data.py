@@ -27,12 +27,12 @@ from warehouse import (
     averages,
     budgets,
     health,
-    ledger,
     reads,
     reads_alerts,
     reads_assets,
     reads_averages,
     reads_coverage,
+    reads_gaps,
     reads_sentiment,
     roles,
 )
@@ -210,7 +210,7 @@ class Source:
             return Health(
                 tuple(health.read_streams(conn)),
                 tuple(health.read_services(conn)),
-                tuple(ledger.read_gaps(conn, since, limit=MOST_GAPS)),
+                tuple(reads_gaps.read_gaps(conn, since, limit=MOST_GAPS)),
                 budgets.months_of_calls(conn),
             )
 

@@ -16,8 +16,8 @@ from coinwatch.times import SECOND_US, from_datetime
 from coinwatch.windows import Window
 from warehouse.dagster import Run
 from warehouse.health import StreamRow, StreamState
-from warehouse.ledger import GapRow
 from warehouse.reads_coverage import Hole
+from warehouse.reads_gaps import GapRow
 
 _STATES = {
     StreamState.LIVE: "ok",

@@ -11,7 +11,7 @@ from coinwatch.times import SECOND_US, from_datetime
 from warehouse.budgets import MonthOfCalls
 from warehouse.dagster import Run
 from warehouse.health import ServiceRow, StreamRow, StreamState
-from warehouse.ledger import GapRow
+from warehouse.reads_gaps import GapRow
 from warehouse.reads_upkeep import OutletRow
 
 SILENT_S = 10.0

@@ -19,6 +19,7 @@ from warehouse.connect import connect, reading
 from warehouse.health import beat
 from warehouse.ledger import Ending, LedgerEntries, Opening
 from warehouse.markets import ensure_markets
+from warehouse.reads_gaps import read_gaps
 from warehouse.ticks import TickWriter
 
 BTC, ETH = (Market.canonical(name) for name in ("binance:BTC-USDT", "kraken:ETH-EUR"))
@@ -130,7 +131,7 @@ async def test_a_filled_row_says_how_many_were_recovered(books: Books) -> None:
     assert await books.rows() == [("a:1", "started", "filled", None, 9, 17, None)]
     assert await ledger.open_gaps(books.conn, "a:1", books.ids.values()) == []
     with reading(books.url, application_name="test") as connection:
-        [row] = ledger.read_gaps(connection, datetime.now(UTC) - timedelta(hours=1))
+        [row] = read_gaps(connection, datetime.now(UTC) - timedelta(hours=1))
     assert (row.market, row.state, row.recovered) == (BTC, "filled", 17)
 
 

@@ -8,7 +8,7 @@ from tests.app.dashboard.beating import KRAKEN, NOW, service, stream
 from warehouse.budgets import MonthOfCalls
 from warehouse.dagster import Run
 from warehouse.health import ServiceRow, StreamRow, StreamState
-from warehouse.ledger import GapRow
+from warehouse.reads_gaps import GapRow
 from warehouse.reads_upkeep import OutletRow
 
 

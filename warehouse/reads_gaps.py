@@ -1,0 +1,57 @@
+"""What ``status`` and the Data page read of the ledger of interruptions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+import sqlalchemy as sa
+
+from coinwatch.records import Market
+from warehouse.tables import markets, stream_gaps
+
+_SHOWN: Sequence[str] = (
+    *("cause", "state", "after_ts", "before_ts"),
+    *("recovered", "reason", "opened_at", "closed_at"),
+)
+
+
+class GapRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as pages and ``status`` show it."""
+
+    market: Market
+    cause: str
+    state: str
+    after_ts: datetime
+    before_ts: datetime | None
+    recovered: int
+    reason: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    age_s: float
+
+
+def read_gaps(conn: sa.Connection, within: datetime, *, limit: int = 1_000) -> list[GapRow]:
+    """Rows that are open or were opened since ``within``, the latest first."""
+    age_s = sa.cast(sa.extract("epoch", sa.func.now() - stream_gaps.c.opened_at), sa.Double)
+    query = (
+        sa.select(
+            markets.c.exchange,
+            markets.c.symbol,
+            age_s.label("age_s"),
+            *(c for c in stream_gaps.c if c.name in _SHOWN),
+        )
+        .join_from(stream_gaps, markets)
+        .where((stream_gaps.c.state == "open") | (stream_gaps.c.opened_at >= within))
+        .order_by(stream_gaps.c.opened_at.desc(), stream_gaps.c.id.desc())
+        .limit(limit)
+    )
+    return [
+        GapRow(
+            market=Market.canonical(f"{row.exchange}:{row.symbol}"),
+            age_s=row.age_s,
+            **{name: row._mapping[name] for name in _SHOWN},
+        )
+        for row in conn.execute(query)
+    ]
