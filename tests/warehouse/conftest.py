@@ -1,8 +1,10 @@
-"""A market to store something of, and a warehouse with rows in it."""
+"""A market to store something of, a warehouse with rows in it, and embedded servers to start."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,7 +14,9 @@ from coinwatch.records import Market
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
 from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
+from tests.warehouse.servers import FAST, MakeServer
 from warehouse.markets import ensure_markets
+from warehouse.server import EmbeddedPostgres
 
 MARKET = Market.canonical("binance:BTC-USDT")
 START_US = 20_000 * DAY_US
@@ -37,3 +41,29 @@ def stock(database: URL) -> Iterator[Stock]:
     stock = Stock.open(database, NOON_US)
     yield stock
     stock.close()
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server that has run once."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("stopped") / "postgres", FAST)
+    server.start()
+    server.stop()
+    return server.folder
+
+
+@pytest.fixture
+def make_server(tmp_path: Path, stopped: Path) -> Iterator[MakeServer]:
+    """Make a server to start; ``new`` ones have no folder yet, others a copy of ``stopped``."""
+    made = []
+
+    def make(folder: Path = tmp_path / "postgres", *, new: bool = False, **options: str) -> EmbeddedPostgres:
+        if not new:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["cp", "-a", str(stopped), str(folder)], check=True)
+        made.append(EmbeddedPostgres(folder, FAST | options))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()

