@@ -65,18 +65,19 @@ async def _run_daemon(given: dict[str, Any]) -> None:
 
 
 async def _run_subscribers(given: dict[str, Any]) -> None:
-    """Clients that keep the time at which each alert came, and a bare listener beside them."""
-    alerts_ms: list[tuple[int, float]] = []
-    heard_ms: list[tuple[int, float]] = []
+    """Clients that keep the time at which each alert came, and a bare listener beside them.
+
+    What came is read at the end: it shall not take time from what is measured.
+    """
+    alerts: list[tuple[int, str | bytes]] = []
+    heard: list[tuple[int, str]] = []
     enough = asyncio.Event()
 
     async def receive(socket: ClientConnection) -> None:
         with suppress(ConnectionClosed):
             async for frame in socket:
-                received_us = now_us()
-                ts_us = _ts_us(json.loads(frame)["ts"])
-                alerts_ms.append((ts_us, (received_us - ts_us) / 1e3))
-                if len(alerts_ms) == given.get("count"):
+                alerts.append((now_us(), frame))
+                if len(alerts) == given.get("count"):
                     enough.set()
 
     async def hear() -> None:
@@ -84,9 +85,7 @@ async def _run_subscribers(given: dict[str, Any]) -> None:
         async with await connect_postgres(url, application_name="bench listener") as conn:
             await conn.execute("listen ticks")
             async for notify in conn.notifies():
-                received_us = now_us()
-                for move in decode_notice(notify.payload).moves:
-                    heard_ms.append((move.last_ts_us, (received_us - move.last_ts_us) / 1e3))
+                heard.append((now_us(), notify.payload))
 
     async with AsyncExitStack() as stack:
         sockets = await open_sockets(
@@ -105,6 +104,12 @@ async def _run_subscribers(given: dict[str, Any]) -> None:
             await asyncio.to_thread(sys.stdin.readline)
         for task in tasks:
             task.cancel()
+        alerts_ms = [_delay(at_us, _ts_us(json.loads(frame)["ts"])) for at_us, frame in alerts]
+        heard_ms = [
+            _delay(at_us, move.last_ts_us)
+            for at_us, payload in heard
+            for move in decode_notice(payload).moves
+        ]
         settled_us = heard_ms[0][0] + SETTLING_S * SECOND_US if heard_ms and "count" not in given else 0
         told = {
             "received": len(alerts_ms),
@@ -156,6 +161,11 @@ async def open_sockets(
             )
         )
     return sockets
+
+
+def _delay(at_us: int, ts_us: int) -> tuple[int, float]:
+    """When it traded, and how many milliseconds later it was here."""
+    return ts_us, (at_us - ts_us) / 1e3
 
 
 def _ts_us(moment: str) -> int:

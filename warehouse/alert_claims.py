@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 
 from coinwatch.alerts import Alert, Firing, RuleState, Transition
 from warehouse.alerts import ALERTS
+from warehouse.prepared import Prepared, run_prepared
 
 # One statement, since each more is a round trip that the subscribers wait for.
 #
@@ -20,11 +21,11 @@ from warehouse.alerts import ALERTS
 #
 # "is true" keeps the set of claimed rules a hash: joined, it may be gone through for each event.
 # Given as JSON, of which both sides make less work than of twenty arrays.
-_CLAIM = """
+_CLAIM = b"""
 with seen as (
     select id, state_before, state_no, armed, state,
            timestamptz 'epoch' + fired_us * interval '1 microsecond' as fired_at
-    from jsonb_to_recordset(%(changes)s::jsonb)
+    from jsonb_to_recordset($1)
          as seen (id bigint, state_before int, state_no int, armed bool, state jsonb, fired_us bigint)
 ), locked as (
     select seen.* from seen join alert_rules r on r.id = seen.id
@@ -41,7 +42,7 @@ with seen as (
     select row_number() over (order by place) as number, event.*,
            timestamptz 'epoch' + ts_us * interval '1 microsecond' as ts
     from rows from (
-        jsonb_to_recordset(%(alerts)s::jsonb)
+        jsonb_to_recordset($2)
         as (rule_id bigint, client text, connection text, symbol text, exchange text, trade_id bigint,
             price float8, ts_us bigint, message text, value float8, late bool, paused bool)
     ) with ordinality
@@ -69,10 +70,15 @@ with seen as (
     from numbers, fired
     returning event_id, degraded
 )
-select array(select id from claimed), (select before from numbers),
-       array(select event_id from stored where degraded),
-       (select pg_notify(%(channel)s, (before + 1) || ',' || last)::text from numbers)
+select json_build_object(
+    'ids', array(select id from claimed),
+    'before', (select before from numbers),
+    'degraded', array(select event_id from stored where degraded),
+    'told', (select pg_notify($3, (before + 1) || ',' || last)::text from numbers)
+)
 """
+_JSONB, _TEXT = 3802, 25
+_PREPARED = Prepared(b"alert_claim", _CLAIM, (_JSONB, _JSONB, _TEXT), (False, False, False))
 
 PAUSED = "(paused: it fired more than 15 times in 3 minutes; resume it when you want to hear of it again)"
 
@@ -102,6 +108,18 @@ class _Change(msgspec.Struct, frozen=True):
         )
 
 
+class _Answer(msgspec.Struct, frozen=True):
+    """What the statement says."""
+
+    ids: set[int]
+    before: int | None
+    """The number before the first event; None where there is none."""
+    degraded: set[int]
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
 class Claimed(msgspec.Struct, frozen=True):
     """What a claim came to."""
 
@@ -124,21 +142,16 @@ async def claim(conn: AsyncConnection, changes: Sequence[Transition]) -> Claimed
         for change in changes
         for firing in change.firings
     ]
-    asked = {
-        "changes": _encode([_Change.of(change) for change in by_id]).decode(),
-        "alerts": _encode(alerts).decode(),
-        "channel": ALERTS,
-    }
-    row = await (await conn.execute(_CLAIM, asked, prepare=True)).fetchone()
-    assert row is not None  # noqa: S101  # one row, always
-    ids, before, degraded, _ = row
-    claimed, broken = set(ids), set(degraded)
-    won = (alert for alert in alerts if alert.rule_id in claimed)
+    asked = _encode([_Change.of(change) for change in by_id]), _encode(alerts), ALERTS.encode()
+    answer = await run_prepared(conn, _PREPARED, asked)
+    assert answer is not None  # noqa: S101  # one row, always
+    told = _decode(answer)
+    won = (alert for alert in alerts if alert.rule_id in told.ids)
     return Claimed(
-        claimed,
+        told.ids,
         [
-            msgspec.structs.replace(alert, event_id=number, degraded=number in broken)
-            for number, alert in enumerate(won, (before or 0) + 1)
+            msgspec.structs.replace(alert, event_id=number, degraded=number in told.degraded)
+            for number, alert in enumerate(won, (told.before or 0) + 1)
         ],
     )
 

@@ -6,6 +6,7 @@ A notice says which markets moved and by what; the rows themselves are read from
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 
@@ -128,6 +129,7 @@ async def listen(
     while True:
         try:
             async with await connect(url, application_name=application_name) as connection:
+                heard = _Heard(connection)
                 for channel in channels:
                     await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
                 if on_connect:
@@ -135,7 +137,7 @@ async def listen(
                 if away:
                     log.info("listening again", channels=list(channels))
                     away = False
-                async with aclosing(_notifies(connection, rest_s)) as notifies:
+                async with aclosing(heard.notifies(rest_s)) as notifies:
                     async for notify in notifies:
                         yield notify
         except (psycopg.OperationalError, WarehouseError, TimeoutError) as error:
@@ -149,16 +151,69 @@ async def listen(
             await asyncio.sleep(RETRY_S)
 
 
-async def _notifies(connection: AsyncConnection, rest_s: float) -> AsyncGenerator[Notify, None]:
-    while True:
-        told = False
-        at_once = 1 if rest_s else None
-        async with aclosing(connection.notifies(timeout=CHECK_S, stop_after=at_once)) as notifies:
-            async for notify in notifies:
-                told = True
-                yield notify
-        if told and rest_s:
-            await asyncio.sleep(rest_s)
-            continue
-        async with asyncio.timeout(CHECK_S):
-            await connection.execute("select 1")
+class _Heard:
+    """What a connection is told.
+
+    Its socket is watched without a break: to begin and end that for each notice, as psycopg does, takes
+    longer than to read it.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._told: deque[Notify] = deque()
+        self._changed = asyncio.Event()
+        self._failure: psycopg.Error | None = None
+        self._watched: int | None = None
+        """The socket, while it is watched."""
+        self._loop = asyncio.get_running_loop()
+        connection.add_notify_handler(self._told.append)
+
+    async def notifies(self, rest_s: float) -> AsyncGenerator[Notify, None]:
+        """All of it, for ever. Raises psycopg.Error or TimeoutError when the connection has ended."""
+        try:
+            while True:
+                check_at = self._loop.time() + CHECK_S
+                timer = self._loop.call_at(check_at, self._changed.set)
+                try:
+                    while self._loop.time() < check_at:
+                        await self._wait()
+                        while self._told:
+                            yield self._told.popleft()
+                        if rest_s:
+                            self._stop_watching()
+                            await asyncio.sleep(rest_s)
+                finally:
+                    timer.cancel()
+                self._stop_watching()
+                async with asyncio.timeout(CHECK_S):
+                    await self._connection.execute("select 1")
+        finally:
+            self._stop_watching()
+
+    async def _wait(self) -> None:
+        """Until something was told, or it is time to ask whether the connection still lives."""
+        if self._watched is None:
+            self._watched = self._connection.fileno()
+            self._loop.add_reader(self._watched, self._read)
+        if not self._told:
+            await self._changed.wait()
+        self._changed.clear()
+        if self._failure:
+            raise self._failure
+
+    def _stop_watching(self) -> None:
+        if self._watched is not None:
+            self._loop.remove_reader(self._watched)
+            self._watched = None
+
+    def _read(self) -> None:
+        pgconn = self._connection.pgconn
+        try:
+            pgconn.consume_input()
+            while told := pgconn.notifies():
+                self._told.append(Notify(told.relname.decode(), told.extra.decode(), told.be_pid))
+        except psycopg.Error as error:
+            self._failure = error
+            self._stop_watching()
+        if self._told or self._failure:
+            self._changed.set()

@@ -26,17 +26,20 @@ class Prepared(msgspec.Struct, frozen=True):
     are_binary: tuple[bool, ...]
 
 
-async def run_prepared(conn: AsyncConnection, statement: Prepared, values: Sequence[bytes]) -> None:
-    """Run ``statement`` as a transaction of its own: one round trip. Raises psycopg.Error."""
+async def run_prepared(conn: AsyncConnection, statement: Prepared, values: Sequence[bytes]) -> bytes | None:
+    """Run ``statement`` as a transaction of its own: one round trip. Raises psycopg.Error.
+
+    Returns what it says in the first column of the first row, as text; None where it says nothing.
+    """
     names = _prepared.setdefault(conn, set())
     if statement.name not in names:
         await conn.wait(_prepare(conn.pgconn, statement))
         names.add(statement.name)
     try:
-        await conn.wait(_run(conn.pgconn, statement, values))
+        return await conn.wait(_run(conn.pgconn, statement, values))
     except errors.InvalidSqlStatementName:  # forgotten, as psycopg now and then asks for
         await conn.wait(_prepare(conn.pgconn, statement))
-        await conn.wait(_run(conn.pgconn, statement, values))
+        return await conn.wait(_run(conn.pgconn, statement, values))
 
 
 def _prepare(pgconn: PGconn, statement: Prepared) -> PQGen[None]:
@@ -44,13 +47,17 @@ def _prepare(pgconn: PGconn, statement: Prepared) -> PQGen[None]:
     yield from _finish(pgconn)
 
 
-def _run(pgconn: PGconn, statement: Prepared, values: Sequence[bytes]) -> PQGen[None]:
+def _run(pgconn: PGconn, statement: Prepared, values: Sequence[bytes]) -> PQGen[bytes | None]:
     pgconn.send_query_prepared(statement.name, values, statement.are_binary)
-    yield from _finish(pgconn)
+    return (yield from _finish(pgconn))
 
 
-def _finish(pgconn: PGconn) -> PQGen[None]:
+def _finish(pgconn: PGconn) -> PQGen[bytes | None]:
     yield from send(pgconn)
+    said: bytes | None = None
     for result in (yield from fetch_many(pgconn)):
         if result.status == ExecStatus.FATAL_ERROR:
             raise errors.error_from_result(result)
+        if result.ntuples:
+            said = result.get_value(0, 0)
+    return said
