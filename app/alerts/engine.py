@@ -148,64 +148,62 @@ class Engine:
         return rules
 
     async def _look_at(self, notices: Sequence[TicksNotice]) -> None:
-        async with self._database.use() as conn:
-            for notice in notices:
-                if self._marks.looked and self._marks.looked.sees(notice.tx):
-                    continue
-                heard = time.perf_counter()
-                for feed, trade in await self._trades_that_matter(conn, notice):
-                    self._machine.trade(feed, trade, notice.tx, self._marks.now_us())
-                if await self._claim(conn):
-                    self._metrics.claim_s.observe(time.perf_counter() - heard)
+        for notice in notices:
+            if self._marks.looked and self._marks.looked.sees(notice.tx):
+                continue
+            heard = time.perf_counter()
+            for feed, trade in await self._trades_that_matter(notice):
+                self._machine.trade(feed, trade, notice.tx, self._marks.now_us())
+            if await self._claim():
+                self._metrics.claim_s.observe(time.perf_counter() - heard)
 
-    async def _trades_that_matter(
-        self, conn: AsyncConnection, notice: TicksNotice
-    ) -> list[tuple[PriceFeed, Trade]]:
+    async def _trades_that_matter(self, notice: TicksNotice) -> list[tuple[PriceFeed, Trade]]:
         matter: list[tuple[PriceFeed, Trade]] = []
         for move in notice.moves:
             self._metrics.moves.inc()
             self._last_ts_us[move.market_id] = move.last_ts_us
-            market = await self._market(conn, move.market_id)
+            market = await self._market(move.market_id)
             if market is None:
                 continue
             is_new = move.market_id not in self._machine.world.markets
             feed = self._machine.meet(move.market_id, market)
             if is_new:
-                await self._warm(conn)
+                async with self._database.use() as conn:
+                    await self._warm(conn)
             if not self._machine.needs_trades(feed, move.low, move.high, move.last_ts_us):
                 self._machine.moved(feed, move.last, move.last_ts_us, notice.tx)
             elif move.count == 1:
                 matter.append((feed, _only_trade(market, move)))
             else:
-                trades = await trades_of_commit(conn, notice.tx, market, move)
+                async with self._database.use() as conn:
+                    trades = await trades_of_commit(conn, notice.tx, market, move)
                 matter += [(feed, trade) for trade in trades]
         return sorted(matter, key=lambda one: (one[1].ts_us, one[0].market_id))
 
     async def _look_back_at(self, notices: Sequence[TicksNotice]) -> None:
         """Trades that were recovered fire what was armed at their time, and change nothing live."""
-        async with self._database.use() as conn:
-            for notice in notices:
-                if self._marks.looked and self._marks.looked.sees(notice.tx):
-                    continue
-                for move in notice.moves:
-                    market = await self._market(conn, move.market_id)
-                    if market is None:
-                        continue
-                    await self._tell_late(conn, notice.tx, market, move)
+        for notice in notices:
+            if self._marks.looked and self._marks.looked.sees(notice.tx):
+                continue
+            for move in notice.moves:
+                if market := await self._market(move.market_id):
+                    await self._tell_late(notice.tx, market, move)
 
-    async def _tell_late(self, conn: AsyncConnection, tx: int, market: Market, move: MarketMove) -> None:
+    async def _tell_late(self, tx: int, market: Market, move: MarketMove) -> None:
         lost = True
         while lost:  # what comes of it for a rule as it is now is to be asked again
             now_us = self._marks.now_us()
-            changes = await late_transitions(conn, self._machine, tx, market, move, now_us)
+            async with self._database.use() as conn:
+                changes = await late_transitions(conn, self._machine, tx, market, move, now_us)
             lost = False
             for part in _portions(changes):
-                lost |= bool(await self._claim_once(conn, part))
+                lost |= bool(await self._claim_once(part))
 
-    async def _market(self, conn: AsyncConnection, market_id: int) -> Market | None:
+    async def _market(self, market_id: int) -> Market | None:
         market = self._catalogue.market(market_id)
         if market is None:
-            self._catalogue.update(await known_markets(conn))
+            async with self._database.use() as conn:
+                self._catalogue.update(await known_markets(conn))
             market = self._catalogue.market(market_id)
         return market
 
@@ -215,8 +213,7 @@ class Engine:
         for notice in notices:
             for one in notice.averages:
                 self._machine.average(Symbol(one.base, one.quote), one.price, notice.ts_us, now_us)
-        async with self._database.use() as conn:
-            await self._claim(conn)
+        await self._claim()
 
     async def _tick(self) -> None:
         self._ticked_at = time.monotonic()
@@ -226,25 +223,23 @@ class Engine:
         self._machine.pass_to(now_us)
         async with self._database.use() as conn:
             await self._readings.poll(conn, self._machine, now_us)
-            self._machine.tick(now_us)
-            await self._claim(conn)
+        self._machine.tick(now_us)
+        await self._claim()
         self._machine.tidy()
         self._readings.tidy(self._machine)
 
-    async def _claim(self, conn: AsyncConnection) -> bool:
+    async def _claim(self) -> bool:
         changes = self._machine.drain()
-        await self._claim_all(conn, changes)
+        await self._claim_all(changes)
         return bool(changes)
 
-    async def _claim_all(self, conn: AsyncConnection, changes: Sequence[Transition]) -> None:
+    async def _claim_all(self, changes: Sequence[Transition]) -> None:
         for part in _portions(changes):
             while part:
-                lost = await self._claim_once(conn, part)
+                lost = await self._claim_once(part)
                 part = [again for change, now in lost if (again := change.onto(now))]
 
-    async def _claim_once(
-        self, conn: AsyncConnection, changes: Sequence[Transition]
-    ) -> list[tuple[Transition, Rule]]:
+    async def _claim_once(self, changes: Sequence[Transition]) -> list[tuple[Transition, Rule]]:
         """Claim; returns what was not won, each with its rule as somebody else has left it."""
         async with self._claims.use() as claiming:
             with self._delivery.claiming():
@@ -254,7 +249,10 @@ class Engine:
         lost = [change for change in changes if change.before.id not in claimed.ids]
         self._metrics.claimed.inc(len(claimed.ids))
         self._metrics.lost_claims.inc(len(lost))
-        now = await self._read_again(conn, {change.before.id for change in lost})
+        if not lost:
+            return []
+        async with self._database.use() as conn:
+            now = await self._read_again(conn, {change.before.id for change in lost})
         return [(change, now[change.before.id]) for change in lost if change.before.id in now]
 
     def _keep(self, claimed: Sequence[Transition]) -> None:
@@ -274,18 +272,17 @@ class Engine:
         """Read the rules anew, and fire those that what was committed since the last look meets."""
         self._metrics.catch_ups.inc()
         missed = 0
-        async with self._database.use() as conn:
-            async with one_view(conn) as now:
-                self._marks.told(now)
-                self._catalogue.update(await known_markets(conn))
-                seen = self._marks.looked or await last_look(conn)
-                await self._begin(conn, now, seen)
-                if seen:
-                    missed = await replay(conn, self._machine, self._readings, seen, now, self._last_ts_us)
-            changes = self._machine.drain()
+        async with self._database.use() as conn, one_view(conn) as now:
+            self._marks.told(now)
+            self._catalogue.update(await known_markets(conn))
+            seen = self._marks.looked or await last_look(conn)
+            await self._begin(conn, now, seen)
             if seen:
-                changes = [_told_late(change, seen) for change in changes]
-            await self._claim_all(conn, changes)
+                missed = await replay(conn, self._machine, self._readings, seen, now, self._last_ts_us)
+        changes = self._machine.drain()
+        if seen:
+            changes = [_told_late(change, seen) for change in changes]
+        await self._claim_all(changes)
         self._marks.caught_up(now)
         log.info("looking at every commit", rules=len(self), missed_trades=missed, changed=len(changes))
 
