@@ -82,10 +82,21 @@ def main() -> None:
 
 async def speed(url: sqlalchemy.URL, subscribers: int) -> None:
     """Latency without rules, with them, and of many that fire at once."""
+    await _of_each(url, subscribers)
+    with _awake() as is_awake:
+        if is_awake:
+            print("the same with cores kept awake between trades (/dev/cpu_dma_latency at 0):")
+            await _of_each(url, subscribers)
+
+
+async def _of_each(url: sqlalchemy.URL, subscribers: int) -> None:
+    with psycopg.connect(conninfo(url), autocommit=True) as connection:
+        connection.execute("truncate alert_rules, alert_events")
+        connection.execute("update alert_counter set last_event_id = 0")
     with part("endpoint", url, port=(port := free_port())) as endpoint:
         await _healthy(port)
-        without = await _paced(url, endpoint, port, [])
-        print(f"without rules   COPY + NOTIFY heard: {_percentiles(without['heard_ms'])}")
+        heard = np.asarray((await _paced(url, endpoint, port, []))["heard_ms"])
+        print(f"without rules, COPY + NOTIFY heard: {_percentiles(heard)}")
     with sender("bench.walking", 1, PACE) as ready:
         markets = ready["markets"]
     _store_rules(url, markets, RULES, subscribers)
@@ -93,11 +104,11 @@ async def speed(url: sqlalchemy.URL, subscribers: int) -> None:
         await _healthy(port)
         clients = [f"c{number}" for number in range(subscribers)]
         result = await _paced(url, endpoint, port, clients)
-        heard, told = np.asarray(result["heard_ms"]), np.asarray(result["alert_ms"])
-        print(f"{RULES:,} rules     COPY + NOTIFY heard: {_percentiles(heard)}")
+        told = np.asarray(result["alert_ms"])
+        per_s, ratio = len(told) / (PACED_S - SETTLING_S), np.median(told) / np.median(heard)
         print(
-            f"alerts received: {_percentiles(told)}; {len(told) / (PACED_S - SETTLING_S):.0f} a second to "
-            f"{subscribers:,} subscribers; over NOTIFY heard {np.median(told) / np.median(heard):.2f} x"
+            f"{RULES:,} rules, alerts received: {_percentiles(told)}; {per_s:.0f} a second to "
+            f"{subscribers:,} subscribers; over NOTIFY heard {ratio:.2f} x"
         )
         with psycopg.connect(conninfo(url), autocommit=True) as connection:
             stored = connection.execute("select count(*), count(distinct rule_id) from alert_events")
@@ -231,6 +242,21 @@ async def connections(url: sqlalchemy.URL, count: int) -> None:
                     f"{count:,} connections, compression {compression}: {weight / 1024:.1f} kB each, "
                     f"{weight * 10_000 / 2**30:.2f} GB for 10,000"
                 )
+
+
+@contextmanager
+def _awake() -> Iterator[bool]:
+    """Keep idle cores from sleeping, as the profiles for low latency of Linux do; whether that is allowed.
+
+    The core of a virtual machine that sleeps wakes up with empty caches.
+    """
+    device = Path("/dev/cpu_dma_latency")
+    if not os.access(device, os.W_OK):
+        yield False
+        return
+    with device.open("wb", buffering=0) as latency:
+        latency.write((0).to_bytes(4, "little"))
+        yield True
 
 
 @contextmanager

@@ -65,7 +65,7 @@ async def _run_daemon(given: dict[str, Any]) -> None:
 
 
 async def _run_subscribers(given: dict[str, Any]) -> None:
-    """Clients that keep the time at which each alert came, and a bare listener beside them.
+    """Clients that keep the time at which each alert came; without any, a bare listener to commits.
 
     What came is read at the end: it shall not take time from what is measured.
     """
@@ -94,7 +94,7 @@ async def _run_subscribers(given: dict[str, Any]) -> None:
         for socket in sockets:  # greeted, when it answers
             await socket.send('{"cmd":"ping"}')
             await socket.recv()
-        tasks = [asyncio.create_task(work) for work in (*map(receive, sockets), hear())]
+        tasks = [asyncio.create_task(work) for work in (map(receive, sockets) if sockets else [hear()])]
         print("ready", flush=True)
         if "count" in given:
             with suppress(TimeoutError):
@@ -110,7 +110,8 @@ async def _run_subscribers(given: dict[str, Any]) -> None:
             for at_us, payload in heard
             for move in decode_notice(payload).moves
         ]
-        settled_us = heard_ms[0][0] + SETTLING_S * SECOND_US if heard_ms and "count" not in given else 0
+        first = [*alerts_ms[:1], *heard_ms[:1]]
+        settled_us = first[0][0] + SETTLING_S * SECOND_US if first and "count" not in given else 0
         told = {
             "received": len(alerts_ms),
             "alert_ms": [ms for ts_us, ms in alerts_ms if ts_us >= settled_us],
