@@ -258,7 +258,8 @@ class Engine:
     def _keep(self, claimed: Sequence[Transition]) -> None:
         """Hold what was claimed in the machine, where that does not yet."""
         for change in claimed:
-            if self._machine.get(change.after.id) is not change.after:
+            held = self._machine.get(change.after.id)
+            if held is not change.after and (held or change.after.armed):
                 self._machine.put(change.after, self._marks.now_us())
 
     async def _warm(self, conn: AsyncConnection) -> None:

@@ -197,7 +197,7 @@ def alert(fired: Alert) -> str:
     if fired.value is not None:
         told["value"] = fired.value
     told |= {name: True for name in ("late", "degraded", "paused") if getattr(fired, name)}
-    return _frame(told)
+    return msgspec.json.encode(told).decode()
 
 
 def rule_fields(rule: Rule) -> dict[str, Any]:
