@@ -57,7 +57,7 @@ SETTINGS: Mapping[str, str] = {
     "fsync": "on",
     "synchronous_commit": "on",
     "random_page_cost": "1.1",
-    "jit": "off",
+    "jit": "off",  # our connections say so on every server; Dagster's do not
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%a ",

@@ -56,6 +56,7 @@ class _Past:
         """The next trade, and what it has made of the rules."""
         trade = stored.trade
         is_late = trade.trade_id in self._late
+        told = str(stored.market_id), stored.tx, trade.ts_us
         self._end_waiting(trade.ts_us)
         fired = [change for change in changes if change.before.id in self._rules and change.firings]
         for change in changes:
@@ -64,10 +65,10 @@ class _Past:
         for change in fired:
             met = self._met[change.before.id] = _Stretch()
             met.first_late = change.firings[-1] if is_late else None
-        if is_late or (stored.tx, trade.ts_us) in self._told:
+        if is_late or told in self._told:
             for rule_id, met in self._met.items():
                 rule = self._rules[rule_id]
-                met.is_told = met.is_told or (stored.tx, trade.ts_us) in rule.state.told_late
+                met.is_told = met.is_told or told in rule.state.told_late
                 if is_late and met.first_late is None:
                     met.first_late = Firing(
                         rule, trade.market.exchange, trade.price, trade.ts_us, trade.trade_id
@@ -115,7 +116,7 @@ async def late_transitions(
     past = Machine(lambda rule, cause: live_since[rule.id] <= cause.ts_us)
     told = _Past(rules, {trade.trade_id for trade in late})
     feed = past.meet(move.market_id, market)
-    first_us, last_us = _first_us(rules, late[0].ts_us), late[-1].ts_us
+    first_us, last_us = _first_us(rules, feed.key, late[0].ts_us), late[-1].ts_us
     before = await last_prices(conn, [move.market_id], first_us)
     begin_us = before[0].ts_us if before else first_us
     await warm_prices(conn, past, [move.market_id], begin_us)
@@ -137,12 +138,16 @@ async def late_transitions(
             past.trade(feed, stored.trade, feed.seq + 1, stored.trade.ts_us)
             told.take(stored, past.drain())
     told.end()
-    return [_transition(rules[rule_id], firings, tx, now_us) for rule_id, firings in told.due.items()]
+    return [
+        _transition(rules[rule_id], firings, feed.key, tx, now_us) for rule_id, firings in told.due.items()
+    ]
 
 
-def _first_us(rules: Mapping[int, Rule], late_us: int) -> int:
+def _first_us(rules: Mapping[int, Rule], feed: str, late_us: int) -> int:
     """Where to begin: at the first late trade, or at one told before that may be of the same stretch."""
-    told_us = [ts_us for rule in rules.values() for _, ts_us in rule.state.told_late]
+    told_us = [
+        ts_us for rule in rules.values() for told_feed, _, ts_us in rule.state.told_late if told_feed == feed
+    ]
     return min((ts_us for ts_us in told_us if late_us - LOOKED_BACK_US <= ts_us < late_us), default=late_us)
 
 
@@ -152,12 +157,12 @@ async def _each(chunks: AsyncIterator[list[StoredTrade]]) -> AsyncIterator[Store
             yield stored
 
 
-def _transition(rule: Rule, firings: Sequence[Firing], tx: int, now_us: int) -> Transition:
+def _transition(rule: Rule, firings: Sequence[Firing], feed: str, tx: int, now_us: int) -> Transition:
     steps: list[Step] = []
     after = msgspec.structs.replace(rule, state_no=rule.state_no + 1)
     for firing in firings:
         if after.armed and not after.state.paused:
-            after = after.fired_late(now_us, tx, firing.ts_us)
+            after = after.fired_late(now_us, feed, tx, firing.ts_us)
             steps.append(Step(after, "", tx, msgspec.structs.replace(firing, rule=rule, late=True)))
     return Transition(rule, tuple(steps))
 
@@ -174,7 +179,7 @@ def _concerned(live: Machine, tx: int, market: Market, move: MarketMove) -> dict
     return {
         rule.id: rule
         for rule in found.values()
-        if rule.armed_since_us <= move.last_ts_us and not rule.state.was_told_late_of(tx)
+        if rule.armed_since_us <= move.last_ts_us and not rule.state.was_told_late_of(feed.key, tx)
     }
 
 

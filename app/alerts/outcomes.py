@@ -63,7 +63,7 @@ class Outcomes:
             stored = known.before.state.seen if known else seen
             if cause.seq <= stored.get(cause.feed, -1):
                 return False
-            if rule.state.was_told_late_of(cause.seq):
+            if rule.state.was_told_late_of(cause.feed, cause.seq):
                 return False
         elif not self.is_past(rule):
             return False

@@ -60,11 +60,6 @@ class Watcher:
             return (self.rule.symbol,)
         return {leg.series.key for tree in self.trees.values() for leg in tree.legs()}
 
-    @property
-    def rearms_at_us(self) -> int | None:
-        """When it is armed again, if it fires once per candle and has fired: by the clock of prices."""
-        return self.rule.state.rearms_us if self.rule.state.waiting else None
-
     def value(self, cause: Cause, met: list[int]) -> float | None:
         """What was measured where it is ``met``, if its one condition measures more than a price."""
         if isinstance(self.rule.condition, All | Any | Above | Below | Crosses | JobFailed):

@@ -81,7 +81,7 @@ class Watchers:
         holds_since_us = rule.state.holding_us
         if holds_since_us is not None:
             due_us = max(due_us, holds_since_us + rule.terms.holds_for_s * SECOND_US)
-        if (at_us := watcher.rearms_at_us) is not None:
+        if (at_us := watcher.rule.rearms_at_us) is not None:
             self._await_candle(watcher, at_us)
         elif due_us > now_us or holds_since_us is not None or waits_for_the_clock(rule.condition):
             self._clock.wake(watcher, due_us)
@@ -233,7 +233,7 @@ class Watchers:
 
     def _perhaps_rearm(self, watcher: Watcher, cause: Cause, *, is_met: bool) -> None:
         rule = watcher.rule
-        rearms_at_us = watcher.rearms_at_us
+        rearms_at_us = watcher.rule.rearms_at_us
         if rearms_at_us is not None:
             if cause.ts_us < rearms_at_us:
                 self._await_candle(watcher, rearms_at_us)
@@ -269,7 +269,7 @@ class Watchers:
         after = self._outcomes.record(rule, after, cause, firing)
         if after.armed and not after.state.paused:
             watcher.rule = after
-            if (at_us := watcher.rearms_at_us) is not None:
+            if (at_us := watcher.rule.rearms_at_us) is not None:
                 self._await_candle(watcher, at_us)
         else:
             self.pop(rule.id)

@@ -89,8 +89,6 @@ class RuleState(msgspec.Struct, frozen=True, omit_defaults=True):
     """When it was armed again last; None: when it was made."""
     told_us: int | None = None
     """The time of the price that has fired it, while it waits."""
-    rearms_us: int | None = None
-    """Where it fires once per candle: when that in which it has fired ends, by the exchange's clock."""
     holding_us: int | None = None
     """Since when its condition is met, where it has to hold."""
     snoozed_until_us: int | None = None
@@ -100,12 +98,12 @@ class RuleState(msgspec.Struct, frozen=True, omit_defaults=True):
     """By feed, the last commit that is part of this state: what is not after it says nothing new."""
     legs: Mapping[str, str] = {}
     """By place, which of its parts were met, where the last prices alone do not say so."""
-    told_late: tuple[tuple[int, int], ...] = ()
-    """The last late trades that fired it, each as its commit and its time."""
+    told_late: tuple[tuple[str, int, int], ...] = ()
+    """The last late trades that fired it, each as its feed, its commit and its time."""
 
-    def was_told_late_of(self, tx: int) -> bool:
-        """Whether late trades of commit ``tx`` fired it."""
-        return any(tx == told for told, _ in self.told_late)
+    def was_told_late_of(self, feed: str, tx: int) -> bool:
+        """Whether late trades of a feed in commit ``tx`` fired it."""
+        return any((feed, tx) == (told_feed, told_tx) for told_feed, told_tx, _ in self.told_late)
 
 
 NO_TERMS = Terms()
@@ -142,6 +140,12 @@ class Rule(NewRule, frozen=True, kw_only=True):
     def armed_since_us(self) -> int:
         return self.state.armed_us if self.state.armed_us is not None else self.created_at_us
 
+    @property
+    def rearms_at_us(self) -> int | None:
+        """When it is armed again, if it fires once per candle and has fired: by the clock of prices."""
+        candle, told_us = self.terms.candle, self.state.told_us
+        return None if candle is None or told_us is None else candle.floor(told_us) + candle.us
+
     def ready_at_us(self, now_us: int) -> int:
         """When it may fire at the earliest, as known at ``now_us``: not in a cooldown, not while quiet."""
         at_us = now_us
@@ -156,17 +160,14 @@ class Rule(NewRule, frozen=True, kw_only=True):
         self, now_us: int, seen: Mapping[str, int], *, ts_us: int | None = None, is_pulse: bool = False
     ) -> Rule:
         """This rule, having fired at a price of ``ts_us`` (None: now). ``is_pulse``: that is over at once."""
-        candle = self.terms.candle
         recent = self.recent_with(now_us)
         once = self.terms.repeat is Repeat.ONCE
-        waiting = candle is not None or not (once or is_pulse)
-        price_us = now_us if ts_us is None else ts_us
+        waiting = self.terms.candle is not None or not (once or is_pulse)
         state = msgspec.structs.replace(
             self.state,
             waiting=waiting,
-            told_us=price_us if waiting else None,
+            told_us=(now_us if ts_us is None else ts_us) if waiting else None,
             paused=len(recent) > STORM_FIRES,
-            rearms_us=candle.floor(price_us) + candle.us if candle else None,
             recent_us=() if once else recent,
             holding_us=None,
             seen={} if once else seen,
@@ -178,7 +179,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
         """When it fired within the last minutes, ``fired_us`` included."""
         return (*(at for at in self.state.recent_us if at > fired_us - STORM_US), fired_us)
 
-    def fired_late(self, now_us: int, tx: int, ts_us: int) -> Rule:
+    def fired_late(self, now_us: int, feed: str, tx: int, ts_us: int) -> Rule:
         """This rule, having fired by a trade of ``ts_us`` that came late: nothing live is changed by it."""
         fired = self.fired(now_us, self.state.seen)
         if not fired.armed:
@@ -187,7 +188,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
             self.state,
             recent_us=fired.state.recent_us,
             paused=fired.state.paused,
-            told_late=(*self.state.told_late, (tx, ts_us))[-MOST_LATE:],
+            told_late=(*self.state.told_late, (feed, tx, ts_us))[-MOST_LATE:],
         )
         return msgspec.structs.replace(self, state=state)
 

@@ -42,7 +42,7 @@ class Step(msgspec.Struct, frozen=True):
         """Whether what made this step was not yet part of what the rule is ``now``."""
         if self.feed:
             is_seen = self.seq <= now.state.seen.get(self.feed, -1)
-            return not is_seen and not now.state.was_told_late_of(self.seq)
+            return not is_seen and not now.state.was_told_late_of(self.feed, self.seq)
         if not self.after.armed and self.firing is None:
             return True
         # By the clock: only if nobody has seen more meanwhile, which would be seen a second time.
