@@ -33,12 +33,12 @@ from bench.walking import FIRST_PRICE
 from coinwatch import logs
 from coinwatch.records import Market, Trade
 from coinwatch.times import now_us
-from warehouse.connect import connect as connect_postgres
-from warehouse.connect import conninfo
+from warehouse.db.connect import connect as connect_postgres
+from warehouse.db.connect import conninfo
+from warehouse.db.migrate import upgrade
+from warehouse.embedded.server import EmbeddedPostgres
 from warehouse.markets import ensure_markets
-from warehouse.migrate import upgrade
-from warehouse.server import EmbeddedPostgres
-from warehouse.ticks import TickWriter
+from warehouse.trades.writer import TickWriter
 
 RULES = 100_000
 PACE = 2_000

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from app.alerts.machine import Machine
+from app.alerts.rules.engine import RuleEngine
 from bench.walking import FIRST_PRICE
 from coinwatch.alerts import Above, Below, Rule
 from coinwatch.records import Market, Trade
@@ -27,7 +27,7 @@ def engine() -> None:
     for count in (1_000, MANY_RULES):
         gc.collect()
         before = psutil.Process().memory_info().rss
-        machine, market = Machine(), Market.canonical("binance:BTC-USDT")
+        machine, market = RuleEngine(), Market.canonical("binance:BTC-USDT")
         started = time.perf_counter()
         for rule in _rules(count, market):
             machine.put(rule, 0)
@@ -40,7 +40,7 @@ def engine() -> None:
             f"put in {loaded_s:.1f} s"
         )
     print(f"ratio {costs[1] / costs[0]:.2f}")
-    machine = Machine()
+    machine = RuleEngine()
     for rule in _rules(FIRED_AT_ONCE, market, at=FIRST_PRICE):
         machine.put(rule, 0)
     feed = machine.meet(1, market)
@@ -65,7 +65,7 @@ def _rules(count: int, market: Market, at: float | None = None) -> Iterator[Rule
         )
 
 
-def _cost_us(machine: Machine, market: Market) -> float:
+def _cost_us(machine: RuleEngine, market: Market) -> float:
     """Microseconds a trade that fires nothing costs, the median of five runs."""
     feed = machine.meet(1, market)
     trades = [

@@ -20,13 +20,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from app.alerts.endpoint import serve
-from app.cli.alerts import collect_seldom
+from app.cli.commands.alerts import collect_seldom
 from bench.ingest import free_port
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
 from ingest_daemon import daemon
-from warehouse.connect import connect as connect_postgres
-from warehouse.notifications import decode_notice
+from warehouse.db.connect import connect as connect_postgres
+from warehouse.db.notifications import decode_notice
 
 SETTLING_S = 5
 CONNECT_AT_ONCE = 100

@@ -25,12 +25,12 @@ from coinwatch.records import Candle, Market, Symbol
 from coinwatch.times import DAY_US, MINUTE_US, to_datetime
 from coinwatch.windows import Window
 from sources.exchanges import EXCHANGES
-from warehouse.candles import store
-from warehouse.connect import connect
-from warehouse.coverage import gaps, multirange
+from warehouse.candles.coverage import gaps, multirange
+from warehouse.candles.store import store
+from warehouse.db.connect import connect
+from warehouse.db.migrate import upgrade
+from warehouse.embedded.server import EmbeddedPostgres
 from warehouse.markets import ensure_markets
-from warehouse.migrate import upgrade
-from warehouse.server import EmbeddedPostgres
 
 MARKETS = 500
 DAYS = 365

@@ -40,12 +40,13 @@ from websockets.asyncio.client import connect
 from coinwatch import logs
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
-from ingest_daemon import commit, daemon
-from warehouse.connect import conninfo
-from warehouse.migrate import upgrade
-from warehouse.server import EmbeddedPostgres
-from warehouse.tick_rows import TickRows
-from warehouse.ticks import TickWriter, Written
+from ingest_daemon import daemon
+from ingest_daemon.storage import committer
+from warehouse.db.connect import conninfo
+from warehouse.db.migrate import upgrade
+from warehouse.embedded.server import EmbeddedPostgres
+from warehouse.trades.rows import TickRows
+from warehouse.trades.writer import TickWriter, Written
 
 BLAST_FRAMES = 200_000
 BURST = 600_000
@@ -257,7 +258,7 @@ class _TimedWriter(TickWriter):
 def measure_daemon(ready: dict[str, Any], address: str) -> dict[str, Any]:
     """Run the daemon in this process until it has stored everything; what was measured."""
     logs.configure("ingest", level="error")
-    commit.TickWriter = _TimedWriter  # type: ignore[attr-defined]
+    committer.TickWriter = _TimedWriter  # type: ignore[attr-defined]
     _TimedWriter.keeps_latencies = is_paced = ready["trades"] <= PACE * PACED_S
     url = sqlalchemy.make_url(address).set(drivername="postgresql+psycopg")
     rss_mb: list[float] = []

@@ -7,14 +7,14 @@ import streamlit as st
 from plotly.subplots import make_subplots  # type: ignore[import-untyped]
 from sqlalchemy import Engine
 
-from app.dashboard import chart
+from app.dashboard.chart import view
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle
 from coinwatch.settings import load_settings
 from coinwatch.times import now_us, to_datetime
 from coinwatch.windows import Window
-from warehouse import reads
-from warehouse.connect import database_url, engine
+from warehouse.candles import chart_reads
+from warehouse.db.connect import database_url, engine
 
 
 @st.cache_resource
@@ -27,19 +27,19 @@ def _read(exchange: str, symbol: str, interval: str, range_us: int) -> tuple[Can
     length = Interval(interval)
     window = Window(length.floor(now_us() - range_us), now_us() + length.us)
     with _engine().connect() as conn:
-        known = reads.watched_markets(conn, load_settings().markets)
+        known = chart_reads.watched_markets(conn, load_settings().markets)
         watched = next(
             one for one in known if one.market.exchange == exchange and str(one.market.symbol) == symbol
         )
-        return reads.candles(conn, watched, length, window, now_us())
+        return chart_reads.candles(conn, watched, length, window, now_us())
 
 
 def main() -> None:
     """Draw the chart that the address asks for."""
     asked = st.query_params
-    range_us = chart.RANGES[asked.get("range", "1d")]
+    range_us = view.RANGES[asked.get("range", "1d")]
     names = [interval.value for interval in Interval]
-    fitting = chart.fitting(chart.AUTO, range_us)[0]
+    fitting = view.fitting(view.AUTO, range_us)[0]
     interval = st.segmented_control("Candle", names, default=fitting.value) or fitting.value
     candles = _read(asked["exchange"], asked["symbol"], interval, range_us)
     times = [to_datetime(one.open_ts_us) for one in candles]

@@ -14,16 +14,16 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import URL, Connection, text
 
-from coinwatch.averaging import Candidate, average
+from coinwatch.averaging.average import Candidate, average
 from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, day_start_us, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
-from warehouse.averages import PairAverage, write_averages
-from warehouse.connect import connect
-from warehouse.migrate import upgrade
-from warehouse.partitions import ensure_average_days, ensure_candle_months, ensure_tick_days
-from warehouse.server import EmbeddedPostgres
+from warehouse.averages.store import PairAverage, write_averages
+from warehouse.db.connect import connect
+from warehouse.db.migrate import upgrade
+from warehouse.db.partitions import ensure_average_days, ensure_candle_months, ensure_tick_days
+from warehouse.embedded.server import EmbeddedPostgres
 
 EXCHANGES = ("binance", "bybit", "coinbase", "kraken", "okx")
 TICK_DAYS = 7

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from coinwatch.averaging import Method
+from coinwatch.averaging.average import Method
 from coinwatch.errors import SettingsError
 from coinwatch.logs import LogFormat
 from coinwatch.records import Market

@@ -28,7 +28,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from app.cli.parts import LOCATION, PROJECT, free_port
+from app.cli.runner.parts import LOCATION, PROJECT, free_port
 from coinwatch.times import now_us, utc_day
 
 IMAGES = PROJECT / "docs" / "images"

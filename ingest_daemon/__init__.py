@@ -1,0 +1,1 @@
+"""The ingest daemon: websockets to group commits in Postgres."""

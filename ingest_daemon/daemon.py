@@ -13,21 +13,21 @@ from coinwatch.errors import CoinwatchError, WarehouseError
 from coinwatch.records import Market
 from coinwatch.settings import Settings
 from coinwatch.times import now_us
-from ingest_daemon.assignments import Assignments, instance
-from ingest_daemon.averages import Averager
-from ingest_daemon.board import Board
-from ingest_daemon.commit import Committer, replay
-from ingest_daemon.continuity import Continuity
+from ingest_daemon.averages.task import Averager
 from ingest_daemon.http import Health, serve
 from ingest_daemon.metrics import Metrics
-from ingest_daemon.minutes import Minutes
-from ingest_daemon.outage import Outage
-from ingest_daemon.polling import Poller
-from ingest_daemon.queue import TradeQueue
-from ingest_daemon.recovery import Recoverer
+from ingest_daemon.recovery.continuity import Continuity
+from ingest_daemon.recovery.filler import Recoverer
 from ingest_daemon.report import Reporter
-from ingest_daemon.spool import Spool, claim
-from ingest_daemon.streams import Streams
+from ingest_daemon.storage.committer import Committer, replay
+from ingest_daemon.storage.minute_candles import Minutes
+from ingest_daemon.storage.outage import Outage
+from ingest_daemon.storage.queue import TradeQueue
+from ingest_daemon.storage.spool import Spool, claim
+from ingest_daemon.streams.assignments import Assignments, instance
+from ingest_daemon.streams.polling import Poller
+from ingest_daemon.streams.status_board import StreamStatusBoard
+from ingest_daemon.streams.stream_set import Streams
 
 DRAIN_TIMEOUT_S = 8.0
 """How long a stopping daemon tries to store what it holds; the supervisor kills after 10 s."""
@@ -59,7 +59,7 @@ async def run(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event) -
 async def _run(settings: Settings, url: sqlalchemy.URL, spool: Spool, stop: asyncio.Event) -> None:
     daemon = instance()
     market_ids: dict[Market, int] = {}
-    queue, board, metrics = TradeQueue(), Board(), Metrics()
+    queue, board, metrics = TradeQueue(), StreamStatusBoard(), Metrics()
     continuity, outage = Continuity(), Outage(url)
 
     def health() -> Health:

@@ -13,15 +13,15 @@ import structlog
 
 from coinwatch.errors import WarehouseError
 from coinwatch.times import now_us, utc_day
-from ingest_daemon.board import Board
 from ingest_daemon.metrics import Metrics
-from ingest_daemon.outage import Outage
-from ingest_daemon.queue import TradeQueue
-from ingest_daemon.spool import Spool
-from warehouse.connect import connect
-from warehouse.health import beat, write_streams
-from warehouse.notice_queue import end_stuck_listeners
-from warehouse.ticks import ensure_days_ahead
+from ingest_daemon.storage.outage import Outage
+from ingest_daemon.storage.queue import TradeQueue
+from ingest_daemon.storage.spool import Spool
+from ingest_daemon.streams.status_board import StreamStatusBoard
+from warehouse.db.connect import connect
+from warehouse.db.notify_queue import end_stuck_listeners
+from warehouse.ops.health import beat, write_streams
+from warehouse.trades.writer import ensure_days_ahead
 
 SERVICE = "ingest"
 EVERY_S = 1.0
@@ -43,7 +43,7 @@ class Reporter:
         wants: str,
         queue: TradeQueue,
         spool: Spool,
-        board: Board,
+        board: StreamStatusBoard,
         metrics: Metrics,
         outage: Outage,
     ) -> None:

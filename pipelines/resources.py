@@ -15,9 +15,9 @@ from coinwatch.settings import Settings, load_settings
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit
 from sources.http import Budget, HttpSource, exchange_http
-from warehouse.budgets import WarehouseBudget
-from warehouse.connect import connect, database_url
-from warehouse.migrate import upgrade
+from warehouse.db.connect import connect, database_url
+from warehouse.db.migrate import upgrade
+from warehouse.ops.budgets import WarehouseBudget
 
 APPLICATION = "coinwatch-pipelines"
 LEFT_TO_RECOVERY = 1 / 3

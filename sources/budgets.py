@@ -1,6 +1,6 @@
 """Asking no more often than an exchange allows: the contract, and the limit of one process.
 
-``warehouse.budgets.WarehouseBudget`` keeps the limit all processes share.
+``warehouse.ops.budgets.WarehouseBudget`` keeps the limit all processes share.
 """
 
 from __future__ import annotations

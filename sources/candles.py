@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from coinwatch.candle_builder import candles_from_trades
 from coinwatch.errors import BadMessage
-from coinwatch.folding import candles_from_trades
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Trade
 from coinwatch.times import MINUTE_US, now_us

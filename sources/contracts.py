@@ -9,7 +9,7 @@ from __future__ import annotations
 from coinwatch.assets import plain_contract
 from coinwatch.errors import BadMessage
 from sources.exchanges.base import RestRequest
-from sources.fields import json_of, text
+from sources.providers.lenient_fields import json_of, text
 
 EXCHANGE = "gateio"
 

@@ -15,9 +15,9 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from coinwatch.settings import Settings
-from warehouse.connect import connect, conninfo
-from warehouse.migrate import upgrade
-from warehouse.server import EmbeddedPostgres
+from warehouse.db.connect import connect, conninfo
+from warehouse.db.migrate import upgrade
+from warehouse.embedded.server import EmbeddedPostgres
 
 PROJECT = Path(__file__).resolve().parents[1]
 

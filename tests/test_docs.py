@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.cli.parts import waves
+from app.cli.runner.parts import waves
 from coinwatch.settings import Settings, load_settings
 from docs.generate import PAGES
 from tests.conftest import PROJECT

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from warehouse.coverage import EXPECTED_AFTER, GAPS_SQL
+from warehouse.candles.coverage import EXPECTED_AFTER, GAPS_SQL
 
 
 @dataclass(frozen=True)

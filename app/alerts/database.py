@@ -12,7 +12,7 @@ import sqlalchemy
 from psycopg import AsyncConnection
 
 from coinwatch.errors import WarehouseError
-from warehouse.connect import connect
+from warehouse.db.connect import connect
 
 STATEMENT_TIMEOUT_S = 15
 

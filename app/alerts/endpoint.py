@@ -17,31 +17,31 @@ from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 
-from app.alerts.admission import Door, Visitor, visitors
+from app.alerts.access.admission import AccessControl, ClientConnection, visitors
+from app.alerts.access.rate_limits import Pace, allow_files
+from app.alerts.access.tls import server_context
 from app.alerts.catalogue import Catalogue
+from app.alerts.connections.fanout import POLL_S, SocketFanout
+from app.alerts.connections.http import Pages, Target, read_target
+from app.alerts.connections.hub import Hub, Subscriber
+from app.alerts.connections.session import Session
 from app.alerts.database import Database
-from app.alerts.deliveries import Deliveries
-from app.alerts.delivery import POLL_S, Delivery
-from app.alerts.engine import CHANNELS, Engine
-from app.alerts.http import Pages, Target, read_target
-from app.alerts.hub import Hub, Subscriber
-from app.alerts.inbox import Inbox
-from app.alerts.lease import BEAT_S, Lease
-from app.alerts.limits import Pace, allow_files
-from app.alerts.marks import Marks
+from app.alerts.evaluation.evaluator import CHANNELS, Evaluator
+from app.alerts.evaluation.heartbeat import BEAT_S, Heartbeat
+from app.alerts.evaluation.notify_queue import Inbox
+from app.alerts.evaluation.progress import Progress
 from app.alerts.metrics import Metrics
-from app.alerts.price_feed import PriceFeed
-from app.alerts.price_request import is_for_prices
-from app.alerts.prices import Prices
+from app.alerts.outlets.dispatcher import OutletDispatcher
+from app.alerts.price_stream.cache import AverageCache
+from app.alerts.price_stream.request import is_for_prices
+from app.alerts.price_stream.stream import Prices
 from app.alerts.protocol import owned_name
-from app.alerts.session import Session
-from app.alerts.tls import server_context
 from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
 from sources.exchanges import EXCHANGES
-from warehouse.alerts import ALERTS, connection_key, last_announced
-from warehouse.averages import AVERAGES
-from warehouse.notifications import listen
+from warehouse.alerts.rules import ALERTS, connection_key, last_announced
+from warehouse.averages.store import AVERAGES
+from warehouse.db.notifications import listen
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """A frame over the protocol's limit gets an error reply; one over this closes the connection (1009)."""
@@ -82,7 +82,7 @@ class _Endpoint:
         self._metrics = Metrics()
         self._hub = Hub(self._metrics)
         self._catalogue = Catalogue(settings.markets, EXCHANGES)
-        self._marks = Marks()
+        self._marks = Progress()
         self._inbox = Inbox()
         self._databases = {
             name: Database(url, f"{APPLICATION} {name}", plans_once=name == "claims")
@@ -91,9 +91,9 @@ class _Endpoint:
                 *("prices", "price feed", "outlets"),
             )
         }
-        self._delivery = Delivery(self._databases["delivery"], self._hub)
-        self._lease = Lease(self._databases["beat"], self._marks, self._detail)
-        self._engine = Engine(
+        self._delivery = SocketFanout(self._databases["delivery"], self._hub)
+        self._lease = Heartbeat(self._databases["beat"], self._marks, self._detail)
+        self._engine = Evaluator(
             self._databases["engine"],
             self._databases["claims"],
             self._inbox,
@@ -102,9 +102,9 @@ class _Endpoint:
             self._delivery,
             self._metrics,
         )
-        self._door = Door(settings, self._metrics)
+        self._door = AccessControl(settings, self._metrics)
         self._pages = Pages(self._door, self._metrics, self._why_unhealthy, self._detail)
-        self._price_feed = PriceFeed(self._databases["price feed"])
+        self._price_feed = AverageCache(self._databases["price feed"])
         self._prices = Prices(
             self._databases["prices"],
             self._price_feed,
@@ -112,7 +112,7 @@ class _Endpoint:
             self._door,
             self._metrics,
         )
-        self._deliveries = Deliveries(
+        self._deliveries = OutletDispatcher(
             self._databases["outlets"], self._metrics, allow_private=settings.webhooks_allow_private
         )
         self._numbers = itertools.count(1)
@@ -199,14 +199,14 @@ class _Endpoint:
             log.info("without tokens: listening on this machine alone", host=settings.host)
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        assert isinstance(connection, Visitor)  # noqa: S101  # made so by the server
+        assert isinstance(connection, ClientConnection)  # noqa: S101  # made so by the server
         response = self._pages.answer(connection, request)
         if response is None and is_for_prices(request.path):
             return await self._prices.admit(connection, request)
         return response
 
     async def _converse(self, socket: ServerConnection) -> None:
-        assert isinstance(socket, Visitor)  # noqa: S101  # made so by the server
+        assert isinstance(socket, ClientConnection)  # noqa: S101  # made so by the server
         assert socket.request is not None  # noqa: S101  # there is one once a connection is open
         if not await self._is_known(socket):
             return
@@ -221,7 +221,9 @@ class _Endpoint:
                 socket, Subscriber(socket, key, client, self._metrics, socket.owner), pace, target
             )
 
-    async def _serve(self, socket: Visitor, subscriber: Subscriber, pace: Pace, target: Target) -> None:
+    async def _serve(
+        self, socket: ClientConnection, subscriber: Subscriber, pace: Pace, target: Target
+    ) -> None:
         session = Session(
             socket,
             subscriber,
@@ -242,7 +244,7 @@ class _Endpoint:
             if subscriber.client is None:
                 await self._lease.connection_ended(subscriber.key)
 
-    async def _is_known(self, socket: Visitor) -> bool:
+    async def _is_known(self, socket: ClientConnection) -> bool:
         try:
             return await self._door.recognise(socket)
         except ConnectionClosed:

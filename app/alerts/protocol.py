@@ -23,11 +23,11 @@ from coinwatch.alerts import (
     is_on_no_market,
     moment_text,
 )
-from coinwatch.alerts.reading import (
+from coinwatch.alerts.condition_parser import (
     LIKE,
     TERMS,
     UNSTORABLE,
-    Nonsense,
+    InvalidField,
     fields_of,
     kind,
     read_condition,
@@ -147,7 +147,7 @@ def parse(frame: str | bytes) -> Command | Refused:
         fields = _object(frame)
         command_id = _id(fields)
         return _command(command_id, fields)
-    except Nonsense as nonsense:
+    except InvalidField as nonsense:
         return Refused(nonsense.code, str(nonsense), nonsense.hint, command_id)
 
 
@@ -252,21 +252,21 @@ def _frame(fields: Mapping[str, Any]) -> str:
 
 def _object(frame: str | bytes) -> dict[str, Any]:
     if isinstance(frame, bytes):
-        raise Nonsense("binary_frame", "this is a binary frame", "send JSON in a text frame")
+        raise InvalidField("binary_frame", "this is a binary frame", "send JSON in a text frame")
     size = len(frame.encode(errors="surrogatepass"))
     if size > MAX_FRAME_BYTES:
-        raise Nonsense(
+        raise InvalidField(
             "frame_too_large", f"the frame has {size} bytes", f"at most {MAX_FRAME_BYTES} bytes a frame"
         )
     try:
         # Not strict about numbers here: NaN and 1e999 get through, to be refused by the name of their field.
         fields = json.loads(frame)
     except RecursionError:
-        raise Nonsense("bad_json", "the frame is nested too deeply", f"like {_WATCH_LIKE}") from None
+        raise InvalidField("bad_json", "the frame is nested too deeply", f"like {_WATCH_LIKE}") from None
     except ValueError as fault:
-        raise Nonsense("bad_json", f"not JSON: {shown(str(fault))}", f"like {_WATCH_LIKE}") from None
+        raise InvalidField("bad_json", f"not JSON: {shown(str(fault))}", f"like {_WATCH_LIKE}") from None
     if not isinstance(fields, dict):
-        raise Nonsense("not_an_object", f"{kind(fields)} is no command", f"an object like {_WATCH_LIKE}")
+        raise InvalidField("not_an_object", f"{kind(fields)} is no command", f"an object like {_WATCH_LIKE}")
     return fields
 
 
@@ -276,7 +276,7 @@ def _id(fields: Mapping[str, Any]) -> CommandId:
         return value
     if isinstance(value, str) and len(value) <= MAX_ID_LENGTH:
         return value
-    raise Nonsense(
+    raise InvalidField(
         "bad_id",
         f"id is {kind(value)}",
         f"a string of at most {MAX_ID_LENGTH} letters, a whole number up to {MAX_SAFE_INT}, or none",
@@ -287,7 +287,7 @@ def _command(command_id: CommandId, fields: Mapping[str, Any]) -> Command:
     cmd = fields.get("cmd")
     if not isinstance(cmd, str) or cmd not in _FIELDS:
         said = f"unknown command {shown(cmd)}" if isinstance(cmd, str) else f"cmd is {kind(cmd)}"
-        raise Nonsense("unknown_command", said, f"cmd is one of {', '.join(COMMANDS)}")
+        raise InvalidField("unknown_command", said, f"cmd is one of {', '.join(COMMANDS)}")
     refuse_unknown(fields, {"cmd", "id", *_FIELDS[cmd]}, f"{cmd} takes {_names(_FIELDS[cmd])}")
     match cmd:
         case "watch":
@@ -314,7 +314,7 @@ def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
     price, sent = fields.get("price"), fields.get("condition")
     if (price is None) == (sent is None):
         said = "neither price nor condition" if price is None else "both price and condition"
-        raise Nonsense(
+        raise InvalidField(
             "missing_field" if price is None else "bad_condition",
             f"{cmd} has {said}",
             f'either "price":1.0 (at or above) or "condition":{LIKE}',
@@ -322,12 +322,12 @@ def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
     condition = Above(price=read_price(price)) if sent is None else read_condition(sent)
     if typed is None:
         if not is_on_no_market(condition):
-            raise Nonsense("missing_field", f"{cmd} needs a symbol", f"like {_WATCH_LIKE}")
+            raise InvalidField("missing_field", f"{cmd} needs a symbol", f"like {_WATCH_LIKE}")
         typed = str(NO_MARKET)
     terms = read_terms(fields, condition, now_us())
     if terms.confirmed_on > 1 and ":" in typed:
         said = f"{shown(typed)} is on one exchange, which no other can confirm"
-        raise Nonsense("bad_confirmed_on", said, "a pair on any exchange, like BTC-USDT")
+        raise InvalidField("bad_confirmed_on", said, "a pair on any exchange, like BTC-USDT")
     if sent is None and terms.template is None:
         terms = msgspec.structs.replace(terms, template=seed_message(typed))
     return Watch(command_id, typed, condition, terms, note)
@@ -340,20 +340,24 @@ def _preview(command_id: CommandId, fields: Mapping[str, Any]) -> Preview:
         until_us = min(until_us, read_moment(sent, "until"))
     sent = fields.get("since")
     if sent is None:
-        raise Nonsense("missing_field", "preview needs since", 'like "since":"24h" or a moment')
+        raise InvalidField("missing_field", "preview needs since", 'like "since":"24h" or a moment')
     if isinstance(sent, str) and sent.strip()[-1:].isalpha() and not sent.strip().endswith("Z"):
         since_us = until_us - read_duration(sent, "since", longest_s=MAX_PREVIEW_S) * SECOND_US
     else:
         since_us = read_moment(sent, "since")
     if since_us < 0 or not 0 < until_us - since_us <= MAX_PREVIEW_S * SECOND_US:
-        raise Nonsense("bad_since", f"since is {kind(sent)}", "after 1970, before until by at most 31 days")
+        raise InvalidField(
+            "bad_since", f"since is {kind(sent)}", "after 1970, before until by at most 31 days"
+        )
     return Preview(watch, Window(since_us, until_us))
 
 
 def _snoozed_until(fields: Mapping[str, Any]) -> int:
     length, until = fields.get("for"), fields.get("until")
     if (length is None) == (until is None):
-        raise Nonsense("missing_field", "snooze needs for or until", '"for":"1h", or "until" and a moment')
+        raise InvalidField(
+            "missing_field", "snooze needs for or until", '"for":"1h", or "until" and a moment'
+        )
     if length is not None:
         return now_us() + read_duration(length, "for") * SECOND_US
     return read_moment(until, "until")
@@ -362,7 +366,7 @@ def _snoozed_until(fields: Mapping[str, Any]) -> int:
 def _token(value: Any) -> str:
     # What was sent is not told: it is a secret, or nearly.
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TOKEN:
-        raise Nonsense(
+        raise InvalidField(
             "missing_field" if value is None else "bad_token",
             "auth needs a token",
             'like {"cmd":"auth","token":"coinwatch_…"}',
@@ -372,9 +376,9 @@ def _token(value: Any) -> str:
 
 def _rule_id(value: Any, cmd: str) -> int:
     if value is None:
-        raise Nonsense("missing_field", f"{cmd} needs a rule_id", f'like {{"cmd":"{cmd}","rule_id":7}}')
+        raise InvalidField("missing_field", f"{cmd} needs a rule_id", f'like {{"cmd":"{cmd}","rule_id":7}}')
     if not _is_int(value) or not 0 < value < 2**63:
-        raise Nonsense("bad_rule_id", f"rule_id is {kind(value)}", "the whole number that watch answered")
+        raise InvalidField("bad_rule_id", f"rule_id is {kind(value)}", "the whole number that watch answered")
     return int(value)
 
 
@@ -383,12 +387,12 @@ def _text(fields: Mapping[str, Any], name: str, longest: int, wanted: str) -> st
     if value is None:
         return None
     if not isinstance(value, str):
-        raise Nonsense(f"bad_{name}", f"{name} is {kind(value)}", wanted)
+        raise InvalidField(f"bad_{name}", f"{name} is {kind(value)}", wanted)
     if not value.strip() or len(value) > longest:
         said = f"{len(value)} letters long" if value.strip() else "empty"
-        raise Nonsense(f"bad_{name}", f"{name} is {said}", f"{wanted}, at most {longest} letters")
+        raise InvalidField(f"bad_{name}", f"{name} is {said}", f"{wanted}, at most {longest} letters")
     if UNSTORABLE.search(value):
-        raise Nonsense(f"bad_{name}", f"{name} has NUL or half a character in it", wanted)
+        raise InvalidField(f"bad_{name}", f"{name} has NUL or half a character in it", wanted)
     return value
 
 

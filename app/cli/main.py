@@ -6,16 +6,16 @@ import sys
 
 import typer
 
-from app.cli.alerts import alerts
-from app.cli.db import db
-from app.cli.ingest import ingest
-from app.cli.outlets import outlets
-from app.cli.prices import prices
-from app.cli.simulate import simulate
-from app.cli.status import status
-from app.cli.token import token
-from app.cli.up import up
-from app.cli.watch import watch
+from app.cli.commands.alerts import alerts
+from app.cli.commands.db import db
+from app.cli.commands.ingest import ingest
+from app.cli.commands.outlets import outlets
+from app.cli.commands.prices import prices
+from app.cli.commands.simulate import simulate
+from app.cli.commands.status import status
+from app.cli.commands.token import token
+from app.cli.commands.up import up
+from app.cli.commands.watch import watch
 from coinwatch.errors import CoinwatchError
 
 app = typer.Typer(

@@ -11,21 +11,17 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app.dashboard import (
-    alert_toasts,
-    banner,
-    data,
-    markup,
-    page,
-    page_alerts,
-    page_averages,
-    page_chart,
-    page_data,
-    page_fundamentals,
-    page_overview,
-    page_sentiment,
-    style,
-)
+from app.dashboard.alerts import page as alerts_page
+from app.dashboard.alerts import toasts
+from app.dashboard.averages import page as averages_page
+from app.dashboard.chart import page as chart_page
+from app.dashboard.data import source as data_source
+from app.dashboard.data_quality import page as data_quality_page
+from app.dashboard.fundamentals import page as fundamentals_page
+from app.dashboard.overview import page as overview_page
+from app.dashboard.sentiment import page as sentiment_page
+from app.dashboard.ui import banner, html, style
+from app.dashboard.ui import page as ui_page
 from coinwatch.errors import SettingsError
 
 # A file of our own: Streamlit would fetch a named icon from another host.
@@ -48,18 +44,18 @@ def main() -> None:
     if not _may_enter():
         return
     try:
-        source = data.source()
+        source = data_source.source()
     except SettingsError as error:
-        st.html(markup.wrap(markup.empty("A setting is wrong", str(error), "Correct it and start again.")))
+        st.html(html.wrap(html.empty("A setting is wrong", str(error), "Correct it and start again.")))
         return
     pages = [
-        _page(page_overview.show, source, "Overview", ":material/grid_view:", default=True),
-        _page(page_chart.show, source, "Chart", ":material/candlestick_chart:"),
-        _page(page_averages.show, source, "Averages", ":material/balance:"),
-        _page(page_fundamentals.show, source, "Fundamentals", ":material/account_balance:"),
-        _page(page_sentiment.show, source, "Sentiment", ":material/mood:"),
-        _page(page_alerts.show, source, "Alerts", ":material/notifications:"),
-        _page(page_data.show, source, "Data", ":material/database:"),
+        _page(overview_page.show, source, "Overview", ":material/grid_view:", default=True),
+        _page(chart_page.show, source, "Chart", ":material/candlestick_chart:"),
+        _page(averages_page.show, source, "Averages", ":material/balance:"),
+        _page(fundamentals_page.show, source, "Fundamentals", ":material/account_balance:"),
+        _page(sentiment_page.show, source, "Sentiment", ":material/mood:"),
+        _page(alerts_page.show, source, "Alerts", ":material/notifications:"),
+        _page(data_quality_page.show, source, "Data", ":material/database:"),
     ]
     chosen = st.navigation(pages, position="top")
     st.set_page_config(page_title=f"{chosen.title} · Coinwatch")
@@ -69,7 +65,7 @@ def main() -> None:
     finally:  # a page may stop half way, for want of data
         with top:
             banner.watch(source)
-        alert_toasts.watch(source)
+        toasts.watch(source)
         _way_out()
 
 
@@ -77,7 +73,7 @@ def _may_enter() -> bool:
     """Whether the viewer may see anything: with ``[auth]`` in Streamlit's secrets.toml, once signed in."""
     if not st.secrets.load_if_toml_exists() or "auth" not in st.secrets or st.user.get("is_logged_in"):
         return True
-    st.html(markup.wrap(markup.empty("Coinwatch", "Sign in to see the dashboard.")))
+    st.html(html.wrap(html.empty("Coinwatch", "Sign in to see the dashboard.")))
     st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)
     return False
 
@@ -91,9 +87,14 @@ def _way_out() -> None:
 
 
 def _page(
-    show: Callable[[data.Source], None], source: data.Source, title: str, icon: str, *, default: bool = False
+    show: Callable[[data_source.DashboardReads], None],
+    source: data_source.DashboardReads,
+    title: str,
+    icon: str,
+    *,
+    default: bool = False,
 ) -> Page:
-    draw = partial(page.guarded(show), source)
+    draw = partial(ui_page.guarded(show), source)
     return st.Page(draw, title=title, icon=icon, url_path=title.lower(), default=default)
 
 

@@ -14,17 +14,17 @@ from pkgutil import iter_modules
 import streamlit as st
 from starlette.middleware import Middleware
 
-from app.dashboard.assets import Assets
+from app.dashboard.preload import Assets
 
 HERE = Path(__file__).parent
 
 
 @asynccontextmanager
 async def ready(_app: st.App) -> AsyncIterator[None]:
-    """Import all pages before anybody looks."""
+    """Import all pages before the first viewer comes."""
     for found in iter_modules([str(HERE)]):
-        if found.name.startswith("page_"):
-            import_module(f"app.dashboard.{found.name}")
+        if (HERE / found.name / "page.py").exists():
+            import_module(f"app.dashboard.{found.name}.page")
     import_module("streamlit_echarts")  # can be imported only where Streamlit runs
     yield
 

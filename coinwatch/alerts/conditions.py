@@ -211,7 +211,7 @@ class Any(_Condition, frozen=True, kw_only=True, tag="any"):
     of: tuple[Condition, ...]
 
 
-Leaf: TypeAlias = (
+Threshold: TypeAlias = (
     Above
     | Below
     | Crosses
@@ -230,9 +230,9 @@ Leaf: TypeAlias = (
     | JobFailed
     | Depeg
 )
-Condition: TypeAlias = Leaf | All | Any
+Condition: TypeAlias = Threshold | All | Any
 
-LEAVES: tuple[type[Leaf], ...] = (
+LEAVES: tuple[type[Threshold], ...] = (
     Above,
     Below,
     Crosses,
@@ -259,7 +259,7 @@ def price_condition(side: Direction, price: float) -> Above | Below:
     return Above(price=price) if side is Direction.ABOVE else Below(price=price)
 
 
-def leaves(condition: Condition) -> Iterator[Leaf]:
+def leaves(condition: Condition) -> Iterator[Threshold]:
     """The conditions without parts that ``condition`` is made of."""
     if isinstance(condition, All | Any):
         for part in condition.of:
@@ -283,7 +283,7 @@ def is_of_markets(condition: Condition) -> bool:
     return any(_is_of_markets(leaf) for leaf in leaves(condition))
 
 
-def _is_of_markets(leaf: Leaf) -> bool:
+def _is_of_markets(leaf: Threshold) -> bool:
     match leaf:
         case Priced(source=Source.AVERAGE):
             return False

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from coinwatch.alerts import Above, Alert, Below, Condition
-from coinwatch.alerts.reading import fields_of
+from coinwatch.alerts.condition_parser import fields_of
 from coinwatch.client.answers import Previewed, WatchedRule, read_previewed, read_rule
 from coinwatch.client.frames import Reply, read_frame
 from coinwatch.client.opening import Opener, raise_if_sent_away

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from coinwatch.alerts import Condition, Terms
-from coinwatch.alerts.reading import Nonsense, read_condition, read_terms
+from coinwatch.alerts.condition_parser import InvalidField, read_condition, read_terms
 from coinwatch.errors import BadMessage
 from coinwatch.times import from_datetime
 
@@ -77,7 +77,7 @@ def read_rule(fields: Mapping[str, Any]) -> WatchedRule:
             snoozed_until_us=_moment_or_none(fields.get("snoozed_until")),
             paused=fields.get("paused", False),
         )
-    except (KeyError, TypeError, ValueError, Nonsense) as error:
+    except (KeyError, TypeError, ValueError, InvalidField) as error:
         raise _bad("rule", error, fields) from None
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 from pipelines.fundamentals.collect import Collected, Conn
 from pipelines.fundamentals.mapping import dollar_prices
 from pipelines.fundamentals.report import cell, table
-from warehouse.fundamentals import Difference, differing_from_ours, differing_sources, our_prices
+from warehouse.assets.metrics import Difference, differing_from_ours, differing_sources, our_prices
 
 FAR = 0.05
 """0.05 is 5 %. Sources are minutes apart, and follow other exchanges than we."""

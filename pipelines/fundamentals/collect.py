@@ -13,11 +13,13 @@ from coinwatch.assets import Coin, CoinMetrics, Metrics, MetricsSource
 from coinwatch.errors import BadMessage, SourceError
 from coinwatch.times import MINUTE_US
 from pipelines.fundamentals.mapping import Base, Candidate, Decision, decide, dollar_prices, same_coin
-from sources import coingecko, coinmarketcap, contracts, defillama
+from sources import contracts
 from sources.exchanges.base import RestRequest
-from sources.fields import Page
 from sources.http import HttpSource
-from warehouse.assets import (
+from sources.providers import coingecko, coinmarketcap, defillama
+from sources.providers.lenient_fields import Page
+from warehouse.assets.metrics import bases, bases_on, our_prices, store_bases, store_metrics
+from warehouse.assets.store import (
     KnownAsset,
     Listed,
     add_coins,
@@ -30,7 +32,6 @@ from warehouse.assets import (
     store_images,
     to_describe,
 )
-from warehouse.fundamentals import bases, bases_on, our_prices, store_bases, store_metrics
 
 HOUR_US = 60 * MINUTE_US
 TOP_PAGES = 1

@@ -10,11 +10,12 @@ from pydantic import SecretStr
 
 from pipelines.fundamentals.collect import Conn, Providers
 from pipelines.resources import LEFT_TO_RECOVERY, Coinwatch, CountedBudget
-from sources import coingecko, coinmarketcap, contracts, defillama
+from sources import contracts
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit
 from sources.http import HttpSource, exchange_http
-from warehouse.budgets import calls_this_month
+from sources.providers import coingecko, coinmarketcap, defillama
+from warehouse.ops.budgets import calls_this_month
 
 
 class Left(NamedTuple):

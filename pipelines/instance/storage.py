@@ -17,8 +17,8 @@ from dagster_postgres import DagsterPostgresStorage
 from sqlalchemy import URL
 
 from coinwatch.settings import load_settings
-from warehouse.connect import conninfo, database_url
-from warehouse.dagster import DAGSTER_DATABASE
+from warehouse.db.connect import conninfo, database_url
+from warehouse.ops.dagster import DAGSTER_DATABASE
 
 _SETUP_LOCK = 0x00DA_6573
 

@@ -10,13 +10,13 @@ import dagster as dg
 
 from coinwatch.times import now_us, utc_day
 from pipelines.instance.files import folder
+from pipelines.maintenance.operations import DagsterPruned, make_partitions, prune_dagster
 from pipelines.maintenance.report import dagster_metadata, rows_metadata, ticks_metadata, warning
-from pipelines.maintenance.upkeep import DagsterPruned, make_partitions, prune_dagster
 from pipelines.resources import APPLICATION, Coinwatch
-from warehouse import retention
-from warehouse.connect import connect, database_url
-from warehouse.dagster import DAGSTER_DATABASE
-from warehouse.partitions import absent
+from warehouse.db.connect import connect, database_url
+from warehouse.db.partitions import absent
+from warehouse.ops import retention
+from warehouse.ops.dagster import DAGSTER_DATABASE
 
 GROUP = "maintenance"
 OWNERS = ["team:platform"]

@@ -9,7 +9,7 @@ import dagster as dg
 from psycopg import AsyncConnection
 
 from coinwatch.times import to_datetime
-from warehouse.coverage import gaps
+from warehouse.candles.coverage import gaps
 from warehouse.markets import markets_by_id
 
 SERVICE = "dagster"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from pipelines.maintenance.upkeep import DagsterPruned
+from pipelines.maintenance.operations import DagsterPruned
 from pipelines.market_data.report import spell_all
-from warehouse.retention import TICK_BYTES, PartitionDay, TickDrops
+from warehouse.ops.retention import TICK_BYTES, PartitionDay, TickDrops
 
 _GB = 1e9
 

@@ -14,8 +14,8 @@ from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from pipelines.maintenance.health import SERVICE, SPAN, last_failure, oldest_gap, runs_by_status, why_failed
 from pipelines.resources import Coinwatch
-from warehouse.health import beat
-from warehouse.job_failures import record_failure
+from warehouse.alerts.job_failures import record_failure
+from warehouse.ops.health import beat
 
 _STARTED = datetime.now(UTC)
 

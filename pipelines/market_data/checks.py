@@ -7,8 +7,8 @@ import dagster as dg
 from coinwatch.intervals import Interval
 from coinwatch.times import MINUTE_US, now_us
 from coinwatch.windows import Window
-from pipelines.market_data.active import active_markets
-from pipelines.market_data.lacking import LATE_US, uncovered
+from pipelines.market_data.collection.active import active_markets
+from pipelines.market_data.collection.missing_ranges import LATE_US, uncovered
 from pipelines.market_data.report import spell, spell_all
 from pipelines.resources import Coinwatch
 

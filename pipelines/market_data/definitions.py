@@ -2,11 +2,12 @@
 
 import dagster as dg
 
-from pipelines.market_data.assets import markets
-from pipelines.market_data.candle_checks import candle_checks
-from pipelines.market_data.candles import candles_1m
-from pipelines.market_data.gap_report import gap_report
-from pipelines.market_data.indicators import indicators
+from pipelines.market_data.assets.candle_checks import candle_checks
+from pipelines.market_data.assets.candles import candles_1m
+from pipelines.market_data.assets.gap_report import gap_report
+from pipelines.market_data.assets.indicators import indicators
+from pipelines.market_data.assets.markets import markets
+from pipelines.market_data.assets.rollups import rollups
 from pipelines.market_data.jobs import (
     CANDLES_JOB,
     CHECKS_JOB,
@@ -15,7 +16,6 @@ from pipelines.market_data.jobs import (
     REPORT_JOB,
     ROLLUPS_JOB,
 )
-from pipelines.market_data.rollups import rollups
 from pipelines.market_data.schedules import (
     candle_checks_every_night,
     candles_every_5_minutes,

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG, PRIORITY_TAG
 
-from pipelines.market_data.assets import markets
-from pipelines.market_data.candle_checks import candle_checks
-from pipelines.market_data.candles import candles_1m
-from pipelines.market_data.gap_report import gap_report
-from pipelines.market_data.indicators import indicators
-from pipelines.market_data.rollups import rollups
+from pipelines.market_data.assets.candle_checks import candle_checks
+from pipelines.market_data.assets.candles import candles_1m
+from pipelines.market_data.assets.gap_report import gap_report
+from pipelines.market_data.assets.indicators import indicators
+from pipelines.market_data.assets.markets import markets
+from pipelines.market_data.assets.rollups import rollups
 
 MARKETS_JOB = dg.define_asset_job(
     "refresh_markets",

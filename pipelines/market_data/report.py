@@ -9,8 +9,8 @@ import dagster as dg
 from coinwatch.records import Market
 from coinwatch.times import to_datetime
 from coinwatch.windows import Window
-from pipelines.market_data.collect import Fill
-from pipelines.market_data.lists import InstrumentList
+from pipelines.market_data.collection.collect import Fill
+from pipelines.market_data.collection.lists import InstrumentList
 
 SPANS_SHOWN = 3
 MARKETS_SHOWN = 10

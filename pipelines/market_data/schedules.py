@@ -8,9 +8,9 @@ from datetime import timedelta
 import dagster as dg
 
 from coinwatch.times import now_us, utc_day
-from pipelines.market_data.active import want_active
+from pipelines.market_data.collection.active import want_active
+from pipelines.market_data.collection.missing_ranges import days_in, uncovered
 from pipelines.market_data.jobs import CANDLES_JOB, CHECKS_JOB, MARKETS_JOB, REPORT_JOB, collecting
-from pipelines.market_data.lacking import days_in, uncovered
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, closed_window, run_for_days
 from pipelines.resources import Coinwatch
 

@@ -12,13 +12,13 @@ import msgspec
 
 from coinwatch.records import Market
 from coinwatch.windows import Window
-from pipelines.market_data.active import want_active
-from pipelines.market_data.assets import markets
+from pipelines.market_data.assets.markets import markets
+from pipelines.market_data.collection.active import want_active
+from pipelines.market_data.collection.missing_ranges import days_in, gaps_by_market, stretches
 from pipelines.market_data.jobs import GAPS_JOB, MARKETS_JOB, ROLLUPS_JOB, collecting, run_under_way
-from pipelines.market_data.lacking import days_in, gaps_by_market, stretches
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, run_for_days
 from pipelines.resources import Coinwatch
-from warehouse.rollups import rollups_due
+from warehouse.candles.rollups import rollups_due
 
 DAYS_A_RUN = 31
 RUNS_AT_ONCE = 2

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import dagster as dg
 
 from coinwatch.errors import SourceError
-from coinwatch.mentions import Mentions
-from coinwatch.scoring import DayScore
+from coinwatch.sentiment.mentions import Mentions
+from coinwatch.sentiment.scoring import DayScore
 from coinwatch.settings import Settings
 from coinwatch.times import now_us
 from pipelines.fundamentals.report import passes_soon
@@ -23,8 +23,8 @@ from pipelines.sentiment.clients import score_clients, text_clients
 from pipelines.sentiment.collect import Collected, collect_scores, wanted_assets
 from pipelines.sentiment.report import scores_metadata, texts_metadata
 from pipelines.sentiment.texts import Outlet, collect_texts, rescore
-from sources.optional import not_configured
-from warehouse.sentiment import Mentioned, asset_ids, named_assets, newest_texts, scores_between
+from sources.providers.sentiment_credentials import not_configured
+from warehouse.sentiment.store import Mentioned, asset_ids, named_assets, newest_texts, scores_between
 
 GROUP = "sentiment"
 OWNERS = ["team:market-data"]

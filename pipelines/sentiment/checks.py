@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import dagster as dg
 
-from coinwatch.scoring import DayScore, Source, parts_of, score_of
+from coinwatch.sentiment.scoring import DayScore, Source, parts_of, score_of
 from coinwatch.times import to_datetime, utc_day
 from pipelines.fundamentals.report import cell, table
 from pipelines.sentiment.collect import Collected, Conn
 from pipelines.sentiment.texts import Outlet
-from warehouse.sentiment import newest_day
+from warehouse.sentiment.store import newest_day
 
 QUIET = timedelta(days=2)
 """Outlets of this trade publish every day."""

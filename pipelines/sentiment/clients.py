@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import asyncpraw
 
-from coinwatch.scoring import Source
+from coinwatch.sentiment.scoring import Source
 from pipelines.resources import Coinwatch, CountedBudget
-from sources import alternative, coingecko, gdelt, news, reddit, telegram, x
 from sources.http import HttpSource
-from sources.optional import not_configured, told
+from sources.providers import alternative, coingecko, gdelt, news, reddit, telegram, x
+from sources.providers.sentiment_credentials import not_configured, told
 
 
 class Feed(NamedTuple):

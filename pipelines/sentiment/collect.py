@@ -12,19 +12,13 @@ import msgspec
 from psycopg import AsyncConnection
 
 from coinwatch.errors import BadMessage, Fatal, SourceError
-from coinwatch.mentions import WELL_KNOWN
-from coinwatch.scoring import TEXT_SOURCES, DayScore, Scale, Source, combine
+from coinwatch.sentiment.mentions import WELL_KNOWN
+from coinwatch.sentiment.scoring import TEXT_SOURCES, DayScore, Scale, Source, combine
 from coinwatch.times import MINUTE_US, day_start_us, utc_day
 from pipelines.sentiment.clients import ScoreClients
-from sources import alternative, coingecko_votes, gdelt, x
-from sources.optional import OPTIONAL
-from warehouse.sentiment import (
-    asked_since,
-    replace_scores,
-    scores_between,
-    store_scores,
-    text_scores,
-)
+from sources.providers import alternative, coingecko_votes, gdelt, x
+from sources.providers.sentiment_credentials import OPTIONAL
+from warehouse.sentiment.store import asked_since, replace_scores, scores_between, store_scores, text_scores
 
 MOST_ASSETS = 10
 """Whose tone is asked for: a minute at GDELT's pace."""

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
-from coinwatch.scoring import MODEL, DayScore, Source, parts_of
+from coinwatch.sentiment.scoring import MODEL, DayScore, Source, parts_of
 from pipelines.fundamentals.report import cell, table
 from pipelines.sentiment.collect import Collected
 from pipelines.sentiment.texts import Outlet
-from warehouse.sentiment import Mentioned
+from warehouse.sentiment.store import Mentioned
 
 Metadata = Mapping[str, dg.MetadataValue]
 

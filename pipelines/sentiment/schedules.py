@@ -12,7 +12,7 @@ from pipelines.market_data.jobs import ran_within, run_under_way
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, run_for_days
 from pipelines.sentiment.assets import news, sentiment
 from pipelines.sentiment.collect import REPAIRED_DAYS
-from sources.gdelt import HISTORY_DAYS
+from sources.providers.gdelt import HISTORY_DAYS
 
 NEWS_JOB = dg.define_asset_job(
     "collect_news",

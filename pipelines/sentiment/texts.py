@@ -11,14 +11,14 @@ import msgspec
 from psycopg import AsyncConnection
 
 from coinwatch.errors import CoinwatchError
-from coinwatch.mentions import Mentions
-from coinwatch.scoring import MODEL, Source, score_text
-from coinwatch.texts import Text, title_key, without_copies
+from coinwatch.sentiment.articles import Text, title_key, without_copies
+from coinwatch.sentiment.mentions import Mentions
+from coinwatch.sentiment.scoring import MODEL, Source, score_text
 from coinwatch.times import DAY_US
 from pipelines.sentiment.clients import Feed, TextClients
-from sources import news, reddit, telegram
 from sources.http import Answer
-from warehouse.sentiment import (
+from sources.providers import news, reddit, telegram
+from warehouse.sentiment.store import (
     FeedState,
     Scored,
     Stored,

@@ -28,9 +28,9 @@ from sources.exchanges.base import (
     RestRequest,
     Skipped,
 )
-from sources.made_ids import Ordinals, Repeats
 from sources.mexc_messages import read_push_data
 from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
+from sources.synthetic_ids import Ordinals, Repeats
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _CHANNEL = "spot@public.aggre.deals.v3.api.pb@100ms@"

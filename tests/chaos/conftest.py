@@ -15,9 +15,9 @@ from coinwatch.records import Market
 from simulator.markets import sim_markets
 from simulator.server import Simulator
 from tests.chaos.ground import Ground, busiest
-from warehouse.connect import conninfo
-from warehouse.migrate import upgrade
-from warehouse.server import EmbeddedPostgres
+from warehouse.db.connect import conninfo
+from warehouse.db.migrate import upgrade
+from warehouse.embedded.server import EmbeddedPostgres
 
 MakeGround = Callable[..., AbstractAsyncContextManager[Ground]]
 

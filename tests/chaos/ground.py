@@ -24,9 +24,9 @@ from sources.exchanges import EXCHANGES
 from tests.chaos.counting import Tally, count
 from tests.ports import free_port
 from tests.waiting import eventually
-from warehouse import postmaster
-from warehouse.connect import conninfo
-from warehouse.server import EmbeddedPostgres
+from warehouse.db.connect import conninfo
+from warehouse.embedded import postmaster
+from warehouse.embedded.server import EmbeddedPostgres
 
 COINWATCH = str(Path(sys.executable).parent / "coinwatch")
 SETTLED_WITHIN_S = 120

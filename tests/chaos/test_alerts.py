@@ -22,8 +22,8 @@ from tests.chaos.conftest import MakeGround
 from tests.chaos.ground import COINWATCH, Ground
 from tests.ports import free_port
 from tests.waiting import eventually
-from warehouse.alerts import add_rule
-from warehouse.connect import connect
+from warehouse.alerts.rules import add_rule
+from warehouse.db.connect import connect
 
 pytestmark = [pytest.mark.timeout(900)]
 

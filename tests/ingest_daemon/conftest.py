@@ -17,7 +17,7 @@ from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon
 from tests.ports import free_port
-from warehouse.connect import conninfo
+from warehouse.db.connect import conninfo
 
 TickRow = tuple[str, str, Any, float, float, str, str]
 

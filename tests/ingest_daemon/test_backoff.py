@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_daemon.backoff import backoff
-from ingest_daemon.bursts import Burst
+from ingest_daemon.log_throttle import LogThrottle
 
 
 def test_first_try_waits_for_nothing_and_the_next_ones_double_up_to_the_cap() -> None:
@@ -42,5 +42,5 @@ def test_two_clients_do_not_come_back_together() -> None:
 
 def test_a_burst_speaks_first_and_then_once_a_minute_with_the_count() -> None:
     times = [0.0, 1.0, 59.0, 60.0, 61.0, 200.0]
-    burst = Burst(quiet_s=60, clock=iter(times).__next__)
-    assert [burst.held_back() for _ in times] == [0, None, None, 2, None, 1]
+    burst = LogThrottle(quiet_s=60, clock=iter(times).__next__)
+    assert [burst.suppressed() for _ in times] == [0, None, None, 2, None, 1]

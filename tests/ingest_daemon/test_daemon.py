@@ -19,13 +19,13 @@ from coinwatch.errors import SettingsError, WarehouseError
 from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon as daemon_module
-from ingest_daemon import queue
+from ingest_daemon.storage import queue
 from sources.exchanges.binance import Binance
 from tests.ingest_daemon import frames
 from tests.ingest_daemon.conftest import Daemon, RunDaemon
 from tests.ingest_daemon.replay import Session, replaying
 from tests.waiting import eventually
-from warehouse.connect import connect, conninfo
+from warehouse.db.connect import connect, conninfo
 
 ZIL = Market.canonical("binance:ZIL-USDT")
 BAND = Market.canonical("coinbase:BAND-GBP")

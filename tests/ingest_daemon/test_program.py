@@ -26,7 +26,7 @@ from tests.ingest_daemon.test_daemon import ticks_locked
 from tests.ports import free_port
 from tests.stored import stored_trades
 from tests.waiting import eventually
-from warehouse.connect import connect
+from warehouse.db.connect import connect
 from warehouse.markets import ensure_markets
 
 COINWATCH = str(Path(sys.executable).parent / "coinwatch")

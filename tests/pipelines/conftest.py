@@ -15,8 +15,8 @@ from sqlalchemy import URL
 from coinwatch.settings import Settings
 from simulator.server import Simulator
 from tests.conftest import PROJECT
-from warehouse.connect import conninfo
-from warehouse.dagster import DAGSTER_DATABASE
+from warehouse.db.connect import conninfo
+from warehouse.ops.dagster import DAGSTER_DATABASE
 
 Conn = psycopg.AsyncConnection[Any]
 

@@ -14,7 +14,7 @@ import yaml
 
 from coinwatch.times import now_us, utc_day
 from pipelines.definitions import defs
-from pipelines.market_data.candles import candles_1m
+from pipelines.market_data.assets.candles import candles_1m
 from tests.conftest import PROJECT
 
 

@@ -25,7 +25,7 @@ from dagster._core.remote_origin import (
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from pipelines.definitions import defs
-from pipelines.market_data.candles import POOL
+from pipelines.market_data.assets.candles import POOL
 from pipelines.market_data.partitions import run_for_days
 from tests.conftest import PROJECT
 from tests.pipelines.test_daemon import daemon

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coinwatch.candle_builder import candles_from_trades
 from coinwatch.errors import BadMessage, Fatal
-from coinwatch.folding import candles_from_trades
 from coinwatch.intervals import Interval
 from coinwatch.records import Market, Trade
 from coinwatch.windows import Window, merge

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coinwatch.errors import BadMessage
 from sources.contracts import decode_contracts
-from tests.sources.test_coingecko import ANYTHING
+from tests.sources.providers.test_coingecko import ANYTHING
 
 
 def test_addresses_can_be_compared_and_empty_ones_are_none() -> None:

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
+from coinwatch.candle_builder import candles_from_trades
 from coinwatch.errors import Fatal, Retryable
-from coinwatch.folding import candles_from_trades
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Trade
 from coinwatch.times import DAY_US, MINUTE_US, now_us

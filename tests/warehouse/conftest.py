@@ -14,9 +14,9 @@ from coinwatch.records import Market
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
 from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
-from tests.warehouse.servers import FAST, MakeServer
+from tests.warehouse.embedded.servers import FAST, MakeServer
+from warehouse.embedded.server import EmbeddedPostgres
 from warehouse.markets import ensure_markets
-from warehouse.server import EmbeddedPostgres
 
 MARKET = Market.canonical("binance:BTC-USDT")
 START_US = 20_000 * DAY_US

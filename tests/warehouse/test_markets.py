@@ -11,7 +11,7 @@ from sqlalchemy import URL
 
 from coinwatch.records import Instrument, Market, MarketStatus
 from coinwatch.times import DAY_US, now_us, to_datetime
-from warehouse.connect import connect
+from warehouse.db.connect import connect
 from warehouse.markets import (
     KnownMarket,
     ListChanges,

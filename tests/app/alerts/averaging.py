@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from psycopg import AsyncConnection
 
-from coinwatch.averaging import Average, Method, State
+from coinwatch.averaging.average import Average, Method, State
 from coinwatch.records import Symbol
 from coinwatch.times import SECOND_US, now_us, utc_day
-from warehouse.averages import PairAverage, write_averages
-from warehouse.partitions import ensure_average_days
+from warehouse.averages.store import PairAverage, write_averages
+from warehouse.db.partitions import ensure_average_days
 
 
 class Averager:

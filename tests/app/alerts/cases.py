@@ -16,10 +16,10 @@ from coinwatch.times import SECOND_US, now_us
 from coinwatch.windows import Window
 from tests.app.alerts.averaging import Averager
 from tests.app.alerts.conftest import Client, Endpoint, Exchange
-from warehouse.candles import store
-from warehouse.connect import connect
+from warehouse.candles.store import store
+from warehouse.db.connect import connect
 from warehouse.markets import ensure_markets
-from warehouse.ticks import TickWriter
+from warehouse.trades.writer import TickWriter
 
 EXCHANGES = ("binance", "kraken", "coinbase")
 END = "END-USDT"

@@ -23,9 +23,9 @@ from coinwatch.records import Market, Trade
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
 from tests.waiting import eventually
-from warehouse.connect import connect as connect_postgres
+from warehouse.db.connect import connect as connect_postgres
 from warehouse.markets import ensure_markets
-from warehouse.ticks import TickWriter
+from warehouse.trades.writer import TickWriter
 
 MARKETS = ("binance:BTC-USDT", "kraken:BTC-USDT", "binance:BTC-USDC", "coinbase:ETH-USD")
 

@@ -7,7 +7,7 @@ import random
 from typing import Any, NamedTuple
 
 from app.alerts.protocol import COMMANDS, MAX_FRAME_BYTES
-from coinwatch.alerts.reading import EXAMPLES, TERMS
+from coinwatch.alerts.condition_parser import EXAMPLES, TERMS
 
 NUMBERS = (
     *("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e-999", "-1", "0", "-0.0", "1", "0.5", "1e308"),

@@ -16,10 +16,10 @@ from coinwatch.records import Candle, Market, Symbol, Trade
 from coinwatch.times import SECOND_US, now_us, to_datetime
 from coinwatch.windows import Window
 from tests.app.alerts.averaging import Averager
-from warehouse.alerts import add_rule
-from warehouse.candles import store
+from warehouse.alerts.rules import add_rule
+from warehouse.candles.store import store
 from warehouse.markets import ensure_markets
-from warehouse.ticks import TickWriter
+from warehouse.trades.writer import TickWriter
 
 M1 = Interval.M1
 NAMES = ("binance", "kraken")
@@ -67,7 +67,7 @@ HAPPENS = st.lists(
 )
 
 
-def is_of_closes(leaf: c.Leaf) -> bool:
+def is_of_closes(leaf: c.Threshold) -> bool:
     return isinstance(leaf, c.Rsi | c.AverageCross) or getattr(leaf, "source", None) is Source.CANDLE
 
 

@@ -18,7 +18,7 @@ from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
 from tests.app.alerts.conftest import Endpoint, Exchange
 from tests.waiting import eventually
-from warehouse.connect import conninfo
+from warehouse.db.connect import conninfo
 
 Start = Callable[[], Awaitable[Endpoint]]
 
@@ -243,8 +243,8 @@ async def test_plain_http(endpoint: Endpoint) -> None:
 async def test_a_slow_consumer_is_cut_off_and_others_are_not_held_up(
     endpoint: Endpoint, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.alerts.hub.MAX_WAITING", 50)
-    monkeypatch.setattr("app.alerts.hub.AHEAD_BYTES", 0)  # the system would take all that is sent
+    monkeypatch.setattr("app.alerts.connections.hub.MAX_WAITING", 50)
+    monkeypatch.setattr("app.alerts.connections.hub.AHEAD_BYTES", 0)  # the system would take all that is sent
     async with endpoint.client("?client=slow") as slow, endpoint.client() as quick:
         note = "x" * 500
         for _ in range(900):

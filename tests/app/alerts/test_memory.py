@@ -11,13 +11,13 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
 
-from app.alerts.admission import Visitor
-from app.alerts.feeds import Pair, PriceFeed, Span, Turnover
-from app.alerts.ladder import Leaf, Series
-from app.alerts.machine import Machine
-from app.alerts.watcher import Watcher
+from app.alerts.access.admission import ClientConnection
+from app.alerts.rules.engine import RuleEngine
+from app.alerts.rules.market_state import Pair, PriceSeries, Span, Turnover
+from app.alerts.rules.stateful_rule import StatefulRule
+from app.alerts.rules.threshold_index import Series, Threshold
 from coinwatch.alerts import Rule
-from coinwatch.alerts.reading import EXAMPLES, read_condition
+from coinwatch.alerts.condition_parser import EXAMPLES, read_condition
 from coinwatch.records import Market, Symbol, Trade
 from tests.app.alerts.conftest import Client, Endpoint
 from tests.waiting import eventually
@@ -50,12 +50,12 @@ CONDITIONS = [
     {"type": "above", "price": 2.0, "source": "average"},
     {"type": "new_high", "over": "1h", "source": "candle", "interval": "1m"},
 ]
-PARTS = Leaf, Watcher, Span, Turnover, Series, PriceFeed, Pair
+PARTS = Threshold, StatefulRule, Span, Turnover, Series, PriceSeries, Pair
 BITCOIN = Market.canonical("binance:BTC-USDT")
 
 
 def test_nothing_is_kept_for_rules_that_are_gone() -> None:
-    machine = Machine()
+    machine = RuleEngine()
     feed = machine.meet(1, BITCOIN)
     gc.collect()
     with no_collector():
@@ -83,7 +83,7 @@ def test_nothing_is_kept_for_rules_that_are_gone() -> None:
         assert not feed_of(machine).needs_every_trade
 
 
-def feed_of(machine: Machine) -> PriceFeed:
+def feed_of(machine: RuleEngine) -> PriceSeries:
     return machine.world.markets[1]
 
 
@@ -91,7 +91,7 @@ def test_nothing_is_kept_of_a_machine_that_has_ended() -> None:
     gc.collect()
     with no_collector():
         before = held(*PARTS)
-        machine = Machine()
+        machine = RuleEngine()
         machine.meet(1, BITCOIN)
         for number, one in enumerate(CONDITIONS):
             condition = read_condition(one)
@@ -141,5 +141,5 @@ def no_collector() -> Iterator[None]:
 def held(*kinds: type) -> int:
     """How many there are, of connections if nothing else is asked for."""
     # By the type alone: isinstance would ask proxies of what is gone.
-    wanted = kinds or (Visitor, ServerProtocol)
+    wanted = kinds or (ClientConnection, ServerProtocol)
     return sum(issubclass(type(one), wanted) for one in gc.get_objects())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.alerts import protocol
 from app.alerts.protocol import ListRules, Ping, Refused, Unwatch, Watch, parse
 from coinwatch.alerts import Above, Below, Terms
-from coinwatch.alerts.reading import EXAMPLES
+from coinwatch.alerts.condition_parser import EXAMPLES
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -9,8 +9,10 @@ from typing import Any
 
 from hypothesis import given
 
-from app.alerts import admission, protocol, session
-from coinwatch.alerts import reading
+from app.alerts import protocol
+from app.alerts.access import admission
+from app.alerts.connections import session
+from coinwatch.alerts import condition_parser
 from tests.app.alerts.conftest import PAGE, Endpoint, Exchange, check
 from tests.app.alerts.test_protocol import ALMOST
 
@@ -47,7 +49,7 @@ async def test_the_conversations(endpoint: Endpoint, exchange: Exchange) -> None
 
 def test_every_code_is_on_the_page() -> None:
     sources = "".join(
-        Path(module.__file__ or "").read_text() for module in (admission, protocol, session, reading)
+        Path(module.__file__ or "").read_text() for module in (admission, protocol, session, condition_parser)
     )
     codes = set(re.findall(r'(?:Nonsense|Refused)\(\s*"(\w+)"', sources))
     codes |= {f"bad_{field}" for field in re.findall(r'_text\(fields, "(\w+)"', sources)}

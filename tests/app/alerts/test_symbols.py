@@ -10,10 +10,10 @@ from sqlalchemy import URL
 from coinwatch.records import Instrument, Market, MarketStatus, Symbol, Trade
 from coinwatch.times import now_us
 from tests.app.alerts.conftest import Endpoint, Exchange
-from warehouse.connect import connect
+from warehouse.alerts.watched_markets import watched_markets
+from warehouse.db.connect import connect
 from warehouse.markets import ensure_markets, upsert_instruments
-from warehouse.ticks import TickWriter
-from warehouse.wanted import watched_markets
+from warehouse.trades.writer import TickWriter
 
 Start = Callable[[], Awaitable[Endpoint]]
 

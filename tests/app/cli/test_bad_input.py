@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.parts import demo_environment, demo_settings
-from app.cli.up import check_ports
+from app.cli.commands.up import check_ports
+from app.cli.runner.parts import demo_environment, demo_settings
 from coinwatch.errors import SettingsError
 from coinwatch.settings import load_settings
 

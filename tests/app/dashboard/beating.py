@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from coinwatch.records import Market
-from warehouse.health import ServiceRow, StreamRow, StreamState
+from warehouse.ops.health import ServiceRow, StreamRow, StreamState
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KRAKEN = Market.canonical("kraken:BTC-USDT")

@@ -34,8 +34,9 @@ def open_page(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPa
         )
         monkeypatch.setenv("COINWATCH_MARKETS", ",".join(PRICES))
         script = (
-            f"from app.dashboard import banner, data, page_{name}\n"
-            f"source = data.source()\nbanner.watch(source)\npage_{name}.show(source)"
+            f"from app.dashboard.{name} import page\n"
+            "from app.dashboard.data.source import source\nfrom app.dashboard.ui import banner\n"
+            "reads = source()\nbanner.watch(reads)\npage.show(reads)"
         )
         page = AppTest.from_string(script, default_timeout=120)
         for key, value in query.items():

@@ -13,8 +13,8 @@ from sqlalchemy import URL, Engine, text
 from coinwatch.records import Market
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, to_datetime, utc_day
 from coinwatch.windows import Window
-from warehouse.connect import connect
-from warehouse.partitions import ensure_average_days, ensure_candle_months, ensure_tick_days
+from warehouse.db.connect import connect
+from warehouse.db.partitions import ensure_average_days, ensure_candle_months, ensure_tick_days
 
 PRICES = {
     "binance:BTC-USDT": 67_000.0,

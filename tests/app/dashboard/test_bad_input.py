@@ -7,10 +7,10 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from app.dashboard import data
+from app.dashboard.data import source
 from coinwatch.times import MINUTE_US, SECOND_US
 from coinwatch.windows import Window
-from tests.app.dashboard import told
+from tests.app.dashboard import read_text
 from tests.app.dashboard.pages import OpenPage, words
 from tests.app.dashboard.stock import BTC_PRICES, PRICES, Stock
 from tests.waiting import eventually_sync
@@ -53,9 +53,9 @@ def test_no_address_makes_a_page_fail(open_page: OpenPage, stock: Stock, name: s
     stock.day(PRICES)
     end_us = stock.now_us // SECOND_US * SECOND_US
     stock.averages("BTC-USDT", BTC_PRICES, Window(end_us - MINUTE_US, end_us))
-    told.assets(stock)
-    told.sentiment(stock)
-    told.alerts(stock)
+    read_text.assets(stock)
+    read_text.sentiment(stock)
+    read_text.alerts(stock)
     page = open_page(name)
     chance = Random(6)
     for turn in range(2 * len(NONSENSE)):
@@ -84,7 +84,7 @@ def test_a_market_that_vanishes_while_one_looks(
         conn.execute(text("delete from markets where id = :id"), {"id": gone})
 
     def forgotten() -> bool:
-        data.source()._reader.expire(("markets",))
+        source.source()._reader.expire(("markets",))
         said = words(page.run())
         boxes = [*page.selectbox, *page.multiselect]
         return "no market trades SOL-USDT" in said or not any("SOL-USDT" in box.options for box in boxes)

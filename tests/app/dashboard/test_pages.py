@@ -8,7 +8,7 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import ProgrammingError
 from streamlit.testing.v1 import AppTest
 
-from app.dashboard import data
+from app.dashboard.data import source as data_source
 from coinwatch.settings import Settings
 from tests.app.dashboard.pages import NOWHERE, OpenPage, button, lately, words
 from tests.app.dashboard.stock import BTC_PRICES, PRICES, Stock, unreachable
@@ -84,7 +84,7 @@ def test_where_a_login_is_set_up_nothing_is_shown_without_it(open_page: OpenPage
 
 def test_reads_cannot_write(stock: Stock, database: URL) -> None:
     url = database.set(drivername="postgresql").render_as_string(hide_password=False)
-    source = data.Source(Settings(_env_file=None, database_url=url))
+    source = data_source.DashboardReads(Settings(_env_file=None, database_url=url))
     reading = source.read(("write",), lambda conn: conn.execute(text("delete from markets")).rowcount)
     assert reading.problem is not None
     for way_in in (source._engine, source._writer):

@@ -13,8 +13,8 @@ import pytest
 
 from coinwatch.client import AlertClient, PriceStream, sync
 from coinwatch.errors import CommandRefused, EndpointUnreachable, SettingsError
+from tests.app.alerts.access.test_admission import ALICE, AUTHORITY, CERT, KEY, TOKENS
 from tests.app.alerts.conftest import Endpoint, Exchange
-from tests.app.alerts.test_admission import ALICE, AUTHORITY, CERT, KEY, TOKENS
 
 GUARDED = pytest.mark.parametrize("overrides", [{"alerts_tokens": TOKENS}])
 WITH_TLS = pytest.mark.parametrize(
@@ -66,7 +66,7 @@ async def test_no_token(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> 
         async with AlertClient(endpoint.url):
             pass
     assert refused.value.code == "unauthorized"
-    monkeypatch.setattr("app.alerts.admission.AUTH_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("app.alerts.access.admission.AUTH_TIMEOUT_S", 0.2)
     async with PriceStream(endpoint.prices_url, ["USDT"]) as prices:
         with pytest.raises(CommandRefused, match="no token within"):
             await anext(aiter(prices))

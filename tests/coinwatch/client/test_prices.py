@@ -19,7 +19,7 @@ from coinwatch.times import SECOND_US
 from tests.app.alerts.averaging import Averager, a_while_ago
 from tests.app.alerts.conftest import Endpoint, Exchange, free_port
 from tests.app.alerts.proxy import Proxy
-from warehouse.connect import connect
+from warehouse.db.connect import connect
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from simulator.history import History
 from simulator.markets import sim_markets
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Rejected, Skipped
-from sources.made_ids import Ordinals, made_id
+from sources.synthetic_ids import Ordinals, made_id
 from tests.sources import recorded
 
 MEXC = EXCHANGES["mexc"]

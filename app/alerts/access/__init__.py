@@ -1,0 +1,1 @@
+"""Who may connect: origins, tokens, TLS and rate limits."""

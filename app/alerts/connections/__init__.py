@@ -1,0 +1,1 @@
+"""Client connections: HTTP answers, sessions and the fan-out of stored alerts."""

@@ -1,0 +1,336 @@
+"""One subscriber's conversation: resume, commands and their replies."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from psycopg import AsyncConnection
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+
+from app.alerts import protocol
+from app.alerts.access.admission import AccessControl, ClientConnection, end_flood
+from app.alerts.access.rate_limits import Pace
+from app.alerts.catalogue import Catalogue
+from app.alerts.connections.hub import Hub, Subscriber
+from app.alerts.database import Database
+from app.alerts.evaluation.backtest import NoHistory, preview
+from app.alerts.metrics import Metrics
+from app.alerts.protocol import (
+    Auth,
+    Command,
+    ListRules,
+    Ping,
+    Preview,
+    Refused,
+    Resume,
+    Snooze,
+    Unwatch,
+    Watch,
+)
+from coinwatch.alerts import NO_MARKET, NewRule, Repeat, is_on_no_market, moment_text
+from coinwatch.errors import UnknownSymbol, UnreadableRule, WarehouseError
+from coinwatch.records import Symbol
+from warehouse.alerts.rules import (
+    add_rule,
+    armed_count_of_client,
+    armed_count_of_owner,
+    armed_ids_of_client,
+    armed_rules_of,
+    events_of_client,
+    last_event_id,
+    remove_rule,
+    resume_rule,
+    snooze_rule,
+    subscriber_seen,
+)
+from warehouse.markets import known_markets
+
+MOST_FIRINGS = 500
+"""So many firings of a preview are told; all are counted."""
+CATALOGUE_FRESH_S = 2.0
+"""An unknown symbol makes the table of markets be read again, at most this often."""
+
+log = structlog.get_logger(__name__)
+
+
+class Session:
+    """Serves one connection until it ends."""
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        subscriber: Subscriber,
+        pace: Pace,
+        database: Database,
+        history: Database,
+        hub: Hub,
+        catalogue: Catalogue,
+        metrics: Metrics,
+        door: AccessControl,
+        *,
+        most_watches: int,
+    ) -> None:
+        self._socket = socket
+        self._subscriber = subscriber
+        self._pace = pace
+        self._database = database
+        self._history = history
+        self._hub = hub
+        self._catalogue = catalogue
+        self._metrics = metrics
+        self._door = door
+        self._most_watches = most_watches
+
+    async def run(self, after: int | None) -> None:
+        """``after``: send the named client's events above this number first; None: only new ones."""
+        sending = asyncio.create_task(self._subscriber.run())
+        try:
+            await self._greet(after)
+            async for frame in self._socket:
+                # Much may have been read that is not worth doing any more.
+                if self._subscriber.has_ended or self._socket.close_code == CloseCode.ABNORMAL_CLOSURE:
+                    break
+                await self._reply(frame)
+                if self._pace.is_flood:
+                    await end_flood(self._socket, self._metrics)
+        except ConnectionClosed:
+            pass
+        except WarehouseError as error:
+            log.warning("a client was sent away: Postgres is away", reason=str(error))
+            await self._socket.close(CloseCode.TRY_AGAIN_LATER, "the warehouse is away; connect again soon")
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    async def _greet(self, after: int | None) -> None:
+        subscriber = self._subscriber
+        if subscriber.client is not None:
+            async with self._database.use() as conn:
+                await subscriber_seen(conn, subscriber.client)
+                mine = await armed_ids_of_client(conn, subscriber.client)
+                newest = await last_event_id(conn)
+            for rule_id, is_once in mine.items():
+                subscriber.watch(rule_id, is_once=is_once)
+            if after is not None and after > newest:
+                await subscriber.send(_unknown_event(after, newest))
+                after = newest
+            if after is not None:
+                await self._replay(subscriber.client, after)
+        subscriber.live = True
+
+    async def _replay(self, client: str, after: int) -> None:
+        """Send what is stored above ``after``, until nothing lies between that and what is live."""
+        self._subscriber.sent_through = after
+        while self._subscriber.sent_through < (through := self._hub.last_event_id):
+            async with self._database.use() as conn:
+                alerts = await events_of_client(conn, client, self._subscriber.sent_through, through)
+            for alert in alerts:
+                await self._subscriber.send(protocol.alert(alert))
+                self._metrics.delivered.inc()
+            self._subscriber.sent_through = alerts[-1].event_id if alerts else through
+
+    async def _reply(self, frame: str | bytes) -> None:
+        command = protocol.parse(frame)
+        # An alert may be ready before the reply to the very watch that asked for it: the reply goes first.
+        with self._subscriber.holding():
+            wait_s = self._pace.take()
+            if wait_s:
+                answer: str | Refused = self._too_many(command, wait_s)
+            else:
+                answer = command if isinstance(command, Refused) else await self._answer(command)
+            self._metrics.answers.labels(answer.code if isinstance(answer, Refused) else "ack").inc()
+            await self._subscriber.send(protocol.error(answer) if isinstance(answer, Refused) else answer)
+
+    def _too_many(self, command: Command | Refused, wait_s: float) -> Refused:
+        wait_s = math.ceil(wait_s * 1_000) / 1_000
+        return Refused(
+            "too_many_commands",
+            "more commands came than may; this one was not done",
+            f"send it again in {wait_s:g} s; who goes on all the same is cut off",
+            command.id,
+            retry_after_s=wait_s,
+        )
+
+    async def _answer(self, command: Command) -> str | Refused:
+        handlers: dict[type, Callable[[Any], Coroutine[Any, Any, str | Refused]]] = {
+            Watch: self._watch,
+            Unwatch: self._unwatch,
+            Snooze: self._snooze,
+            Resume: self._resume,
+            Preview: self._preview,
+            ListRules: self._list,
+            Ping: self._ping,
+            Auth: self._auth,
+        }
+        try:
+            return await handlers[type(command)](command)
+        except UnreadableRule as error:
+            return Refused("unreadable_rule", str(error), error.hint, command.id)
+        except WarehouseError:
+            return Refused(
+                "try_again",
+                "Postgres is away, so nothing can be stored or read",
+                "send it again in a few seconds; this connection stays open",
+                command.id,
+            )
+
+    async def _watch(self, command: Watch) -> str | Refused:
+        subscriber = self._subscriber
+        found = await self._find(command)
+        if isinstance(found, Refused):
+            return found
+        exchange, symbol = found
+        # Counted and added in one turn, so that the connections of a client cannot pass the limit together.
+        async with self._database.use() as conn:
+            if (count := await self._count_watches(conn)) >= self._most_watches:
+                return Refused(
+                    "too_many_watches",
+                    f"this client has {count} watches",
+                    f"at most {self._most_watches}: unwatch some first",
+                    command.id,
+                )
+            rule = await add_rule(
+                conn,
+                NewRule(
+                    symbol=symbol,
+                    exchange=exchange,
+                    condition=command.condition,
+                    terms=command.terms,
+                    typed=command.typed,
+                    note=command.note,
+                    client=subscriber.client,
+                    connection=None if subscriber.client is not None else subscriber.key,
+                ),
+            )
+        subscriber.watch(rule.id, is_once=rule.terms.repeat is Repeat.ONCE)
+        return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
+
+    async def _count_watches(self, conn: AsyncConnection) -> int:
+        # Other connections of its owner or name may have made some, here or at another endpoint.
+        subscriber = self._subscriber
+        if subscriber.owner is not None:
+            return await armed_count_of_owner(conn, subscriber.owner)
+        if subscriber.client is not None:
+            return await armed_count_of_client(conn, subscriber.client)
+        return len(subscriber.watches)
+
+    async def _unwatch(self, command: Unwatch) -> str | Refused:
+        async with self._database.use() as conn:
+            removed = await remove_rule(conn, command.rule_id, **self._owner())
+        if not removed:
+            return _unknown_rule(command)
+        self._subscriber.watches.discard(command.rule_id)
+        return protocol.ack(command.id, "unwatch", rule_id=command.rule_id)
+
+    async def _snooze(self, command: Snooze) -> str | Refused:
+        async with self._database.use() as conn:
+            rule = await snooze_rule(conn, command.rule_id, command.until_us, **self._owner())
+        if rule is None:
+            return _unknown_rule(command)
+        return protocol.ack(command.id, "snooze", **protocol.rule_fields(rule))
+
+    async def _resume(self, command: Resume) -> str | Refused:
+        async with self._database.use() as conn:
+            rule = await resume_rule(conn, command.rule_id, **self._owner())
+        if rule is None:
+            return _unknown_rule(command)
+        return protocol.ack(command.id, "resume", **protocol.rule_fields(rule))
+
+    async def _preview(self, command: Preview) -> str | Refused:
+        watch = command.watch
+        found = await self._find(watch)
+        if isinstance(found, Refused):
+            return found
+        exchange, symbol = found
+        rule = NewRule(
+            symbol=symbol,
+            exchange=exchange,
+            condition=watch.condition,
+            terms=watch.terms,
+            typed=watch.typed,
+            note=watch.note,
+        )
+        try:
+            async with self._history.use() as conn:
+                told = await preview(conn, rule, command.window)
+        except NoHistory as error:
+            return Refused("bad_condition", str(error), "a condition on prices or candles", command.id)
+        return protocol.ack(
+            command.id,
+            "preview",
+            symbol=str(symbol),
+            exchange=exchange,
+            since=moment_text(told.window.start_us),
+            until=moment_text(told.window.end_us),
+            trades=told.trades,
+            complete=told.is_complete,
+            paused=told.paused,
+            count=len(told.firings),
+            fired=[protocol.firing_fields(one) for one in told.firings[:MOST_FIRINGS]],
+        )
+
+    async def _find(self, command: Watch) -> tuple[str | None, Symbol] | Refused:
+        if command.typed == str(NO_MARKET) and is_on_no_market(command.condition):
+            return None, NO_MARKET
+        try:
+            return await self._resolve(command.typed)
+        except UnknownSymbol as error:
+            return Refused(
+                "unknown_symbol",
+                str(error),
+                "any spelling of a pair that is collected or listed here, like BTC-USDT, or of a market, "
+                "like binance:BTC-USDT, which is streamed once it is watched",
+                command.id,
+            )
+
+    async def _list(self, command: ListRules) -> str:
+        async with self._database.use() as conn:
+            stored = await armed_rules_of(conn, **self._owner())
+        told: dict[str, Any] = {"rules": [protocol.rule_fields(rule) for rule in stored.rules]}
+        if stored.unreadable:
+            told["unreadable"] = [protocol.unreadable_fields(one) for one in stored.unreadable]
+        return protocol.ack(command.id, "list", **told)
+
+    async def _ping(self, command: Ping) -> str:
+        return protocol.ack(command.id, "ping", pong=True, last_event_id=self._hub.last_event_id)
+
+    async def _auth(self, command: Auth) -> str | Refused:
+        return self._door.sign_in(self._socket, command)
+
+    async def _resolve(self, typed: str) -> tuple[str | None, Symbol]:
+        try:
+            return self._catalogue.resolve(typed)
+        except UnknownSymbol:
+            if self._catalogue.age_s < CATALOGUE_FRESH_S:
+                raise
+        async with self._database.use() as conn:
+            self._catalogue.update(await known_markets(conn))
+        return self._catalogue.resolve(typed)
+
+    def _owner(self) -> dict[str, str | None]:
+        client = self._subscriber.client
+        return {"client": client, "connection": self._subscriber.key if client is None else None}
+
+
+def _unknown_rule(command: Unwatch | Snooze | Resume) -> Refused:
+    return Refused(
+        "unknown_rule",
+        f"you have no rule {command.rule_id}",
+        'the rule_id that watch answered; {"cmd":"list"} tells yours',
+        command.id,
+    )
+
+
+def _unknown_event(after: int, newest: int) -> str:
+    return protocol.error(
+        Refused(
+            "unknown_event",
+            f"there is no event {after} yet: the newest is {newest}",
+            "the event_id of the last alert you got; what comes from now on is sent",
+        )
+    )

@@ -1,0 +1,1 @@
+"""From commits in Postgres to claimed alerts: live, after an interruption, and backtested."""

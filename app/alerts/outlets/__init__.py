@@ -1,0 +1,1 @@
+"""Delivery of alerts by webhook, mail and messaging services."""

@@ -1,0 +1,143 @@
+"""Delivers the events of clients to their outlets, beside the websockets and never in their way.
+
+Every endpoint does it; each attempt is taken by one of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from contextlib import suppress
+
+import structlog
+
+from app.alerts.database import Database
+from app.alerts.metrics import Metrics
+from app.alerts.outlets import apprise_sender
+from app.alerts.outlets.webhooks import Outcome, Webhooks
+from coinwatch.errors import WarehouseError
+from warehouse.alerts.deliveries import (
+    Attempt,
+    Kind,
+    State,
+    disable_outlet,
+    finish,
+    forget_old_deliveries,
+    queue_deliveries,
+    take_attempts,
+)
+
+RETRIES_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""What is waited after each attempt that failed; after the last of these it is given up."""
+JITTER = 0.2
+"""Waits are up to so much longer, so that a receiver that was down is not met by all at once."""
+POLL_S = 2.0
+LEASE_S = 90.0
+"""An attempt whose endpoint died is made again after so long."""
+MOST_AT_ONCE = 32
+MOST_OF_ONE = 4
+"""Attempts at once to one outlet."""
+FORGET_EVERY_S = 3_600.0
+
+log = structlog.get_logger(__name__)
+
+
+class OutletDispatcher:
+    """``allow_private``: whether webhooks may go to private addresses."""
+
+    def __init__(self, database: Database, metrics: Metrics, *, allow_private: bool) -> None:
+        self._database = database
+        self._webhooks = Webhooks(allow_private=allow_private)
+        self._told = asyncio.Event()
+        self._running: Counter[int] = Counter()
+        self._forgot_s = -FORGET_EVERY_S
+        metrics.watch("deliveries_running", "Attempts to deliver under way.", self._running.total)
+
+    def tell(self) -> None:
+        """There may be new events."""
+        self._told.set()
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    try:
+                        for attempt in await self._take():
+                            self._running[attempt.outlet.id] += 1
+                            tasks.create_task(self._make(attempt))
+                    except WarehouseError as error:
+                        log.warning("deliveries to outlets wait for Postgres", reason=str(error))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(POLL_S):
+                            await self._told.wait()
+                    self._told.clear()
+        finally:
+            await self._webhooks.aclose()
+
+    async def _take(self) -> list[Attempt]:
+        most = MOST_AT_ONCE - self._running.total()
+        if most <= 0:
+            return []
+        busy = [outlet_id for outlet_id, running in self._running.items() if running >= MOST_OF_ONE]
+        async with self._database.use() as conn:
+            if time.monotonic() - self._forgot_s >= FORGET_EVERY_S:
+                self._forgot_s = time.monotonic()
+                await forget_old_deliveries(conn)
+            await queue_deliveries(conn)
+            return await take_attempts(conn, most=most, of_one=MOST_OF_ONE, busy=busy, lease_s=LEASE_S)
+
+    async def _make(self, attempt: Attempt) -> None:
+        try:
+            outcome = await self._send(attempt)
+            try:
+                await self._enter(attempt, outcome)
+            except WarehouseError as error:
+                # It is tried again when its time has come; the receiver knows it by its id.
+                log.warning("how a delivery went could not be stored", reason=str(error))
+        finally:
+            self._running[attempt.outlet.id] -= 1
+            self._running += Counter()  # drops those at zero
+            self._told.set()
+
+    async def _send(self, attempt: Attempt) -> Outcome:
+        outlet = attempt.outlet
+        if outlet.kind is Kind.WEBHOOK:
+            return await self._webhooks.send(outlet.url, outlet.secrets, outlet.id, attempt.alert)
+        return await apprise_sender.send(outlet.url, attempt.alert)
+
+    async def _enter(self, attempt: Attempt, outcome: Outcome) -> None:
+        told = {"outlet": attempt.outlet.id, "event_id": attempt.alert.event_id}
+        async with self._database.use() as conn:
+            if outcome.delivered:
+                await finish(conn, attempt, State.DELIVERED, http_status=outcome.http_status)
+                return
+            if outcome.is_gone:
+                log.warning("an outlet is gone and was disabled", **told)
+                await finish(conn, attempt, State.DEAD, http_status=outcome.http_status, error=outcome.error)
+                await disable_outlet(conn, attempt.outlet.id, outcome.error or "gone")
+                return
+            wait_s = retry_in_s(attempt.number, outcome.retry_after_s)
+            log.warning(
+                "not delivered" if wait_s is not None else "not delivered, given up",
+                **told,
+                attempt=attempt.number,
+                reason=outcome.error,
+            )
+            await finish(
+                conn,
+                attempt,
+                State.DEAD if wait_s is None else State.WAITING,
+                http_status=outcome.http_status,
+                error=outcome.error,
+                wait_s=wait_s or 0.0,
+            )
+
+
+def retry_in_s(attempt: int, at_least_s: float = 0.0) -> float | None:
+    """How long to wait after ``attempt`` (1 is the first) failed; None: give up."""
+    if attempt > len(RETRIES_S):
+        return None
+    spread = random.uniform(1, 1 + JITTER)  # noqa: S311  # spread, not secret
+    return max(RETRIES_S[attempt - 1] * spread, at_least_s)

@@ -1,0 +1,1 @@
+"""The `/prices` stream of average prices."""

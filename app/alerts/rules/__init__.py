@@ -1,0 +1,1 @@
+"""The rule engine. Pure: no I/O, no clock of its own."""

@@ -1,0 +1,1 @@
+"""Long-running commands: services and the supervisor behind `coinwatch up`."""

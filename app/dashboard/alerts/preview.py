@@ -1,0 +1,134 @@
+"""When an alert would have fired, drawn on the chart of its market."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from app.dashboard.alerts import form
+from app.dashboard.alerts import html as alerts_html
+from app.dashboard.alerts.lookback import WINDOW_US, Fired, Lookback, Lookbacks
+from app.dashboard.chart import plot
+from app.dashboard.chart import view as chart_view
+from app.dashboard.data.source import DashboardReads
+from app.dashboard.ui import formats, page
+from app.dashboard.ui import html as ui_html
+from app.dashboard.ui.style import Palette, palette
+from coinwatch.alerts import NewRule
+from coinwatch.intervals import Interval
+from coinwatch.times import now_us
+from warehouse.candles.chart_reads import WatchedMarket
+
+POLL_S = 0.5
+
+
+@st.cache_resource(show_spinner=False, on_release=Lookbacks.close)
+def lookbacks() -> Lookbacks:
+    """Those of this process."""
+    return Lookbacks()
+
+
+def show(
+    source: DashboardReads,
+    rule: NewRule,
+    until_us: int,
+    markets: Sequence[WatchedMarket],
+    close: Callable[[], None],
+) -> None:
+    """Draw what ``rule`` would have done in the 30 days up to ``until_us``, or that it is being looked up."""
+    with st.container(border=True, key="alert_preview"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.subheader("The last 30 days", anchor=False)
+            st.button(
+                "Close", key="alert_close_preview", type="tertiary", icon=":material/close:", on_click=close
+            )
+        asked = lookbacks().ask(rule, until_us)
+        if not asked.done():
+            st.html(ui_html.wrap(alerts_html.summary(form.sentence(rule), ())))
+            _wait(rule, until_us)
+            return
+        found = asked.result()
+        if found.problem:
+            page.notice(f"This cannot be looked back for: {found.problem}.")
+            return
+        st.html(ui_html.wrap(alerts_html.lookback(form.sentence(rule), found, page.zone())))
+        _chart(source, rule, found, markets)
+        if found.fired:
+            listed = min(len(found.fired), alerts_html.MOST_FIRINGS)
+            with st.expander("When" if found.count == 1 else f"The last {listed} times"):
+                st.html(ui_html.wrap(alerts_html.firings(found.fired, page.zone())))
+
+
+@page.every(POLL_S)
+def _wait(rule: NewRule, until_us: int) -> None:
+    if lookbacks().ask(rule, until_us).done():
+        st.rerun()
+    st.html(ui_html.wrap('<p class="cw-notes" role="status">Reading what was traded…</p>'))
+
+
+def _chart(source: DashboardReads, rule: NewRule, found: Lookback, markets: Sequence[WatchedMarket]) -> None:
+    watched = _market(rule, found.fired, markets)
+    if watched is None:
+        return
+    interval, _ = chart_view.fitting(chart_view.AUTO, WINDOW_US)
+    history = source.history(watched, interval, WINDOW_US)
+    if history.value is None or not history.value.candles:
+        words = f"There are no candles of {watched.market} to draw this on."
+        st.html(ui_html.wrap(alerts_html.notes(words)))
+        return
+    view = chart_view.build(
+        history.value.candles,
+        history.value.gaps,
+        interval=interval,
+        range_us=WINDOW_US,
+        studies=(),
+        now_us=now_us(),
+    )
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
+    colours = palette(st.context.theme.type)
+    levels = [plot.Level(price, f"alert {formats.price(price)}") for price in form.price_levels(rule)]
+    options = plot.options(view, colours, JsCode, levels=levels)
+    options["series"].append(marks(found.fired, interval, colours))
+    st_echarts(
+        options,
+        height=f"{plot.height_px(view)}px",
+        replace_merge=["series"],
+        key=f"alert preview {watched.market}",
+    )
+    words = f"{watched.market}, candles of {interval}. A diamond: within that candle it would have fired."
+    st.html(ui_html.wrap(alerts_html.notes(words)))
+
+
+def marks(fired: Sequence[Fired], interval: Interval, colours: Palette) -> dict[str, Any]:
+    """A diamond in each candle in which it would have fired, at the price of the first time."""
+    first: dict[int, float] = {}
+    for one in fired:
+        if one.price is not None:
+            first.setdefault(interval.floor(one.ts_us), one.price)
+    return {
+        "id": "fired",
+        "name": "Fired",
+        "type": "scatter",
+        "symbol": "diamond",
+        "symbolSize": 11,
+        "z": 5,
+        "itemStyle": {"color": colours.accent, "borderColor": colours.surface, "borderWidth": 1},
+        "data": [[str(open_us // 1_000), price] for open_us, price in first.items()],
+    }
+
+
+def _market(rule: NewRule, fired: Sequence[Fired], markets: Sequence[WatchedMarket]) -> WatchedMarket | None:
+    """The market to draw: the rule's own, else the one where it would have fired most."""
+    counts: dict[str | None, int] = {}
+    for one in fired:
+        counts[one.exchange] = counts.get(one.exchange, 0) + 1
+    own = [
+        one
+        for one in markets
+        if one.market.symbol == rule.symbol and rule.exchange in (None, one.market.exchange)
+    ]
+    return max(own, key=lambda one: counts.get(one.market.exchange, 0), default=None)

@@ -1,0 +1,304 @@
+"""The form of an alert: drawn from the description of its fields, with words at what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+from typing import Literal
+from zoneinfo import available_timezones
+
+import streamlit as st
+
+from app.dashboard.alerts import draft, form, states
+from app.dashboard.alerts import fields as alerts_fields
+from app.dashboard.alerts import html as alerts_html
+from app.dashboard.alerts.fields import CONDITIONS, QUIET, Field, Kind
+from app.dashboard.ui import formats
+from app.dashboard.ui import html as ui_html
+from coinwatch.alerts import NO_MARKET
+from coinwatch.errors import CoinwatchError
+from coinwatch.records import Market, Symbol
+from coinwatch.times import now_us
+from warehouse.candles.chart_reads import LastTrade, WatchedMarket
+
+ZONES = sorted(available_timezones())
+_NARROW = 138
+_WIDTHS: dict[Kind, int | Literal["stretch"]] = {
+    Kind.PRICE: 168,
+    Kind.EXCHANGES: "stretch",
+    Kind.TEXT: "stretch",
+}
+
+
+def draw(
+    known: Sequence[Market],
+    symbols: Sequence[Symbol],
+    now: float | None,
+    *,
+    save: Callable[[str], None],
+    look_back: Callable[[], None],
+    cancel: Callable[[], None],
+) -> None:
+    """Draw the form. ``save`` is told the symbol that the viewer has seen when pressing the button."""
+    draft.prepare(now)
+    editing = draft.current().editing
+    checked = draft.check(known)
+    faults = dict(checked.faults)
+    st.subheader("New alert" if editing is None else f"Edit alert {editing}", anchor=False)
+    if draft.needs_market():
+        _symbol(known, symbols)
+    else:
+        st.html(ui_html.wrap(alerts_html.notes("This is of no single market.")))
+    _say(faults.get("symbol", ""))
+    exchanges = _exchanges(known)
+    decimals = formats.price_decimals(now) if now else 2
+    places = draft.parts()
+    for place in places:
+        _part(place, faults, exchanges, decimals, removable=len(places) > 1)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if len(places) > 1:
+            st.segmented_control(
+                "Fires when",
+                ["all", "any"],
+                format_func=lambda join: "all are met" if join == "all" else "any is met",
+                key=draft.key(draft.JOIN),
+                required=True,
+                label_visibility="collapsed",
+            )
+        if len(places) < form.MOST_PARTS:
+            st.button(
+                "Add a condition",
+                key="alert_add",
+                type="tertiary",
+                icon=":material/add:",
+                on_click=draft.add_part,
+            )
+    _terms(faults, draft.exchange_count(known), decimals)
+    st.text_input(
+        "Note",
+        key=draft.key(draft.NOTE),
+        placeholder="Optional",
+        help="Comes with the alert.",
+    )
+    _say(faults.get("note", ""))
+    if checked.rule is not None:
+        told = states.terms_words(checked.rule, now_us())
+        st.html(ui_html.wrap(alerts_html.summary(form.sentence(checked.rule), told)))
+    with st.container(horizontal=True):
+        st.button(
+            "Create alert" if editing is None else "Save alert",
+            key="alert_save",
+            type="primary",
+            icon=":material/add_alert:" if editing is None else ":material/save:",
+            on_click=save,
+            args=(draft.typed(),),
+        )
+        st.button(
+            "Preview 30 days",
+            key="alert_look_back",
+            icon=":material/history:",
+            on_click=look_back,
+            help="When it would have fired in the last 30 days.",
+        )
+        if editing is not None:
+            st.button("Cancel", key="alert_cancel", type="tertiary", on_click=cancel)
+
+
+def price_now(
+    latest: Iterable[LastTrade], markets: Sequence[WatchedMarket], symbol: Symbol, exchange: str | None
+) -> float | None:
+    """The price of now: of one exchange, or the median of all."""
+    ids = {
+        one.market_id
+        for one in markets
+        if one.market.symbol == symbol and exchange in (None, one.market.exchange)
+    }
+    prices = [trade.price for trade in latest if trade.market_id in ids]
+    return median(prices) if prices else None
+
+
+def _symbol(known: Sequence[Market], symbols: Sequence[Symbol]) -> None:
+    key = draft.key(draft.SYMBOL)
+    if draft.typed() == str(NO_MARKET):
+        st.session_state[key] = str(symbols[0])
+        draft.prepare(None)
+    st.selectbox(
+        "Symbol or market",
+        dict.fromkeys([*map(str, symbols), *map(str, known), draft.typed()]),
+        key=key,
+        accept_new_options=True,
+        persist_state="page",
+        help="A pair such as BTC-USDT watches every exchange, binance:BTC-USDT only one. "
+        "Any usual spelling can be typed: btcusdt, BTC/USDT.",
+    )
+
+
+def _part(
+    place: int, faults: dict[str, str], exchanges: Sequence[str], decimals: int, *, removable: bool
+) -> None:
+    with st.container(border=removable, key=f"alert_part {place}"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            kind = st.selectbox(
+                "Fires when" if place == draft.parts()[0] else "And when",
+                list(CONDITIONS),
+                format_func=lambda name: CONDITIONS[name].title,
+                key=draft.key(place, draft.TYPE),
+                persist_state="page",
+                help=CONDITIONS[st.session_state[draft.key(place, draft.TYPE)]].help or None,
+            )
+            if removable:
+                st.button(
+                    "Remove",
+                    key=f"alert_remove {place}",
+                    type="tertiary",
+                    icon=":material/close:",
+                    help="Remove this condition",
+                    on_click=draft.remove_part,
+                    args=(place,),
+                )
+        values = draft.part_values(place)
+        fields = [one for one in CONDITIONS[kind].fields if one.matters(values)]
+        if fields:
+            with st.container(horizontal=True, gap="small"):
+                for one in fields:
+                    said = draft.fault(faults, place, one.name)
+                    _field(one, draft.field_key(place, one), said, exchanges, decimals)
+        _say(draft.fault(faults, place, ""))
+
+
+def _terms(faults: dict[str, str], exchanges: int, decimals: int) -> None:
+    shown = draft.shown_terms(exchanges)
+    often = [one for one in shown if one in alerts_fields.REPEATING]
+    more = [one for one in shown if one in alerts_fields.MORE]
+    _repeat()
+    if often:
+        with st.container(horizontal=True, gap="small"):
+            for one in often:
+                said = draft.fault(faults, None, one.name)
+                _field(one, draft.field_key(None, one), said, (), decimals)
+    _say(faults.get("terms", ""))
+    began = draft.current().terms
+    named = {one.name for one in more} | {QUIET}
+    with st.expander("More terms", expanded=bool(named & {*began, *faults}), key=draft.key("more")):
+        with st.container(horizontal=True, gap="small"):
+            for one in more:
+                said = draft.fault(faults, None, one.name)
+                _field(one, draft.field_key(None, one), said, (), decimals)
+        is_quiet = st.toggle(
+            "Quiet hours",
+            key=draft.key(QUIET),
+            persist_state="page",
+            help="Hours of each day in which it does not fire.",
+        )
+        if is_quiet:
+            with st.container(horizontal=True, gap="small"):
+                for name in ("from", "to"):
+                    st.time_input(
+                        name.title(),
+                        key=draft.key(QUIET, name),
+                        persist_state="page",
+                        width=110,
+                    )
+                st.selectbox(
+                    "Time zone",
+                    dict.fromkeys([*ZONES, st.session_state[draft.key(QUIET, "tz")]]),
+                    key=draft.key(QUIET, "tz"),
+                    persist_state="page",
+                    width=190,
+                )
+        _say(faults.get(QUIET, ""))
+
+
+def _field(one: Field, key: str, fault: str, exchanges: Sequence[str], decimals: int) -> None:
+    with st.container(width=_WIDTHS.get(one.kind, _NARROW), gap=None):
+        match one.kind:
+            case Kind.PRICE:
+                places = decimals if one.default is None else 5
+                st.number_input(
+                    one.label,
+                    step=10.0**-places,
+                    format=f"%.{places}f",
+                    value=None,
+                    key=key,
+                    help=one.help,
+                    persist_state="page",
+                )
+            case Kind.NUMBER:
+                st.number_input(
+                    one.label,
+                    step=one.step,
+                    format="%g",
+                    value=None,
+                    key=key,
+                    help=one.help,
+                    persist_state="page",
+                )
+            case Kind.COUNT:
+                st.number_input(one.label, step=1, value=None, key=key, help=one.help, persist_state="page")
+            case Kind.DURATION:
+                st.selectbox(
+                    one.label,
+                    dict.fromkeys([*one.usual, *([st.session_state[key]] if st.session_state[key] else [])]),
+                    key=key,
+                    index=None,
+                    accept_new_options=True,
+                    placeholder="Never" if one.name == "expires" else "No" if one.optional else "15m",
+                    help=one.help or "Any other can be typed: 90s, 20m, 6h, 3d.",
+                    persist_state="page",
+                )
+            case Kind.CHOICE:
+                _choice(one, key)
+            case Kind.EXCHANGES:
+                st.session_state[key] = [name for name in st.session_state[key] or () if name in exchanges]
+                st.multiselect(
+                    one.label,
+                    exchanges,
+                    key=key,
+                    max_selections=2,
+                    placeholder="Choose two",
+                    help=one.help,
+                    persist_state="page",
+                )
+            case Kind.TEXT:
+                st.text_input(one.label, key=key, placeholder="Optional", help=one.help, persist_state="page")
+        _say(fault)
+
+
+def _choice(one: Field, key: str) -> None:
+    choices = one.choices or {}
+    st.selectbox(
+        one.label,
+        list(choices),
+        format_func=lambda value: choices[value],
+        key=key,
+        help=one.help,
+        persist_state="page",
+    )
+
+
+def _repeat() -> None:
+    one = alerts_fields.REPEAT
+    choices = one.choices or {}
+    st.segmented_control(
+        one.label,
+        list(choices),
+        format_func=lambda value: choices[value],
+        key=draft.field_key(None, one),
+        required=True,
+        help=one.help,
+        persist_state="page",
+    )
+
+
+def _say(fault: str) -> None:
+    if fault:
+        st.html(ui_html.wrap(alerts_html.fault(fault)))
+
+
+def _exchanges(known: Sequence[Market]) -> list[str]:
+    """Those on which the pair that is filled in is looked at."""
+    try:
+        symbol, _ = form.resolve(draft.typed(), known)
+    except CoinwatchError:
+        return []
+    return sorted(market.exchange for market in known if market.symbol == symbol)

@@ -1,0 +1,290 @@
+"""Averages: one price of all exchanges, beside each of theirs, and what it was made of at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import streamlit as st
+
+from app.dashboard.averages import html as averages_html
+from app.dashboard.averages import plot
+from app.dashboard.averages import view as averages_view
+from app.dashboard.data.source import DashboardReads
+from app.dashboard.overview import view as overview_view
+from app.dashboard.ui import formats, indicator_controls, moments, page, query
+from app.dashboard.ui import html as ui_html
+from app.dashboard.ui.indicators import MOVING_AVERAGES, Study
+from app.dashboard.ui.style import exchange_colours, palette
+from app.dashboard.ui.url import PageUrl
+from coinwatch.errors import CoinwatchError
+from coinwatch.records import Symbol
+from coinwatch.times import SECOND_US, now_us
+from warehouse.averages.store import PairAverage
+from warehouse.candles.chart_reads import WatchedMarket
+
+HEIGHT = "560px"
+DEFAULT_RANGE = "1h"
+_SUGGESTED = [f"{kind} {length}" for kind in MOVING_AVERAGES for length in (10, 20, 50, 100)]
+_SHOWN = "averages_shown"
+_PICKED = "averages_picked"
+_NONE_YET = (
+    "The ingest daemon computes averages every second once two exchanges trade the pair.",
+    "`coinwatch status` says whether it runs.",
+)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    symbol: Symbol
+    range_name: str
+    moving: tuple[Study, ...]
+    at_us: int | None
+    """The moment whose constituents are shown; None: now."""
+
+
+def show(source: DashboardReads) -> None:
+    """Draw the page."""
+    markets = page.markets(source)
+    heading, notices = st.container(), st.container()
+    chosen, notes = _choose(markets)
+    with notices:
+        page.notice(" ".join(note for note in notes if note))
+    st.set_page_config(page_title=f"{chosen.symbol} · Averages · Coinwatch")
+    with heading:
+        _headline(source, chosen.symbol)
+    _prices(source, chosen)
+    if chosen.at_us is None:
+        _live_constituents(source, chosen)
+    else:
+        _past_constituents(source, chosen)
+    members = [watched for watched in markets if watched.market.symbol == chosen.symbol]
+    _volumes(source, chosen.symbol, members)
+
+
+def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
+    url = PageUrl("averages")
+    notes: list[str] = []
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        known = page.symbols_of(markets)
+        asked = query.symbol(url.one("symbol"), known)
+        page.take(url, "averages_symbol", query.Choice(str(asked.value), asked.note), notes)
+        symbol = st.selectbox("Symbol", [str(one) for one in known], key="averages_symbol", width=150)
+        ranges = tuple(averages_view.RANGES)
+        page.take(
+            url,
+            "averages_range",
+            query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE),
+            notes,
+        )
+        range_name = st.segmented_control("Range", ranges, key="averages_range", required=True)
+        moving = indicator_controls.choose(
+            url,
+            notes,
+            "Moving averages",
+            _SUGGESTED,
+            key="averages_overlays",
+            kinds=MOVING_AVERAGES,
+            placeholder="SMA 20, EMA 50 …",
+            width=240,
+            hint="Of the average price, over so many points of the chart. Any length from 2 to 300.",
+        )
+        if url.fresh("averages_moment"):
+            st.session_state["averages_moment"] = moments.retyped(url.one("at") or "", now_us(), page.zone())
+        at_us, word = _moment()
+    url.write(
+        {
+            "symbol": [symbol],
+            "range": [range_name or DEFAULT_RANGE],
+            "overlays": [str(study) for study in moving],
+            "at": [moments.iso(at_us)] if at_us is not None else [],
+        }
+    )
+    chosen = _Chosen(Symbol.canonical(symbol), range_name or DEFAULT_RANGE, moving, at_us)
+    return chosen, [*notes, word]
+
+
+def _moment() -> tuple[int | None, str]:
+    if (picked_us := st.session_state.pop(_PICKED, None)) is not None:
+        st.session_state["averages_moment"] = moments.as_typed(picked_us, page.zone())
+    raw = st.text_input(
+        "Moment",
+        key="averages_moment",
+        placeholder="now",
+        width=190,
+        help="Whose constituents to show: a click on the chart, or a time like 10:30 or 2026-11-21 10:30:05. "
+        "Empty for now.",
+    )
+    if raw:
+        st.button("Now", icon=":material/update:", on_click=_back_to_now)
+    try:
+        return moments.parse(raw, now_us(), page.zone()), ""
+    except CoinwatchError as error:
+        return None, f"{error}. Showing now."
+
+
+def _back_to_now() -> None:
+    st.session_state["averages_moment"] = ""
+
+
+def _newest(source: DashboardReads, symbol: Symbol) -> tuple[PairAverage | None, bool]:
+    """The live average, else the last that is known, and whether nothing newer can be read."""
+    reading = source.averages()
+    live = next((pair for pair in reading.value or () if pair.symbol == symbol), None)
+    if live is not None:
+        return live, bool(reading.problem)
+    last = source.last_average(symbol)
+    return next(iter(last.value or ()), None), bool(reading.problem)
+
+
+@page.live
+def _headline(source: DashboardReads, symbol: Symbol) -> None:
+    page.trouble([source.averages()])
+    pair, frozen = _newest(source, symbol)
+    if pair is None:
+        st.html(ui_html.wrap(f'<h1 class="cw-title">{symbol.base}<span> / {symbol.quote}</span></h1>'))
+        return
+    seen: dict[Symbol, overview_view.Shown] = st.session_state.setdefault(_SHOWN, {})
+    trend, moved = overview_view.direction(pair.average.price, seen.get(symbol))
+    seen[symbol] = overview_view.Shown(pair.average.price, trend)
+    at_us = now_us()
+    stale = frozen or at_us - pair.ts_us > averages_view.STALE_US
+    line = averages_html.headline(pair, trend, at_us, moved=moved)
+    st.html(ui_html.wrap(line, frozen=stale))
+
+
+def _view(source: DashboardReads, chosen: _Chosen) -> averages_view.AveragesView | None:
+    range_us = averages_view.RANGES[chosen.range_name]
+    step_us = averages_view.step_us(range_us)
+    warm_up = max((study.warm_up(step_us) for study in chosen.moving), default=0)
+    around_us = _around_us(chosen, step_us)
+    samples = source.average_samples(chosen.symbol, range_us, step_us, warm_up, around_us)
+    if samples.value is None:
+        return None
+    end_us = around_us or -(-(samples.read_us or now_us()) // step_us) * step_us
+    return averages_view.build(
+        samples.value,
+        start_us=end_us - range_us // step_us * step_us,
+        end_us=end_us,
+        step_us=step_us,
+        moving=chosen.moving,
+    )
+
+
+def _around_us(chosen: _Chosen, step_us: int) -> int | None:
+    """The end of a chart around a moment that lies before the range up to now; None: now."""
+    range_us = averages_view.RANGES[chosen.range_name]
+    if chosen.at_us is None or chosen.at_us >= now_us() - range_us:
+        return None
+    return (chosen.at_us + range_us // 2) // step_us * step_us
+
+
+@page.every(2)
+def _prices(source: DashboardReads, chosen: _Chosen) -> None:
+    view = _view(source, chosen)
+    if view is None:
+        st.html(ui_html.wrap(ui_html.empty("The warehouse cannot be read", *page.START)))
+        return
+    if view.is_empty:
+        when = "in the last" if _around_us(chosen, view.step_us) is None else "around that moment, in"
+        title = f"No average of {chosen.symbol} {when} {_long(chosen.range_name)}"
+        st.html(ui_html.wrap(ui_html.empty(title, *_NONE_YET)))
+        return
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
+    told = st_echarts(
+        plot.options(view, palette(st.context.theme.type), JsCode, at_us=chosen.at_us),
+        events={"zr:click": plot.PICK},
+        height=HEIGHT,
+        replace_merge=["series"],
+        key=f"averages {chosen.symbol} {chosen.range_name}",
+    )
+    notes = [
+        f"A point every {formats.duration(view.step_us)}. The band is the spread; dotted lines are exchanges "
+        "left out just then. Click on the chart to see what the average was made of at that moment.",
+        *view.notes,
+    ]
+    begins = ""
+    if view.begins_us is not None:
+        begins = f"Stored averages begin {ui_html.time(view.begins_us, page.zone(), seconds=False)}. "
+    st.html(ui_html.wrap(f'<p class="cw-notes">{begins}{escape(" ".join(notes))}</p>'))
+    _picked(told)
+
+
+def _picked(told: object) -> None:
+    """A click on the chart chooses its moment."""
+    event = told.get("chart_event") if isinstance(told, dict) else None
+    if not isinstance(event, dict) or event == st.session_state.get("averages_click"):
+        return
+    st.session_state["averages_click"] = event
+    at_ms = event.get("at_ms")
+    if isinstance(at_ms, int | float):
+        at_us = min(round(at_ms), now_us() // 1_000) * 1_000 // SECOND_US * SECOND_US
+        st.session_state[_PICKED] = at_us
+        st.rerun()
+
+
+def _long(range_name: str) -> str:
+    return formats.duration(averages_view.RANGES[range_name])
+
+
+@page.live
+def _live_constituents(source: DashboardReads, chosen: _Chosen) -> None:
+    pair, frozen = _newest(source, chosen.symbol)
+    if pair is None:
+        return
+    stale = frozen or now_us() - pair.ts_us > averages_view.STALE_US
+    title = "Constituents, last known" if stale else "Constituents now"
+    _constituents(source, chosen, pair, title, frozen=stale)
+
+
+@page.every(5)
+def _past_constituents(source: DashboardReads, chosen: _Chosen) -> None:
+    at_us = chosen.at_us or 0
+    reading = source.average_at(chosen.symbol, at_us)
+    zone = page.zone()
+    if not reading.value:
+        said = formats.local(at_us, zone)
+        words = reading.problem or (
+            "No average was computed in the 90 seconds before: it may be older than what is kept, "
+            "or the daemon did not run."
+        )
+        st.html(ui_html.wrap(ui_html.empty(f"No average of {chosen.symbol} at {said}", words)))
+        return
+    pair = reading.value[0]
+    title = f"Constituents at {formats.local(at_us, zone)}"
+    _constituents(source, chosen, pair, title, frozen=False, facts=averages_html.past(pair, zone))
+
+
+def _constituents(
+    source: DashboardReads, chosen: _Chosen, pair: PairAverage, title: str, *, frozen: bool, facts: str = ""
+) -> None:
+    view = _view(source, chosen)
+    parts = averages_view.parts(pair, view)
+    colours = exchange_colours((part.name for part in parts), palette(st.context.theme.type))
+    table = averages_html.constituents(parts, colours, page.zone())
+    st.html(ui_html.wrap(f"<h2 class='cw-section'>{title}</h2>", facts, table, frozen=frozen))
+
+
+@page.every(5)
+def _volumes(source: DashboardReads, symbol: Symbol, members: Sequence[WatchedMarket]) -> None:
+    every = [watched.market_id for watched in source.markets().known]
+    statistics = source.statistics(every)
+    exchange_of = {watched.market_id: watched.market.exchange for watched in members}
+    volumes = {
+        exchange_of[day.market_id]: day.quote_volume
+        for day in (statistics.value.day if statistics.value else ())
+        if day.market_id in exchange_of
+    }
+    shares = averages_view.volume_shares(volumes)
+    if not shares:
+        return
+    colours = exchange_colours(volumes, palette(st.context.theme.type))
+    st.html(
+        ui_html.wrap(
+            '<h2 class="cw-section">Share of volume, 24 h</h2>',
+            averages_html.volumes(shares, colours, symbol.quote),
+        )
+    )

@@ -1,0 +1,270 @@
+"""Chart: candles of one market with studies and alerts, or several markets compared; the last one live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, TypeVar
+from urllib.parse import quote as quote_url
+
+import streamlit as st
+
+from app.dashboard.alerts import form
+from app.dashboard.chart import compare, controls, download, plot
+from app.dashboard.chart import view as chart_view
+from app.dashboard.chart.controls import Chosen
+from app.dashboard.data.read_results import History
+from app.dashboard.data.reader import Reading
+from app.dashboard.data.source import DashboardReads
+from app.dashboard.overview import view as overview_view
+from app.dashboard.ui import formats, html, moments, page
+from app.dashboard.ui.style import palette
+from coinwatch.records import Candle, Market
+from coinwatch.times import now_us
+from coinwatch.windows import Window
+from warehouse.candles.chart_reads import DayStats, LastTrade, TradeRate, WatchedMarket
+
+Row = TypeVar("Row", DayStats, LastTrade, TradeRate)
+
+COMPARE_HEIGHT = "520px"
+SLOW_FROM = 1_500
+"""A chart of more candles is sent less often than every second."""
+SLOW_S = 5
+PAST_S = 30
+"""A chart of the past only changes when something is collected or repaired."""
+_SHOWN = "chart_shown"
+_PICKED = "chart_picked"
+_CLICK = "chart_click"
+
+
+def show(source: DashboardReads) -> None:
+    """Draw the page."""
+    markets = page.markets(source)
+    heading, notices = st.container(), st.container()
+    chosen, notes = controls.choose(markets)
+    with notices:
+        page.notice(" ".join(note for note in notes if note))
+    market = chosen.watched.market
+    st.set_page_config(page_title=f"{market.symbol} on {market.exchange} · Chart · Coinwatch")
+    with heading:
+        _quote(source, chosen.watched)
+    if chosen.others:
+        _comparison(source, chosen)
+    elif chosen.until_us is not None:
+        _past_candles(source, chosen)
+    elif chosen.range_us // chosen.interval.us <= SLOW_FROM:
+        _candles(source, chosen)
+    else:
+        _many_candles(source, chosen)
+    _below(source, chosen)
+
+
+def _of(watched: WatchedMarket, rows: Iterable[Row] | None) -> Row | None:
+    return next((row for row in rows or () if row.market_id == watched.market_id), None)
+
+
+@page.live
+def _quote(source: DashboardReads, watched: WatchedMarket) -> None:
+    ids = [one.market_id for one in source.markets().known]
+    latest, statistics = source.latest(ids), source.statistics(ids)
+    slow = statistics.value
+    trade = _of(watched, latest.value)
+    day = _of(watched, slow.day if slow else None)
+    rate = _of(watched, slow.rates if slow else None)
+    at_us = now_us()
+    seen: dict[int, overview_view.Shown] = st.session_state.setdefault(_SHOWN, {})
+    trend, moved, stale = overview_view.Trend.FLAT, False, False
+    if trade is not None:
+        trend, moved = overview_view.direction(trade.price, seen.get(watched.market_id))
+        seen[watched.market_id] = overview_view.Shown(trade.price, trend)
+        stale = bool(latest.problem) or at_us - trade.ts_us > overview_view.patience_us(rate)
+    line = html.quote(watched.market, trade, day, trend, at_us, moved=moved, stale=stale)
+    st.html(html.wrap(line, frozen=stale))
+
+
+def _draw_candles(source: DashboardReads, chosen: Chosen) -> None:
+    candles, problem = _read(source, chosen)
+    if candles is None:
+        st.html(html.wrap(html.empty("The warehouse cannot be read", problem, *page.START)))
+        return
+    view = candles
+    if view.last is None and chosen.until_us is not None:
+        end = formats.local(chosen.until_us, page.zone(), seconds=False)
+        title = f"No candles of {chosen.watched.market} in the {chosen.range_name} before {end}"
+        st.html(html.wrap(html.empty(title, "Stored history may begin later: choose a later end.")))
+        return
+    if view.last is None:
+        st.html(
+            html.wrap(
+                html.empty(
+                    f"No candles of {chosen.watched.market} yet",
+                    "History is collected every few minutes, and the first live trade starts a candle here.",
+                    *page.START,
+                )
+            )
+        )
+        return
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
+    levels = _levels(source, chosen.watched.market)
+    told = st_echarts(
+        plot.options(view, palette(st.context.theme.type), JsCode, levels=levels),
+        events={"zr:click": plot.PICK, "zr:dblclick": plot.CLOSER},
+        height=f"{plot.height_px(view)}px",
+        replace_merge=["series"],
+        key=" ".join(
+            [
+                "candles",
+                str(chosen.watched.market),
+                chosen.interval,
+                chosen.range_name,
+                str(chosen.until_us),
+                *plot.panes(view),
+            ]
+        ),
+    )
+    far = ", ".join(formats.price(one.price) for one in plot.out_of_sight(view, levels))
+    words = f"Alerts further away: {far}." if far else ""
+    st.html(html.wrap(html.chart_notes(view, page.zone(), words)))
+    _picked(told, chosen)
+
+
+_candles = page.live(_draw_candles)
+_many_candles = page.every(SLOW_S)(_draw_candles)
+_past_candles = page.every(PAST_S)(_draw_candles)
+
+
+def _read(source: DashboardReads, chosen: Chosen) -> tuple[chart_view.ChartView | None, str]:
+    watched, interval = chosen.watched, chosen.interval
+    warm_up = max((study.warm_up(interval.us) for study in chosen.studies), default=0)
+    history = source.history(watched, interval, chosen.range_us + warm_up * interval.us, chosen.until_us)
+    readings: list[Reading[Any]] = [history]
+    candles: Sequence[Candle] = history.value.candles if history.value else ()
+    if chosen.until_us is None:
+        tail = source.tail(watched, interval)
+        readings.insert(0, tail)
+        latest = source.latest([one.market_id for one in source.markets().known])
+        candles = chart_view.reach(chart_view.splice(candles, tail.value or ()), _of(watched, latest.value))
+    page.trouble(readings)
+    if history.value is None:
+        return None, history.problem or ""
+    view = chart_view.build(
+        candles,
+        history.value.gaps,
+        interval=interval,
+        range_us=chosen.range_us,
+        studies=chosen.studies,
+        now_us=now_us(),
+        until_us=chosen.until_us,
+    )
+    return view, ""
+
+
+def _closes(
+    source: DashboardReads, watched: WatchedMarket, chosen: Chosen
+) -> tuple[list[Candle], Reading[History]]:
+    """The candles of one market that the chart shows, without what only warms up studies."""
+    history = source.history(watched, chosen.interval, chosen.range_us, chosen.until_us)
+    tail = source.tail(watched, chosen.interval).value if chosen.until_us is None else None
+    return chart_view.splice(history.value.candles if history.value else (), tail or ()), history
+
+
+def _levels(source: DashboardReads, market: Market) -> tuple[plot.Level, ...]:
+    """The prices at which alerts of this page's owner wait."""
+    known = source.alerts(form.CLIENT).value
+    return tuple(
+        plot.Level(price, f"alert {formats.price(price)}")
+        for rule in (known.rules if known else ())
+        if rule.armed
+        and rule.symbol == market.symbol
+        and rule.exchange in (None, market.exchange)
+        and isinstance(price := getattr(rule.condition, "price", None), float)
+    )
+
+
+def _picked(told: object, chosen: Chosen) -> None:
+    """A click on the chart offers an alert at its price, a double click goes closer."""
+    market = chosen.watched.market
+    event = told.get("chart_event") if isinstance(told, dict) else None
+    if isinstance(event, dict) and event != st.session_state.get(_CLICK):
+        st.session_state[_CLICK] = event
+        price = event.get("price")
+        _go_closer(event, chosen)
+        if isinstance(price, int | float) and price > 0:
+            st.session_state[_PICKED] = (str(market), round(price, formats.price_decimals(price)))
+    picked_market, price = st.session_state.get(_PICKED, ("", 0.0))
+    if picked_market == str(market):
+        address = f"alerts?symbol={quote_url(str(market))}&price={price:.{formats.price_decimals(price)}f}"
+        st.html(html.wrap(html.offer(f"New alert at {formats.price(price)}", address)))
+
+
+def _go_closer(event: Mapping[str, object], chosen: Chosen) -> None:
+    """Where a double click asks for finer candles, show them."""
+    at_ms, from_ms, until_ms = event.get("at_ms"), event.get("from_ms"), event.get("until_ms")
+    if (
+        isinstance(at_ms, int | float)
+        and isinstance(from_ms, int | float)
+        and isinstance(until_ms, int | float)
+    ):
+        shown = Window(round(from_ms) * 1_000, round(until_ms) * 1_000 + chosen.interval.us)
+        closer = chart_view.closer(shown, round(at_ms) * 1_000, chosen.range_name, now_us())
+        if closer is not None:
+            controls.go_closer(*closer)
+
+
+def _below(source: DashboardReads, chosen: Chosen) -> None:
+    """The candles shown, as a file."""
+
+    def table(write: Callable[[Sequence[Candle]], bytes]) -> Callable[[], bytes]:
+        def content() -> bytes:
+            every = [_closes(source, one, chosen)[0] for one in (chosen.watched, *chosen.others)]
+            return write([candle for candles in every for candle in candles])
+
+        return content
+
+    until = "" if chosen.until_us is None else f"-until-{moments.iso(chosen.until_us)}"
+    compared = "-compared" if chosen.others else ""
+    name = f"{chosen.watched.market}{compared}-{chosen.interval}-{chosen.range_name}{until}".replace(":", "-")
+    with st.container(horizontal=True, gap="small"):
+        for label, ending, mime, write in download.FORMATS:
+            st.download_button(
+                label,
+                table(write),
+                f"{name}.{ending}",
+                mime,
+                icon=":material/download:",
+                on_click="ignore",
+                help="The candles shown, times in UTC.",
+            )
+
+
+@page.every(SLOW_S)
+def _comparison(source: DashboardReads, chosen: Chosen) -> None:
+    candles: dict[str, Sequence[Candle]] = {}
+    gaps: dict[str, Sequence[Window]] = {}
+    readings = []
+    for watched in (chosen.watched, *chosen.others):
+        candles[str(watched.market)], history = _closes(source, watched, chosen)
+        readings.append(history)
+        gaps[str(watched.market)] = history.value.gaps if history.value else ()
+    page.trouble(readings)
+    lines = compare.rebase(candles, (chosen.until_us or now_us()) - chosen.range_us, gaps)
+    if not lines:
+        st.html(html.wrap(html.empty("No candles to compare yet", *page.START)))
+        return
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
+    st_echarts(
+        compare.options(lines, palette(st.context.theme.type), JsCode),
+        height=COMPARE_HEIGHT,
+        replace_merge=["series"],
+        key=f"compare {sorted(candles)} {chosen.range_name} {chosen.interval} {chosen.until_us}",
+    )
+    changes = ", ".join(f"{line.name} {formats.percent(line.change)}" for line in lines)
+    since = html.time(lines[0].points[0][0], page.zone(), seconds=False)
+    words = f"Closes of {chosen.interval}, each 100 at {since}: {escape(changes)}."
+    if any(line.breaks_us for line in lines):
+        words += " A line breaks where candles are not yet collected."
+    st.html(html.wrap(f'<p class="cw-notes">{words}</p>'))

@@ -1,0 +1,1 @@
+"""Shared, cached reads of the warehouse for all viewers."""

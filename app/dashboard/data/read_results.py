@@ -1,0 +1,56 @@
+"""What the pages are told: the answers that hold more than the rows of one read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from coinwatch.alerts import Alert, Rule
+from coinwatch.records import Candle
+from coinwatch.windows import Window
+from warehouse.candles import chart_reads, coverage_reads
+from warehouse.ops import budgets, health
+from warehouse.trades import gap_reads
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What moves slowly: the last day and the usual rate of every watched market."""
+
+    day: tuple[chart_reads.DayStats, ...]
+    rates: tuple[chart_reads.TradeRate, ...]
+    streams: tuple[chart_reads.StreamState, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """Candles of a window and the spans of it that we know nothing of."""
+
+    candles: tuple[Candle, ...]
+    gaps: tuple[Window, ...]
+
+
+class Coverage(NamedTuple):
+    """How complete the candles of ``window`` are."""
+
+    window: Window
+    days: tuple[coverage_reads.DayCoverage, ...]
+    holes: tuple[coverage_reads.Hole, ...]
+
+
+class Health(NamedTuple):
+    """What runs and how it does; ``gaps`` of a week, the newest first."""
+
+    streams: tuple[health.StreamRow, ...]
+    services: tuple[health.ServiceRow, ...]
+    gaps: tuple[gap_reads.GapRow, ...]
+    calls: tuple[budgets.MonthOfCalls, ...]
+
+
+class Alerts(NamedTuple):
+    """The rules of one client and its last events, both newest first."""
+
+    rules: tuple[Rule, ...]
+    events: tuple[Alert, ...]
+    unreadable: tuple[str, ...]
+    """What is to be said of the rules that cannot be read."""

@@ -1,0 +1,374 @@
+"""Where the pages get their rows: one pool and one reader for all viewers of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from threading import Lock
+from typing import TypeVar
+
+import streamlit as st
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from app.dashboard.data.failures import STATEMENT_TIMEOUT_S, describe_failure, reason
+from app.dashboard.data.read_results import Alerts, Coverage, Health, History, Statistics
+from app.dashboard.data.reader import Reader, Reading
+from app.dashboard.fundamentals import view
+from coinwatch.alerts import Alert, NewRule, Rule
+from coinwatch.errors import WarehouseError
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle, Market, Symbol
+from coinwatch.settings import Settings, load_settings
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, day_start_us, now_us, to_datetime, utc_day
+from coinwatch.windows import Window
+from warehouse.alerts import reads as alerts_reads
+from warehouse.alerts import rules
+from warehouse.assets import reads as assets_reads
+from warehouse.averages import reads as averages_reads
+from warehouse.averages import store
+from warehouse.averages.store import PairAverage
+from warehouse.candles import chart_reads, coverage_reads
+from warehouse.db import roles
+from warehouse.db.connect import database_url, engine
+from warehouse.ops import budgets, health
+from warehouse.ops.dagster import DAGSTER_DATABASE, Run, last_runs
+from warehouse.sentiment import reads as sentiment_reads
+from warehouse.trades import gap_reads
+
+T = TypeVar("T")
+
+MOST_EVENTS = 50
+MOST_NEWEST = 20
+MOST_GAPS = 300
+MOST_RUNS = 60
+WEEK_US = 7 * DAY_US
+LIVE_S = 0.9
+"""Pages rerun every second; a little less, so that each rerun finds news."""
+
+
+class DashboardReads:
+    """Named questions to one warehouse. Answers never raise: see ``Reading.problem``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._connecting = Lock()
+        self._reader = Reader(describe_failure)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return self._pool(database_url(self.settings), roles.READER, read_only=True)
+
+    @cached_property
+    def _dagster(self) -> Engine:
+        url = database_url(self.settings).set(database=DAGSTER_DATABASE)
+        return self._pool(url, roles.READER, read_only=True)
+
+    @cached_property
+    def _writer(self) -> Engine:
+        return self._pool(database_url(self.settings), roles.ALERTS, read_only=False)
+
+    @staticmethod
+    def _pool(url: URL, role: str, *, read_only: bool) -> Engine:
+        return engine(
+            url,
+            application_name="coinwatch dashboard",
+            statement_timeout_s=STATEMENT_TIMEOUT_S,
+            role=role,
+            read_only=read_only,
+        )
+
+    def connect(self) -> Connection:
+        """A pooled read-only connection. Raises what SQLAlchemy or ``warehouse.db.connect`` raise."""
+        with self._connecting:
+            pool = self._engine
+        return pool.connect()
+
+    def markets(self) -> Reading[tuple[chart_reads.WatchedMarket, ...]]:
+        """Every market that is configured or streams."""
+        return self.read(
+            ("markets",), lambda conn: chart_reads.watched_markets(conn, self.settings.markets), 5
+        )
+
+    def latest(self, market_ids: Sequence[int]) -> Reading[tuple[chart_reads.LastTrade, ...]]:
+        """The last trade of each market within a day."""
+        return self.read(
+            ("latest", *market_ids),
+            lambda conn: chart_reads.latest_trades(conn, market_ids, now_us() - DAY_US),
+        )
+
+    def averages(self) -> Reading[tuple[PairAverage, ...]]:
+        """The newest average of each pair, where a daemon computes them."""
+        return self.read(("averages",), lambda conn: store.latest_averages(conn, now_us()))
+
+    def average_samples(
+        self, symbol: Symbol, range_us: int, step_us: int, warm_up: int, until_us: int | None = None
+    ) -> Reading[tuple[PairAverage, ...]]:
+        """The averages of the last ``range_us``, or of those before ``until_us``: one a step, and ``warm_up``
+        steps before.
+        """
+
+        def ask(conn: Connection) -> tuple[PairAverage, ...]:
+            end_us = until_us or -(-now_us() // step_us) * step_us
+            start_us = end_us - range_us // step_us * step_us - warm_up * step_us
+            return averages_reads.average_samples(conn, symbol, Window(start_us, end_us), step_us)
+
+        fresh_s = max(LIVE_S, min(step_us / 2 / SECOND_US, 30))
+        return self.read(("samples", symbol, range_us, step_us, warm_up, until_us), ask, fresh_s)
+
+    def average_at(self, symbol: Symbol, at_us: int) -> Reading[tuple[PairAverage, ...]]:
+        """The average that held at a moment, alone; nothing when there was none."""
+        return self.read(
+            ("average at", symbol, at_us), lambda conn: averages_reads.average_at(conn, symbol, at_us), 30
+        )
+
+    def last_average(self, symbol: Symbol) -> Reading[tuple[PairAverage, ...]]:
+        """The newest average of ``symbol`` within a week, alone; nothing when there is none."""
+        return self.read(
+            ("last average", symbol),
+            lambda conn: averages_reads.average_at(conn, symbol, now_us(), WEEK_US),
+            5,
+        )
+
+    def statistics(self, market_ids: Sequence[int]) -> Reading[Statistics]:
+        """Day statistics, usual rates and stream states."""
+
+        def ask(conn: Connection) -> Statistics:
+            at_us = now_us()
+            return Statistics(
+                chart_reads.day_stats(conn, market_ids, at_us),
+                chart_reads.trade_rates(conn, market_ids, at_us),
+                chart_reads.stream_states(conn),
+            )
+
+        return self.read(("statistics", *market_ids), ask, 5)
+
+    def sparklines(self, market_ids: Sequence[int]) -> Reading[dict[Symbol, tuple[tuple[int, float], ...]]]:
+        """A day of prices per symbol, in coarse steps."""
+        return self.read(
+            ("sparklines", *market_ids), lambda conn: chart_reads.sparklines(conn, market_ids, now_us()), 30
+        )
+
+    def market_sparklines(self, market_ids: Sequence[int]) -> Reading[dict[int, tuple[float, ...]]]:
+        """A day of closes per market, in coarse steps."""
+        return self.read(
+            ("market sparklines", *market_ids),
+            lambda conn: chart_reads.market_sparklines(conn, market_ids, now_us()),
+            60,
+        )
+
+    def history(
+        self,
+        watched: chart_reads.WatchedMarket,
+        interval: Interval,
+        length_us: int,
+        until_us: int | None = None,
+    ) -> Reading[History]:
+        """The last ``length_us`` of candles, or those before ``until_us``, at most half a minute old.
+
+        ``tail`` has what is newer.
+        """
+
+        def ask(conn: Connection) -> History:
+            at_us = now_us()
+            end_us = at_us if until_us is None else min(until_us, at_us)
+            window = Window(interval.floor(end_us - length_us), interval.floor(end_us - 1) + interval.us)
+            return History(
+                chart_reads.candles(conn, watched, interval, window, at_us),
+                chart_reads.candle_gaps(conn, watched.market_id, Window(window.start_us, end_us), at_us),
+            )
+
+        return self.read(("history", watched, interval, length_us, until_us), ask, 30)
+
+    def tail(self, watched: chart_reads.WatchedMarket, interval: Interval) -> Reading[tuple[Candle, ...]]:
+        """The last few candles up to the last trade, enough to complete a ``history`` half a minute old."""
+
+        def ask(conn: Connection) -> tuple[Candle, ...]:
+            at_us = now_us()
+            start_us = min(interval.floor(at_us), interval.floor(at_us - 2 * MINUTE_US))
+            return chart_reads.candles(conn, watched, interval, Window(start_us, at_us + interval.us), at_us)
+
+        return self.read(("tail", watched, interval), ask)
+
+    def coverage(self, market_ids: Sequence[int], days: int) -> Reading[Coverage]:
+        """How complete the candles of the last ``days`` UTC days are, today included, and what is missing."""
+
+        def ask(conn: Connection) -> Coverage:
+            at_us = now_us()
+            end_us = day_start_us(utc_day(at_us)) + DAY_US
+            window = Window(end_us - days * DAY_US, end_us)
+            return Coverage(
+                window,
+                coverage_reads.coverage_by_day(conn, market_ids, window, at_us),
+                coverage_reads.holes(conn, market_ids, window, at_us),
+            )
+
+        return self.read(("coverage", days, *market_ids), ask, 20)
+
+    def health(self) -> Reading[Health]:
+        """What the daemons say of themselves and of each stream, and the ledger of interruptions."""
+
+        def ask(conn: Connection) -> Health:
+            since = to_datetime(now_us() - WEEK_US)
+            return Health(
+                tuple(health.read_streams(conn)),
+                tuple(health.read_services(conn)),
+                tuple(gap_reads.read_gaps(conn, since, limit=MOST_GAPS)),
+                budgets.months_of_calls(conn),
+            )
+
+        return self.read(("health",), ask, 2)
+
+    def runs(self) -> Reading[tuple[Run, ...]]:
+        """Dagster's last runs, newest first."""
+
+        def run() -> tuple[Run, ...]:
+            with self._connecting:
+                pool = self._dagster
+            try:
+                with pool.connect() as conn:
+                    return last_runs(conn, MOST_RUNS)
+            except OperationalError as error:  # which says nothing of the warehouse
+                raise WarehouseError(f"Dagster's database does not answer: {reason(error)}") from error
+
+        return self._reader.read(("runs",), run, fresh_s=10)
+
+    def assets(self) -> Reading[tuple[view.Asset, ...]]:
+        """Every asset that matters here with the best of what is said of it, by rank."""
+
+        def ask(conn: Connection) -> tuple[view.Asset, ...]:
+            at_us = now_us()
+            rows = assets_reads.assets(conn, at_us)
+            return view.join(rows, assets_reads.latest_metrics(conn, at_us))
+
+        return self.read(("assets",), ask, 60)
+
+    def asset_detail(self, asset_id: str) -> Reading[tuple[assets_reads.AssetDetail, ...]]:
+        """What is told of an asset, alone; nothing when there is none."""
+        return self.read(("asset", asset_id), lambda conn: assets_reads.asset_detail(conn, asset_id), 60)
+
+    def metric_history(self, asset_id: str, range_us: int) -> Reading[tuple[assets_reads.MetricPoint, ...]]:
+        """What sources said of an asset over ``range_us``."""
+
+        def ask(conn: Connection) -> tuple[assets_reads.MetricPoint, ...]:
+            window = Window(now_us() - range_us, now_us() + SECOND_US)
+            return assets_reads.metric_history(conn, asset_id, window, view.step_us(range_us))
+
+        return self.read(("metrics", asset_id, range_us), ask, 60)
+
+    def moods(self) -> Reading[tuple[sentiment_reads.DayOfSource, ...]]:
+        """The newest combined score of each asset and Fear & Greed, within two weeks."""
+        return self.read(
+            ("moods",),
+            lambda conn: sentiment_reads.latest_scores(conn, utc_day(now_us() - 2 * WEEK_US)),
+            60,
+        )
+
+    def day_scores(self, base: str | None, days: int) -> Reading[tuple[sentiment_reads.DayOfSource, ...]]:
+        """What each source said of ``base``, or of the whole market, in the last ``days``."""
+        return self.read(
+            ("scores", base, days),
+            lambda conn: sentiment_reads.day_scores(conn, base, utc_day(now_us() - days * DAY_US)),
+            60,
+        )
+
+    def news(self, base: str | None) -> Reading[tuple[sentiment_reads.Article, ...]]:
+        """The newest texts, of ``base`` only when it is given."""
+        return self.read(
+            ("news", base), lambda conn: sentiment_reads.news(conn, base, to_datetime(now_us())), 30
+        )
+
+    def alerts(self, client: str) -> Reading[Alerts]:
+        """The rules of ``client``, newest first, and what has fired lately."""
+
+        def ask(conn: Connection) -> Alerts:
+            stored = rules.list_rules(conn, client=client)
+            return Alerts(
+                tuple(stored.rules),
+                tuple(rules.recent_events(conn, client=client, limit=MOST_EVENTS)),
+                tuple(f"{one}; {one.hint}" for one in stored.unreadable),
+            )
+
+        return self.read(("alerts", client), ask)
+
+    def alert_events(
+        self, client: str, rule_id: int | None = None
+    ) -> Reading[tuple[tuple[Alert, ...], tuple[alerts_reads.EventDelivery, ...]]]:
+        """The last events of ``client``, or of one rule, newest first, and where they were delivered."""
+
+        def ask(
+            conn: Connection,
+        ) -> tuple[tuple[Alert, ...], tuple[alerts_reads.EventDelivery, ...]]:
+            events = rules.recent_events(conn, client=client, rule_id=rule_id, limit=MOST_EVENTS)
+            ids = [event.event_id for event in events]
+            return tuple(events), alerts_reads.deliveries_of(conn, client, ids)
+
+        return self.read(("alert events", client, rule_id), ask)
+
+    def outlets(self, client: str) -> Reading[tuple[alerts_reads.OutletRow, ...]]:
+        """Where the alerts of ``client`` go besides its connections, and how its last events went there."""
+
+        def ask(conn: Connection) -> tuple[alerts_reads.OutletRow, ...]:
+            events = rules.recent_events(conn, client=client, limit=MOST_EVENTS)
+            above = events[-1].event_id - 1 if events else 0
+            return alerts_reads.outlets_of(conn, client, above_event_id=above)
+
+        return self.read(("outlets", client), ask, 2)
+
+    def newest_events(self, client: str) -> Reading[tuple[Alert, ...]]:
+        """The last few events of ``client``, newest first: what every open page asks again and again."""
+        return self.read(
+            ("newest events", client),
+            lambda conn: tuple(rules.recent_events(conn, client=client, limit=MOST_NEWEST)),
+            2,
+        )
+
+    def change_alerts(self, client: str, change: Callable[[Connection], T]) -> T:
+        """Do ``change`` to the rules of ``client`` in a transaction.
+
+        Raises what it raises, and what SQLAlchemy or ``warehouse.db.connect`` raise.
+        """
+        with self._connecting:
+            pool = self._writer
+        with pool.begin() as conn:
+            done = change(conn)
+        self._reader.expire(("alerts", client))
+        return done
+
+    def create_rule(self, rule: NewRule) -> Rule:
+        """Store a rule. Raises what SQLAlchemy or ``warehouse.db.connect`` raise."""
+        return self.change_alerts(rule.client or "", lambda conn: rules.create_rule(conn, rule))
+
+    def delete_rule(self, rule_id: int, *, client: str) -> None:
+        """Remove a rule of ``client``; one that is gone already is fine. Raises like ``create_rule``."""
+        self.change_alerts(client, lambda conn: rules.delete_rule(conn, rule_id, client=client))
+
+    def read(
+        self, question: tuple[object, ...], ask: Callable[[Connection], T], fresh_s: float = LIVE_S
+    ) -> Reading[T]:
+        """The answer of ``ask`` to ``question``, shared by all who ask it; at most about ``fresh_s`` old."""
+
+        def run() -> T:
+            with self.connect() as conn:
+                return ask(conn)
+
+        return self._reader.read(question, run, fresh_s=fresh_s)
+
+    def close(self) -> None:
+        """Give up the threads and the pool."""
+        self._reader.close()
+        for name in ("_engine", "_dagster", "_writer"):
+            if name in self.__dict__:
+                getattr(self, name).dispose()
+
+
+def source() -> DashboardReads:
+    """The source of these settings. Raises SettingsError when they are wrong."""
+    settings = load_settings()
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    return _source(url, str(settings.data_dir), settings.markets, settings)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, on_release=DashboardReads.close)
+def _source(url: str, data_dir: str, markets: tuple[Market, ...], _settings: Settings) -> DashboardReads:
+    return DashboardReads(_settings)

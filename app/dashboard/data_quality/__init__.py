@@ -1,0 +1,1 @@
+"""The Data page: completeness, gaps and operations."""

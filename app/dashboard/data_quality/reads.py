@@ -1,0 +1,105 @@
+"""What only the Data page asks of the warehouse: each minute of a day, checks, disk, outlets."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from app.dashboard.data.reader import Reading
+from app.dashboard.data.source import WEEK_US, DashboardReads
+from coinwatch.times import DAY_US, day_start_us, now_us, to_datetime, utc_day
+from coinwatch.windows import Window
+from warehouse.candles import coverage_reads
+from warehouse.ops import reads
+from warehouse.ops.dagster import DAGSTER_DATABASE
+from warehouse.ops.retention import PartitionDay
+
+CHECKED_DAYS = 30
+
+
+class Checks(NamedTuple):
+    """How the candles of a month compared with the exchanges' own."""
+
+    days: tuple[reads.ChecksOfDay, ...]
+    amiss: tuple[reads.CheckRow, ...]
+
+
+class Storage(NamedTuple):
+    """What is on disk, in bytes."""
+
+    database: int
+    dagster: int | None
+    """None: not told."""
+    free: int | None
+    """On the disk of the embedded server; None: the server is elsewhere."""
+    tables: tuple[reads.TableSize, ...]
+    tick_days: tuple[PartitionDay, ...]
+
+
+class Outlets(NamedTuple):
+    """Where alerts go besides connections, and what of a week did not arrive."""
+
+    outlets: tuple[reads.OutletRow, ...]
+    failed: tuple[reads.FailedDelivery, ...]
+
+
+def traded(
+    source: DashboardReads, market_ids: Sequence[int], days: int
+) -> Reading[tuple[coverage_reads.DayTraded, ...]]:
+    """The verified minutes with trades of the last ``days`` UTC days, today included."""
+
+    def ask(conn: Connection) -> tuple[coverage_reads.DayTraded, ...]:
+        end_us = day_start_us(utc_day(now_us())) + DAY_US
+        return coverage_reads.traded_by_day(conn, market_ids, Window(end_us - days * DAY_US, end_us))
+
+    return source.read(("traded", days, *market_ids), ask, 120)
+
+
+def minutes(source: DashboardReads, market_id: int, day: date) -> Reading[coverage_reads.DayMinutes]:
+    """Each minute of a market's UTC day."""
+    window = Window(day_start_us(day), day_start_us(day) + DAY_US)
+    return source.read(
+        ("minutes", market_id, day),
+        lambda conn: coverage_reads.day_minutes(conn, market_id, window, now_us()),
+        20,
+    )
+
+
+def checks(source: DashboardReads, market_ids: Sequence[int]) -> Reading[Checks]:
+    """How the last ``CHECKED_DAYS`` compared."""
+
+    def ask(conn: Connection) -> Checks:
+        first = utc_day(now_us()) - timedelta(days=CHECKED_DAYS)
+        return Checks(reads.days_checked(conn, market_ids, first), reads.checks(conn, market_ids, first))
+
+    return source.read(("checks", *market_ids), ask, 60)
+
+
+def storage(source: DashboardReads) -> Reading[Storage]:
+    """What is on disk."""
+
+    def ask(conn: Connection) -> Storage:
+        is_here = source.settings.database_url is None
+        return Storage(
+            reads.database_bytes(conn),
+            reads.other_database_bytes(conn, DAGSTER_DATABASE),
+            shutil.disk_usage(source.settings.data_dir).free if is_here else None,
+            reads.table_sizes(conn),
+            reads.tick_days(conn),
+        )
+
+    return source.read(("storage",), ask, 60)
+
+
+def outlets(source: DashboardReads) -> Reading[Outlets]:
+    """Every outlet, of every client."""
+
+    def ask(conn: Connection) -> Outlets:
+        since = to_datetime(now_us() - WEEK_US)
+        return Outlets(reads.outlets(conn, since), reads.failed_deliveries(conn, since))
+
+    return source.read(("all outlets",), ask, 10)

@@ -1,0 +1,236 @@
+"""Fundamentals: every asset in a table, and each on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote as quote_url
+
+import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from app.dashboard.data.source import DashboardReads
+from app.dashboard.fundamentals import html as fundamentals_html
+from app.dashboard.fundamentals import plot, table, view
+from app.dashboard.fundamentals.view import Asset
+from app.dashboard.ui import formats, page, query
+from app.dashboard.ui import html as ui_html
+from app.dashboard.ui.style import palette
+from app.dashboard.ui.tables import note, section
+from app.dashboard.ui.url import PageUrl
+from coinwatch.times import from_datetime, now_us, to_datetime
+
+EVERY, ANY_SIZE = "All categories", "any"
+DEFAULT_SORT = "Rank"
+DEFAULT_RANGE, DEFAULT_MEASURE = "1mo", "Market cap"
+HEIGHT = "320px"
+_NONE_YET = (
+    "Dagster asks CoinGecko and CoinMarketCap at its start and then every hour; no key is needed.",
+    "`coinwatch status` says whether it runs, the Data page what its last runs did.",
+)
+
+
+def show(source: DashboardReads) -> None:
+    """Draw the page."""
+    reading = source.assets()
+    if not reading.value:
+        st.title("Fundamentals", anchor=False)
+        _wait(source)
+        return
+    url = PageUrl("fundamentals")
+    found = reading.value
+    asked = url.one("asset")
+    if url.fresh("fundamentals_asset"):
+        st.session_state["fundamentals_asset"] = asked
+    chosen_id = st.session_state["fundamentals_asset"]
+    asset = next((one for one in found if one.row.id == chosen_id), None)
+    if asset is not None:
+        page.trouble([reading])
+        _asset(source, url, asset)
+        return
+    st.title("Fundamentals", anchor=False)
+    page.trouble([reading])
+    if chosen_id:
+        page.notice(f"No asset is called {str(chosen_id)[:40]!r}. Showing all of them.")
+        st.session_state["fundamentals_asset"] = None
+    _list(source, url, found)
+
+
+@page.every(5)
+def _wait(source: DashboardReads) -> None:
+    reading = source.assets()
+    if reading.value:
+        st.rerun(scope="app")
+    page.trouble([reading])
+    title = "The warehouse cannot be read" if reading.problem else "Nothing is known of assets yet"
+    st.html(ui_html.wrap(ui_html.empty(title, *_NONE_YET)))
+
+
+def _list(source: DashboardReads, url: PageUrl, found: Sequence[Asset]) -> None:
+    notes: list[str] = []
+    options = [EVERY, *view.categories(found)]
+    sizes, sorts = (ANY_SIZE, *view.SIZES), tuple(view.SORTS)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        if url.fresh("fundamentals_search"):
+            st.session_state["fundamentals_search"] = (url.one("search") or "")[:60]
+        search = st.text_input("Search", key="fundamentals_search", placeholder="Name or ticker", width=220)
+        page.take(
+            url, "fundamentals_category", query.one_of("category", url.one("category"), options, EVERY), notes
+        )
+        category = st.selectbox("Category", options, key="fundamentals_category", width=240)
+        page.take(url, "fundamentals_size", query.one_of("size", url.one("size"), sizes, ANY_SIZE), notes)
+        size = st.selectbox(
+            "Size",
+            sizes,
+            key="fundamentals_size",
+            width=170,
+            help="Market cap: price times circulating supply.",
+        )
+        page.take(url, "fundamentals_sort", query.one_of("sort", url.one("sort"), sorts, DEFAULT_SORT), notes)
+        sort = st.selectbox("Order", sorts, key="fundamentals_sort", width=180)
+        if url.fresh("fundamentals_ours"):
+            st.session_state["fundamentals_ours"] = url.one("ours") == "1"
+        ours = st.toggle("Traded here", key="fundamentals_ours", help="Only assets of the watched markets.")
+    page.notice(" ".join(note for note in notes if note))
+    url.write(
+        {
+            "search": [search] if search else [],
+            "category": [category] if category != EVERY else [],
+            "size": [size] if size != ANY_SIZE else [],
+            "sort": [sort] if sort != DEFAULT_SORT else [],
+            "ours": ["1"] if ours else [],
+        }
+    )
+    _table(
+        source,
+        None if category == EVERY else category,
+        None if size == ANY_SIZE else size,
+        search,
+        sort,
+        ours,
+    )
+
+
+@page.every(30)
+def _table(
+    source: DashboardReads, category: str | None, size: str | None, search: str, sort: str, ours: bool
+) -> None:
+    reading = source.assets()
+    found = reading.value or ()
+    shown = view.chosen(found, category, ours=ours, search=search, size=size)
+    if not shown:
+        words = "Take another category or size, or search for something else."
+        st.html(ui_html.wrap(ui_html.empty("No asset is like that", words)))
+        return
+    shown = view.ordered(shown, sort)
+    frame = table.table(shown)
+    told = st.dataframe(
+        table.styled(frame, palette(st.context.theme.type), to_datetime(now_us())),
+        hide_index=True,
+        key="fundamentals_table",
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder=formats.UNKNOWN,
+        height=min(720, 38 + 35 * len(frame)),
+        column_config=_columns(),
+    )
+    newest = view.newest(shown)
+    age = f" The newest number was told {formats.age(from_datetime(newest), now_us())}." if newest else ""
+    words = f"{len(shown)} of {len(found)} assets, in USD.{age} Select a row to see one."
+    st.html(ui_html.wrap(note(words)))
+    rows = told.selection.rows
+    if rows and rows[0] < len(shown):
+        st.session_state["fundamentals_asset"] = shown[rows[0]].row.id
+        st.rerun()
+
+
+def _columns() -> dict[str, ColumnConfig]:
+    number, moment = st.column_config.NumberColumn, st.column_config.DatetimeColumn
+    return {
+        "Rank": number(help="By market cap", width="small", pinned=True),
+        "Asset": st.column_config.TextColumn(pinned=True),
+        "Market cap": number(help="Price times circulating supply"),
+        "Value locked": number(help="TVL, what is deposited in its contracts, in USD, by DefiLlama"),
+        "Circulating": number(help="Units that are in the market"),
+        "Total supply": number(help="Units that exist, locked ones included"),
+        "Max supply": number(help="Units there can ever be"),
+        "Diluted cap": number(help="Price times the most units there can ever be"),
+        "ATH": number(help="All-time high"),
+        "ATH on": moment(help="When the all-time high was"),
+        "From ATH": number(help="How far the price is from its all-time high"),
+        "ATL": number(help="All-time low"),
+        "ATL on": moment(help="When the all-time low was"),
+        "From ATL": number(help="How far the price is above its all-time low"),
+        "Markets": st.column_config.TextColumn(help="Bases of the watched markets"),
+        "Told": moment(help="How old its source says the price is"),
+        "Source": st.column_config.TextColumn(help="Who told the price; an asset's own page has them all"),
+    }
+
+
+def _asset(source: DashboardReads, url: PageUrl, asset: Asset) -> None:
+    row = asset.row
+    st.set_page_config(page_title=f"{row.name} · Fundamentals · Coinwatch")
+    st.button("All assets", icon=":material/arrow_back:", on_click=_back)
+    reading = source.asset_detail(row.id)
+    zone, at_us = page.zone(), now_us()
+    for detail in reading.value or ():
+        st.html(ui_html.wrap(fundamentals_html.headline(detail, asset, at_us)))
+    if asset.best is not None:
+        st.html(ui_html.wrap(fundamentals_html.facts(asset, zone, at_us)))
+    else:
+        st.html(ui_html.wrap(ui_html.empty(f"No source tells numbers of {row.name} now", *_NONE_YET)))
+    notes: list[str] = []
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        measures, ranges = tuple(view.MEASURES), tuple(view.RANGES)
+        page.take(
+            url,
+            "fundamentals_measure",
+            query.one_of("measure", url.one("measure"), measures, DEFAULT_MEASURE),
+            notes,
+        )
+        measure = st.segmented_control("History of", measures, key="fundamentals_measure", required=True)
+        page.take(
+            url, "fundamentals_range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes
+        )
+        length = st.segmented_control("Range", ranges, key="fundamentals_range", required=True)
+    page.notice(" ".join(note for note in notes if note))
+    measure, length = measure or DEFAULT_MEASURE, length or DEFAULT_RANGE
+    url.write({"asset": [row.id], "measure": [measure], "range": [length]})
+    _history(source, asset, measure, length)
+    if asset.by_source:
+        told = fundamentals_html.sources(asset.by_source, zone, at_us)
+        st.html(ui_html.wrap(section("By source", told)))
+    for detail in reading.value or ():
+        if words := fundamentals_html.about(detail, zone):
+            st.html(ui_html.wrap(section("About", words)))
+    if row.bases:
+        offers = [
+            ui_html.offer(f"Sentiment of {base}", f"sentiment?base={quote_url(base)}") for base in row.bases
+        ]
+        offers += [
+            ui_html.offer(f"Chart of {one}", f"chart?symbol={quote_url(str(one))}")
+            for one in page.symbols_of(source.markets().value or ())
+            if one.base in row.bases
+        ]
+        st.html(ui_html.wrap(*offers))
+
+
+def _back() -> None:
+    st.session_state["fundamentals_asset"] = None
+
+
+@page.every(60)
+def _history(source: DashboardReads, asset: Asset, measure: str, length: str) -> None:
+    reading = source.metric_history(asset.row.id, view.RANGES[length])
+    page.trouble([reading])
+    # Can be imported only where Streamlit runs.
+    from streamlit_echarts import JsCode, st_echarts
+
+    drawn = plot.history_options(reading.value or (), measure, palette(st.context.theme.type), JsCode)
+    if drawn is None:
+        words = (
+            f"No source told it in the last {formats.duration(view.RANGES[length])}. Each hour adds "
+            "a point; what is not told stays empty."
+        )
+        st.html(ui_html.wrap(ui_html.empty(f"No history of {measure.lower()}", words)))
+        return
+    st_echarts(drawn, height=HEIGHT, key=f"history {asset.row.id} {measure} {length}")

@@ -1,0 +1,149 @@
+"""Overview: a live card per symbol."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.dashboard.data.source import DashboardReads
+from app.dashboard.overview import market_table
+from app.dashboard.overview import view as overview_view
+from app.dashboard.sentiment import html as sentiment_html
+from app.dashboard.sentiment import view as sentiment_view
+from app.dashboard.ui import formats, page, problems, query
+from app.dashboard.ui import html as ui_html
+from app.dashboard.ui.style import palette
+from app.dashboard.ui.url import PageUrl
+from coinwatch.records import Symbol
+from coinwatch.times import now_us
+
+_SHOWN = "overview_shown"
+
+
+def show(source: DashboardReads) -> None:
+    """Draw the page."""
+    st.title("Overview", anchor=False)
+    known = page.symbols_of(page.markets(source))
+    url = PageUrl("overview")
+    asked = query.symbols(url.all("symbols"), known)
+    if url.fresh("symbols"):
+        page.notice(asked.note)
+        st.session_state["symbols"] = [str(symbol) for symbol in asked.value]
+    chosen = st.multiselect(
+        "Symbols",
+        [str(symbol) for symbol in known],
+        key="symbols",
+        placeholder="All symbols",
+        label_visibility="collapsed",
+        width=420,
+    )
+    url.write({"symbols": chosen})
+    top = st.container()
+    _cards(source, tuple(Symbol.canonical(text) for text in chosen), len(known))
+    with top:
+        _strip(source)
+    _table(source)
+
+
+@page.every(10)
+def _strip(source: DashboardReads) -> None:
+    """The movers among all symbols, and what is wrong."""
+    markets = source.markets().known
+    ids = [watched.market_id for watched in markets]
+    latest, statistics, health = source.latest(ids), source.statistics(ids), source.health()
+    slow = statistics.value
+    view = overview_view.build(
+        markets,
+        latest.value or (),
+        averages=source.averages().value or (),
+        day=slow.day if slow else (),
+        rates=slow.rates if slow else (),
+        now_us=now_us(),
+    )
+    found: tuple[problems.Problem, ...] | None = None
+    if health.value is not None:
+        known = health.value
+        every = problems.find(known.streams, known.services, known.gaps, known.calls, (), now_us=now_us())
+        found = tuple(one for one in every if one.weight is problems.Weight.NOW)
+    rising, falling = overview_view.movers(view)
+    fear = sentiment_view.gauge(source.moods().value or ())
+    gauge = sentiment_html.gauge(fear, link="sentiment") if fear else ""
+    st.html(ui_html.wrap(ui_html.strip(rising, falling, found, gauge), frozen=bool(latest.problem)))
+
+
+@page.every(15)
+def _table(source: DashboardReads) -> None:
+    """Every market; Streamlit's own search, sorting and download work on it.
+
+    Seldom: making it takes five times as long as the cards, which are what is live.
+    """
+    markets = source.markets().known
+    ids = [watched.market_id for watched in markets]
+    latest, statistics = source.latest(ids), source.statistics(ids)
+    if not latest.value:
+        return
+    slow = statistics.value
+    frame = market_table.build(
+        markets,
+        latest.value,
+        slow.day if slow else (),
+        slow.rates if slow else (),
+        slow.streams if slow else (),
+        source.market_sparklines(ids).value or {},
+        now_us(),
+    )
+    st.html(ui_html.wrap('<h2 class="cw-section">All markets</h2>', frozen=bool(latest.problem)))
+    st.dataframe(
+        market_table.styled(frame, palette(st.context.theme.type)),
+        hide_index=True,
+        key="markets_table",
+        placeholder=formats.UNKNOWN,
+        height=min(560, 38 + 35 * len(frame)),
+        column_config={
+            market_table.SYMBOL: st.column_config.LinkColumn(
+                display_text=market_table.LINKED, help="Opens its chart"
+            ),
+            market_table.LINE: st.column_config.LineChartColumn(width="medium", help="Closes of 24 hours"),
+            market_table.CHANGE: st.column_config.NumberColumn(help="Change over 24 hours"),
+            market_table.VOLUME: st.column_config.NumberColumn(help="Of 24 hours, in the quote asset"),
+            market_table.AGE: st.column_config.NumberColumn(help="How long ago, by the exchange's clock"),
+        },
+    )
+
+
+@page.live
+def _cards(source: DashboardReads, wanted: tuple[Symbol, ...], known: int) -> None:
+    markets = source.markets()
+    ids = [watched.market_id for watched in markets.known]
+    if len(page.symbols_of(markets.known)) != known:
+        st.rerun()
+    latest = source.latest(ids)
+    averages = source.averages()
+    statistics = source.statistics(ids)
+    sparklines = source.sparklines(ids)
+    frozen = page.trouble([latest, markets, statistics, sparklines])
+    if latest.value is None:
+        st.html(ui_html.wrap(ui_html.empty("The warehouse cannot be read", *page.START)))
+        return
+    at_us = now_us()
+    slow = statistics.value
+    if not latest.value:
+        reasons = overview_view.why_quiet(markets.known, slow.streams if slow else (), at_us)
+        advice = reasons or ("Is the ingest daemon running?", *page.START)
+        known_markets = f"{len(ids)} markets are known, none of them trades."
+        title = "No trade has arrived in the last 24 hours"
+        st.html(ui_html.wrap(ui_html.empty(title, known_markets, *advice)))
+        return
+    view = overview_view.build(
+        markets.known,
+        latest.value,
+        averages=averages.value or (),
+        day=slow.day if slow else (),
+        rates=slow.rates if slow else (),
+        streams=slow.streams if slow else (),
+        sparklines=sparklines.value,
+        shown=st.session_state.get(_SHOWN),
+        wanted=wanted,
+        now_us=at_us,
+    )
+    st.session_state[_SHOWN] = overview_view.remember(view, st.session_state.get(_SHOWN, {}))
+    st.html(ui_html.wrap(ui_html.overview(view, at_us, page.zone()), frozen=frozen))

@@ -1,0 +1,1 @@
+"""What pages share: layout, formats, plots, query parameters. Imports no page."""

@@ -1,0 +1,129 @@
+"""What every page shares: notices, and the markets or the words why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, tzinfo
+from functools import wraps
+from typing import Any, ParamSpec
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+import structlog
+
+from app.dashboard.data.failures import NO_ANSWER
+from app.dashboard.data.reader import Reading
+from app.dashboard.data.source import DashboardReads
+from app.dashboard.ui import html, query
+from app.dashboard.ui.url import PageUrl
+from coinwatch.records import Symbol
+from coinwatch.times import now_us
+from warehouse.candles.chart_reads import WatchedMarket
+
+P = ParamSpec("P")
+
+TICK_S = 1
+"""How often live parts of a page run."""
+
+START = (
+    "Start everything with `coinwatch up`, or with `coinwatch up --demo` to see it on simulated exchanges.",
+    "This page looks again every second; `coinwatch status` says what is running.",
+)
+
+
+def guarded(draw: Callable[P, None]) -> Callable[P, None]:
+    """``draw``, with a clear word and a line in the log instead of a traceback.
+
+    Streamlit's own stop and rerun are not Exceptions and pass.
+    """
+
+    @wraps(draw)
+    def guard(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            draw(*args, **kwargs)
+        except Exception:
+            structlog.get_logger().exception("drawing failed", what=draw.__qualname__)
+            failed = html.empty(
+                "This part could not be drawn", "The log has the details. Reload the page to try again."
+            )
+            st.html(html.wrap(failed))
+
+    return guard
+
+
+def live(draw: Callable[P, None]) -> Callable[P, None]:
+    """A guarded part of a page that runs by itself every second."""
+    return every(TICK_S)(draw)
+
+
+def every(seconds: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """A guarded part of a page that runs by itself so often."""
+
+    def part(draw: Callable[P, None]) -> Callable[P, None]:
+        fragment: Callable[P, None] = st.fragment(guarded(draw), run_every=seconds)
+        return fragment
+
+    return part
+
+
+def zone() -> tzinfo:
+    """The viewer's time zone; UTC when the browser does not say."""
+    name = st.context.timezone
+    try:
+        return ZoneInfo(name) if name and name != "UTC" else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def take(url: PageUrl, key: str, asked: query.Choice[str], notes: list[str]) -> None:
+    """Give the widget ``key`` what the address asks, when it must take it, and note what was wrong."""
+    if url.fresh(key):
+        st.session_state[key] = asked.value
+        notes.append(asked.note)
+
+
+def notice(text: str) -> None:
+    """A banner; nothing for no text."""
+    if text:
+        st.html(html.wrap(html.banner(text)))
+
+
+def trouble(readings: Iterable[Reading[Any]]) -> bool:
+    """Say so, once, when a reading has a problem. True when its numbers must not pass as live.
+
+    That there is no database at all is told above every page, by ``banner``.
+    """
+    at_us = now_us()
+    for reading in readings:
+        if reading.problem and (words := html.staleness(reading.problem, reading.read_us, at_us)):
+            if not reading.problem.startswith(NO_ANSWER):
+                notice(words)
+            return True
+    return False
+
+
+def markets(source: DashboardReads) -> tuple[WatchedMarket, ...]:
+    """The watched markets; with none, the page waits here with words and goes on when there are some."""
+    found = source.markets().value
+    if not found:
+        _wait_for_markets(source)
+        st.stop()
+    return found
+
+
+@live
+def _wait_for_markets(source: DashboardReads) -> None:
+    reading = source.markets()
+    if reading.value:
+        st.rerun()
+    trouble([reading])
+    title = "The warehouse cannot be read" if reading.problem else "No data yet"
+    st.html(html.wrap(html.empty(title, *START)))
+
+
+def symbols_of(found: Iterable[WatchedMarket]) -> list[Symbol]:
+    """Each symbol once, those on most exchanges first."""
+    counts: dict[Symbol, int] = {}
+    for watched in found:
+        counts[watched.market.symbol] = counts.get(watched.market.symbol, 0) + 1
+    return sorted(counts, key=lambda symbol: (-counts[symbol], symbol))

@@ -1,0 +1,152 @@
+"""What is wrong anywhere, in words, the newest first. Pure: no Streamlit, no clock, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.dashboard.ui import formats
+from coinwatch.times import SECOND_US, from_datetime
+from warehouse.ops.budgets import MonthOfCalls
+from warehouse.ops.dagster import Run
+from warehouse.ops.health import ServiceRow, StreamRow, StreamState
+from warehouse.ops.reads import OutletRow
+from warehouse.trades.gap_reads import GapRow
+
+SILENT_S = 10.0
+"""A service or stream that has not written for longer is not running."""
+
+SELDOM_S = {"dagster": 300.0}
+"""Services that write less often than every second, and after how long they are not running."""
+
+PATIENCE_S = 30.0
+"""An interruption is usually filled within this time; until then it is no trouble."""
+
+SPENT = 0.8
+"""A budget by the month spent this far is told."""
+
+RUN_FAILED = ("FAILURE",)
+
+
+class Weight(StrEnum):
+    NOW = "now"
+    """It is so now, and somebody should look."""
+    PAST = "past"
+    """It happened, and is over."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    weight: Weight
+    where: str
+    """A market, a service, a job, a provider."""
+    what: str
+    at_us: int | None = None
+    run_id: str | None = None
+    """Of Dagster, where a run failed."""
+
+
+def find(
+    streams: Iterable[StreamRow],
+    services: Sequence[ServiceRow],
+    gaps: Iterable[GapRow],
+    calls: Iterable[MonthOfCalls],
+    runs: Iterable[Run],
+    outlets: Iterable[OutletRow] = (),
+    *,
+    now_us: int,
+) -> tuple[Problem, ...]:
+    """Everything that is wrong now, then what was; each the newest first."""
+    found = [
+        *_of_services(services, now_us),
+        *_of_streams(streams),
+        *_of_gaps(gaps),
+        *_of_calls(calls),
+        *_of_runs(runs),
+        *_of_outlets(outlets),
+    ]
+    return tuple(sorted(found, key=lambda one: (one.weight is not Weight.NOW, -(one.at_us or now_us))))
+
+
+def is_silent(row: ServiceRow) -> bool:
+    """Whether the service has not been heard for longer than it usually takes."""
+    return row.age_s > SELDOM_S.get(row.service, SILENT_S)
+
+
+def _of_services(services: Sequence[ServiceRow], now_us: int) -> Iterable[Problem]:
+    alive = {row.service for row in services if not is_silent(row)}
+    for row in services:
+        spool_bytes = row.detail.get("spool_bytes")
+        if is_silent(row):
+            if row.service not in alive:
+                alive.add(row.service)  # one line a service, the one heard last
+                silent_us = round(row.age_s * SECOND_US)
+                yield Problem(
+                    Weight.NOW,
+                    row.service,
+                    f"not heard for {formats.duration(silent_us)}",
+                    now_us - silent_us,
+                )
+        elif isinstance(spool_bytes, int | float) and spool_bytes > 0:
+            waiting = f"{formats.size(float(spool_bytes))} of trades wait on disk for the database"
+            yield Problem(Weight.NOW, row.service, waiting)
+
+
+def _of_streams(streams: Iterable[StreamRow]) -> Iterable[Problem]:
+    for row in streams:
+        error = f": {row.last_error}" if row.last_error else ""
+        at_us = from_datetime(row.last_error_at) if row.last_error_at else None
+        if row.state is StreamState.STOPPED:
+            continue
+        if row.age_s > SILENT_S:
+            words = f"no daemon tells of this stream for {formats.duration(round(row.age_s * SECOND_US))}"
+            yield Problem(Weight.NOW, str(row.market), words)
+        elif row.state is not StreamState.LIVE:
+            yield Problem(Weight.NOW, str(row.market), f"stream {row.state}{error}", at_us)
+        elif row.last_error and at_us is not None:
+            yield Problem(Weight.PAST, str(row.market), row.last_error, at_us)
+
+
+def _of_gaps(gaps: Iterable[GapRow]) -> Iterable[Problem]:
+    for row in gaps:
+        at_us = from_datetime(row.opened_at)
+        why = f": {row.reason}" if row.reason else ""
+        if row.state == "open" and row.age_s > PATIENCE_S:
+            since = formats.duration(round(row.age_s * SECOND_US))
+            words = f"interruption ({row.cause}) is not filled for {since}{why}"
+            yield Problem(Weight.NOW, str(row.market), words, at_us)
+        elif row.state == "unfillable":
+            yield Problem(Weight.PAST, str(row.market), f"trades lost for good ({row.cause}){why}", at_us)
+
+
+def _of_calls(calls: Iterable[MonthOfCalls]) -> Iterable[Problem]:
+    for one in calls:
+        if one.allowed and one.calls >= SPENT * one.allowed:
+            words = f"{one.calls:,} of {one.allowed:,} calls of this month are spent ({one.scope})"
+            yield Problem(Weight.NOW, one.host, words)
+
+
+def _of_runs(runs: Iterable[Run]) -> Iterable[Problem]:
+    latest: set[tuple[str, str]] = set()
+    for run in runs:  # the newest first: a later success ends the trouble
+        is_latest = (run.job, run.partition) not in latest
+        if run.ended is not None:
+            latest.add((run.job, run.partition))
+        if run.status in RUN_FAILED:
+            at_us = from_datetime(run.ended or run.created)
+            partition = f" of {run.partition}" if run.partition else ""
+            weight = Weight.NOW if is_latest else Weight.PAST
+            why = f": {run.why}" if run.why else ""
+            yield Problem(weight, run.job, f"Dagster run{partition} failed{why}", at_us, run.run_id)
+
+
+def _of_outlets(outlets: Iterable[OutletRow]) -> Iterable[Problem]:
+    for one in outlets:
+        where = f"outlet {one.id} of {one.client}"
+        if one.disabled_at is not None:
+            words = f"disabled, alerts do not go there: {one.disabled_why or 'no reason is known'}"
+            yield Problem(Weight.NOW, where, words, from_datetime(one.disabled_at))
+        elif one.dead:
+            alerts = "1 alert was" if one.dead == 1 else f"{one.dead:,} alerts were"
+            yield Problem(Weight.NOW, where, f"{alerts} given up in a week; see Outlets")

@@ -1,0 +1,73 @@
+"""URL parameters, which anyone may edit by hand: every value is clamped to what exists, with a word. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from app.dashboard.ui.indicators import KINDS, Study, parse_study
+from coinwatch.errors import CoinwatchError, UnknownSymbol
+from coinwatch.records import Symbol
+from coinwatch.symbols import parse_symbol
+
+T = TypeVar("T")
+
+MOST_STUDIES = 6
+_SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Choice(Generic[T]):
+    """What a parameter comes to, and the word when that is not what was asked."""
+
+    value: T
+    note: str = ""
+
+
+def symbol(raw: str | None, known: Sequence[Symbol]) -> Choice[Symbol]:
+    """Any spelling of a known pair, else the first of ``known``, which must not be empty."""
+    if not raw:
+        return Choice(known[0])
+    try:
+        return Choice(parse_symbol(raw, known))
+    except UnknownSymbol as error:
+        return Choice(known[0], f"{error}. Showing {known[0]}.")
+
+
+def symbols(raw: Collection[str], known: Sequence[Symbol]) -> Choice[tuple[Symbol, ...]]:
+    """The known pairs among ``raw``, in any spelling, each once."""
+    chosen: dict[Symbol, None] = {}
+    notes = []
+    for text in raw:
+        try:
+            chosen[parse_symbol(text, known)] = None
+        except UnknownSymbol as error:
+            notes.append(f"{error}.")
+    return Choice(tuple(chosen), " ".join(notes))
+
+
+def one_of(name: str, raw: str | None, options: Sequence[str], default: str) -> Choice[str]:
+    """``raw`` when it is an option in any case, else ``default``."""
+    if not raw:
+        return Choice(default)
+    for option in options:
+        if option.lower() == raw.strip().lower():
+            return Choice(option)
+    return Choice(
+        default, f"Unknown {name} {raw[:_SHOWN]!r}: there are {', '.join(options)}. Showing {default}."
+    )
+
+
+def studies(raw: Collection[str], kinds: Sequence[str] = KINDS) -> Choice[tuple[Study, ...]]:
+    """The studies of ``kinds`` among ``raw``, each once, at most ``MOST_STUDIES``."""
+    chosen: dict[Study, None] = {}
+    notes = []
+    for text in raw:
+        try:
+            chosen[parse_study(text, kinds)] = None
+        except CoinwatchError as error:
+            notes.append(f"{error}.")
+    if len(chosen) > MOST_STUDIES:
+        notes.append(f"At most {MOST_STUDIES} are drawn.")
+    return Choice(tuple(chosen)[:MOST_STUDIES], " ".join(notes))

@@ -1,0 +1,1 @@
+"""The average price of a pair from the last trades of several exchanges. Pure."""

@@ -1,0 +1,1 @@
+"""Sentiment: which assets a text mentions, and how scores combine. Pure."""

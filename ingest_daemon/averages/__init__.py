@@ -1,0 +1,1 @@
+"""The average price of each pair, computed every second."""

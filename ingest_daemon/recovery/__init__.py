@@ -1,0 +1,1 @@
+"""Stream gaps: detected from trade order, filled by REST."""

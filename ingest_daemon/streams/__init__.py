@@ -1,0 +1,1 @@
+"""Which markets are streamed, and the sockets that stream them."""

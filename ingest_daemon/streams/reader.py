@@ -1,0 +1,201 @@
+"""From frames to trades: what happens to everything one socket receives. The hot path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection
+
+import structlog
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSProtocolError, WSTransport
+
+from coinwatch.errors import BadMessage
+from coinwatch.records import Market, Trade
+from coinwatch.times import now_us
+from ingest_daemon.log_throttle import LogThrottle
+from ingest_daemon.metrics import Metrics
+from ingest_daemon.storage.queue import TradeQueue
+from sources.exchanges.base import HEARTBEAT, SHUTDOWN, Exchange, Past, Rejected, Reply
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""A longer one costs the connection. The longest we know of, a full order book, has 2 MB."""
+
+MANY = 1_000
+"""So many messages are read together: enough to be quick, few enough to stay in the processor's cache."""
+
+_TEXT = WSMsgType.TEXT
+
+log = structlog.get_logger(__name__)
+
+
+class FrameReader(WSListener):
+    """Decodes frames as they come and puts the trades of each read into the queue together."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        markets: Collection[Market],
+        queue: TradeQueue,
+        metrics: Metrics,
+        bad_frames: LogThrottle,
+        *,
+        on_rejected: Callable[[Rejected], None],
+        on_shutdown: Callable[[], None],
+        on_heard: Callable[[], None],
+    ) -> None:
+        self.on_end: Callable[[], None] = _nothing
+        """Called when the socket is gone and all it brought is in the queue."""
+        self._exchange = exchange
+        self._decode = exchange.decoder(markets)
+        self._decode_many = exchange.many_decoder(markets)
+        self._queue = queue
+        self._metrics = metrics
+        self._bad_frames = bad_frames
+        self._on_rejected = on_rejected
+        self._on_shutdown = on_shutdown
+        self._on_heard = on_heard
+        self._received = metrics.received.labels(exchange.name)
+        self._loop = asyncio.get_running_loop()
+        self._transport: WSTransport | None = None
+        self._messages: list[bytes] = []
+        """Not yet decoded."""
+        self._trades: list[Trade] = []
+        self._past: list[Trade] = []
+        self._skipped: Counter[str] = Counter()
+        self._parts: list[bytes] = []
+        self._flush_is_due = False
+        self.frames = 0
+        """Reads in which at least one frame ended, pings included."""
+        self.has_traded = False
+        self.last_frame_at = self._loop.time()
+        """By the event loop's clock."""
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._queue.attach(self)
+
+    def read(self, markets: Collection[Market]) -> None:
+        """Take the trades of ``markets`` from now on."""
+        self._decode_messages()
+        self._decode = self._exchange.decoder(markets)
+        self._decode_many = self._exchange.many_decoder(markets)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self.flush)
+        if frame.msg_type is _TEXT and frame.fin:
+            self._messages.append(frame.get_payload_as_bytes())
+        elif (assembled := self._other_frame(transport, frame)) is not None:
+            self._messages.append(assembled)
+        if len(self._messages) >= MANY:
+            self._decode_messages()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._queue.detach(self)
+        self.flush()
+        self.on_end()
+
+    def flush(self) -> None:
+        """Hand over what was read since the last time."""
+        self._flush_is_due = False
+        try:
+            self._decode_messages()
+        except Exception:  # a fault of ours in reading a frame: the other streams go on
+            log.exception("reading a frame failed", exchange=self._exchange.name)
+            if self._transport is not None:
+                self._transport.disconnect(graceful=False)
+        self.frames += 1
+        self.last_frame_at = self._loop.time()
+        if self.frames == 1:
+            self._on_heard()
+        if self._trades:
+            trades, self._trades = self._trades, []
+            received_us = now_us()
+            self.has_traded = True
+            self._received.inc(len(trades))
+            self._metrics.delays.saw(self._exchange.name, received_us - trades[-1].ts_us)
+            self._queue.put(trades, received_us)
+        if self._past:
+            past, self._past = self._past, []
+            self._received.inc(len(past))
+            self._queue.put_past(past, now_us())
+        if self._skipped:
+            for kind, count in self._skipped.items():
+                self._metrics.skipped.labels(self._exchange.name, kind).inc(count)
+            self._skipped.clear()
+
+    def pause(self) -> None:
+        """Read no more until ``resume``: the sender waits."""
+        if self._transport is not None:
+            self._transport.underlying_transport.pause_reading()
+
+    def resume(self) -> None:
+        self.last_frame_at = self._loop.time()
+        if self._transport is not None:
+            self._transport.underlying_transport.resume_reading()
+
+    def _decode_messages(self) -> None:
+        messages, self._messages = self._messages, []
+        if len(messages) > 1 and self._decode_many is not None:
+            trades = self._decode_many(messages)
+            if trades is not None:
+                self._trades += trades
+                return
+        for message in messages:
+            self._decode_message(message)
+
+    def _decode_message(self, message: bytes) -> None:
+        try:
+            decoded = self._decode(message)
+        except BadMessage as error:
+            self._bad_frame(error)
+            return
+        if isinstance(decoded, list):
+            self._trades += decoded
+        elif isinstance(decoded, Rejected):
+            self._on_rejected(decoded)
+        elif isinstance(decoded, Past):
+            self._past += decoded.trades
+        elif isinstance(decoded, Reply):
+            self._skipped[HEARTBEAT.kind] += 1
+            if self._transport is not None:
+                self._transport.send(_TEXT, decoded.frame)
+        else:
+            self._skipped[decoded.kind] += 1
+            if decoded is SHUTDOWN:
+                self._on_shutdown()
+
+    def _other_frame(self, transport: WSTransport, frame: WSFrame) -> bytes | None:
+        """A whole message, when ``frame`` ends one. Control frames are answered here."""
+        match frame.msg_type:
+            case WSMsgType.PING:
+                transport.send_pong(frame.get_payload_as_bytes())
+            case WSMsgType.CLOSE:
+                transport.send_close(frame.get_close_code())
+                transport.disconnect()
+            case WSMsgType.TEXT | WSMsgType.BINARY | WSMsgType.CONTINUATION:
+                self._parts.append(frame.get_payload_as_bytes())
+                if sum(map(len, self._parts)) > MAX_MESSAGE_BYTES:
+                    raise WSProtocolError(WSCloseCode.MESSAGE_TOO_BIG, "message in parts is too long")
+                if frame.fin:
+                    message = b"".join(self._parts)
+                    self._parts.clear()
+                    return message
+        return None
+
+    def _bad_frame(self, error: BadMessage) -> None:
+        self._metrics.bad_frames.labels(self._exchange.name).inc()
+        suppressed = self._bad_frames.suppressed()
+        if suppressed is not None:
+            log.warning(
+                "a frame could not be read",
+                exchange=self._exchange.name,
+                reason=str(error),
+                starts=error.raw,
+                suppressed=suppressed,
+            )
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,84 @@
+"""What is known of each market now. Streams and the committer write here; the reporter reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from coinwatch.records import Market
+from coinwatch.times import now_us
+from warehouse.ops.health import StreamHealth, StreamState
+from warehouse.trades.writer import Written
+
+
+class StreamStatusBoard:
+    def __init__(self) -> None:
+        self._ids: dict[Market, int] = {}
+        self.health: dict[int, StreamHealth] = {}
+        """By market id."""
+        self.exchange: dict[int, str] = {}
+        """Of every market that was ever added, for what is still on its way when it is removed."""
+
+    def add(self, market_ids: Mapping[Market, int]) -> None:
+        """Follow these from now on."""
+        for market, market_id in market_ids.items():
+            self._ids[market] = market_id
+            self.exchange[market_id] = market.exchange
+            self.health[market_id] = StreamHealth(state=StreamState.CONNECTING)
+
+    def remove(self, markets: Iterable[Market]) -> dict[int, StreamHealth]:
+        """Others follow these, or nobody. Returns what was known of them, as stopped, by market id."""
+        markets = list(markets)
+        self.set_state(markets, StreamState.STOPPED)
+        ids = [self._ids.pop(market) for market in markets if market in self._ids]
+        return {market_id: self.health.pop(market_id) for market_id in ids}
+
+    def set_state(self, markets: Iterable[Market], state: StreamState, error: str | None = None) -> None:
+        """Say how ``markets`` stream; ``error`` is why, where something went wrong."""
+        for market in markets:
+            if market not in self._ids:
+                continue
+            health = self.health[self._ids[market]]
+            health.state = state
+            if error is not None:
+                health.last_error = error
+                health.last_error_us = now_us()
+
+    def lost(self, markets: Iterable[Market], reason: str) -> None:
+        """Their connection ended."""
+        markets = list(markets)
+        self.set_state(markets, StreamState.DOWN, reason)
+        for market in markets:
+            if market in self._ids:
+                self.health[self._ids[market]].reconnects += 1
+
+    def stopped(self) -> None:
+        """The daemon ends on purpose."""
+        self.set_state(list(self._ids), StreamState.STOPPED)
+
+    def stored(self, written: Written, received_us: int, committed_us: int, *, late: bool) -> None:
+        """A batch was committed, received and committed by our clock. ``late``: it is no news."""
+        for move in written.moves:
+            health = self.health.get(move.market_id)
+            if health is None:
+                continue
+            health.trades += move.count
+            if late:
+                continue
+            health.last_received_us = received_us
+            if health.last_trade_ts_us is None or move.last_ts_us >= health.last_trade_ts_us:
+                health.last_price = move.last
+                health.last_trade_ts_us = move.last_ts_us
+                health.lag_ms = (committed_us - move.last_ts_us) / 1_000
+        for market_id, count in written.duplicates.items():
+            if market_id in self.health:
+                self.health[market_id].duplicates += count
+
+    def recovered(self, market_id: int, count: int) -> None:
+        """Recovery stored so many trades."""
+        if market_id in self.health:
+            self.health[market_id].recovered += count
+
+    def states(self) -> dict[str, int]:
+        """How many markets are in each state."""
+        found = [health.state for health in self.health.values()]
+        return {state.value: found.count(state) for state in StreamState}

@@ -1,0 +1,94 @@
+"""DefiLlama: the value locked in protocols and chains.
+
+Documentation (api-docs.defillama.com): "/protocols", "/v2/chains"; no key. Two requests tell
+everything there is. Coins are named by CoinGecko's ids.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import msgspec
+
+from coinwatch.errors import BadMessage
+from sources.exchanges.base import RateLimit, RestRequest
+from sources.http import Budget, HttpSource, Patience
+from sources.providers.lenient_fields import Fields, json_of, text
+
+NAME = "defillama"
+
+LIMIT = RateLimit(capacity=2, per_second=10 / 60)
+"""Not told."""
+_NOT_LOCKED = frozenset({"CEX", "Chain"})
+"""Categories that DefiLlama does not count either: what customers keep at an exchange, what a bridge
+holds for a whole chain."""
+
+
+class Locked(msgspec.Struct, frozen=True):
+    """Value locked by CoinGecko id, in USD."""
+
+    usd: dict[str, float]
+    dropped: int
+    """Entries whose value nothing can have."""
+
+
+def defillama_http(
+    root: str, budget: Budget, *, scale: float = 1.0, patience: Patience | None = None
+) -> HttpSource:
+    """The client; ``scale`` is the setting ``rate_limit_scale``."""
+    return HttpSource(
+        NAME, root, budget, LIMIT.scaled(scale), patience=patience or Patience(read_s=30, total_s=120)
+    )
+
+
+def protocols_request() -> RestRequest:
+    """Ask for every protocol: some ten megabytes."""
+    return RestRequest("/protocols")
+
+
+def decode_protocols(body: bytes) -> Locked:
+    """``[{"name":"Lido","gecko_id":"lido-dao","parentProtocol":null,"category":"Liquid Staking",
+    "tvl":25e9}]``
+
+    Versions of one protocol are entries of their own, and often only one names the coin: what a
+    parent's entries lock is the coin's that one of them names. Raises BadMessage.
+    """
+    rows = [row for row in _rows(body) if row.get("category") not in _NOT_LOCKED]
+    of_parent: dict[str | None, str] = {
+        parent: coin
+        for row in rows
+        if (parent := text(row.get("parentProtocol"))) and (coin := text(row.get("gecko_id")))
+    }
+    return _summed(
+        [(text(row.get("gecko_id")) or of_parent.get(text(row.get("parentProtocol"))), row) for row in rows]
+    )
+
+
+def chains_request() -> RestRequest:
+    """Ask for every chain."""
+    return RestRequest("/v2/chains")
+
+
+def decode_chains(body: bytes) -> Locked:
+    """``[{"name":"Ethereum","gecko_id":"ethereum","tokenSymbol":"ETH","tvl":80e9}]``. Raises BadMessage."""
+    return _summed([(text(row.get("gecko_id")), row) for row in _rows(body)])
+
+
+def _summed(rows: list[tuple[str | None, dict[str, Any]]]) -> Locked:
+    usd: defaultdict[str, float] = defaultdict(float)
+    dropped = 0
+    for coin, row in rows:
+        fields = Fields(row)
+        locked = fields.worth("tvl")
+        dropped += len(fields.dropped)
+        if coin and locked:
+            usd[coin] += locked
+    return Locked(dict(usd), dropped)
+
+
+def _rows(body: bytes) -> list[dict[str, Any]]:
+    rows = json_of(NAME, body)
+    if not isinstance(rows, list):
+        raise BadMessage(NAME, "an answer that is no list", body)
+    return [row for row in rows if isinstance(row, dict)]

@@ -1,0 +1,123 @@
+"""Telegram: the newest messages of public channels, from their pages. Optional, off without channels.
+
+There is no documented interface without an account; the page ``t.me/s/<channel>`` is what Telegram
+shows to browsers ("Telegram Widgets", core.telegram.org/widgets/post, has the same markup). A page
+has the twenty newest messages; they are stored, so that a day is complete when it is asked often.
+"""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import msgspec
+
+from coinwatch.errors import BadMessage, SettingsError
+from coinwatch.sentiment.articles import LONGEST_TITLE, Text
+from coinwatch.sentiment.scoring import Source
+from coinwatch.times import MINUTE_US
+from sources.exchanges.base import RateLimit, RestRequest
+from sources.http import Budget, HttpSource, Patience
+from sources.providers.lenient_fields import moment_us, text
+
+NAME = Source.TELEGRAM.value
+LIMIT = RateLimit(capacity=1, per_second=1 / 3)
+_CHANNEL = re.compile(r"[A-Za-z]\w{3,31}", re.ASCII)
+_POST = re.compile(r"\w+/\d+", re.ASCII)
+_MESSAGE, _TEXT, _INFO = "tgme_widget_message", "tgme_widget_message_text", "tgme_channel_info"
+
+
+class Messages(msgspec.Struct, frozen=True):
+    """What could be read of a page."""
+
+    texts: list[Text]
+    unreadable: int
+    """Messages without a time or an address."""
+
+
+def telegram_http(
+    root: str, budget: Budget, *, scale: float = 1.0, patience: Patience | None = None
+) -> HttpSource:
+    """The client; ``scale`` is the setting ``rate_limit_scale``."""
+    return HttpSource(
+        NAME,
+        root,
+        budget,
+        LIMIT.scaled(scale),
+        patience=patience or Patience(read_s=20, attempts=3),
+        takes_markup=True,
+    )
+
+
+def channel_request(channel: str) -> RestRequest:
+    """Ask for the newest messages. Raises SettingsError for what cannot be a channel's name."""
+    name = channel.removeprefix("@")
+    if not _CHANNEL.fullmatch(name):
+        raise SettingsError(
+            f"COINWATCH_TELEGRAM_CHANNELS: {channel[:40]!r} is no name of a channel, "
+            "such as binance_announcements"
+        )
+    return RestRequest(f"/s/{name}")
+
+
+def decode_channel(channel: str, body: bytes, now_us: int) -> Messages:
+    """``<div class="tgme_widget_message …" data-post="channel/7"> … <div class="tgme_widget_message_text
+    …">words</div> … <time datetime="2026-11-20T10:00:00+00:00">``
+
+    Raises BadMessage for any other page: one of a channel that is private, or is none.
+    """
+    page = _Page()
+    page.feed(body.decode("utf-8", "replace"))
+    page.close()
+    if not page.is_channel:
+        raise BadMessage(NAME, f"{channel}: no public channel, or its page has changed", body)
+    texts, unreadable = [], 0
+    for post, words, moment in page.messages:
+        title = text(" ".join("".join(words).split()))
+        published_us = moment_us(moment)
+        if (
+            not (post and _POST.fullmatch(post))
+            or published_us is None
+            or published_us > now_us + 60 * MINUTE_US
+        ):
+            unreadable += 1
+        elif title:  # a picture alone says nothing we could read
+            texts.append(Text(f"https://t.me/{post}", title[:LONGEST_TITLE], published_us))
+    return Messages(texts, unreadable)
+
+
+class _Page(HTMLParser):
+    """Collects messages: post, words, time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_channel = False
+        self.messages: list[tuple[str | None, list[str], str | None]] = []
+        self._depth = 0
+        """How many tags deep inside the words of a message; 0: outside."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        classes = (told.get("class") or "").split()
+        if _MESSAGE in classes:
+            self.is_channel = True
+            self.messages.append((told.get("data-post"), [], None))
+        elif _INFO in classes:
+            self.is_channel = True
+        elif tag == "time" and self.messages and told.get("datetime"):
+            post, words, _ = self.messages[-1]
+            self.messages[-1] = (post, words, told["datetime"])
+        if self._depth and tag == "div":
+            self._depth += 1
+        elif not self._depth and tag == "div" and _TEXT in classes and self.messages:
+            self._depth = 1
+        elif self._depth and tag == "br":
+            self.messages[-1][1].append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._depth and tag == "div":
+            self._depth -= 1
+
+    def handle_data(self, data: str) -> None:
+        if self._depth:
+            self.messages[-1][1].append(data)

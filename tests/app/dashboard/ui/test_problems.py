@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from app.dashboard.ui.problems import Problem, Weight, find
+from coinwatch.times import from_datetime
+from tests.app.dashboard.beating import KRAKEN, NOW, service, stream
+from warehouse.ops.budgets import MonthOfCalls
+from warehouse.ops.dagster import Run
+from warehouse.ops.health import ServiceRow, StreamRow, StreamState
+from warehouse.ops.reads import OutletRow
+from warehouse.trades.gap_reads import GapRow
+
+
+def gap(state: str, age_s: float = 60.0) -> GapRow:
+    return GapRow(
+        market=KRAKEN,
+        cause="silent",
+        state=state,
+        after_ts=NOW,
+        before_ts=None,
+        recovered=0,
+        reason=None,
+        opened_at=NOW - timedelta(seconds=age_s),
+        closed_at=None,
+        age_s=age_s,
+    )
+
+
+def run(status: str, minutes_ago: int, job: str = "candles") -> Run:
+    at = NOW - timedelta(minutes=minutes_ago)
+    ended = None if status == "STARTED" else at
+    return Run(
+        run_id=f"{status}{minutes_ago}",
+        job=job,
+        launched_by="",
+        partition="",
+        status=status,
+        created=at,
+        started=at,
+        ended=ended,
+    )
+
+
+def troubles(
+    streams: list[StreamRow] | None = None,
+    services: list[ServiceRow] | None = None,
+    gaps: list[GapRow] | None = None,
+    calls: list[MonthOfCalls] | None = None,
+    runs: list[Run] | None = None,
+    outlets: list[OutletRow] | None = None,
+) -> tuple[Problem, ...]:
+    at_us = from_datetime(NOW)
+    return find(
+        streams or [], services or [], gaps or [], calls or [], runs or [], outlets or [], now_us=at_us
+    )
+
+
+def test_what_is_well_is_not_told() -> None:
+    assert (
+        troubles(
+            [stream(), stream(StreamState.STOPPED, age_s=9e9)],
+            [
+                service(1.0, spool_bytes=0),
+                service(500.0),  # an older process of the same service
+                service(100.0, "dagster"),  # it beats once a minute
+            ],
+            [gap("filled"), gap("open", age_s=5)],
+            [MonthOfCalls("coingecko", "month", 10, 10_000)],
+            [run("SUCCESS", 1), run("STARTED", 2)],
+        )
+        == ()
+    )
+
+
+def test_streams_say_why() -> None:
+    down, silent, erred = troubles(
+        [stream(StreamState.DOWN, error="refused"), stream(age_s=90), stream(error="once")]
+    )
+    assert "no daemon tells of this stream for 2 min" in (down.what, silent.what)
+    assert "stream down: refused" in (down.what, silent.what)
+    assert (erred.what, erred.weight) == ("once", Weight.PAST)
+
+
+def test_services_are_told_once() -> None:
+    (silent,) = troubles(services=[service(100.0), service(200.0)])
+    assert silent.what == "not heard for 2 min"
+    (spooling,) = troubles(services=[service(1.0, spool_bytes=2_500_000)])
+    assert "2.5 MB of trades wait on disk" in spooling.what
+
+
+def test_interruptions_that_last_and_trades_that_are_lost() -> None:
+    lasting, lost = troubles(gaps=[gap("unfillable"), gap("open")])
+    assert (lasting.weight, lost.weight) == (Weight.NOW, Weight.PAST)
+    assert "is not filled for 1 min" in lasting.what
+
+
+def test_a_run_that_succeeded_later_ends_its_trouble() -> None:
+    found = troubles(
+        runs=[run("STARTED", 0), run("SUCCESS", 1), run("FAILURE", 2), run("FAILURE", 3, job="sentiment")]
+    )
+    assert [(one.where, one.weight) for one in found] == [
+        ("sentiment", Weight.NOW),
+        ("candles", Weight.PAST),
+    ]
+
+
+def test_a_budget_that_is_nearly_spent_is_told() -> None:
+    (spent,) = troubles(calls=[MonthOfCalls("coingecko", "month", 8_500, 10_000)])
+    assert spent.what == "8,500 of 10,000 calls of this month are spent (month)"
+
+
+def outlet(number: int, *, dead: int = 0, why: str | None = None) -> OutletRow:
+    return OutletRow(
+        id=number,
+        client="desk",
+        kind="webhook",
+        disabled_at=NOW if why else None,
+        disabled_why=why,
+        delivered=9,
+        waiting=0,
+        dead=dead,
+        delivered_at=NOW,
+    )
+
+
+def test_outlets_that_alerts_do_not_reach_are_told() -> None:
+    found = troubles(outlets=[outlet(1), outlet(2, dead=3), outlet(3, why="410")])
+    assert [(one.where, one.what) for one in found] == [
+        ("outlet 2 of desk", "3 alerts were given up in a week; see Outlets"),
+        ("outlet 3 of desk", "disabled, alerts do not go there: 410"),
+    ]

@@ -1,0 +1,66 @@
+"""Addresses and titles of articles: what is the same one, and what is not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coinwatch.sentiment.articles import Text, canonical_url, title_key, without_copies
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("https://News.example/a/b/?utm_source=rss&utm_medium=feed#top", "https://news.example/a/b"),
+        ("http://news.example:8080/a?id=7&fbclid=x&ref=home", "http://news.example:8080/a?id=7"),
+        (" https://news.example ", "https://news.example"),
+        ("https://www.news.example/a", "https://www.news.example/a"),
+        ("ftp://news.example/a", None),
+        ("javascript:alert(1)", None),
+        ("/relative", None),
+        ("https://[broken/", None),
+        ("https://news.example:port/", None),
+        ("https://news.example/a\0", None),
+        ("", None),
+    ],
+)
+def test_addresses_lose_what_only_says_who_linked(url: str, canonical: str | None) -> None:
+    assert canonical_url(url) == canonical
+
+
+@given(st.text())
+def test_canonical_is_canonical(url: str) -> None:
+    canonical = canonical_url(url)
+    assert canonical is None or canonical_url(canonical) == canonical
+
+
+@given(st.from_regex(r"https://[a-z]{1,9}\.example(/[a-z%?&=+#\[\]]*)?", fullmatch=True))
+def test_canonical_is_canonical_of_urls(url: str) -> None:
+    canonical = canonical_url(url)
+    assert canonical is None or canonical_url(canonical) == canonical
+
+
+def test_copies_have_one_key() -> None:
+    titles = [
+        "Bitcoin\u2019s price jumps 5.2% on ETF inflows",
+        "Bitcoin's Price Jumps 5.2% on ETF Inflows | CoinDesk",
+        "  bitcoin's price jumps: 5.2% on ETF inflows! - CoinDesk",
+    ]
+    assert {title_key(title, "coindesk") for title in titles} == {"bitcoin's price jumps 5.2 on etf inflows"}
+
+
+def test_other_titles_have_other_keys() -> None:
+    assert title_key("Bitcoin price jumps 5.2%") != title_key("Bitcoin price jumps 5.3%")
+    assert title_key("Bitcoin price jumps - Solana falls", "coindesk") != title_key(
+        "Bitcoin price jumps today"
+    )
+    assert title_key("Market wrap | CoinDesk", "coindesk") is None, "too short to tell"
+
+
+def test_of_copies_the_first_stays() -> None:
+    first = Text("https://a.example/1", "Bitcoin price jumps again", 3)
+    same_title = Text("https://a.example/2", "BITCOIN price jumps again", 2)
+    same_url = Text("https://a.example/1", "Another title altogether now", 1)
+    short = [Text("https://a.example/3", "Market wrap", 3), Text("https://a.example/4", "Market wrap", 2)]
+    assert without_copies([first, same_title, same_url, *short]) == [first, *short]

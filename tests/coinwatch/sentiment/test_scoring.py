@@ -1,0 +1,113 @@
+"""One scale for all sources, and one score of many parts that can be recomputed from them."""
+
+from __future__ import annotations
+
+import random
+from datetime import date
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coinwatch.sentiment.scoring import (
+    OF_MARKET,
+    WEIGHTS,
+    DayScore,
+    Scale,
+    Source,
+    combine,
+    from_percent,
+    from_tone,
+    parts_of,
+    score_of,
+    score_text,
+)
+
+DAY = date(2026, 11, 21)
+
+
+def told(source: Source, score: float | None, base: str | None = "BTC", items: int | None = None) -> DayScore:
+    return DayScore(
+        day=DAY, source=source, base=base, value=score, scale=Scale.UNIT, score=score, items=items
+    )
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ("Bitcoin surges past $100,000 as ETF inflows hit record", "Bitcoin price unchanged on Tuesday"),
+        ("Block, Inc. buys shares of a trust", "Exchange hacked, $40M drained"),
+        ("Solana rallies", "Solana slumps"),
+        ("Price unchanged on Tuesday", "Outflows and liquidations weigh on Ether"),
+        ("Token listed", "Token delisted after exploit"),
+    ],
+)
+def test_headlines_are_told_apart(better: str, worse: str) -> None:
+    assert score_text(better) > score_text(worse)
+
+
+def test_terms_of_the_trade_are_no_feelings() -> None:
+    for title in ("The next block", "A trust with shares", "Interest and security", "Proof of stake and gas"):
+        assert score_text(title) == 0
+
+
+@given(st.text(max_size=200))
+def test_any_text_has_a_score(text: str) -> None:
+    assert -1 <= score_text(text) <= 1
+
+
+def test_scales() -> None:
+    assert [from_percent(value) for value in (0, 25, 50, 100)] == [-1, -0.5, 0, 1]
+    assert [from_tone(tone) for tone in (-100, -10, -2.5, 0, 3, 40)] == [-1, -1, -0.25, 0, 0.3, 1]
+
+
+def test_parts_and_weights_are_visible() -> None:
+    own = [told(Source.GDELT, -0.2), told(Source.NEWS, 0.5, items=5), told(Source.X, None)]
+    market = [told(Source.FEAR_GREED, -0.6, None), told(Source.GDELT, 0.9, None)]
+    combined = combine(DAY, "BTC", own, market)
+    assert combined is not None
+    parts = {part.source: part for part in parts_of(combined.detail)}
+    assert set(parts) == {Source.GDELT, Source.NEWS, Source.FEAR_GREED}, (
+        "the market's tone is not the asset's"
+    )
+    assert parts[Source.NEWS].weight == WEIGHTS[Source.NEWS] / 2
+    assert parts[Source.FEAR_GREED].weight == WEIGHTS[Source.FEAR_GREED] * OF_MARKET
+    assert parts[Source.FEAR_GREED].of_market
+    assert combined.items == 5
+    weights = 2.0 + 1.5 + 1.0
+    assert combined.score == pytest.approx((-0.2 * 2 + 0.5 * 1.5 - 0.6) / weights, abs=1e-6)
+
+
+def test_what_is_said_of_the_market_alone_is_no_score_of_an_asset() -> None:
+    assert combine(DAY, "BTC", [], [told(Source.FEAR_GREED, 0.5, None)]) is None
+    assert combine(DAY, "BTC", [told(Source.X, None)], [told(Source.FEAR_GREED, 0.5, None)]) is None
+    of_market = combine(DAY, None, [told(Source.FEAR_GREED, 0.5, None)])
+    assert of_market is not None
+    assert of_market.score == 0.5
+
+
+def test_a_combined_score_is_no_part_of_itself() -> None:
+    assert combine(DAY, "BTC", [told(Source.COMBINED, 1.0)]) is None
+
+
+scores = st.floats(-1, 1).map(lambda score: round(score, 6))
+sources = st.sampled_from(sorted(WEIGHTS))
+
+
+@given(
+    st.dictionaries(sources, st.tuples(scores, st.none() | st.integers(0, 10**6)), min_size=1), st.randoms()
+)
+def test_it_is_recomputable_and_the_same_in_any_order(
+    given_scores: dict[Source, tuple[float, int | None]], shuffler: random.Random
+) -> None:
+    own = [told(source, score, items=items) for source, (score, items) in given_scores.items()]
+    combined = combine(DAY, "BTC", own)
+    assert combined is not None
+    assert combined.score is not None
+    assert min(one.score or 0 for one in own) - 1e-6 <= combined.score
+    assert combined.score <= max(one.score or 0 for one in own) + 1e-6
+    stored = msgspec.json.decode(msgspec.json.encode(combined.detail))
+    assert score_of(parts_of(stored)) == combined.score
+    shuffler.shuffle(own)
+    assert combine(DAY, "BTC", own) == combined

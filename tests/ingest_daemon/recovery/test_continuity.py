@@ -1,0 +1,199 @@
+"""What the ledger is told of every order in which trades and interruptions can come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coinwatch.records import Market, Trade
+from ingest_daemon.recovery.continuity import HOLE_PATIENCE_S, MISSED, Continuity
+from ingest_daemon.storage.queue import Interruption
+from warehouse.trades.gaps import Ending, LedgerEntries, Opening
+from warehouse.trades.rows import TickRows
+
+MARKET = Market.canonical("binance:BTC-USDT")
+ID = 7
+
+
+def rows(*ids: int) -> TickRows:
+    return TickRows.of([Trade(MARKET, i, 1_000 * i, 1.0, 1.0, True) for i in ids], {MARKET: ID})
+
+
+def followed(*, is_consecutive: bool = True, known_ts_us: int = 0) -> Continuity:
+    continuity = Continuity()
+    continuity.begin(MARKET, ID, is_consecutive=is_consecutive, known_ts_us=known_ts_us, now_s=0.0)
+    return continuity
+
+
+def plan(continuity: Continuity, *ids: int, cut: str | None = None, now_s: float = 0.0) -> LedgerEntries:
+    interruptions = [Interruption((MARKET,), cut)] if cut else []
+    return continuity.plan(interruptions, rows(*ids), now_s)
+
+
+def test_the_first_live_trade_ends_what_was_open_when_the_market_began() -> None:
+    continuity = followed()
+    assert plan(continuity, 5, 6, 7) == LedgerEntries([], [Ending(ID, 5, 5_000)])
+    assert not plan(continuity, 8)
+    assert continuity.newest(MARKET) == (8, 8_000)
+
+
+def test_a_trade_sent_again_does_not_end_a_gap() -> None:
+    continuity = followed(known_ts_us=9_000)
+    assert not plan(continuity, 8, 9)
+    assert continuity.newest(MARKET) is None
+    assert plan(continuity, 9, 12, 13).endings == [Ending(ID, 12, 12_000)]
+
+
+def test_an_interruption_opens_a_row_once_and_the_next_trade_ends_it() -> None:
+    continuity = followed()
+    plan(continuity, 1, 2)
+    cut = plan(continuity, cut="disconnected")
+    assert cut == LedgerEntries([Opening(ID, "disconnected", 2, 2_000)], [])
+    assert not plan(continuity, cut="silent")
+    assert plan(continuity, 9).endings == [Ending(ID, 9, 9_000)]
+
+
+def test_an_interruption_and_what_came_after_it_are_one_entry() -> None:
+    continuity = followed()
+    plan(continuity, 1)
+    both = plan(continuity, 4, 5, cut="disconnected")
+    assert both == LedgerEntries([Opening(ID, "disconnected", 1, 1_000)], [Ending(ID, 4, 4_000)])
+
+
+def test_a_hole_counts_when_it_is_still_open_a_second_later() -> None:
+    continuity = followed()
+    plan(continuity, 1, 2)
+    plan(continuity, 6, 7, now_s=10.0)
+    assert continuity.has_holes
+    assert continuity.due(10.5) == []
+    assert not plan(continuity, 4, now_s=10.5)
+    late = continuity.due(10.0 + HOLE_PATIENCE_S)
+    assert late == [Opening(ID, MISSED, 2, 2_000, 4, 4_000), Opening(ID, MISSED, 4, 4_000, 6, 6_000)]
+    assert not continuity.has_holes
+    assert continuity.due(20.0) == []
+
+
+def test_an_interruption_tells_the_holes_that_can_no_longer_fill() -> None:
+    continuity = followed()
+    plan(continuity, 1)
+    plan(continuity, 3)
+    assert plan(continuity, cut="silent").openings == [
+        Opening(ID, MISSED, 1, 1_000, 3, 3_000),
+        Opening(ID, "silent", 3, 3_000),
+    ]
+    assert not continuity.has_holes
+
+
+def test_where_ids_do_not_follow_one_another_there_are_no_holes() -> None:
+    continuity = followed(is_consecutive=False)
+    plan(continuity, 10)
+    assert not plan(continuity, 50, 30)
+    assert not continuity.has_holes
+    assert continuity.newest(MARKET) == (50, 50_000)
+
+
+def test_a_market_shown_complete_by_recovery_is_heard() -> None:
+    continuity = followed()
+    continuity.heard_until(MARKET, 20, 20_000, 0.0)
+    assert not plan(continuity, 21)
+    plan(continuity, 25)
+    assert continuity.has_holes
+
+
+def test_a_market_that_has_ended_is_nobodys() -> None:
+    continuity = followed()
+    plan(continuity, 1, 5)
+    continuity.end(MARKET)
+    assert not plan(continuity, 9, cut="silent")
+    assert not continuity.has_holes
+
+
+@given(st.permutations(range(2, 30)), st.lists(st.integers(1, 6), min_size=1))
+def test_whatever_the_order_what_came_leaves_no_hole(order: list[int], sizes: list[int]) -> None:
+    continuity = followed()
+    plan(continuity, 1)
+    for part in _parts(order, sizes):
+        assert not plan(continuity, *part)
+    assert not continuity.has_holes
+
+
+@given(
+    st.sets(st.integers(2, 40)), st.randoms(use_true_random=False), st.lists(st.integers(1, 6), min_size=1)
+)
+def test_the_rows_cover_exactly_what_never_came(missing: set[int], chance: object, sizes: list[int]) -> None:
+    sent = [i for i in range(2, 41) if i not in missing]
+    chance.shuffle(sent)  # type: ignore[attr-defined]
+    continuity = followed()
+    plan(continuity, 1)
+    for part in [*_parts(sent, sizes), [41]]:
+        plan(continuity, *part)
+    told = {
+        i
+        for row in continuity.due(5.0)
+        if row.after_id is not None and row.before_id is not None
+        for i in range(row.after_id + 1, row.before_id)
+    }
+    assert told == missing
+
+
+@pytest.mark.parametrize(("usual_s", "quiet_s"), [(0.1, 8.0), (2.0, 16.0), (600.0, 300.0)])
+def test_a_market_is_suspected_by_its_own_rhythm(usual_s: float, quiet_s: float) -> None:
+    continuity = followed()
+    now_s = 0.0
+    for number in range(1, 41):
+        now_s += usual_s
+        plan(continuity, number, now_s=now_s)
+    assert continuity.quiet(now_s + quiet_s * 0.95) == []
+    assert continuity.quiet(now_s + quiet_s * 1.05) == [MARKET]
+    continuity.is_truly_quiet(MARKET, now_s + quiet_s * 1.05)
+    assert continuity.quiet(now_s + quiet_s * 1.5) == []
+
+
+def test_a_market_of_unknown_rhythm_is_suspected_soon_and_then_ever_later() -> None:
+    continuity = followed()
+    continuity.heard_until(MARKET, None, 5, 5.0)
+    asked_s, now_s = [], 5.0
+    while now_s < 1_200:
+        now_s += 0.25
+        if continuity.quiet(now_s):
+            asked_s.append(now_s)
+            continuity.is_truly_quiet(MARKET, now_s)
+    assert continuity.newest(MARKET) == (None, 5)
+    assert asked_s[0] < 15
+    waits_s = [later - earlier for earlier, later in pairwise(asked_s)]
+    assert all(wait_s <= 300.25 for wait_s in waits_s)
+    assert len(asked_s) < 10
+
+
+def test_few_trades_make_a_market_no_less_trusted_than_its_silence_did() -> None:
+    continuity = followed()
+    plan(continuity, 1, now_s=0.5)
+    assert continuity.quiet(8.4) == []
+    assert continuity.quiet(8.6) == [MARKET]
+    for _ in range(3):
+        continuity.is_truly_quiet(MARKET, 9.0)
+    plan(continuity, 2, 3, now_s=10.0)
+    assert continuity.quiet(10.0 + 63) == []
+    assert continuity.quiet(10.0 + 65) == [MARKET]
+
+
+def test_what_was_not_heard_does_not_make_a_market_slow() -> None:
+    continuity = followed()
+    now_s = 0.0
+    for number in range(1, 41):
+        now_s += 60.0 if number % 10 == 0 else 0.1
+        plan(continuity, number, cut="silent" if number % 10 == 0 else None, now_s=now_s)
+    assert continuity.quiet(now_s + 8.5) == [MARKET]
+
+
+def _parts(items: Sequence[int], sizes: list[int]) -> list[list[int]]:
+    parts, start, turn = [], 0, 0
+    while start < len(items):
+        size = sizes[turn % len(sizes)]
+        parts.append(list(items[start : start + size]))
+        start, turn = start + size, turn + 1
+    return parts

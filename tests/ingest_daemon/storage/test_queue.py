@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from coinwatch.records import Market, Trade
+from ingest_daemon.storage.queue import TradeQueue
+
+MARKET = Market.canonical("binance:BTC-USDT")
+
+
+def trades(start: int, count: int) -> list[Trade]:
+    return [Trade(MARKET, number, number, 1.0, 1.0, True) for number in range(start, start + count)]
+
+
+class Socket:
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def pause(self) -> None:
+        self.calls.append("pause")
+
+    def resume(self) -> None:
+        self.calls.append("resume")
+
+
+async def test_takes_all_that_waits_up_to_the_limit_in_order() -> None:
+    queue = TradeQueue()
+    queue.put(trades(0, 3), 1)
+    queue.put(trades(3, 4), 2)
+    first = await queue.take(5)
+    second = await queue.take(5)
+    assert first is not None
+    assert second is not None
+    assert [t.trade_id for t in first.trades + second.trades] == list(range(7))
+    assert (len(first.trades), len(second.trades), second.received_us) == (5, 2, 2)
+
+
+async def test_take_waits_for_the_first_trade_and_ends_when_closed_and_empty() -> None:
+    queue = TradeQueue()
+    taking = asyncio.create_task(queue.take(10))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    queue.put(trades(0, 1), 1)
+    batch = await taking
+    assert batch is not None
+    assert len(batch.trades) == 1
+    queue.put(trades(1, 1), 1)
+    queue.close()
+    assert await queue.take(10) is not None
+    assert await queue.take(10) is None
+
+
+async def test_sockets_are_held_back_between_the_marks_and_nothing_is_shed() -> None:
+    queue = TradeQueue(high_mark=10, low_mark=4)
+    early, late, gone = Socket(), Socket(), Socket()
+    queue.attach(early)
+    queue.attach(gone)
+    queue.put(trades(0, 9), 1)
+    assert early.calls == []
+    queue.detach(gone)
+    queue.put(trades(9, 6), 1)
+    queue.attach(late)
+    assert queue.full
+    assert (early.calls, late.calls, gone.calls) == (["pause"], ["pause"], [])
+    await queue.take(10)
+    assert queue.full
+    await queue.take(1)
+    assert not queue.full
+    assert (early.calls, late.calls) == (["pause", "resume"], ["pause", "resume"])
+    left = await queue.take(100)
+    assert left is not None
+    assert [t.trade_id for t in left.trades] == list(range(11, 15))
+
+
+@pytest.mark.parametrize("count", [1, 25_000])
+async def test_len_counts_what_waits(count: int) -> None:
+    queue = TradeQueue()
+    queue.put(trades(0, count), 1)
+    assert len(queue) == count
+
+
+async def test_an_interruption_parts_what_came_before_from_what_came_after() -> None:
+    queue = TradeQueue()
+    queue.put(trades(0, 3), 1)
+    queue.interrupt([MARKET], "disconnected")
+    queue.interrupt([MARKET], "silent")
+    queue.put_past(trades(50, 1), 2)
+    queue.put(trades(3, 5), 3)
+    assert len(queue) == 9
+    before, after, rest = [await queue.take(3) for _ in range(3)]
+    assert before is not None
+    assert after is not None
+    assert rest is not None
+    assert (len(before.trades), before.interruptions) == (3, [])
+    assert [(i.markets, i.cause) for i in after.interruptions] == [
+        ((MARKET,), "disconnected"),
+        ((MARKET,), "silent"),
+    ]
+    assert ([t.trade_id for t in after.past], len(after.trades)) == ([50], 3)
+    assert (rest.interruptions, rest.past, len(rest.trades)) == ([], [], 2)
+    assert len(queue) == 0
+
+
+async def test_a_patient_take_gives_an_empty_batch_when_nothing_comes() -> None:
+    batch = await TradeQueue().take(10, patience_s=0.01)
+    assert batch is not None
+    assert not batch

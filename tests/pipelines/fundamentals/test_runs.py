@@ -1,0 +1,128 @@
+"""Fundamentals as Dagster runs them: what a run says of each source, and when runs are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import psycopg
+import pytest
+
+from coinwatch.settings import Settings
+from pipelines.fundamentals.schedules import asset_metadata_every_week, fundamentals_at_start
+from simulator.providers.coingecko import ABANDONED
+from simulator.server import Simulator
+from tests.pipelines.market_data.candles import trade, trade_as_simulated
+from tests.pipelines.runs import checks_of, failure_of, metadata_of, run
+
+Conn = psycopg.AsyncConnection[Any]
+
+
+@pytest.fixture
+def at_simulator(configure: Callable[..., Settings], simulator: Simulator) -> Settings:
+    return configure(markets="binance:BTC-USDT", **simulator.settings_overrides())
+
+
+async def test_runs_show_the_budget_and_what_was_left_out(
+    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
+) -> None:
+    await trade_as_simulated(conn)
+    result = await run(instance, "collect_asset_metrics")
+    assert result.success
+    assert checks_of(result) == {
+        "prices_agree_with_ours": True,
+        "sources_agree": True,
+        "bases_are_decided": True,
+    }
+    done = metadata_of(instance, "asset_metrics")
+    assert done["coingecko_calls_left_this_month"] == 10_000 - 3
+    assert (done["requests"], done["bases"], done["bases_undecided"]) == (6, 4, 0)
+    assert f"ath: 1, market_cap: 1, total_supply: 1 of {ABANDONED}" in str(done["by_source"])
+
+    assert (await run(instance, "collect_asset_metadata")).success
+    done = metadata_of(instance, "asset_metadata")
+    assert done["coingecko_calls_left_this_month"] == 10_000 - 4
+    assert done["assets_described"] > 200
+
+
+async def test_checks_see_a_base_taken_for_another_coin(
+    instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await trade_as_simulated(conn)
+    await trade(conn, {"NOPE-USDT": 5.0})
+    monkeypatch.setenv("COINWATCH_ASSET_IDS", "sol=solbark")
+    result = await run(instance, "collect_asset_metrics")
+    assert checks_of(result) == {
+        "prices_agree_with_ours": False,
+        "sources_agree": True,
+        "bases_are_decided": False,
+    }
+    by_name = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert "| solbark | 0.0" in str(by_name["prices_agree_with_ours"].metadata["prices"].value)
+    assert "| NOPE | CoinGecko lists no coin" in str(by_name["bases_are_decided"].metadata["why"].value)
+
+
+async def test_a_wrong_key_is_named_and_not_tried_again(
+    instance: dg.DagsterInstance,
+    conn: Conn,
+    at_simulator: Settings,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COINWATCH_COINGECKO_API_KEY", "not-a-key")
+    monkeypatch.setenv("COINWATCH_COINMARKETCAP_API_KEY", "not-a-key")
+    result = await run(instance, "collect_asset_metrics")
+    assert not result.success
+    problem = failure_of(result)
+    assert problem.startswith("No source told any metrics.")
+    assert "coingecko: /coins/list: HTTP 401" in problem
+    assert "API Key Invalid" in problem
+    assert "1001" in problem
+    assert "not-a-key" not in problem
+    assert simulator.requests["coingecko/coins/list"] == 1
+
+
+def schedule_says(instance: dg.DagsterInstance) -> str | None:
+    """Why the weekly schedule holds back; None when it asks for a run."""
+    said = asset_metadata_every_week(dg.build_schedule_context(instance=instance))
+    return said.skip_message if isinstance(said, dg.SkipReason) else None
+
+
+def sensor_says(instance: dg.DagsterInstance) -> str | None:
+    """The job it asks for, or why it holds back."""
+    with dg.build_sensor_context(instance=instance) as context:
+        said = fundamentals_at_start(context)
+    assert isinstance(said, dg.RunRequest | dg.SkipReason)
+    return said.job_name if isinstance(said, dg.RunRequest) else said.skip_message
+
+
+def materialize(instance: dg.DagsterInstance, *assets: str) -> None:
+    """As if a run had made them."""
+    for asset in assets:
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset))
+
+
+def test_the_first_ones_come_as_soon_as_there_are_candles(instance: dg.DagsterInstance) -> None:
+    assert sensor_says(instance) == "No candles yet: their prices tell which assets are traded."
+    materialize(instance, "candles_1m")
+    assert sensor_says(instance) == "collect_asset_metrics"
+    assert schedule_says(instance) == "No metrics yet: they tell which assets matter."
+    materialize(instance, "asset_metrics")
+    assert sensor_says(instance) == "collect_asset_metadata"
+    assert schedule_says(instance) is None
+    materialize(instance, "asset_metadata")
+    assert sensor_says(instance) == "There are metrics and descriptions; their schedules go on."
+    assert "due again a week later" in str(schedule_says(instance))
+
+
+async def test_what_has_just_failed_is_left_to_the_schedule(
+    instance: dg.DagsterInstance, at_simulator: Settings, simulator: Simulator
+) -> None:
+    materialize(instance, "candles_1m")
+    for provider in ("coingecko", "coinmarketcap"):
+        simulator.fail_rest(provider, 404, times=100)
+    assert not (await run(instance, "collect_asset_metrics")).success
+    said = await asyncio.to_thread(sensor_says, instance)
+    assert said == "collect_asset_metrics has just been tried; its schedule tries again."

@@ -1,0 +1,83 @@
+"""What DefiLlama says is locked, by CoinGecko id."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coinwatch.errors import BadMessage
+from sources.budgets import LocalBudget
+from sources.providers.defillama import (
+    chains_request,
+    decode_chains,
+    decode_protocols,
+    defillama_http,
+    protocols_request,
+)
+from tests.sources.providers.test_coingecko import ANYTHING
+
+
+def body_of(*rows: Any) -> bytes:
+    return json.dumps(rows).encode()
+
+
+def test_versions_of_one_protocol_are_one_coins() -> None:
+    locked = decode_protocols(
+        body_of(
+            {"name": "Aave V3", "gecko_id": None, "parentProtocol": "parent#aave", "tvl": 30e9},
+            {"name": "Aave V2", "gecko_id": "aave", "parentProtocol": "parent#aave", "tvl": 1e9},
+            {"name": "Lido", "gecko_id": "lido-dao", "parentProtocol": None, "tvl": 25e9},
+            {"name": "Binance CEX", "gecko_id": "binancecoin", "category": "CEX", "tvl": 160e9},
+            {"name": "Nobody's", "gecko_id": None, "parentProtocol": None, "tvl": 5.0},
+            {"name": "Broken", "gecko_id": "broken", "tvl": -1},
+            {"name": "Silent", "gecko_id": "silent", "tvl": None},
+            "nonsense",
+        )
+    )
+    assert locked.usd == {"aave": 31e9, "lido-dao": 25e9}
+    assert locked.dropped == 1
+
+
+def test_chains_are_summed_by_coin() -> None:
+    locked = decode_chains(
+        body_of(
+            {"name": "Ethereum", "gecko_id": "ethereum", "tvl": 80e9},
+            {"name": "A rollup", "gecko_id": "ethereum", "tvl": 1e9},
+            {"name": "Base", "gecko_id": None, "tvl": 4e9},
+        )
+    )
+    assert locked.usd == {"ethereum": 81e9}
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b"[1", b"<html>"])
+def test_anything_but_a_list_is_a_bad_message(body: bytes) -> None:
+    for decode in (decode_protocols, decode_chains):
+        with pytest.raises(BadMessage):
+            decode(body)
+
+
+ROW = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("gecko_id", "parentProtocol", "tvl"), ANYTHING)
+) | st.fixed_dictionaries({"gecko_id": st.just("a"), "tvl": st.floats()})
+
+
+@given(st.lists(ROW, max_size=5))
+def test_only_sensible_sums_come_out(rows: list[dict[str, Any]]) -> None:
+    for decode in (decode_protocols, decode_chains):
+        for coin, usd in decode(body_of(*rows)).usd.items():
+            assert coin
+            assert 0 < usd <= 1e16 * len(rows)
+
+
+@pytest.mark.live
+async def test_the_real_one_is_as_documented() -> None:
+    async with defillama_http("https://api.llama.fi", LocalBudget()) as client:
+        protocols = decode_protocols((await client.get(protocols_request())).body)
+        chains = decode_chains((await client.get(chains_request())).body)
+    assert protocols.usd["lido-dao"] > 1e8
+    assert chains.usd["ethereum"] > 1e9
+    assert "aave" in protocols.usd

@@ -1,0 +1,1 @@
+"""Alert rules, events, claims and deliveries."""

@@ -1,0 +1,1 @@
+"""Average prices across exchanges."""

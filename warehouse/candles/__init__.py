@@ -1,0 +1,1 @@
+"""Candles: stored with their coverage, rolled up, checked and read."""

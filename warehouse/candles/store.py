@@ -1,0 +1,176 @@
+"""Storing candles together with what they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+from psycopg import AsyncConnection
+
+from coinwatch.intervals import Interval
+from coinwatch.records import Candle
+from coinwatch.times import to_datetime, utc_day
+from coinwatch.windows import Window
+from warehouse.candles.coverage import multirange
+from warehouse.candles.rollups import ROLLUPS
+from warehouse.db.arrays import Column, Doubles, Integers, Times, takes_columns
+from warehouse.db.partitions import ensure_candle_months
+
+CANDLES = "candles"
+"""NOTIFY channel: one CandlesNotice, as JSON, for each store that changed a row."""
+
+Source = Literal["exchange", "ticks", "rollup"]
+
+
+class CandlesNotice(msgspec.Struct, frozen=True, array_like=True):
+    """Candles of one market changed somewhere in ``[start_us, end_us)``."""
+
+    market_id: int
+    interval: Interval
+    start_us: int
+    end_us: int
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What one ``store`` did, in rows."""
+
+    inserted: int
+    revised: int
+    """There before with other values; the revision grew."""
+    unchanged: int
+    """There before with the same values, or verified against the exchange and so not replaced."""
+    withdrawn: int
+    """There before, in a span the exchange says is empty; deleted."""
+
+
+_COVER = """
+insert into candle_coverage as coverage (market_id, interval, covered)
+values (%(market_id)s, %(interval)s, %(covered)s)
+on conflict (market_id, interval) do update set covered = coverage.covered + excluded.covered
+"""
+
+_DIFFERS = """
+(old.open, old.high, old.low, old.close, old.volume, old.quote_volume, old.trades)
+is distinct from
+(excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.quote_volume,
+ excluded.trades)
+"""
+
+# A row's revision and updated_at move only when a value does, so that corrections differ from repeats;
+# a row that only gains its confirmation changes its source alone. What the exchange confirmed is never
+# replaced by what we computed ourselves. Withdrawn is what lies in the covered spans and did not come
+# now; their outer ends make it a range of the index.
+_STORE = f"""
+with incoming as materialized (
+    select open_ts, open, high, low, close, volume, nullif(quote_volume, 'NaN') as quote_volume,
+           nullif(trades, -1) as trades
+    from unnest(
+        %(open_ts)s::timestamptz[], %(open)s::float8[], %(high)s::float8[], %(low)s::float8[],
+        %(close)s::float8[], %(volume)s::float8[], %(quote_volume)s::float8[], %(trades)s::int4[]
+    ) as given (open_ts, open, high, low, close, volume, quote_volume, trades)
+), stored as (
+    insert into candles as old
+        (market_id, interval, open_ts, open, high, low, close, volume, quote_volume, trades, source)
+    select %(market_id)s, %(interval)s, open_ts, open, high, low, close, volume, quote_volume, trades,
+           %(source)s
+    from incoming
+    on conflict (market_id, interval, open_ts) do update set
+        open = excluded.open,
+        high = excluded.high,
+        low = excluded.low,
+        close = excluded.close,
+        volume = excluded.volume,
+        quote_volume = excluded.quote_volume,
+        trades = excluded.trades,
+        source = excluded.source,
+        revision = old.revision + ({_DIFFERS})::integer,
+        updated_at = case when {_DIFFERS} then now() else old.updated_at end
+    where (old.source <> 'exchange' or excluded.source = 'exchange')
+      and (old.source <> excluded.source or {_DIFFERS})
+    returning revision, updated_at = now() as new_values
+), withdrawn as (
+    delete from candles
+    where market_id = %(market_id)s and interval = %(interval)s
+      and open_ts >= lower(%(covered)s::tstzmultirange) and open_ts < upper(%(covered)s::tstzmultirange)
+      and %(covered)s::tstzmultirange @> open_ts
+      and not exists (select from incoming where incoming.open_ts = candles.open_ts)
+    returning true
+), counts as (
+    select count(*) filter (where new_values and revision = 0) as inserted,
+           count(*) filter (where new_values and revision > 0) as revised,
+           (select count(*) from withdrawn) as withdrawn
+    from stored
+), changed as (
+    select from counts where inserted + revised + withdrawn > 0
+), due as (
+    insert into candle_rollups as known (market_id, interval, due)
+    select %(market_id)s, rollup, tstzmultirange(tstzrange(%(start)s, %(end)s))
+    from changed cross join unnest(%(rollups)s::text[]) as rollup
+    on conflict (market_id, interval) do update set due = known.due + excluded.due
+    where not known.due @> excluded.due
+), told as (
+    select pg_notify('{CANDLES}', %(notice)s) from changed
+)
+select inserted, revised, withdrawn, (select count(*) from told) from counts
+"""  # noqa: S608 -- built from constants of this file
+
+
+async def store(
+    conn: AsyncConnection[Any],
+    market_id: int,
+    interval: Interval,
+    candles: Sequence[Candle],
+    covered: Sequence[Window],
+    source: Source = "exchange",
+) -> Stored:
+    """Store candles of one market and the spans they cover, in one transaction.
+
+    ``covered`` are the spans the exchange answered for, minutes without a trade included; a stored
+    candle in them that is not among ``candles`` is withdrawn. Safe to repeat, and to run beside other
+    stores of the same market: coverage grows in SQL and no range is lost.
+    """
+    if not candles and not covered:
+        return Stored(0, 0, 0, 0)
+    await ensure_candle_months(conn, {utc_day(candle.open_ts_us).replace(day=1) for candle in candles})
+    edges = [edge for window in covered for edge in (window.start_us, window.end_us)]
+    edges += [edge for candle in candles for edge in (candle.open_ts_us, candle.open_ts_us + interval.us)]
+    changed = Window(min(edges), max(edges))
+    notice = CandlesNotice(market_id, interval, changed.start_us, changed.end_us)
+    values = {
+        "market_id": market_id,
+        "interval": interval.value,
+        "source": source,
+        "covered": multirange(covered),
+        **_columns(candles),
+        "start": to_datetime(changed.start_us),
+        "end": to_datetime(changed.end_us),
+        "rollups": [rollup.value for rollup in ROLLUPS] if interval is Interval.M1 else [],
+        "notice": msgspec.json.encode(notice).decode(),
+    }
+    async with conn.pipeline(), conn.transaction(), conn.cursor() as cursor:
+        takes_columns(cursor)
+        if covered:
+            # First and apart: the row it locks puts stores of one market in a queue, and what follows
+            # sees all that the ones before have stored.
+            await cursor.execute(_COVER, values)
+        await cursor.execute(_STORE, values)
+        inserted, revised, withdrawn, _ = await cursor.fetchone() or (0, 0, 0, 0)
+    return Stored(inserted, revised, len(candles) - inserted - revised, withdrawn)
+
+
+def _columns(candles: Sequence[Candle]) -> dict[str, Column]:
+    """What ``unnest`` in _STORE reads; NaN and -1 stand for null."""
+    nothing = float("nan")
+    return {
+        "open_ts": Times([candle.open_ts_us for candle in candles]),
+        "open": Doubles([candle.open for candle in candles]),
+        "high": Doubles([candle.high for candle in candles]),
+        "low": Doubles([candle.low for candle in candles]),
+        "close": Doubles([candle.close for candle in candles]),
+        "volume": Doubles([candle.volume for candle in candles]),
+        "quote_volume": Doubles(
+            [nothing if candle.quote_volume is None else candle.quote_volume for candle in candles]
+        ),
+        "trades": Integers([-1 if candle.trades is None else candle.trades for candle in candles]),
+    }

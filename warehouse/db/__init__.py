@@ -1,0 +1,1 @@
+"""Connections, migrations, bulk writes, notifications, partitions and roles."""

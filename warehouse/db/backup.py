@@ -1,0 +1,164 @@
+"""The whole warehouse into one file by ``pg_dump``, and back in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL
+
+from coinwatch.errors import WarehouseError
+from warehouse.db.connect import CONNECT_TIMEOUT_S, conninfo, unreachable
+from warehouse.db.migrate import knows, upgrade
+from warehouse.embedded.programs import program
+from warehouse.tables import metadata
+from warehouse.views import VIEWS
+
+_PARTITION = r"^(ticks|candles)_\d{4}_\d{2}(_\d{2})?$"
+_WAIT_FOR_OTHERS = "10s"
+
+
+def backup(url: URL, file: Path) -> int:
+    """Write everything in the database to ``file``; returns its size in bytes.
+
+    The file appears, or is replaced, only once it is whole. Raises WarehouseError.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+            part = Path(folder) / file.name
+            command = [
+                str(program("pg_dump")),
+                "--format=custom",
+                f"--file={part}",
+                f"--dbname={place(url)}",
+            ]
+            done = subprocess.run(command, env=environment(url), capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise WarehouseError(f"the backup to {file} failed: {_one_line(done.stderr)}")
+            part.chmod(0o600)
+            size = part.stat().st_size
+            part.replace(file)
+            return size
+    except OSError as error:
+        raise WarehouseError(f"cannot write {file}: {error.strerror}") from error
+
+
+def restore(url: URL, file: Path, *, replace: bool) -> None:
+    """Put back what ``backup`` wrote, then bring it to this release's schema.
+
+    Refuses a database that holds trades, candles or alert rules unless ``replace``, which deletes
+    what Coinwatch keeps there. A restore that fails leaves the database as it was.
+    Raises WarehouseError.
+    """
+    revision = _revision_in(file)
+    if not knows(revision):
+        raise WarehouseError(
+            f"{file} is of a newer Coinwatch (revision {revision}): restore it with that one"
+        )
+    try:
+        with psycopg.connect(conninfo(url), connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            held = [name for name in ("ticks", "candles", "alert_rules") if _has_rows(connection, name)]
+            if held and not replace:
+                raise WarehouseError(
+                    f"the database already holds {', '.join(held).replace('_', ' ')}: "
+                    "give --replace to delete what it holds, or restore into an empty one"
+                )
+            ours = [*metadata.tables, "alembic_version"]
+            tables = [name for (name,) in connection.execute(_TABLES, [ours, _PARTITION])]
+            server_version = connection.info.server_version
+    except psycopg.OperationalError as error:
+        raise unreachable(url, error) from error
+    _play(url, file, tables, server_version)
+    upgrade(url)
+
+
+def _play(url: URL, file: Path, tables: Sequence[str], server_version: int) -> None:
+    """Feed the dump to ``psql``. Unless it reads our COMMIT at the end, nothing has happened."""
+    prelude = ["BEGIN;", f"SET lock_timeout = '{_WAIT_FOR_OTHERS}';"]
+    prelude.append(f"DROP VIEW IF EXISTS {', '.join(view.name for view in VIEWS)};")
+    if tables:
+        prelude.append(f"DROP TABLE {', '.join(tables)};")
+    read = [str(program("pg_restore")), "--no-owner", "--no-privileges", "--file=-", str(file)]
+    write = [str(program("psql")), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
+    write.append(f"--dbname={place(url)}")
+    with tempfile.TemporaryFile() as log:
+        # A psql that has given up breaks the pipe; the log says why.
+        with (
+            contextlib.suppress(BrokenPipeError),
+            subprocess.Popen(read, stdout=subprocess.PIPE, stderr=log) as reader,
+            subprocess.Popen(
+                write, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log, env=environment(url)
+            ) as writer,
+        ):
+            source, sink = reader.stdout, writer.stdin
+            if source and sink:
+                sink.write("\n".join([*prelude, ""]).encode())
+                _copy(source, sink, server_version)
+                if reader.wait() == 0:
+                    sink.write(b"COMMIT;\n")
+        if reader.returncode != 0 or writer.returncode != 0:
+            log.seek(0)
+            said = _one_line(log.read().decode(errors="replace"))
+            hint = " (stop Coinwatch first)" if "lock timeout" in said else ""
+            raise WarehouseError(f"the restore of {file} failed and nothing was changed{hint}: {said}")
+
+
+def _copy(source: IO[bytes], sink: IO[bytes], server_version: int) -> None:
+    for line in source:
+        # The dump's head sets what the newest server knows; one line of it is new in 17.
+        if server_version < 170_000 and line.startswith(b"SET transaction_timeout"):
+            continue
+        sink.write(line)
+        if line.startswith(b"SET client_min_messages"):
+            break
+    shutil.copyfileobj(source, sink, 1 << 20)
+
+
+def _revision_in(file: Path) -> str:
+    """The schema revision of a backup. Raises WarehouseError when it is not one of ours."""
+    command = [str(program("pg_restore")), "--data-only", "--table=alembic_version", "--file=-", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise WarehouseError(f"{file} cannot be restored: {_one_line(done.stderr)}")
+    match = re.search(r"^COPY \S*alembic_version .*\n(\S+)\n\\\.$", done.stdout, re.MULTILINE)
+    if not match:
+        raise WarehouseError(f"{file} is not a backup of Coinwatch: it names no schema revision")
+    return match.group(1)
+
+
+def _has_rows(connection: psycopg.Connection, table: str) -> bool:
+    if connection.execute("SELECT to_regclass(%s)", [table]).fetchone() == (None,):
+        return False
+    query = sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier(table))
+    return bool(connection.execute(query).fetchall())
+
+
+def place(url: URL) -> str:
+    """Where a program is to connect, for its command line, which anybody may read: without the password."""
+    return conninfo(url._replace(password=None))
+
+
+def environment(url: URL) -> dict[str, str]:
+    """The environment of such a program, with the password."""
+    return {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
+
+
+def _one_line(words: str) -> str:
+    return " ".join(words.split())[:1_000]
+
+
+_TABLES = """
+SELECT relname FROM pg_class
+WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
+  AND (relname = ANY (%s) OR relname ~ %s)
+ORDER BY relname
+"""

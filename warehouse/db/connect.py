@@ -1,0 +1,181 @@
+"""How the parts of Coinwatch reach their database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+import sqlalchemy
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import URL
+from sqlalchemy.exc import ArgumentError
+
+from coinwatch.errors import SettingsError, WarehouseError
+from coinwatch.settings import Settings
+from warehouse.db import roles
+from warehouse.embedded.server import EmbeddedPostgres
+
+CONNECT_TIMEOUT_S = 10
+_FINISH_TIMEOUT_S = 1.0
+_OURS = "-c timezone=UTC -c jit=off"
+"""On every server: compiling a statement takes longer than any of ours runs, and the guess at how many rows
+are in a JSON text makes it seem worth while."""
+
+
+def embedded(settings: Settings) -> EmbeddedPostgres | None:
+    """The server in the data folder, not started by this; None where COINWATCH_DATABASE_URL names another."""
+    return None if settings.database_url else EmbeddedPostgres(settings.data_dir / "postgres")
+
+
+def database_url(settings: Settings, database: str | None = None) -> URL:
+    """Where the warehouse is: COINWATCH_DATABASE_URL, else the embedded server, started when needed.
+
+    ``database`` asks for another database on the same server, which is made when absent.
+    Raises SettingsError or WarehouseError.
+    """
+    server = embedded(settings)
+    if server:
+        server.start()
+        url = server.socket_url()
+    else:
+        url = _external(settings)
+    if database is None or database == url.database:
+        return url
+    _ensure_database(url, database)
+    return url.set(database=database)
+
+
+def conninfo(url: URL) -> str:
+    """``url`` as libpq reads it. It holds the password: not for logs or arguments."""
+    query = {key: value if isinstance(value, str) else ",".join(value) for key, value in url.query.items()}
+    parts = {
+        "host": url.host,
+        "port": url.port,
+        "user": url.username,
+        "password": url.password,
+        "dbname": url.database,
+        **query,
+    }
+    return make_conninfo("", **{key: value for key, value in parts.items() if value is not None})
+
+
+async def connect(url: URL, *, application_name: str, autocommit: bool = True) -> psycopg.AsyncConnection:
+    """A new connection, with times in UTC. Raises WarehouseError when there is none to be had."""
+    connecting = asyncio.ensure_future(
+        psycopg.AsyncConnection.connect(
+            conninfo(url),
+            autocommit=autocommit,
+            application_name=application_name,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            options=_options(url),
+        )
+    )
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        # Left half made, it stays until memory is collected, and the server waits for it.
+        with suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(_FINISH_TIMEOUT_S):
+                await (await connecting).close()
+        raise
+    except psycopg.OperationalError as error:
+        raise unreachable(url, error) from error
+
+
+def engine(
+    url: URL,
+    *,
+    application_name: str,
+    statement_timeout_s: float = 15,
+    role: str | None = None,
+    read_only: bool = False,
+) -> sqlalchemy.Engine:
+    """A pool of connections for pages and commands; a statement is ended after ``statement_timeout_s``.
+
+    They work as ``role`` where that is there for this user; ``read_only`` holds for each of their
+    transactions in any case.
+    """
+    given = [_options(url), f"-c statement_timeout={round(statement_timeout_s * 1_000)}"]
+    if read_only:
+        given.append("-c default_transaction_read_only=on")
+    pool = sqlalchemy.create_engine(
+        url,
+        pool_pre_ping=True,
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "options": " ".join(given),
+        },
+    )
+    if role is not None:
+        sqlalchemy.event.listen(pool, "connect", lambda made, _record: roles.take_on(made, role))
+    return pool
+
+
+@contextmanager
+def reading(
+    url: URL, *, application_name: str, statement_timeout_s: float = 15
+) -> Iterator[sqlalchemy.Connection]:
+    """One connection for one look, closed after it. Raises WarehouseError when there is none to be had."""
+    pool = engine(url, application_name=application_name, statement_timeout_s=statement_timeout_s)
+    try:
+        with pool.connect() as connection:
+            yield connection
+    except sqlalchemy.exc.OperationalError as error:
+        raise unreachable(url, error.orig or error) from error
+    finally:
+        pool.dispose()
+
+
+def unreachable(url: URL, error: BaseException) -> WarehouseError:
+    """What to raise when connecting to ``url`` failed. Names the place, never the password."""
+    host = url.host or url.query.get("host", "localhost")
+    port = url.port or url.query.get("port", 5432)
+    reason = " ".join(str(error).split())
+    remedy = "" if str(host).startswith("/") else "; start that server, or correct COINWATCH_DATABASE_URL"
+    return WarehouseError(
+        f"cannot connect to database {url.database or url.username} on {host} port {port}: {reason}{remedy}"
+    )
+
+
+def _options(url: URL) -> str:
+    given = url.query.get("options", "")
+    return f"{given if isinstance(given, str) else ' '.join(given)} {_OURS}".strip()
+
+
+def _external(settings: Settings) -> URL:
+    if settings.database_url is None:
+        raise ValueError("no COINWATCH_DATABASE_URL")
+    try:
+        url = sqlalchemy.make_url(settings.database_url.get_secret_value())
+    except (ArgumentError, ValueError):
+        raise SettingsError(
+            "COINWATCH_DATABASE_URL: cannot be read; "
+            "write it as postgresql://user:password@host:port/name, with %-codes for letters such as @ and /"
+        ) from None
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _ensure_database(url: URL, name: str) -> None:
+    try:
+        with psycopg.connect(
+            conninfo(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="coinwatch"
+        ) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                return
+            try:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                with psycopg.connect(conninfo(url.set(database=name))) as made:
+                    roles.grant_all(made)
+            except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+                return  # another process was quicker
+            except psycopg.errors.InsufficientPrivilege:
+                raise WarehouseError(
+                    f"there is no database {name!r} on the server and user {url.username} may not make it: "
+                    f"have it made by CREATE DATABASE {name} OWNER {url.username}"
+                ) from None
+    except psycopg.OperationalError as error:
+        raise unreachable(url, error) from error

@@ -1,0 +1,103 @@
+"""The schema, brought up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from coinwatch.errors import WarehouseError
+from warehouse import views
+from warehouse.db import roles
+from warehouse.db.connect import CONNECT_TIMEOUT_S, conninfo, engine, unreachable
+from warehouse.ops.dagster import DAGSTER_DATABASE
+
+_LOCK = 0x636F696E  # "coin": one upgrade at a time
+_TIMEOUT_S = 3_600.0
+
+
+def upgrade(url: URL) -> list[str]:
+    """Bring the database to this release's schema; returns the revisions applied, oldest first.
+
+    All or nothing, and safe from several processes at once. Raises WarehouseError, also when a
+    newer release has been here.
+    """
+    pool = engine(url, application_name="coinwatch upgrade", statement_timeout_s=_TIMEOUT_S)
+    try:
+        with pool.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            applied = _upgrade(connection)
+            roles.grant(_driver(connection))
+        _let_read_dagster(pool, url)
+        return applied
+    except OperationalError as error:
+        raise unreachable(url, error.orig or error) from error
+    except (DBAPIError, psycopg.Error) as error:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        raise WarehouseError(f"the schema could not be upgraded: {said}") from error
+    finally:
+        pool.dispose()
+
+
+def _let_read_dagster(pool: Engine, url: URL) -> None:
+    """Its database may be older than our roles; where it is made now, ``database_url`` grants them."""
+    with pool.connect() as connection:
+        known = text(
+            "SELECT FROM pg_database WHERE datname = :name AND has_database_privilege(oid, 'connect')"
+        )
+        if connection.execute(known, {"name": DAGSTER_DATABASE}).first() is None:
+            return
+    with psycopg.connect(
+        conninfo(url.set(database=DAGSTER_DATABASE)),
+        connect_timeout=CONNECT_TIMEOUT_S,
+        application_name="coinwatch upgrade",
+    ) as dagster:
+        roles.grant_all(dagster)
+
+
+def _driver(connection: Connection) -> psycopg.Connection:
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise TypeError(f"not psycopg: {type(driver)}")
+    return driver
+
+
+def knows(revision: str) -> bool:
+    """Whether this release has ``revision``."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
+
+
+def _upgrade(connection: Connection) -> list[str]:
+    before = MigrationContext.configure(connection).get_current_revision()
+    if before and not knows(before):
+        raise WarehouseError(
+            f"the database is at revision {before}, which this release does not know: "
+            "a newer Coinwatch has upgraded it; use that one"
+        )
+    pending = [script.revision for script in _scripts().iterate_revisions("head", before or "base")]
+    if not pending:
+        return []
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    views.create(connection)
+    return pending[::-1]
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    config = Config()
+    # Config values are interpolated, so a % in the path must be doubled.
+    config.set_main_option(
+        "script_location", str(Path(__file__).parents[1] / "migrations").replace("%", "%%")
+    )
+    return config

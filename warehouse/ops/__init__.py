@@ -1,0 +1,1 @@
+"""Health, leases, request budgets, retention and the Dagster database."""

@@ -1,0 +1,110 @@
+"""What Dagster's own database tells from outside: whether its daemon lives, and its last runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import URL, Connection, text
+
+from warehouse.db.connect import connect
+
+DAGSTER_DATABASE = "dagster"
+"""On the warehouse's server, apart from ours: both sides keep a table ``alembic_version``."""
+
+_BEATS = """
+select exists (
+    select from daemon_heartbeats where timestamp > now() at time zone 'utc' - interval '1 minute'
+)
+"""
+
+
+async def daemon_beats(url: URL) -> bool:
+    """Whether Dagster's daemon beat within the last minute. ``url`` is that of Dagster's database.
+
+    Raises WarehouseError or psycopg.Error (its tables are made by its first start).
+    """
+    async with await connect(url, application_name="coinwatch up") as conn:
+        row = await (await conn.execute(_BEATS)).fetchone()
+        return bool(row and row[0])
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as Dagster keeps it."""
+
+    run_id: str
+    job: str
+    """The job's name; of a run of chosen assets, theirs."""
+    launched_by: str
+    """The schedule or sensor; empty for a person."""
+    partition: str
+    status: str
+    """SUCCESS, FAILURE, STARTED, QUEUED, CANCELED, …"""
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    why: str = ""
+    """What a run that failed said of it."""
+
+
+_RUNS = text("""
+select runs.run_id, pipeline_name as job, status, coalesce(runs.partition, tag.partition, '') as partition,
+    coalesce(tag.launched_by, '') as launched_by, create_timestamp at time zone 'utc' as created,
+    to_timestamp(start_time) as started, to_timestamp(end_time) as ended,
+    jsonb_path_query_array(
+        cast(run_body as jsonb), '$.asset_selection.__frozenset__[*].path[*]'
+    ) as assets
+from runs
+cross join lateral (
+    select max(value) filter (where key = 'dagster/partition') as partition,
+        max(value) filter (where key in ('dagster/schedule_name', 'dagster/sensor_name')) as launched_by
+    from run_tags where run_tags.run_id = runs.run_id
+) tag
+order by runs.id desc limit :most""")
+
+
+_LONGEST_REASON = 500
+
+# A Failure says why itself; what was raised is the error's cause, of which Dagster says where.
+_FAILURES = text("""
+select distinct on (run_id) run_id, left(btrim(coalesce(
+    said #>> '{event_specific_data,user_failure_data,description}',
+    said #>> '{event_specific_data,error,cause,message}',
+    said #>> '{event_specific_data,error,message}',
+    said ->> 'message'
+), E' \\n'), :longest) as words
+from event_logs
+cross join lateral (select cast(event_logs.event as jsonb) -> 'dagster_event' as said) told
+where run_id = any(:run_ids) and dagster_event_type in ('STEP_FAILURE', 'PIPELINE_FAILURE')
+order by run_id, dagster_event_type desc, id desc""")
+
+
+def last_runs(conn: Connection, most: int) -> tuple[Run, ...]:
+    """The newest runs, the newest first. ``conn`` is to Dagster's own database.
+
+    Raises what SQLAlchemy raises; its tables are made by its first start.
+    """
+    rows = conn.execute(_RUNS, {"most": most}).all()
+    failed = [row.run_id for row in rows if row.status == "FAILURE"]
+    why = _why_failed(conn, failed) if failed else {}
+    return tuple(
+        Run(
+            run_id=row.run_id,
+            job=", ".join(sorted(row.assets)) if row.job.startswith("__") and row.assets else row.job,
+            launched_by=row.launched_by,
+            partition=row.partition,
+            status=row.status,
+            created=row.created,
+            started=row.started,
+            ended=row.ended,
+            why=why.get(row.run_id, ""),
+        )
+        for row in rows
+    )
+
+
+def _why_failed(conn: Connection, run_ids: Collection[str]) -> dict[str, str]:
+    """What the last failed step of each run said, else what was said of the run; by its id."""
+    rows = conn.execute(_FAILURES, {"run_ids": list(run_ids), "longest": _LONGEST_REASON})
+    return {row.run_id: row.words for row in rows if row.words}

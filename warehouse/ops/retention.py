@@ -1,0 +1,221 @@
+"""What is deleted when it is old: ticks by age and by size, averages, events, faults, and dead rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection
+
+from coinwatch.records import Market
+from coinwatch.times import day_start_us, from_datetime, to_datetime
+from coinwatch.windows import Window
+from warehouse.db.partitions import drop_average_day, drop_tick_day
+
+TICK_BYTES = 200
+"""What a trade takes on disk with its indexes, measured."""
+FAR = 1.5
+"""Ticks that take this many times their limit are dropped even where their candles are not verified:
+a full disk loses more than they."""
+AVERAGE_DAYS = 400
+EVENT_DAYS = 90
+"""Alerts, and interruptions that were closed."""
+REJECT_DAYS = 30
+SILENT_STREAM_DAYS = 30
+SILENT_SERVICE_DAYS = 7
+_BATCH = 10_000
+
+
+class PartitionDay(msgspec.Struct, frozen=True):
+    """The partition of one UTC day. ``bytes`` with its indexes."""
+
+    day: date
+    bytes: int
+
+
+class TickDrops(msgspec.Struct, frozen=True):
+    """What ``drop_ticks`` did; the days of each kind are the oldest first."""
+
+    dropped: list[PartitionDay]
+    lost: list[PartitionDay]
+    """Of ``dropped``, those whose candles were not verified."""
+    kept: list[PartitionDay]
+    """Over the limits, and kept because their candles are not verified."""
+    lacking: Mapping[date, Mapping[Market, list[Window]]]
+    """What the candles of ``lost`` and ``kept`` lack, by market."""
+
+
+_DAYS = """
+select to_date(right(relname, 10), 'YYYY_MM_DD'), pg_total_relation_size(oid)
+from pg_class
+where relkind = 'r' and pg_table_is_visible(oid) and relname ~ ('^' || %s || '_\\d{4}_\\d{2}_\\d{2}$')
+order by relname
+"""
+
+# Whether a market traded that day is one look into an index, however many trades there are.
+_UNVERIFIED = """
+with traded as (
+    select id, exchange || ':' || symbol as name,
+           greatest(%(start)s, date_trunc('minute', listed_at)) as from_ts,
+           least(%(end)s, date_trunc('minute', delisted_at) + interval '1 minute') as to_ts
+    from markets
+    where exists (select from ticks where ticks.market_id = markets.id and ticks.day = %(day)s)
+)
+select name, lower(hole), upper(hole)
+from traded
+left join candle_coverage as coverage on coverage.market_id = traded.id and coverage.interval = '1m'
+cross join lateral unnest(
+    case when from_ts < to_ts then tstzmultirange(tstzrange(from_ts, to_ts)) else '{}' end
+    - coalesce(covered, '{}')
+    - coalesce(unavailable, '{}')
+) as hole
+order by name, hole
+"""
+
+
+async def tick_days(conn: AsyncConnection[Any]) -> list[PartitionDay]:
+    """Every day that ticks are stored of, the oldest first, half-dropped ones included."""
+    return await _days(conn, "ticks")
+
+
+async def _days(conn: AsyncConnection[Any], table: str) -> list[PartitionDay]:
+    return [PartitionDay(*row) for row in await (await conn.execute(_DAYS, (table,))).fetchall()]
+
+
+def overdue(days: Sequence[PartitionDay], today: date, keep_days: int, keep_bytes: int) -> list[PartitionDay]:
+    """The oldest of ``days`` (ordered) that are beyond either limit. Never today."""
+    total = sum(day.bytes for day in days)
+    due = []
+    for day in days:
+        too_old = day.day < today - timedelta(days=keep_days)
+        if day.day >= today or not (too_old or total > keep_bytes):
+            break
+        due.append(day)
+        total -= day.bytes
+    return due
+
+
+async def unverified(conn: AsyncConnection[Any], day: date) -> dict[Market, list[Window]]:
+    """The minutes of ``day``, by market that traded in it, neither covered by candles nor unavailable."""
+    start_us = day_start_us(day)
+    bounds = {"start": to_datetime(start_us), "end": to_datetime(day_start_us(day + timedelta(days=1)))}
+    cursor = await conn.execute(_UNVERIFIED, {"day": day, **bounds})
+    holes: dict[Market, list[Window]] = {}
+    for name, start, end in await cursor.fetchall():
+        holes.setdefault(Market.canonical(name), []).append(Window(from_datetime(start), from_datetime(end)))
+    return holes
+
+
+async def drop_ticks(conn: AsyncConnection[Any], today: date, keep_days: int, keep_bytes: int) -> TickDrops:
+    """Drop the days of ticks that are over the limits, once their candles are verified.
+
+    Those that are not are kept, unless all ticks take FAR times ``keep_bytes``: then the oldest of them
+    go too. ``conn`` must be in autocommit. Raises WarehouseError when a lock could not be had.
+    """
+    days = await tick_days(conn)
+    total = sum(day.bytes for day in days)
+    due = overdue(days, today, keep_days, keep_bytes)
+    lacking = {day.day: holes for day in due if (holes := await unverified(conn, day.day))}
+    total -= sum(day.bytes for day in due if day.day not in lacking)
+    dropped, lost, kept = [], [], []
+    for day in due:
+        if day.day in lacking:
+            if total <= FAR * keep_bytes:
+                kept.append(day)
+                continue
+            lost.append(day)
+            total -= day.bytes
+        await drop_tick_day(conn, day.day)
+        dropped.append(day)
+    return TickDrops(dropped, lost, kept, lacking)
+
+
+async def drop_averages(conn: AsyncConnection[Any], today: date) -> list[PartitionDay]:
+    """Drop the days of averages older than AVERAGE_DAYS. As ``drop_ticks``."""
+    first_kept = today - timedelta(days=AVERAGE_DAYS)
+    old = [day for day in await _days(conn, "price_averages") if day.day < first_kept]
+    for day in old:
+        await drop_average_day(conn, day.day)
+    return old
+
+
+# The oldest by a key that grows with time, so that each batch begins where the last one ended.
+_DELETE_EVENTS = """
+delete from alert_events
+where event_id in (select event_id from alert_events order by event_id limit %(batch)s)
+  and created_at < %(before)s
+"""
+
+_DELETE_REJECTS = """
+delete from rejects
+where id in (select id from rejects where at < %(before)s order by at limit %(batch)s)
+"""
+
+# Without an end, a closed row says that its market is left alone; and as long as there are ticks around
+# it, it says what they lack.
+_DELETE_GAPS = """
+delete from stream_gaps
+where id in (
+    select id from stream_gaps
+    where state <> 'open' and closed_at < %(before)s and before_ts < least(%(before)s, %(first_tick)s)
+    limit %(batch)s
+)
+"""
+
+_DELETE_FAILURES = "delete from job_failures where recorded_at < %(before)s"
+_DELETE_STREAMS = "delete from stream_health where updated_at < %(before)s"
+_DELETE_SERVICES = "delete from service_heartbeats where beat_at < %(before)s"
+
+
+async def delete_old_rows(conn: AsyncConnection[Any], now: datetime) -> dict[str, int]:
+    """Delete what is old and in no partition of its own; returns how many rows, by table.
+
+    In batches, each a transaction of its own (``conn`` must be in autocommit): nobody waits for long.
+    """
+    days = await tick_days(conn)
+    first_tick = to_datetime(day_start_us(days[0].day)) if days else now
+    old = {
+        "alert_events": (_DELETE_EVENTS, EVENT_DAYS),
+        "rejects": (_DELETE_REJECTS, REJECT_DAYS),
+        "stream_gaps": (_DELETE_GAPS, EVENT_DAYS),
+        "job_failures": (_DELETE_FAILURES, EVENT_DAYS),
+        "stream_health": (_DELETE_STREAMS, SILENT_STREAM_DAYS),
+        "service_heartbeats": (_DELETE_SERVICES, SILENT_SERVICE_DAYS),
+    }
+    deleted = {}
+    for table, (statement, keep_days) in old.items():
+        asked = {"before": now - timedelta(days=keep_days), "first_tick": first_tick, "batch": _BATCH}
+        deleted[table] = 0
+        while rows := (await conn.execute(statement, asked)).rowcount:
+            deleted[table] += rows
+    return deleted
+
+
+ANALYZED = ("ticks", "candles", "price_averages")
+"""Autovacuum looks after the partitions and never after the tables they belong to, whose statistics
+every join of several days is planned by."""
+VACUUMED = (
+    "alert_events",
+    "rejects",
+    "stream_gaps",
+    "stream_health",
+    "service_heartbeats",
+    "candle_coverage",
+)
+"""Rows go from these by the day or, as in candle_coverage, grow with each update: autovacuum's share of
+the table is a lot of dead rows."""
+
+
+async def vacuum(
+    conn: AsyncConnection[Any], vacuumed: Sequence[str] = VACUUMED, analyzed: Sequence[str] = ANALYZED
+) -> None:
+    """Clear dead rows from ``vacuumed`` and count ``analyzed`` anew; what is locked is left for tomorrow.
+
+    ``conn`` must be in autocommit.
+    """
+    for table in vacuumed:
+        await conn.execute(f"vacuum (analyze, skip_locked) {table}")
+    for table in analyzed:
+        await conn.execute(f"analyze (skip_locked) {table}")

@@ -1,0 +1,1 @@
+"""Sentiment scores and the articles behind them."""

@@ -1,0 +1,1 @@
+"""Trades: written once each, and the ledger of stream gaps."""
