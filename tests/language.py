@@ -9,10 +9,11 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-PRIVATE_WORDS = frozenset(
-    "tell tells telling teller told say says saying said mood moods trouble troubles nonsense lacking "
-    "upkeep whoever nobody somebody anybody anew anyhow amiss hereafter therein planter".split()
-)
+_WORDS = """
+    tell tells telling teller told say says saying said mood moods trouble troubles nonsense lacking
+    upkeep whoever nobody somebody anybody anew anyhow amiss hereafter therein planter
+"""
+PRIVATE_WORDS = frozenset(_WORDS.split())
 """Refused in identifiers and in texts. ``docs/glossary.md`` has the word to use instead."""
 PRIVATE_NAMES = frozenset({"one", "found"})
 """Refused as whole identifiers: a name says what it holds."""
