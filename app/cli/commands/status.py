@@ -15,7 +15,7 @@ from rich.table import Table
 from sqlalchemy import URL
 
 from app.cli.runner.parts import demo_settings
-from app.dashboard.ui.formats import duration, price
+from coinwatch.formats import duration, price
 from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.settings import Settings, load_settings

@@ -15,7 +15,8 @@ import streamlit as st
 from app.dashboard.alerts import fields, form
 from app.dashboard.alerts.fields import CONDITIONS, MORE, QUIET, REPEATING, Field, Kind
 from app.dashboard.alerts.form import Checked, Draft, Values
-from app.dashboard.ui import formats, page
+from app.dashboard.ui import page
+from coinwatch import formats
 from coinwatch.alerts import NewRule
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Market

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any
 
 from app.dashboard.alerts.fields import CONDITIONS, MORE, QUIET, REPEAT, REPEATING, Field, Kind, can_hold
-from app.dashboard.ui import formats
+from coinwatch import formats
 from coinwatch.alerts import NO_MARKET, Above, All, Below, Condition, NewRule, Repeat, Terms, words
 from coinwatch.alerts import Any as AnyOf
 from coinwatch.alerts.condition_parser import (

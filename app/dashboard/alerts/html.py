@@ -8,7 +8,8 @@ from html import escape
 
 from app.dashboard.alerts.lookback import Fired, Lookback
 from app.dashboard.alerts.states import State
-from app.dashboard.ui import formats, html
+from app.dashboard.ui import html
+from coinwatch import formats
 from coinwatch.alerts import Alert
 from coinwatch.times import from_datetime
 from warehouse.alerts import deliveries, edits

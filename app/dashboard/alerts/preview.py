@@ -13,9 +13,10 @@ from app.dashboard.alerts.lookback import WINDOW_US, Fired, Lookback, Lookbacks
 from app.dashboard.chart import plot
 from app.dashboard.chart import view as chart_view
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.ui import formats, page
 from app.dashboard.ui import html as ui_html
+from app.dashboard.ui import page
 from app.dashboard.ui.style import Palette, palette
+from coinwatch import formats
 from coinwatch.alerts import NewRule
 from coinwatch.intervals import Interval
 from coinwatch.times import now_us

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from app.dashboard.alerts import form
-from app.dashboard.ui import formats
+from coinwatch import formats
 from coinwatch.alerts import Above, Below, NewRule, Repeat, Rule, Source, duration_text
 from coinwatch.alerts.rules import STORM_FIRES
 

@@ -13,8 +13,8 @@ from app.dashboard.alerts import draft, form, states
 from app.dashboard.alerts import fields as alerts_fields
 from app.dashboard.alerts import html as alerts_html
 from app.dashboard.alerts.fields import CONDITIONS, QUIET, Field, Kind
-from app.dashboard.ui import formats
 from app.dashboard.ui import html as ui_html
+from coinwatch import formats
 from coinwatch.alerts import NO_MARKET
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Market, Symbol

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, tzinfo
 from html import escape
 
 from app.dashboard.averages.view import STALE_US, Part
-from app.dashboard.overview.view import Trend
-from app.dashboard.ui import formats, html
+from app.dashboard.ui import html
+from app.dashboard.ui.trend import Trend
+from coinwatch import formats
 from coinwatch.averaging.average import State
 from coinwatch.times import DAY_US, SECOND_US, from_datetime
 from warehouse.averages.store import PairAverage

@@ -12,12 +12,14 @@ from app.dashboard.averages import html as averages_html
 from app.dashboard.averages import plot
 from app.dashboard.averages import view as averages_view
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.overview import view as overview_view
-from app.dashboard.ui import formats, indicator_controls, moments, page, query
 from app.dashboard.ui import html as ui_html
+from app.dashboard.ui import indicator_controls, moments, page, query
 from app.dashboard.ui.indicators import MOVING_AVERAGES, Study
 from app.dashboard.ui.style import exchange_colours, palette
+from app.dashboard.ui.trend import Seen
+from app.dashboard.ui.trend import since as trend_since
 from app.dashboard.ui.url import PageUrl
+from coinwatch import formats
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Symbol
 from coinwatch.times import SECOND_US, now_us
@@ -27,7 +29,7 @@ from warehouse.candles.chart_reads import WatchedMarket
 HEIGHT = "560px"
 DEFAULT_RANGE = "1h"
 _SUGGESTED = [f"{kind} {length}" for kind in MOVING_AVERAGES for length in (10, 20, 50, 100)]
-_SHOWN = "averages_shown"
+_SEEN = "averages_seen"
 _PICKED = "averages_picked"
 _NONE_YET = (
     "The ingest daemon computes averages every second once two exchanges trade the pair.",
@@ -145,9 +147,9 @@ def _headline(source: DashboardReads, symbol: Symbol) -> None:
     if pair is None:
         st.html(ui_html.wrap(f'<h1 class="cw-title">{symbol.base}<span> / {symbol.quote}</span></h1>'))
         return
-    seen: dict[Symbol, overview_view.Shown] = st.session_state.setdefault(_SHOWN, {})
-    trend, moved = overview_view.direction(pair.average.price, seen.get(symbol))
-    seen[symbol] = overview_view.Shown(pair.average.price, trend)
+    seen: dict[Symbol, Seen] = st.session_state.setdefault(_SEEN, {})
+    trend, moved = trend_since(seen.get(symbol), pair.average.price)
+    seen[symbol] = Seen(pair.average.price, trend)
     at_us = now_us()
     stale = frozen or at_us - pair.ts_us > averages_view.STALE_US
     line = averages_html.headline(pair, trend, at_us, moved=moved)

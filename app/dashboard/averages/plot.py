@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.dashboard.averages.view import AveragesView, ExchangeLine
-from app.dashboard.ui import echarts, formats
+from app.dashboard.ui import echarts
 from app.dashboard.ui.echarts_js import NUMBER, ROW, STAMP, TIME_AXIS
 from app.dashboard.ui.style import Palette, exchange_colours
+from coinwatch import formats
 from coinwatch.times import MINUTE_US
 
 PICK = """

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from app.dashboard.ui import echarts, formats
+from app.dashboard.ui import echarts
 from app.dashboard.ui.echarts_js import NUMBER, ROW, STAMP, TIME_AXIS
 from app.dashboard.ui.style import Palette
+from coinwatch import formats
 from coinwatch.records import Candle
 from coinwatch.windows import Window
 

@@ -16,9 +16,12 @@ from app.dashboard.chart.controls import Chosen
 from app.dashboard.data.read_results import History
 from app.dashboard.data.reader import Reading
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.overview import view as overview_view
-from app.dashboard.ui import formats, html, moments, page
+from app.dashboard.overview.view import patience_us
+from app.dashboard.ui import html, moments, page
 from app.dashboard.ui.style import palette
+from app.dashboard.ui.trend import Seen, Trend
+from app.dashboard.ui.trend import since as trend_since
+from coinwatch import formats
 from coinwatch.records import Candle, Market
 from coinwatch.times import now_us
 from coinwatch.windows import Window
@@ -32,7 +35,7 @@ SLOW_FROM = 1_500
 SLOW_S = 5
 PAST_S = 30
 """A chart of the past only changes when something is collected or repaired."""
-_SHOWN = "chart_shown"
+_SEEN = "chart_seen"
 _PICKED = "chart_picked"
 _CLICK = "chart_click"
 
@@ -72,12 +75,12 @@ def _quote(source: DashboardReads, watched: WatchedMarket) -> None:
     day = _of(watched, slow.day if slow else None)
     rate = _of(watched, slow.rates if slow else None)
     at_us = now_us()
-    seen: dict[int, overview_view.Shown] = st.session_state.setdefault(_SHOWN, {})
-    trend, moved, stale = overview_view.Trend.FLAT, False, False
+    seen: dict[int, Seen] = st.session_state.setdefault(_SEEN, {})
+    trend, moved, stale = Trend.FLAT, False, False
     if trade is not None:
-        trend, moved = overview_view.direction(trade.price, seen.get(watched.market_id))
-        seen[watched.market_id] = overview_view.Shown(trade.price, trend)
-        stale = bool(latest.problem) or at_us - trade.ts_us > overview_view.patience_us(rate)
+        trend, moved = trend_since(seen.get(watched.market_id), trade.price)
+        seen[watched.market_id] = Seen(trade.price, trend)
+        stale = bool(latest.problem) or at_us - trade.ts_us > patience_us(rate)
     line = html.quote(watched.market, trade, day, trend, at_us, moved=moved, stale=stale)
     st.html(html.wrap(line, frozen=stale))
 

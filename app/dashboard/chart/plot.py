@@ -8,9 +8,10 @@ from typing import Any
 
 from app.dashboard.chart.plot_js import DASH, HATCH, TIME_LABEL, TOOLTIP
 from app.dashboard.chart.view import ChartView, Line
-from app.dashboard.ui import echarts, formats
+from app.dashboard.ui import echarts
 from app.dashboard.ui.echarts_js import COMPACT, NUMBER, ROW, STAMP, STROKES
 from app.dashboard.ui.style import Palette
+from coinwatch import formats
 from coinwatch.intervals import Interval
 
 TOP_PX = 34

@@ -9,7 +9,7 @@ from enum import StrEnum
 from html import escape
 from itertools import groupby
 
-from app.dashboard.ui import formats
+from coinwatch import formats
 from coinwatch.times import MINUTE_US
 from coinwatch.windows import Window
 from warehouse.candles.coverage_reads import DayMinutes

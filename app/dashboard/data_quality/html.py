@@ -8,9 +8,10 @@ from html import escape
 
 from app.dashboard.data_quality.completeness import Amounts, Completeness
 from app.dashboard.data_quality.operations_html import run_link
-from app.dashboard.ui import formats, html
+from app.dashboard.ui import html
 from app.dashboard.ui.problems import SILENT_S, Problem, Weight
 from app.dashboard.ui.tables import Column, note, pill, table, tiles
+from coinwatch import formats
 from coinwatch.records import Market
 from coinwatch.times import SECOND_US, from_datetime
 from coinwatch.windows import Window

@@ -8,9 +8,10 @@ from html import escape
 from typing import Any
 
 from app.dashboard.data_quality.reads import CHECKED_DAYS, Checks, Outlets, Storage
-from app.dashboard.ui import formats, html
+from app.dashboard.ui import html
 from app.dashboard.ui.problems import is_silent
 from app.dashboard.ui.tables import Column, note, pill, section, table, tiles
+from coinwatch import formats
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, from_datetime
 from warehouse.alerts import deliveries

@@ -9,9 +9,10 @@ from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
 
 from app.dashboard.fundamentals.view import SOURCES, Asset, from_ath, from_atl, image, links, plain, told_at
-from app.dashboard.overview.view import Trend
-from app.dashboard.ui import formats, html
+from app.dashboard.ui import html
 from app.dashboard.ui.tables import Column, table
+from app.dashboard.ui.trend import Trend
+from coinwatch import formats
 from coinwatch.times import DAY_US, from_datetime
 from warehouse.assets.reads import AssetDetail, Metrics
 

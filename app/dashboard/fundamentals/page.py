@@ -12,11 +12,12 @@ from app.dashboard.data.source import DashboardReads
 from app.dashboard.fundamentals import html as fundamentals_html
 from app.dashboard.fundamentals import plot, table, view
 from app.dashboard.fundamentals.view import Asset
-from app.dashboard.ui import formats, page, query
 from app.dashboard.ui import html as ui_html
+from app.dashboard.ui import page, query
 from app.dashboard.ui.style import palette
 from app.dashboard.ui.tables import note, section
 from app.dashboard.ui.url import PageUrl
+from coinwatch import formats
 from coinwatch.times import from_datetime, now_us, to_datetime
 
 EVERY, ANY_SIZE = "All categories", "any"

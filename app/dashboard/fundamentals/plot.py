@@ -7,9 +7,10 @@ from math import ceil, log10
 from typing import Any
 
 from app.dashboard.fundamentals.view import MEASURES, PREFERRED, SOURCES
-from app.dashboard.ui import echarts, formats
+from app.dashboard.ui import echarts
 from app.dashboard.ui.echarts_js import COMPACT, NUMBER, ROW, STAMP
 from app.dashboard.ui.style import Palette
+from coinwatch import formats
 from warehouse.assets.reads import MetricPoint
 
 FEW_POINTS = 3

@@ -10,8 +10,8 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from app.dashboard.fundamentals.view import SOURCES, Asset, from_ath, from_atl, told_at
-from app.dashboard.ui import formats
 from app.dashboard.ui.style import Palette
+from coinwatch import formats
 from coinwatch.times import from_datetime
 
 COLUMNS = {

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pandas.io.formats.style import Styler
 
 from app.dashboard.overview.view import patience_us
-from app.dashboard.ui import formats
 from app.dashboard.ui.style import Palette
+from coinwatch import formats
 from coinwatch.times import SECOND_US
 from warehouse.candles.chart_reads import DayStats, LastTrade, StreamState, TradeRate, WatchedMarket
 

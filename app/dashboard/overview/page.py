@@ -9,14 +9,15 @@ from app.dashboard.overview import market_table
 from app.dashboard.overview import view as overview_view
 from app.dashboard.sentiment import html as sentiment_html
 from app.dashboard.sentiment import view as sentiment_view
-from app.dashboard.ui import formats, page, problems, query
 from app.dashboard.ui import html as ui_html
+from app.dashboard.ui import page, problems, query
 from app.dashboard.ui.style import palette
 from app.dashboard.ui.url import PageUrl
+from coinwatch import formats
 from coinwatch.records import Symbol
 from coinwatch.times import now_us
 
-_SHOWN = "overview_shown"
+_SEEN = "overview_seen"
 
 
 def show(source: DashboardReads) -> None:
@@ -141,9 +142,9 @@ def _cards(source: DashboardReads, wanted: tuple[Symbol, ...], known: int) -> No
         rates=slow.rates if slow else (),
         streams=slow.streams if slow else (),
         sparklines=sparklines.value,
-        shown=st.session_state.get(_SHOWN),
+        seen=st.session_state.get(_SEEN),
         wanted=wanted,
         now_us=at_us,
     )
-    st.session_state[_SHOWN] = overview_view.remember(view, st.session_state.get(_SHOWN, {}))
+    st.session_state[_SEEN] = overview_view.remember(view, st.session_state.get(_SEEN, {}))
     st.html(ui_html.wrap(ui_html.overview(view, at_us, page.zone()), frozen=frozen))

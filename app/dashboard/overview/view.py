@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
-from app.dashboard.ui import formats
 from app.dashboard.ui.problems import Problem
+from app.dashboard.ui.trend import Seen, Trend
+from app.dashboard.ui.trend import since as trend_since
+from coinwatch import formats
 from coinwatch.records import Symbol
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
 from warehouse.averages.store import LATEST_US, PairAverage
@@ -35,20 +37,6 @@ class CardState(StrEnum):
     DEGRADED = "degraded"
     STALE = "stale"
     EMPTY = "empty"
-
-
-class Trend(StrEnum):
-    UP = "up"
-    DOWN = "down"
-    FLAT = "flat"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a viewer saw last of a symbol."""
-
-    price: float
-    trend: Trend
 
 
 @dataclass(frozen=True)
@@ -119,7 +107,7 @@ def build(
     rates: Iterable[TradeRate] = (),
     streams: Iterable[StreamState] = (),
     sparklines: Mapping[Symbol, tuple[tuple[int, float], ...]] | None = None,
-    shown: Mapping[Symbol, Shown] | None = None,
+    seen: Mapping[Symbol, Seen] | None = None,
     wanted: Collection[Symbol] = (),
     now_us: int,
 ) -> Overview:
@@ -161,7 +149,7 @@ def build(
                     [last_of.get(watched.market_id) for watched in members],
                     [day_of.get(watched.market_id) for watched in members],
                     (sparklines or {}).get(symbol, ()),
-                    (shown or {}).get(symbol),
+                    (seen or {}).get(symbol),
                     now_us,
                 )
             )
@@ -193,22 +181,10 @@ def why_quiet(
     return tuple(f"{exchange} is {reason}" for exchange, reason in sorted(reasons.items()))
 
 
-def direction(price: float, shown: Shown | None) -> tuple[Trend, bool]:
-    """The way a price went since it last changed for this viewer, and whether it changed just now."""
-    if shown is None:
-        return Trend.FLAT, False
-    if price == shown.price:
-        return shown.trend, False
-    return (Trend.UP if price > shown.price else Trend.DOWN), True
-
-
-def remember(overview: Overview, shown: Mapping[Symbol, Shown]) -> dict[Symbol, Shown]:
-    """What the viewer has seen after this overview."""
-    seen = dict(shown)
-    for card in overview.cards:
-        if card.price is not None:
-            seen[card.symbol] = Shown(card.price, card.trend)
-    return seen
+def remember(overview: Overview, seen: Mapping[Symbol, Seen]) -> dict[Symbol, Seen]:
+    """The prices a viewer has seen after this overview."""
+    shown = {card.symbol: Seen(card.price, card.trend) for card in overview.cards if card.price is not None}
+    return {**seen, **shown}
 
 
 def _constituent(
@@ -245,7 +221,7 @@ def _card(
     latest: Sequence[LastTrade | None],
     day: Sequence[DayStats | None],
     sparkline: tuple[tuple[int, float], ...],
-    shown: Shown | None,
+    seen: Seen | None,
     now_us: int,
 ) -> Card:
     used = [i for i, one in enumerate(constituents) if one.used]
@@ -271,7 +247,7 @@ def _card(
         volume = sum(one.quote_volume for one in day if one is not None)
     if average is not None and average.change_24h is not None:
         change, high, low, span_us = average.change_24h, average.high_24h, average.low_24h, DAY_US
-    trend, moved = direction(price, shown)
+    trend, moved = trend_since(seen, price)
     # An average may also be made of other quotes of the pair.
     state, message = _state(constituents, len(used) if average is None else len(average.average.exchanges))
     if average is not None and not message:

@@ -9,9 +9,10 @@ from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
 
 from app.dashboard.sentiment.view import BAD, GOOD, Gauge, SourceState, name_of, parts
-from app.dashboard.ui import formats, html
+from app.dashboard.ui import html
 from app.dashboard.ui.tables import Column, table
 from app.dashboard.ui.tables import pill as state_pill
+from coinwatch import formats
 from coinwatch.sentiment.scoring import WEIGHTS, Source
 from coinwatch.times import from_datetime
 from warehouse.sentiment.reads import Article, DayOfSource, OutletRead

@@ -7,9 +7,10 @@ from datetime import date
 from typing import Any
 
 from app.dashboard.sentiment.view import EXTREME_GREED, MOODS, NAMES
-from app.dashboard.ui import echarts, formats
+from app.dashboard.ui import echarts
 from app.dashboard.ui.echarts_js import NUMBER, ROW
 from app.dashboard.ui.style import Palette
+from coinwatch import formats
 from coinwatch.records import Candle
 from coinwatch.sentiment.scoring import Source
 from coinwatch.times import day_start_us

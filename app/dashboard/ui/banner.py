@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from app.dashboard.data.read_results import Health
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.ui import formats, html, page
+from app.dashboard.ui import html, page
+from coinwatch import formats
 from coinwatch.times import SECOND_US, now_us
 from warehouse.ops.health import StreamState
 

@@ -8,9 +8,10 @@ from html import escape
 from urllib.parse import quote as quote_url
 
 from app.dashboard.chart.view import ChartView
-from app.dashboard.overview.view import WHOLE_DAY_US, Card, CardState, Constituent, Overview, Trend, by_kind
-from app.dashboard.ui import formats
+from app.dashboard.overview.view import WHOLE_DAY_US, Card, CardState, Constituent, Overview, by_kind
 from app.dashboard.ui.problems import Problem
+from app.dashboard.ui.trend import Trend, of_change
+from coinwatch import formats
 from coinwatch.records import Market
 from coinwatch.times import DAY_US, SECOND_US, to_datetime
 from warehouse.candles.chart_reads import DayStats, LastTrade
@@ -135,7 +136,7 @@ def change(share: float | None, span_us: int) -> str:
     """The change over a day, or over as much of it as is known."""
     if share is None:
         return f'<div class="cw-change muted">{formats.UNKNOWN}</div>'
-    trend = Trend.UP if round(share, 4) > 0 else Trend.DOWN if round(share, 4) < 0 else Trend.FLAT
+    trend = of_change(share)
     arrow = f"{ARROWS[trend]} " if ARROWS[trend] else ""
     return (
         f'<div class="cw-change {trend}">{arrow}{formats.percent(share)} '

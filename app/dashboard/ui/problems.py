@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.dashboard.ui import formats
+from coinwatch import formats
 from coinwatch.times import SECOND_US, from_datetime
 from warehouse.ops.budgets import MonthOfCalls
 from warehouse.ops.dagster import Run

@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from app.dashboard.overview import view as overview_view
-from app.dashboard.overview.view import Card, CardState, Overview, Shown, Trend
+from app.dashboard.overview.view import Card, CardState, Overview
 from app.dashboard.ui import html
 from app.dashboard.ui.problems import Problem, Weight
+from app.dashboard.ui.trend import Seen, Trend
 from coinwatch.averaging.average import Average, Input, Method, State
 from coinwatch.records import Market, Symbol
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
@@ -177,17 +178,17 @@ def test_a_short_history_says_what_it_covers(hours: float, span_us: int) -> None
     ("shown", "trend", "moved"),
     [
         (None, Trend.FLAT, False),
-        (Shown(99.0, Trend.FLAT), Trend.UP, True),
-        (Shown(101.0, Trend.UP), Trend.DOWN, True),
-        (Shown(100.0, Trend.DOWN), Trend.DOWN, False),
+        (Seen(99.0, Trend.FLAT), Trend.UP, True),
+        (Seen(101.0, Trend.UP), Trend.DOWN, True),
+        (Seen(100.0, Trend.DOWN), Trend.DOWN, False),
     ],
 )
-def test_the_arrow_points_where_the_price_went(shown: Shown | None, trend: Trend, moved: bool) -> None:
+def test_the_arrow_points_where_the_price_went(shown: Seen | None, trend: Trend, moved: bool) -> None:
     latest = trades(binance=(100.0, 0.4))
     seen = {} if shown is None else {BTC: shown}
-    view = overview_view.build(BTC_MARKETS, latest, shown=seen, now_us=NOW_US)
+    view = overview_view.build(BTC_MARKETS, latest, seen=seen, now_us=NOW_US)
     assert (only(view).trend, only(view).moved) == (trend, moved)
-    assert overview_view.remember(view, seen) == {BTC: Shown(100.0, trend)}
+    assert overview_view.remember(view, seen) == {BTC: Seen(100.0, trend)}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.dashboard.ui import formats
+from coinwatch import formats
 from coinwatch.times import SECOND_US, to_datetime
 
 
