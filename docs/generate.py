@@ -1,6 +1,6 @@
-"""Writes the pages that must not drift from the code: settings and the command line.
+"""Generates the pages that must match the code: settings, the command line and the warehouse.
 
-``make docs`` runs it; a test fails when a page differs from what it would write.
+``make docs`` runs it. A test fails when a page differs from what it generates.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, tuple):
         return ", ".join("=".join(item) if isinstance(item, tuple) else str(item) for item in value)
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _variable(name: str) -> str:
@@ -42,28 +42,42 @@ def configuration() -> str:
         f"| {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
-    return "\n".join(
-        [
-            "# Configuration",
-            "",
-            "Every setting is an environment variable, or a line of a `.env` file in the folder where the",
-            "command runs; the environment wins. A wrong value stops the command with one line that names",
-            "the variable. Secrets are never logged or printed.",
-            "",
-            "| variable | default | meaning |",
-            "| --- | --- | --- |",
-            *rows,
-            "",
-            "Addresses of exchanges are roots: any host, path and port, so that each can be pointed at the",
-            "simulator, a proxy or a recording.",
-            "",
-        ]
-    )
+    return "\n".join([_CONFIGURATION, "| variable | default | meaning |", "| --- | --- | --- |", *rows, ""])
+
+
+_CONFIGURATION = """# Configuration
+
+A setting is read from the first of these that has it:
+
+1. the environment: `COINWATCH_ALERTS_PORT=9090`
+2. a `.env` file in the working directory, with lines of the same form
+3. a config file: the file named by `COINWATCH_CONFIG_FILE`, else `coinwatch.toml` in the working
+   directory, else `~/.config/coinwatch/coinwatch.toml` (`XDG_CONFIG_HOME` moves `~/.config`); only one
+   file is read
+4. the default
+
+In a config file, names are in lower case and without `COINWATCH_`. Comma-separated values can also be
+written as lists or tables:
+
+```toml
+alerts_port = 9090
+markets = ["binance:BTC-USDT", "kraken:BTC-EUR"]
+
+[news_feeds]
+coindesk = "https://www.coindesk.com/arc/outboundfeeds/rss/"
+```
+
+`coinwatch config show` prints every value and where it was read from. Secrets are masked there, and
+never logged or printed. An invalid value stops a command with one line that names the variable.
+
+Exchange addresses are roots (scheme, host, port, path), so each can point to the simulator, a proxy or a
+recording.
+"""
 
 
 def env_example() -> str:
     """``.env.example``."""
-    lines = ["# Copy to .env and uncomment what you change. docs/configuration.md says more.", ""]
+    lines = ["# Copy this file to .env and uncomment what you change. See docs/configuration.md.", ""]
     for name, field in Settings.model_fields.items():
         lines += [f"# {field.description}", f"#{_variable(name)}={_default(field)}", ""]
     return "\n".join(lines)

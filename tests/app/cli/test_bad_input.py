@@ -39,7 +39,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         (
             ["ingest", "--markets", "mtgox:btcusd"],
             {},
-            "unknown exchange; there are binance, coinbase, kraken",
+            "unknown exchange; known are binance, coinbase, kraken",
         ),
         (["ingest", "--markets", "btcusd"], {}, "write it like binance:BTC-USDT"),
         (["alerts"], {"COINWATCH_ALERTS_PORT": "ninety"}, "COINWATCH_ALERTS_PORT"),
