@@ -1,4 +1,4 @@
-"""What every test may ask for: a database of its own, settings that ignore the machine, recordings."""
+"""Fixtures of all tests: a database each, settings independent of the machine, recordings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 from coinwatch.settings import Settings
 from warehouse.db.connect import connect, conninfo
@@ -22,62 +23,85 @@ from warehouse.embedded.server import EmbeddedPostgres
 PROJECT = Path(__file__).resolve().parents[1]
 
 FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""Tests throw their databases away, so these need not survive the machine."""
+"""Test databases are discarded, so they need not survive a crash of the machine."""
 
-_TEMPLATE = "template_coinwatch"
+_TEMPLATE = f"template_coinwatch_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+
+
+class Server(Protocol):
+    """A PostgreSQL server on which tests create databases."""
+
+    def socket_url(self, database: str) -> URL:
+        """The URL of a database of the server."""
+
+
+@dataclass(frozen=True)
+class ExternalServer:
+    """The server of ``COINWATCH_TEST_DATABASE_URL``, whose user may create databases."""
+
+    url: URL
+
+    def socket_url(self, database: str) -> URL:
+        return self.url.set(database=database)
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """One server for the whole run, with a migrated database to copy from."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), FAST_AND_FORGETFUL)
-    server.start()
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of the run, with a migrated database to clone."""
+    external = os.environ.get("COINWATCH_TEST_DATABASE_URL")
+    if external:
+        server = ExternalServer(make_url(external).set(drivername="postgresql+psycopg"))
+        with _database(server, _TEMPLATE) as url:
+            upgrade(url)
+            yield server
+        return
+    embedded = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), FAST_AND_FORGETFUL)
+    embedded.start()
     try:
-        _administer(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-        upgrade(server.socket_url(_TEMPLATE))
-        yield server
+        with _database(embedded, _TEMPLATE) as url:
+            upgrade(url)
+            yield embedded
     finally:
-        server.stop()
+        embedded.stop()
 
 
 @pytest.fixture(scope="session")
 def _database_names() -> Iterator[str]:
-    return (f"test_{number}" for number in itertools.count(1))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    return (f"test_{worker}_{number}" for number in itertools.count(1))
 
 
 @pytest.fixture
-def database(postgres: EmbeddedPostgres, _database_names: Iterator[str]) -> Iterator[URL]:
-    """A migrated database without rows, gone after the test."""
-    with _copy(postgres, next(_database_names)) as url:
+def database(postgres: Server, _database_names: Iterator[str]) -> Iterator[URL]:
+    """A migrated database without rows, dropped after the test."""
+    with _database(postgres, next(_database_names), _TEMPLATE) as url:
         yield url
 
 
 @pytest.fixture
 async def conn(database: URL) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-    """A connection to that database, as every part of Coinwatch has them."""
+    """A connection to that database, configured like those of every part of Coinwatch."""
     async with await connect(database, application_name="test") as conn:
         yield conn
 
 
 @pytest.fixture(scope="module")
-def module_database(postgres: EmbeddedPostgres, _database_names: Iterator[str]) -> Iterator[URL]:
-    """A migrated database without rows, gone after the tests of a module, which share it."""
-    with _copy(postgres, next(_database_names)) as url:
+def module_database(postgres: Server, _database_names: Iterator[str]) -> Iterator[URL]:
+    """A migrated database without rows, shared by the tests of a module and dropped after them."""
+    with _database(postgres, next(_database_names), _TEMPLATE) as url:
         yield url
 
 
 @pytest.fixture
-def empty_database(postgres: EmbeddedPostgres, _database_names: Iterator[str]) -> Iterator[URL]:
-    """A database without even tables, gone after the test."""
-    name = next(_database_names)
-    _administer(postgres, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield postgres.socket_url(name)
-    _administer(postgres, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+def empty_database(postgres: Server, _database_names: Iterator[str]) -> Iterator[URL]:
+    """A database without tables, dropped after the test."""
+    with _database(postgres, next(_database_names)) as url:
+        yield url
 
 
 @pytest.fixture
 def settings_for(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
-    """Make settings from nothing but defaults, the test's own database and folder, and what is given."""
+    """Make settings from defaults, the test's own database and folder, and overrides."""
     for name in os.environ:
         if name.startswith("COINWATCH_"):
             monkeypatch.delenv(name)
@@ -103,13 +127,13 @@ def recordings() -> Path:
 
 
 @contextmanager
-def _copy(server: EmbeddedPostgres, name: str) -> Iterator[URL]:
-    make = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
-    _administer(server, make)
+def _database(server: Server, name: str, template: str = "template1") -> Iterator[URL]:
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+    _administer(server, create)
     yield server.socket_url(name)
     _administer(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _administer(server: EmbeddedPostgres, statement: sql.Composed) -> None:
-    with psycopg.connect(conninfo(server.socket_url()), autocommit=True) as connection:
+def _administer(server: Server, statement: sql.Composed) -> None:
+    with psycopg.connect(conninfo(server.socket_url("postgres")), autocommit=True) as connection:
         connection.execute(statement)

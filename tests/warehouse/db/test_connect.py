@@ -15,7 +15,6 @@ from coinwatch.errors import SettingsError, WarehouseError
 from coinwatch.settings import Settings
 from tests.waiting import eventually
 from warehouse.db.connect import connect, conninfo, database_url, embedded, engine
-from warehouse.embedded.server import EmbeddedPostgres
 
 SettingsFor = Callable[..., Settings]
 
@@ -63,9 +62,7 @@ def test_another_database_is_made_once(settings_for: SettingsFor, database: URL)
             connection.execute(f"DROP DATABASE {name}")
 
 
-def test_who_may_not_make_it_is_told_how(
-    settings_for: SettingsFor, postgres: EmbeddedPostgres, database: URL
-) -> None:
+def test_who_may_not_make_it_is_told_how(settings_for: SettingsFor, database: URL) -> None:
     with psycopg.connect(conninfo(database), autocommit=True) as connection:
         connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
     try:
