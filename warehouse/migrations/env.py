@@ -1,4 +1,4 @@
-"""What Alembic runs. The connection, inside a transaction, comes from warehouse.migrate."""
+"""What Alembic runs. The connection, inside a transaction, comes from warehouse.db.migrate."""
 
 from __future__ import annotations
 

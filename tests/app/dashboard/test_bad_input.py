@@ -22,7 +22,7 @@ KEYS = {
     "fundamentals": ("asset", "search", "category", "ours", "measure", "range"),
     "sentiment": ("base", "range"),
     "alerts": ("view", "symbol", "condition", "price", "state", "search"),
-    "data": ("view", "market", "days", "day"),
+    "data_quality": ("view", "market", "days", "day"),
 }
 """What each page reads from its address."""
 
@@ -68,7 +68,7 @@ def test_no_address_makes_a_page_fail(open_page: OpenPage, stock: Stock, name: s
         assert len(said) < 200_000
 
 
-@pytest.mark.parametrize("name", ["overview", "chart", "averages", "alerts", "data"])
+@pytest.mark.parametrize("name", ["overview", "chart", "averages", "alerts", "data_quality"])
 def test_a_market_that_vanishes_while_one_looks(
     open_page: OpenPage,
     stock: Stock,
@@ -76,7 +76,7 @@ def test_a_market_that_vanishes_while_one_looks(
 ) -> None:
     stock.day(PRICES)
     (gone,) = stock.markets(["kraken:SOL-USDT"]).values()
-    chosen = {"overview": {"symbols": "SOL-USDT"}, "data": {"market": "kraken:SOL-USDT"}}
+    chosen = {"overview": {"symbols": "SOL-USDT"}, "data_quality": {"market": "kraken:SOL-USDT"}}
     page = open_page(name, **chosen.get(name, {"symbol": "SOL-USDT"}))
     assert "not known" not in words(page)
     with stock.engine.begin() as conn:

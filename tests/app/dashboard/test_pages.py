@@ -14,7 +14,7 @@ from tests.app.dashboard.pages import NOWHERE, OpenPage, button, lately, words
 from tests.app.dashboard.stock import BTC_PRICES, PRICES, Stock, unreachable
 from tests.waiting import eventually_sync
 
-PAGES = ["overview", "chart", "averages", "alerts", "data"]
+PAGES = ["overview", "chart", "averages", "alerts", "data_quality"]
 
 
 @pytest.mark.parametrize("name", PAGES)

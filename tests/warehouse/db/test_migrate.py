@@ -27,7 +27,7 @@ from warehouse.tables import metadata
 UPGRADE = """
 import sys
 import sqlalchemy
-from warehouse.migrate import upgrade
+from warehouse.db.migrate import upgrade
 print(len(upgrade(sqlalchemy.make_url(sys.stdin.read()))))
 """
 

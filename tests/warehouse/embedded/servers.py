@@ -18,7 +18,7 @@ MakeServer = Callable[..., EmbeddedPostgres]
 START = """
 import sys
 from pathlib import Path
-from warehouse.server import EmbeddedPostgres
+from warehouse.embedded.server import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]), {"fsync": "off"})
 server.start()
 print(server.url().render_as_string(hide_password=False))
