@@ -10,7 +10,10 @@ CoinwatchError
 ├── EndpointUnreachable  the alert endpoint does not answer its client
 ├── CommandRefused       the alert endpoint says no; carries its code and hint
 ├── UnreadableRule       a stored alert rule that makes no sense here; carries its id and a hint
-└── WarehouseError       Postgres could not be reached, started or upgraded
+└── WarehouseError       the warehouse, which is Postgres
+    ├── WarehouseUnavailable  no connection, a timeout, a lock: retry later
+    │   └── WarehouseSlow     Postgres took longer than allowed
+    └── WarehouseRejected     Postgres refused a statement: the same call fails again
 
 Messages say what happened, to what, and what to do about it.
 """
@@ -96,3 +99,29 @@ class UnreadableRule(CoinwatchError):
 
 class WarehouseError(CoinwatchError):
     """Postgres could not be started, reached, upgraded or trusted with the data."""
+
+
+class WarehouseUnavailable(WarehouseError):
+    """Postgres did not answer, or could not do this now: retry later.
+
+    ``reason`` is what Postgres reported, in one line and without the address of the server.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
+
+
+class WarehouseSlow(WarehouseUnavailable):
+    """Postgres took longer than allowed."""
+
+
+class WarehouseRejected(WarehouseError):
+    """Postgres refused a statement or its values. The same call fails again.
+
+    ``kind`` is the name of Postgres for the error, such as ``UndefinedTable``.
+    """
+
+    def __init__(self, message: str, *, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind

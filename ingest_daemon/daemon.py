@@ -10,7 +10,6 @@ import sqlalchemy
 import structlog
 
 from coinwatch.errors import CoinwatchError, WarehouseError
-from coinwatch.records import Market
 from coinwatch.settings import Settings
 from coinwatch.times import now_us
 from ingest_daemon.averages.task import Averager
@@ -28,6 +27,7 @@ from ingest_daemon.streams.assignments import Assignments, instance
 from ingest_daemon.streams.polling import Poller
 from ingest_daemon.streams.status_board import StreamStatusBoard
 from ingest_daemon.streams.stream_set import Streams
+from warehouse.markets import MarketIds
 
 DRAIN_TIMEOUT_S = 8.0
 """How long a stopping daemon tries to store what it holds; the supervisor kills after 10 s."""
@@ -58,7 +58,7 @@ async def run(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event) -
 
 async def _run(settings: Settings, url: sqlalchemy.URL, spool: Spool, stop: asyncio.Event) -> None:
     daemon = instance()
-    market_ids: dict[Market, int] = {}
+    market_ids = MarketIds()
     queue, board, metrics = TradeQueue(), StreamStatusBoard(), Metrics()
     continuity, outage = Continuity(), Outage(url)
 

@@ -15,7 +15,7 @@ from coinwatch.settings import Settings, load_settings
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit
 from sources.http import Budget, HttpSource, exchange_http
-from warehouse.db.connect import connect, database_url
+from warehouse.db.connect import database_url, session
 from warehouse.db.migrate import upgrade
 from warehouse.ops.budgets import WarehouseBudget
 
@@ -66,7 +66,7 @@ class Coinwatch(dg.ConfigurableResource[None]):
         """A connection of its own, autocommit, to tables that are up to date. Raises WarehouseError."""
         url = database_url(self.settings())
         _bring_up_to_date(url)
-        async with await connect(url, application_name=APPLICATION) as conn:
+        async with session(url, application_name=APPLICATION) as conn:
             yield conn
 
     @asynccontextmanager

@@ -42,6 +42,22 @@ class ListChanges(msgspec.Struct, frozen=True):
     """Active markets that the list does not have as traded, and that stay active: it lacks too many."""
 
 
+class MarketIds(dict[Market, int]):
+    """The ids of the markets a process works with: read as a mapping, extended only by ``resolve``.
+
+    One object is shared by all tasks of a process, so that each sees the markets the others resolve.
+    """
+
+    async def resolve(
+        self, conn: psycopg.AsyncConnection, native_by_market: Mapping[Market, str]
+    ) -> dict[Market, int]:
+        """The id of each market, as ``ensure_markets``; Postgres is asked only for those not known yet."""
+        missing = {market: native for market, native in native_by_market.items() if market not in self}
+        if missing:
+            self.update(await ensure_markets(conn, missing))
+        return {market: self[market] for market in native_by_market}
+
+
 async def ensure_markets(
     conn: psycopg.AsyncConnection, native_by_market: Mapping[Market, str]
 ) -> dict[Market, int]:

@@ -25,7 +25,6 @@ from app.alerts.connections.fanout import POLL_S, SocketFanout
 from app.alerts.connections.http import Pages, Target, read_target
 from app.alerts.connections.hub import Hub, Subscriber
 from app.alerts.connections.session import Session
-from app.alerts.database import Database
 from app.alerts.evaluation.evaluator import CHANNELS, Evaluator
 from app.alerts.evaluation.heartbeat import BEAT_S, Heartbeat
 from app.alerts.evaluation.notify_queue import Inbox
@@ -41,6 +40,7 @@ from coinwatch.settings import Settings
 from sources.exchanges import EXCHANGES
 from warehouse.alerts.rules import ALERTS, connection_key, last_announced
 from warehouse.averages.store import AVERAGES
+from warehouse.db.database import Database
 from warehouse.db.notifications import listen
 
 MAX_MESSAGE_BYTES = 256 * 1024

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -30,7 +30,7 @@ from ingest_daemon.storage.spool_codec import decode, encode, markets_in
 from ingest_daemon.streams.status_board import StreamStatusBoard
 from sources.exchanges import EXCHANGES
 from warehouse.db.connect import connect, unreachable
-from warehouse.markets import ensure_markets
+from warehouse.markets import MarketIds
 from warehouse.trades.gaps import LedgerEntries
 from warehouse.trades.rows import TickRows
 from warehouse.trades.writer import TickWriter, Written
@@ -70,7 +70,7 @@ class Committer:
         self,
         url: sqlalchemy.URL,
         daemon: str,
-        market_ids: dict[Market, int],
+        market_ids: Mapping[Market, int],
         queue: TradeQueue,
         spool: Spool,
         continuity: Continuity,
@@ -279,12 +279,12 @@ async def replay(spool: Spool, url: sqlalchemy.URL, daemon: str) -> None:
 
 
 async def _replay_all(spool: Spool, connection: psycopg.AsyncConnection, daemon: str) -> None:
-    market_ids: dict[Market, int] = {}
+    market_ids = MarketIds()
     writer = TickWriter(connection, market_ids, daemon=daemon)
     while (payload := await asyncio.to_thread(spool.first)) is not None:
-        new = set(markets_in(payload)) - market_ids.keys()
-        market_ids |= await ensure_markets(
-            connection, {market: EXCHANGES[market.exchange].rest_native(market) for market in new}
+        await market_ids.resolve(
+            connection,
+            {market: EXCHANGES[market.exchange].rest_native(market) for market in markets_in(payload)},
         )
         work = _work(payload, market_ids)
         await writer.write_rows(work.rows, work.entries, late=True)
@@ -292,6 +292,6 @@ async def _replay_all(spool: Spool, connection: psycopg.AsyncConnection, daemon:
         await asyncio.to_thread(spool.drop_first)
 
 
-def _work(payload: bytes, market_ids: dict[Market, int]) -> _Work:
+def _work(payload: bytes, market_ids: Mapping[Market, int]) -> _Work:
     batch, entries = decode(payload, market_ids)
     return _Work(batch, TickRows.of(batch.trades, market_ids), entries)

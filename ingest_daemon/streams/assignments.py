@@ -26,7 +26,7 @@ from ingest_daemon.streams.stream_set import Streams
 from sources.exchanges import EXCHANGES
 from warehouse.alerts.watched_markets import listen_for_watches, watched_markets, watches_changed
 from warehouse.db.connect import connect
-from warehouse.markets import ensure_markets
+from warehouse.markets import MarketIds
 from warehouse.ops import leases
 from warehouse.ops.health import StreamHealth, peers, write_streams
 from warehouse.trades import gaps
@@ -54,7 +54,7 @@ class Assignments:
         settings: Settings,
         url: sqlalchemy.URL,
         daemon: str,
-        market_ids: dict[Market, int],
+        market_ids: MarketIds,
         streams: Streams,
         continuity: Continuity,
         board: StreamStatusBoard,
@@ -167,7 +167,7 @@ class Assignments:
         await leases.release(conn, self._daemon, [_lease(market) for market in markets])
 
     async def _begin(self, conn: psycopg.AsyncConnection, markets: set[Market]) -> None:
-        ids = await ensure_markets(
+        ids = await self._market_ids.resolve(
             conn, {market: EXCHANGES[market.exchange].rest_native(market) for market in markets}
         )
         known = await gaps.begin(
@@ -179,7 +179,6 @@ class Assignments:
             silent_s=PEER_S,
             is_leased=self._settings.ingest_mode == "shared",
         )
-        self._market_ids |= ids
         self._board.add(ids)
         for market, market_id in ids.items():
             self._continuity.begin(

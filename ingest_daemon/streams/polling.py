@@ -25,7 +25,7 @@ from ingest_daemon.recovery.rest_clients import Rest
 from ingest_daemon.streams.status_board import StreamStatusBoard
 from sources.exchanges import EXCHANGES
 from warehouse.db.connect import connect
-from warehouse.markets import ensure_markets
+from warehouse.markets import MarketIds
 from warehouse.ops.budgets import WarehouseBudget
 from warehouse.ops.health import StreamState
 from warehouse.ops.leases import hold
@@ -96,7 +96,7 @@ class Poller:
         settings: Settings,
         url: sqlalchemy.URL,
         holder: str,
-        market_ids: dict[Market, int],
+        market_ids: MarketIds,
         board: StreamStatusBoard,
         sink: Callable[[list[Trade]], None],
     ) -> None:
@@ -153,10 +153,9 @@ class Poller:
                 await asyncio.sleep(max(0.0, round_s + every_s - time.monotonic()))
 
     async def _begin(self, conn: psycopg.AsyncConnection) -> None:
-        ids = await ensure_markets(
+        ids = await self._market_ids.resolve(
             conn, {market: EXCHANGES[market.exchange].rest_native(market) for market in self._polled}
         )
-        self._market_ids |= ids
         self._board.add(ids)
         log.info("polling", markets=len(ids), every_s=self._settings.poll_every_s)
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psycopg
 import sqlalchemy
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import URL
+from sqlalchemy import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
-from coinwatch.errors import SettingsError, WarehouseError
+from coinwatch.errors import SettingsError, WarehouseError, WarehouseUnavailable
 from coinwatch.settings import Settings
 from warehouse.db import roles
+from warehouse.db.errors import reason, translate, warehouse_errors
 from warehouse.embedded.server import EmbeddedPostgres
 
 CONNECT_TIMEOUT_S = 10
@@ -85,6 +86,16 @@ async def connect(url: URL, *, application_name: str, autocommit: bool = True) -
         raise unreachable(url, error) from error
 
 
+@asynccontextmanager
+async def session(
+    url: URL, *, application_name: str, autocommit: bool = True
+) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A connection for one block, closed after it. Errors of Postgres in the block are WarehouseError."""
+    with warehouse_errors():
+        async with await connect(url, application_name=application_name, autocommit=autocommit) as conn:
+            yield conn
+
+
 def engine(
     url: URL,
     *,
@@ -110,6 +121,7 @@ def engine(
             "options": " ".join(given),
         },
     )
+    sqlalchemy.event.listen(pool, "handle_error", _translate)
     if role is not None:
         sqlalchemy.event.listen(pool, "connect", lambda made, _record: roles.take_on(made, role))
     return pool
@@ -124,21 +136,31 @@ def reading(
     try:
         with pool.connect() as connection:
             yield connection
-    except sqlalchemy.exc.OperationalError as error:
-        raise unreachable(url, error.orig or error) from error
     finally:
         pool.dispose()
 
 
-def unreachable(url: URL, error: BaseException) -> WarehouseError:
+def unreachable(url: URL, error: BaseException) -> WarehouseUnavailable:
     """What to raise when connecting to ``url`` failed. Names the place, never the password."""
     host = url.host or url.query.get("host", "localhost")
     port = url.port or url.query.get("port", 5432)
-    reason = " ".join(str(error).split())
+    words = " ".join(str(error).split())
     remedy = "" if str(host).startswith("/") else "; start that server, or correct COINWATCH_DATABASE_URL"
-    return WarehouseError(
-        f"cannot connect to database {url.database or url.username} on {host} port {port}: {reason}{remedy}"
+    return WarehouseUnavailable(
+        f"cannot connect to database {url.database or url.username} on {host} port {port}: {words}{remedy}",
+        reason=reason(error),
     )
+
+
+def _translate(context: ExceptionContext) -> BaseException | None:
+    """What SQLAlchemy raises instead of its own error; None for that itself."""
+    error = context.original_exception
+    if context.is_pre_ping:
+        return None
+    if context.connection is None and context.engine and isinstance(error, psycopg.OperationalError):
+        return unreachable(context.engine.url, error)
+    translated = translate(error)
+    return None if translated is error else translated
 
 
 def _options(url: URL) -> str:

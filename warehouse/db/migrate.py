@@ -10,12 +10,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
 
-from coinwatch.errors import WarehouseError
+from coinwatch.errors import WarehouseError, WarehouseRejected
 from warehouse import views
 from warehouse.db import roles
-from warehouse.db.connect import CONNECT_TIMEOUT_S, conninfo, engine, unreachable
+from warehouse.db.connect import CONNECT_TIMEOUT_S, conninfo, engine
+from warehouse.db.errors import warehouse_errors
 from warehouse.ops.dagster import DAGSTER_DATABASE
 
 _LOCK = 0x636F696E  # "coin": one upgrade at a time
@@ -30,17 +30,15 @@ def upgrade(url: URL) -> list[str]:
     """
     pool = engine(url, application_name="coinwatch upgrade", statement_timeout_s=_TIMEOUT_S)
     try:
-        with pool.begin() as connection:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            applied = _upgrade(connection)
-            roles.grant(_driver(connection))
-        _let_read_dagster(pool, url)
+        with warehouse_errors():
+            with pool.begin() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+                applied = _upgrade(connection)
+                roles.grant(_driver(connection))
+            _let_read_dagster(pool, url)
         return applied
-    except OperationalError as error:
-        raise unreachable(url, error.orig or error) from error
-    except (DBAPIError, psycopg.Error) as error:
-        said = error.orig if isinstance(error, DBAPIError) else error
-        raise WarehouseError(f"the schema could not be upgraded: {said}") from error
+    except WarehouseRejected as error:
+        raise WarehouseError(f"the schema could not be upgraded: {error}") from error
     finally:
         pool.dispose()
 

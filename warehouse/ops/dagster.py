@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import URL, Connection, text
 
-from warehouse.db.connect import connect
+from warehouse.db.connect import session
 
 DAGSTER_DATABASE = "dagster"
 """On the warehouse's server, apart from ours: both sides keep a table ``alembic_version``."""
@@ -23,9 +23,9 @@ select exists (
 async def daemon_beats(url: URL) -> bool:
     """Whether Dagster's daemon beat within the last minute. ``url`` is that of Dagster's database.
 
-    Raises WarehouseError or psycopg.Error (its tables are made by its first start).
+    Raises WarehouseError, also before the first start of Dagster, which creates its tables.
     """
-    async with await connect(url, application_name="coinwatch up") as conn:
+    async with session(url, application_name="coinwatch up") as conn:
         row = await (await conn.execute(_BEATS)).fetchone()
         return bool(row and row[0])
 
@@ -83,7 +83,7 @@ order by run_id, dagster_event_type desc, id desc""")
 def last_runs(conn: Connection, most: int) -> tuple[Run, ...]:
     """The newest runs, the newest first. ``conn`` is to Dagster's own database.
 
-    Raises what SQLAlchemy raises; its tables are made by its first start.
+    Raises WarehouseError, also before the first start of Dagster, which creates its tables.
     """
     rows = conn.execute(_RUNS, {"most": most}).all()
     failed = [row.run_id for row in rows if row.status == "FAILURE"]

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from coinwatch.records import Market
+from coinwatch.stream_gaps import GapState
 from warehouse.tables import markets, stream_gaps
 
 _SHOWN: Sequence[str] = (
@@ -22,7 +23,7 @@ class GapRow(msgspec.Struct, frozen=True, kw_only=True):
 
     market: Market
     cause: str
-    state: str
+    state: GapState
     after_ts: datetime
     before_ts: datetime | None
     recovered: int
@@ -43,7 +44,7 @@ def read_gaps(conn: sa.Connection, within: datetime, *, limit: int = 1_000) -> l
             *(c for c in stream_gaps.c if c.name in _SHOWN),
         )
         .join_from(stream_gaps, markets)
-        .where((stream_gaps.c.state == "open") | (stream_gaps.c.opened_at >= within))
+        .where((stream_gaps.c.state == GapState.OPEN) | (stream_gaps.c.opened_at >= within))
         .order_by(stream_gaps.c.opened_at.desc(), stream_gaps.c.id.desc())
         .limit(limit)
     )
@@ -51,7 +52,7 @@ def read_gaps(conn: sa.Connection, within: datetime, *, limit: int = 1_000) -> l
         GapRow(
             market=Market.canonical(f"{row.exchange}:{row.symbol}"),
             age_s=row.age_s,
-            **{name: row._mapping[name] for name in _SHOWN},
+            **{name: row._mapping[name] for name in _SHOWN} | {"state": GapState(row.state)},
         )
         for row in conn.execute(query)
     ]

@@ -4,6 +4,8 @@ A row is opened before anything that came after the interruption is stored, gets
 first trade heard again, and is closed by recovery: ``filled``, or ``unfillable`` with the reason.
 """
 
+# ruff: noqa: S608  # statements are built from constants of this project only
+
 from __future__ import annotations
 
 from collections.abc import Collection
@@ -12,6 +14,7 @@ from datetime import datetime
 import msgspec
 from psycopg import AsyncConnection
 
+from coinwatch.stream_gaps import GapCause, GapState
 from coinwatch.times import from_datetime, to_datetime
 
 OVERLAP_S = 10.0
@@ -76,11 +79,11 @@ where not exists (
 )
 """
 
-_END = """
+_END = f"""
 update stream_gaps set before_id = told.before_id, before_ts = told.before_ts
 from unnest(%(markets)s::int[], %(before_ids)s::bigint[], %(before_ts)s::timestamptz[])
      as told (market_id, before_id, before_ts)
-where stream_gaps.market_id = told.market_id and state = 'open' and daemon = %(daemon)s
+where stream_gaps.market_id = told.market_id and state = '{GapState.OPEN}' and daemon = %(daemon)s
   and stream_gaps.before_ts is null
 """
 
@@ -118,9 +121,9 @@ async def enter(conn: AsyncConnection, daemon: str, entries: LedgerEntries) -> N
 # that had it before: only a daemon in standby streams without one. A market then has an open row
 # without an end: an inherited one, or a new one that starts with what is stored. A market nobody ever
 # streamed starts a little before now.
-_INHERIT = """
+_INHERIT = f"""
 update stream_gaps set daemon = %(daemon)s
-where state = 'open' and market_id = any(%(markets)s) and daemon <> %(daemon)s
+where state = '{GapState.OPEN}' and market_id = any(%(markets)s) and daemon <> %(daemon)s
   and not exists (
     select from service_heartbeats
     where service = 'ingest' and instance = stream_gaps.daemon
@@ -129,7 +132,7 @@ where state = 'open' and market_id = any(%(markets)s) and daemon <> %(daemon)s
   )
 """
 
-_BEGIN = """
+_BEGIN = f"""
 insert into stream_gaps (market_id, daemon, cause, after_id, after_ts)
 select wanted.market_id, %(daemon)s, %(cause)s,
        case when not unwatched then coalesce(earlier.trade_id, oldest.trade_id) end,
@@ -155,25 +158,26 @@ left join lateral (
 cross join lateral (
     select exists (
         select from stream_gaps
-        where stream_gaps.market_id = wanted.market_id and cause = 'not wanted' and before_ts is null
+        where stream_gaps.market_id = wanted.market_id and cause = '{GapCause.NOT_WANTED}'
+          and before_ts is null
     )
 ) as left_alone (unwatched)
 where not exists (
     select from stream_gaps
-    where stream_gaps.market_id = wanted.market_id and state = 'open' and daemon = %(daemon)s
+    where stream_gaps.market_id = wanted.market_id and state = '{GapState.OPEN}' and daemon = %(daemon)s
       and before_ts is null
 )
 """
 
 
-_END_UNWATCHED = """
+_END_UNWATCHED = f"""
 update stream_gaps set before_ts = now() - %(first_reach_s)s * interval '1 s'
-where market_id = any(%(markets)s) and cause = 'not wanted' and before_ts is null
+where market_id = any(%(markets)s) and cause = '{GapCause.NOT_WANTED}' and before_ts is null
 """
 
-_LAST_KNOWN = """
+_LAST_KNOWN = f"""
 select market_id, max(after_ts) from stream_gaps
-where state = 'open' and daemon = %(daemon)s and market_id = any(%(markets)s)
+where state = '{GapState.OPEN}' and daemon = %(daemon)s and market_id = any(%(markets)s)
   and before_ts is null and after_id is not null
 group by market_id
 """
@@ -227,10 +231,10 @@ async def inherit(
     await conn.execute(_INHERIT, wanted)
 
 
-_UNWATCHED = """
+_UNWATCHED = f"""
 insert into stream_gaps (market_id, daemon, cause, after_id, after_ts, state, reason, closed_at)
-select wanted.market_id, %(daemon)s, 'not wanted', latest.trade_id, latest.ts, 'unfillable',
-       'nobody watched the market', clock_timestamp()
+select wanted.market_id, %(daemon)s, '{GapCause.NOT_WANTED}', latest.trade_id, latest.ts,
+       '{GapState.UNFILLABLE}', 'nobody watched the market', clock_timestamp()
 from unnest(%(markets)s::int[]) as wanted (market_id)
 cross join lateral (
     select trade_id, ts from ticks where ticks.market_id = wanted.market_id order by ts desc limit 1
@@ -243,9 +247,9 @@ async def leave(conn: AsyncConnection, daemon: str, market_ids: Collection[int])
     await conn.execute(_UNWATCHED, {"daemon": daemon, "markets": sorted(market_ids)})
 
 
-_OPEN_GAPS = """
+_OPEN_GAPS = f"""
 select id, market_id, cause, after_id, after_ts, before_id, before_ts
-from stream_gaps where state = 'open' and daemon = %s and market_id = any(%s)
+from stream_gaps where state = '{GapState.OPEN}' and daemon = %s and market_id = any(%s)
 order by after_ts
 """
 
@@ -259,11 +263,11 @@ async def open_gaps(conn: AsyncConnection, daemon: str, market_ids: Collection[i
     ]
 
 
-_FILL = """
+_FILL = f"""
 update stream_gaps
-set state = 'filled', closed_at = clock_timestamp(), recovered = recovered + %s, reason = null,
+set state = '{GapState.FILLED}', closed_at = clock_timestamp(), recovered = recovered + %s, reason = null,
     before_id = coalesce(before_id, %s), before_ts = coalesce(before_ts, %s)
-where id = %s and state = 'open'
+where id = %s and state = '{GapState.OPEN}'
 """
 
 
@@ -293,19 +297,19 @@ async def last_stored(conn: AsyncConnection, gap: Gap, before_ts_us: int) -> tup
     return (gap.after_id, gap.after_ts_us) if found is None else (found[0], from_datetime(found[1]))
 
 
-_SPLIT = """
+_SPLIT = f"""
 with whole as (
     update stream_gaps
-    set state = 'unfillable', closed_at = clock_timestamp(), reason = %(reason)s,
+    set state = '{GapState.UNFILLABLE}', closed_at = clock_timestamp(), reason = %(reason)s,
         after_id = %(after_id)s, after_ts = %(after_ts)s,
         before_id = %(before_id)s, before_ts = %(before_ts)s
-    where id = %(id)s and state = 'open'
+    where id = %(id)s and state = '{GapState.OPEN}'
     returning market_id, daemon, cause, opened_at
 )
 insert into stream_gaps (market_id, daemon, cause, after_id, after_ts, before_id, before_ts,
                          state, recovered, opened_at, closed_at)
 select market_id, daemon, cause, %(before_id)s, %(before_ts)s, %(end_id)s, %(end_ts)s,
-       'filled', %(recovered)s, opened_at, clock_timestamp()
+       '{GapState.FILLED}', %(recovered)s, opened_at, clock_timestamp()
 from whole where %(before_ts)s < %(end_ts)s
 """
 

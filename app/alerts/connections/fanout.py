@@ -15,10 +15,10 @@ from math import inf
 import structlog
 
 from app.alerts.connections.hub import Hub
-from app.alerts.database import Database
 from coinwatch.alerts import Alert
 from coinwatch.errors import WarehouseError
 from warehouse.alerts.rules import EVENTS_AT_ONCE, events_after, last_event_id
+from warehouse.db.database import Database
 
 POLL_S = 5.0
 """How often events are read when none is announced."""

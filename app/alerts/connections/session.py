@@ -17,7 +17,6 @@ from app.alerts.access.admission import AccessControl, ClientConnection, end_flo
 from app.alerts.access.rate_limits import Pace
 from app.alerts.catalogue import Catalogue
 from app.alerts.connections.hub import Hub, Subscriber
-from app.alerts.database import Database
 from app.alerts.evaluation.backtest import NoHistory, preview
 from app.alerts.metrics import Metrics
 from app.alerts.protocol import (
@@ -48,6 +47,7 @@ from warehouse.alerts.rules import (
     snooze_rule,
     subscriber_seen,
 )
+from warehouse.db.database import Database
 from warehouse.markets import known_markets
 
 MOST_FIRINGS = 500

@@ -20,7 +20,6 @@ from psycopg import AsyncConnection, Notify
 
 from app.alerts.catalogue import Catalogue
 from app.alerts.connections.fanout import SocketFanout
-from app.alerts.database import Database
 from app.alerts.evaluation.catch_up import AVERAGE_LATE_US, LATE_US, replay
 from app.alerts.evaluation.late_trades import late_transitions
 from app.alerts.evaluation.notify_queue import Inbox
@@ -39,6 +38,7 @@ from warehouse.alerts.rules import ALERT_RULES, armed_rules, rules_by_id
 from warehouse.alerts.snapshots import CommitSnapshot, last_look, one_view, trades_of_commit
 from warehouse.averages.store import AVERAGES, AveragesNotice, decode_averages
 from warehouse.candles.store import CANDLES
+from warehouse.db.database import Database
 from warehouse.db.notifications import TICKS, TICKS_LATE, MarketMove, TicksNotice, decode_notice
 from warehouse.markets import known_markets
 

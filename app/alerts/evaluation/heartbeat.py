@@ -13,11 +13,11 @@ from typing import Any
 
 import structlog
 
-from app.alerts.database import Database
 from app.alerts.evaluation.progress import Progress
 from coinwatch.errors import WarehouseError
 from warehouse.alerts.rules import remove_rules_of_connection
 from warehouse.alerts.snapshots import LEASE_S, end_dead_endpoints, mark
+from warehouse.db.database import Database
 
 BEAT_S = 1.0
 SWEEP_EVERY_BEATS = 10

@@ -13,7 +13,6 @@ from contextlib import suppress
 
 import structlog
 
-from app.alerts.database import Database
 from app.alerts.metrics import Metrics
 from app.alerts.outlets import apprise_sender
 from app.alerts.outlets.webhooks import Outcome, Webhooks
@@ -28,6 +27,7 @@ from warehouse.alerts.deliveries import (
     queue_deliveries,
     take_attempts,
 )
+from warehouse.db.database import Database
 
 RETRIES_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """What is waited after each attempt that failed; after the last of these it is given up."""

@@ -11,10 +11,10 @@ from itertools import islice
 import structlog
 from psycopg import AsyncConnection
 
-from app.alerts.database import Database
 from coinwatch.errors import WarehouseError
 from coinwatch.records import Symbol
 from warehouse.averages.stream import ROWS_AT_ONCE, StoredPrice, latest_price, prices_after
+from warehouse.db.database import Database
 
 POLL_S = 5.0
 """How often averages are read when none is announced."""

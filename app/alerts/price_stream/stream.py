@@ -18,7 +18,6 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
 from app.alerts.access.admission import AccessControl, ClientConnection, end_flood
-from app.alerts.database import Database
 from app.alerts.metrics import Metrics
 from app.alerts.price_stream.cache import AverageCache, Recent
 from app.alerts.price_stream.request import PriceRequest, PricesRefused, moment, read_request
@@ -33,6 +32,7 @@ from warehouse.averages.stream import (
     pairs_known,
     stored_updates,
 )
+from warehouse.db.database import Database
 
 MOST_UPDATES = 100_000
 """What one stream may ask for of the past."""

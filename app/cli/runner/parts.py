@@ -11,7 +11,6 @@ from pathlib import Path
 
 import grpc
 import httpx
-import psycopg
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
@@ -189,7 +188,7 @@ def _dagster_daemon_beats(settings: Settings) -> Callable[[], Awaitable[bool]]:
         try:
             url = await asyncio.to_thread(database_url, settings, DAGSTER_DATABASE)
             return await daemon_beats(url)
-        except (psycopg.Error, CoinwatchError):
+        except CoinwatchError:
             return False
 
     return healthy

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.dashboard.alerts import draft as alerts_draft
 from app.dashboard.alerts import form as alerts_form
@@ -118,7 +117,7 @@ def _save(source: DashboardReads, known: Sequence[Market], drawn_for: str) -> No
                 rule_list.say(f"Not saved: alert {editing} is gone. Cancel, and make it anew.")
                 return
             made = replaced
-    except (CoinwatchError, SQLAlchemyError) as error:
+    except CoinwatchError as error:
         rule_list.say(f"Not saved: {describe_failure(error)}.")
         return
     _start_anew()

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import streamlit as st
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.dashboard.alerts import draft, form, states
 from app.dashboard.alerts import html as alerts_html
@@ -60,7 +59,7 @@ def change(source: DashboardReads, what: str, work: Callable[[Connection], T]) -
     """Do ``work`` to the rules; says ``what`` was not done, and why, when it fails."""
     try:
         done = source.change_alerts(form.CLIENT, work)
-    except (CoinwatchError, SQLAlchemyError) as error:
+    except CoinwatchError as error:
         say(f"{what}: {describe_failure(error)}.")
         return None
     if not done:

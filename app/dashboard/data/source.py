@@ -9,14 +9,13 @@ from typing import TypeVar
 
 import streamlit as st
 from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import OperationalError
 
-from app.dashboard.data.failures import STATEMENT_TIMEOUT_S, describe_failure, reason
+from app.dashboard.data.failures import STATEMENT_TIMEOUT_S, describe_failure
 from app.dashboard.data.read_results import Alerts, Coverage, Health, History, Statistics
 from app.dashboard.data.reader import Reader, Reading
 from app.dashboard.fundamentals import view
 from coinwatch.alerts import Alert, NewRule, Rule
-from coinwatch.errors import WarehouseError
+from coinwatch.errors import WarehouseError, WarehouseUnavailable
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market, Symbol
 from coinwatch.settings import Settings, load_settings
@@ -79,7 +78,7 @@ class DashboardReads:
         )
 
     def connect(self) -> Connection:
-        """A pooled read-only connection. Raises what SQLAlchemy or ``warehouse.db.connect`` raise."""
+        """A pooled read-only connection. Raises WarehouseError."""
         with self._connecting:
             pool = self._engine
         return pool.connect()
@@ -228,8 +227,8 @@ class DashboardReads:
             try:
                 with pool.connect() as conn:
                     return last_runs(conn, MOST_RUNS)
-            except OperationalError as error:  # which says nothing of the warehouse
-                raise WarehouseError(f"Dagster's database does not answer: {reason(error)}") from error
+            except WarehouseUnavailable as error:  # which says nothing of the warehouse
+                raise WarehouseError(f"Dagster's database does not answer: {error.reason}") from error
 
         return self._reader.read(("runs",), run, fresh_s=10)
 
@@ -326,7 +325,7 @@ class DashboardReads:
     def change_alerts(self, client: str, change: Callable[[Connection], T]) -> T:
         """Do ``change`` to the rules of ``client`` in a transaction.
 
-        Raises what it raises, and what SQLAlchemy or ``warehouse.db.connect`` raise.
+        Raises what it raises, and WarehouseError.
         """
         with self._connecting:
             pool = self._writer
@@ -336,7 +335,7 @@ class DashboardReads:
         return done
 
     def create_rule(self, rule: NewRule) -> Rule:
-        """Store a rule. Raises what SQLAlchemy or ``warehouse.db.connect`` raise."""
+        """Store a rule. Raises WarehouseError."""
         return self.change_alerts(rule.client or "", lambda conn: rules.create_rule(conn, rule))
 
     def delete_rule(self, rule_id: int, *, client: str) -> None:

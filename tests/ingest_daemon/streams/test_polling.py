@@ -23,6 +23,7 @@ from simulator.server import Simulator
 from tests.sources.scripted_server import ScriptedServer, answer, scripted
 from tests.waiting import eventually
 from warehouse.db.connect import connect
+from warehouse.markets import MarketIds
 from warehouse.ops.health import StreamState
 
 BINANCE = Market.canonical("binance:BTC-USDT")
@@ -62,7 +63,7 @@ class Polling:
     def __init__(self) -> None:
         self.batches: list[list[Trade]] = []
         self.board = StreamStatusBoard()
-        self.ids: dict[Market, int] = {}
+        self.ids = MarketIds()
 
     @property
     def trade_ids(self) -> list[int]:
@@ -205,4 +206,6 @@ async def test_what_is_streamed_is_not_polled(
     settings_for: Callable[..., Settings], database: sqlalchemy.URL
 ) -> None:
     settings = settings_for(markets=(BINANCE,), polled_markets=(BINANCE,))
-    await asyncio.wait_for(Poller(settings, database, "one", {}, StreamStatusBoard(), print).run(), 1)
+    await asyncio.wait_for(
+        Poller(settings, database, "one", MarketIds(), StreamStatusBoard(), print).run(), 1
+    )

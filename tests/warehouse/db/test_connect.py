@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import sqlalchemy
 from sqlalchemy import URL, text
 
 from coinwatch.errors import SettingsError, WarehouseError
@@ -124,7 +123,7 @@ def test_the_pool_ends_long_statements_and_speaks_utc(database: URL) -> None:
         with pool.connect() as connection:
             moment = connection.execute(text("SELECT timestamptz '2026-07-01 12:00:00+02'")).scalar()
             assert moment == datetime(2026, 7, 1, 10, tzinfo=UTC)
-            with pytest.raises(sqlalchemy.exc.OperationalError, match="statement timeout"):
+            with pytest.raises(WarehouseError, match="statement timeout"):
                 connection.execute(text("SELECT pg_sleep(5)"))
     finally:
         pool.dispose()

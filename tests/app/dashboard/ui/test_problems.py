@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from app.dashboard.ui.problems import Problem, Weight, find
+from coinwatch.stream_gaps import GapState
 from coinwatch.times import from_datetime
 from tests.app.dashboard.beating import KRAKEN, NOW, service, stream
 from warehouse.ops.budgets import MonthOfCalls
@@ -16,7 +17,7 @@ def gap(state: str, age_s: float = 60.0) -> GapRow:
     return GapRow(
         market=KRAKEN,
         cause="silent",
-        state=state,
+        state=GapState(state),
         after_ts=NOW,
         before_ts=None,
         recovered=0,

@@ -1,4 +1,4 @@
-"""One connection to Postgres, opened when it is needed and again after it was lost."""
+"""A connection to Postgres that is opened on first use and reopened after a failure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import psycopg
 import sqlalchemy
 from psycopg import AsyncConnection
 
-from coinwatch.errors import WarehouseError
+from coinwatch.errors import WarehouseUnavailable
 from warehouse.db.connect import connect
+from warehouse.db.errors import is_retryable, reason
 
 STATEMENT_TIMEOUT_S = 15
 
 
 class Database:
-    """Hands its connection to one user at a time, in autocommit mode."""
+    """Lends its connection, in autocommit mode, to one block at a time."""
 
     def __init__(self, url: sqlalchemy.URL, application_name: str, *, plans_once: bool = False) -> None:
-        """``plans_once``: a prepared statement is planned once for all values, where planning takes longer
-        than running."""
+        """Nothing is opened yet.
+
+        Args:
+            url: Where the warehouse is.
+            application_name: How the connection is listed in ``pg_stat_activity``.
+            plans_once: Plan a prepared statement once for all values; for short statements, which take
+                longer to plan than to run.
+        """
         self._url = url
         self._plans_once = plans_once
         self._application_name = application_name
@@ -31,9 +37,11 @@ class Database:
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[AsyncConnection]:
-        """The connection. Raises WarehouseError when Postgres cannot be reached or the connection breaks.
+        """The connection, for one block. After any error the next block gets a new connection, so that none
+        is left in a transaction.
 
-        After any error the next user gets a new connection, so that none is left in a transaction.
+        Raises:
+            WarehouseUnavailable: Postgres cannot be reached, or the connection breaks inside the block.
         """
         async with self._turn:
             try:
@@ -42,14 +50,16 @@ class Database:
                 if self._connection is None:
                     self._connection = await self._open()
                 yield self._connection
-            except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
+            except BaseException as error:
                 await self._drop()
-                raise WarehouseError(f"the connection to Postgres broke: {error}") from error
-            except BaseException:
-                await self._drop()
+                if is_retryable(error):
+                    raise WarehouseUnavailable(
+                        f"the connection to Postgres broke: {error}", reason=reason(error)
+                    ) from error
                 raise
 
     async def close(self) -> None:
+        """Close the connection. A later ``use`` opens a new one."""
         async with self._turn:
             await self._drop()
 
@@ -71,7 +81,7 @@ class Database:
 
 
 def _has_unread(connection: AsyncConnection) -> bool:
-    """Whether the server has said something unasked, which is nearly always that it ends the connection."""
+    """Whether unread bytes wait on the socket: nearly always the notice that the server closes it."""
     socket = select.poll()
     socket.register(connection.fileno(), select.POLLIN)
     return bool(socket.poll(0))
