@@ -13,7 +13,6 @@ from sqlalchemy import URL, Connection, Engine
 from app.dashboard.data.failures import STATEMENT_TIMEOUT_S, describe_failure
 from app.dashboard.data.read_results import Alerts, Coverage, Health, History, Statistics
 from app.dashboard.data.reader import Reader, Reading
-from app.dashboard.fundamentals import view
 from coinwatch.alerts import Alert, NewRule, Rule
 from coinwatch.errors import WarehouseError, WarehouseUnavailable
 from coinwatch.intervals import Interval
@@ -23,7 +22,6 @@ from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, day_start_us, now_us, 
 from coinwatch.windows import Window
 from warehouse.alerts import reads as alerts_reads
 from warehouse.alerts import rules
-from warehouse.assets import reads as assets_reads
 from warehouse.averages import reads as averages_reads
 from warehouse.averages import store
 from warehouse.averages.store import PairAverage
@@ -231,29 +229,6 @@ class DashboardReads:
                 raise WarehouseError(f"Dagster's database does not answer: {error.reason}") from error
 
         return self._reader.read(("runs",), run, fresh_s=10)
-
-    def assets(self) -> Reading[tuple[view.Asset, ...]]:
-        """Every asset that matters here with the best of what is said of it, by rank."""
-
-        def ask(conn: Connection) -> tuple[view.Asset, ...]:
-            at_us = now_us()
-            rows = assets_reads.assets(conn, at_us)
-            return view.join(rows, assets_reads.latest_metrics(conn, at_us))
-
-        return self.read(("assets",), ask, 60)
-
-    def asset_detail(self, asset_id: str) -> Reading[tuple[assets_reads.AssetDetail, ...]]:
-        """What is told of an asset, alone; nothing when there is none."""
-        return self.read(("asset", asset_id), lambda conn: assets_reads.asset_detail(conn, asset_id), 60)
-
-    def metric_history(self, asset_id: str, range_us: int) -> Reading[tuple[assets_reads.MetricPoint, ...]]:
-        """What sources said of an asset over ``range_us``."""
-
-        def ask(conn: Connection) -> tuple[assets_reads.MetricPoint, ...]:
-            window = Window(now_us() - range_us, now_us() + SECOND_US)
-            return assets_reads.metric_history(conn, asset_id, window, view.step_us(range_us))
-
-        return self.read(("metrics", asset_id, range_us), ask, 60)
 
     def moods(self) -> Reading[tuple[sentiment_reads.DayOfSource, ...]]:
         """The newest combined score of each asset and Fear & Greed, within two weeks."""

@@ -1,168 +1,163 @@
-"""The HTML of one asset. Pure; every value from outside is escaped."""
+"""The HTML of one asset."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
-from html import escape
+from typing import NamedTuple
 from urllib.parse import quote as quote_url
 from urllib.parse import urlsplit
 
-from app.dashboard.fundamentals.view import SOURCES, Asset, from_ath, from_atl, image, links, plain, told_at
+from markupsafe import Markup
+
+from app.dashboard.fundamentals.view import (
+    SOURCES,
+    Asset,
+    from_ath,
+    from_atl,
+    image,
+    links,
+    plain,
+    updated_at,
+)
 from app.dashboard.ui import html
-from app.dashboard.ui.tables import Column, table
+from app.dashboard.ui.templates import render
 from app.dashboard.ui.trend import Trend
 from coinwatch import formats
 from coinwatch.times import DAY_US, from_datetime
 from warehouse.assets.reads import AssetDetail, Metrics
 
 _LONGEST = 1_200
+"""Characters of a description that are shown."""
+_MOST_CATEGORIES, _MOST_CONTRACTS = 24, 12
+# Characters that end an address within CSS or HTML are not among them.
+_SAFE_IN_CSS = ":/?&=%@+,;~-._"
 
 
-def headline(detail: AssetDetail, asset: Asset, now_us: int) -> str:
-    """Picture, name, rank, price, and who told that when."""
+class _Origin(NamedTuple):
+    """Where a number comes from."""
+
+    source: str
+    updated_us: int
+
+
+class _Tile(NamedTuple):
+    name: str
+    value: str
+    remark: str
+    origin: _Origin | None
+
+
+def headline(detail: AssetDetail, asset: Asset, now_us: int) -> Markup:
+    """Picture, name, rank and price, with the source and age of the price."""
     best = asset.best
-    parts = [
-        f'<h1 class="cw-title">{_picture(detail)}{escape(detail.name)}'
-        f"<small>{escape(detail.symbol.upper())}</small></h1>"
-    ]
-    if best is not None and best.rank is not None:
-        parts.append(f'<span class="cw-badge rank">rank {best.rank}</span>')
+    price = change = None
     if best is not None and best.price_usd is not None:
-        parts.append(html.price(best.price_usd, Trend.FLAT))
-        parts.append(html.change(best.change_24h, DAY_US))
-        told = _told(asset, "price_usd", now_us)
-        parts.append(f'<span class="cw-fact"><span class="muted">USD, by</span> {told}</span>')
-    if detail.gone_at is not None:
-        parts.append('<span class="cw-badge stale">no longer listed</span>')
-    return f'<div class="cw-quote">{"".join(parts)}</div>'
+        price, change = html.price(best.price_usd, Trend.FLAT), html.change(best.change_24h, DAY_US)
+    address = image(detail.images)
+    return render(
+        "fundamentals/headline.html.j2",
+        detail=detail,
+        picture=None if address is None else quote_url(address, safe=_SAFE_IN_CSS),
+        rank=best.rank if best else None,
+        price=price,
+        change=change,
+        origin=_origin(asset, "price_usd"),
+        now_us=now_us,
+    )
 
 
-def facts(asset: Asset, zone: tzinfo, now_us: int) -> str:
-    """The numbers that are known, in tiles, each with who told it and when."""
+def facts(asset: Asset, zone: tzinfo, now_us: int) -> Markup:
+    """The known numbers in tiles, each with its source and age."""
     best = asset.best
     if best is None:
-        return ""
+        return Markup()
     high, low = formats.percent(from_ath(best)), formats.percent(from_atl(best))
-    shown = (
+    tiles = (
         ("Market cap", "market_cap_usd", _usd(best.market_cap_usd), _diluted(best)),
         ("Volume, 24 h", "volume_24h_usd", _usd(best.volume_24h_usd), _turnover(best)),
         ("Circulating", "circulating_supply", formats.compact(best.circulating_supply), _supply(best)),
-        ("All-time high", "ath_usd", _price(best.ath_usd), f"{high}{_on(best.ath_at, zone)}"),
-        ("All-time low", "atl_usd", _price(best.atl_usd), f"{low}{_on(best.atl_at, zone)}"),
-        ("7 days", "change_7d", formats.percent(best.change_7d), _longer(best)),
+        ("All-time high", "ath_usd", _price(best.ath_usd), f"{high}{_since(best.ath_at, zone)}"),
+        ("All-time low", "atl_usd", _price(best.atl_usd), f"{low}{_since(best.atl_at, zone)}"),
+        (
+            "7 days",
+            "change_7d",
+            formats.percent(best.change_7d),
+            f"30 days {formats.percent(best.change_30d)}",
+        ),
         ("Value locked", "tvl_usd", _usd(best.tvl_usd), "in its contracts"),
     )
-    body = "".join(
-        f'<div class="cw-tile"><span class="muted">{escape(name)}</span><b>{escape(value)}</b>'
-        f'<span class="muted">{escape(under)}</span>'
-        f'<span class="muted by">{_told(asset, field, now_us)}</span></div>'
-        for name, field, value, under in shown
-        if value != formats.UNKNOWN
-    )
-    bar = ""
+    share = None
     if best.circulating_supply and best.max_supply:
         share = min(1.0, best.circulating_supply / best.max_supply)
-        bar = (
-            f'<div class="cw-supply" role="img" aria-label="{share:.0%} of the supply circulates">'
-            f'<i style="width:{share * 100:.1f}%"></i></div>'
-            f'<p class="cw-notes">{share * 100:.1f} % of the units there can ever be circulate.</p>'
-        )
-    return f'<div class="cw-tiles">{body}</div>{bar}'
+    return render(
+        "fundamentals/facts.html.j2",
+        tiles=[
+            _Tile(name, value, remark, _origin(asset, field))
+            for name, field, value, remark in tiles
+            if value != formats.UNKNOWN
+        ],
+        share=share,
+        now_us=now_us,
+    )
 
 
-def sources(several: Sequence[Metrics], zone: tzinfo, now_us: int) -> str:
-    """What each source says, side by side: a row for each number that somebody tells."""
-    columns: list[Column] = [("", "name", ""), *((_source(one.source), "number", "") for one in several)]
-    rows = [
-        [escape(name), *(escape(show(one)) for one in several)]
-        for name, show in _rows(zone)
-        if any(show(one) != formats.UNKNOWN for one in several)
-    ]
-    rows.append(["Told", *(_age(one, now_us) for one in several)])
-    return table("What each source says", columns, rows)
+def sources(by_source: Sequence[Metrics], zone: tzinfo, now_us: int) -> Markup:
+    """The numbers of each source side by side; a number that no source has is left out."""
+    rows = [(name, [show(metrics) for metrics in by_source]) for name, show in _rows(zone)]
+    return render(
+        "fundamentals/sources.html.j2",
+        columns=[("", "name", ""), *((_source(metrics.source), "number", "") for metrics in by_source)],
+        rows=[(name, cells) for name, cells in rows if set(cells) != {formats.UNKNOWN}],
+        updated_us=[_updated_us(metrics) for metrics in by_source],
+        now_us=now_us,
+    )
 
 
-def about(detail: AssetDetail, zone: tzinfo) -> str:
-    """Categories, words, links and contracts."""
-    parts = []
-    if detail.categories:
-        chips = "".join(
-            f'<a class="cw-ex" href="fundamentals?category={quote_url(name)}" target="_self">'
-            f"{escape(name)}</a>"
-            for name in detail.categories[:24]
-        )
-        parts.append(f'<div class="cw-exchanges">{chips}</div>')
-    if words := plain(detail.description or ""):
-        cut = words if len(words) <= _LONGEST else words[:_LONGEST].rsplit(" ", 1)[0] + " …"
-        parts.append(f'<p class="cw-words">{escape(cut)}</p>')
-    if known := links(detail.links):
-        anchors = "".join(
-            f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer">'
-            f"{escape(kind)}: {escape(_host(address))}</a>"
-            for kind, address in known
-        )
-        parts.append(f'<p class="cw-links">{anchors}</p>')
-    if detail.platforms:
-        columns: list[Column] = [("Platform", "name", ""), ("Contract", "text", "")]
-        contracts = [
-            [escape(platform), f"<code>{escape(address)}</code>" if address else formats.UNKNOWN]
-            for platform, address in list(detail.platforms.items())[:12]
-        ]
-        parts.append(table("Contracts", columns, contracts))
-    told = []
-    if detail.launched_on is not None:
-        told.append(f"Launched on {detail.launched_on:%-d %b %Y}.")
-    if detail.described_at is not None:
-        told.append(f"Described {html.time(from_datetime(detail.described_at), zone, seconds=False)}.")
-    if told:
-        parts.append(f'<p class="cw-notes">{" ".join(told)}</p>')
-    return "".join(parts)
+def about(detail: AssetDetail, zone: tzinfo) -> Markup:
+    """Categories, description, links and contracts."""
+    description = plain(detail.description or "")
+    if len(description) > _LONGEST:
+        description = description[:_LONGEST].rsplit(" ", 1)[0] + " …"
+    return render(
+        "fundamentals/about.html.j2",
+        categories=detail.categories[:_MOST_CATEGORIES],
+        description=description,
+        links=[(f"{kind}: {_host(address)}", address) for kind, address in links(detail.links)],
+        contracts=list(detail.platforms.items())[:_MOST_CONTRACTS],
+        launched=f"{detail.launched_on:%-d %b %Y}" if detail.launched_on else None,
+        described_us=from_datetime(detail.described_at) if detail.described_at else None,
+        zone=zone,
+    )
 
 
 def _rows(zone: tzinfo) -> tuple[tuple[str, Callable[[Metrics], str]], ...]:
     return (
-        ("Price", lambda one: _price(one.price_usd)),
-        ("Market cap", lambda one: _usd(one.market_cap_usd)),
-        ("Rank", lambda one: formats.UNKNOWN if one.rank is None else str(one.rank)),
-        ("Fully diluted", lambda one: _usd(one.fdv_usd)),
-        ("Volume, 24 h", lambda one: _usd(one.volume_24h_usd)),
-        ("1 hour", lambda one: formats.percent(one.change_1h)),
-        ("24 hours", lambda one: formats.percent(one.change_24h)),
-        ("7 days", lambda one: formats.percent(one.change_7d)),
-        ("30 days", lambda one: formats.percent(one.change_30d)),
-        ("Circulating", lambda one: formats.compact(one.circulating_supply)),
-        ("Total supply", lambda one: formats.compact(one.total_supply)),
-        ("Max supply", lambda one: formats.compact(one.max_supply)),
-        ("All-time high", lambda one: _dated(_price(one.ath_usd), one.ath_at, zone)),
-        ("All-time low", lambda one: _dated(_price(one.atl_usd), one.atl_at, zone)),
-        ("Value locked", lambda one: _usd(one.tvl_usd)),
+        ("Price", lambda metrics: _price(metrics.price_usd)),
+        ("Market cap", lambda metrics: _usd(metrics.market_cap_usd)),
+        ("Rank", lambda metrics: formats.UNKNOWN if metrics.rank is None else str(metrics.rank)),
+        ("Fully diluted", lambda metrics: _usd(metrics.fdv_usd)),
+        ("Volume, 24 h", lambda metrics: _usd(metrics.volume_24h_usd)),
+        ("1 hour", lambda metrics: formats.percent(metrics.change_1h)),
+        ("24 hours", lambda metrics: formats.percent(metrics.change_24h)),
+        ("7 days", lambda metrics: formats.percent(metrics.change_7d)),
+        ("30 days", lambda metrics: formats.percent(metrics.change_30d)),
+        ("Circulating", lambda metrics: formats.compact(metrics.circulating_supply)),
+        ("Total supply", lambda metrics: formats.compact(metrics.total_supply)),
+        ("Max supply", lambda metrics: formats.compact(metrics.max_supply)),
+        ("All-time high", lambda metrics: _dated(_price(metrics.ath_usd), metrics.ath_at, zone)),
+        ("All-time low", lambda metrics: _dated(_price(metrics.atl_usd), metrics.atl_at, zone)),
+        ("Value locked", lambda metrics: _usd(metrics.tvl_usd)),
     )
 
 
-def _picture(detail: AssetDetail) -> str:
-    """The picture over the first letters, which stay where it cannot be had."""
-    letters = f"<span>{escape(detail.symbol[:3].upper())}</span>"
-    address = image(detail.images)
-    if address is None:
-        return f'<span class="cw-coin" aria-hidden="true">{letters}</span>'
-    # As a background it leaves no mark where it cannot be had.
-    url = quote_url(address, safe=":/?&=%@+,;~-._")
-    return (
-        f'<span class="cw-coin" aria-hidden="true">{letters}'
-        f'<i style="background-image:url(&quot;{escape(url)}&quot;)"></i></span>'
-    )
+def _origin(asset: Asset, field: str) -> _Origin | None:
+    metrics = asset.source_of.get(field)
+    return None if metrics is None else _Origin(_source(metrics.source), _updated_us(metrics))
 
 
-def _told(asset: Asset, field: str, now_us: int) -> str:
-    """Who told a number, and how old they say it is; the moment when pointed at."""
-    one = asset.told_by.get(field)
-    return "" if one is None else f"{escape(_source(one.source))}, {_age(one, now_us)}"
-
-
-def _age(one: Metrics, now_us: int) -> str:
-    at_us = from_datetime(told_at(one) or one.ts)
-    return f'<time title="{escape(formats.moment(at_us))}">{formats.age(at_us, now_us)}</time>'
+def _updated_us(metrics: Metrics) -> int:
+    return from_datetime(updated_at(metrics) or metrics.ts)
 
 
 def _source(name: str) -> str:
@@ -175,10 +170,6 @@ def _host(address: str) -> str:
 
 def _diluted(best: Metrics) -> str:
     return "" if best.fdv_usd is None else f"fully diluted {_usd(best.fdv_usd)}"
-
-
-def _longer(best: Metrics) -> str:
-    return f"30 days {formats.percent(best.change_30d)}"
 
 
 def _dated(value: str, moment: datetime | None, zone: tzinfo) -> str:
@@ -202,8 +193,8 @@ def _turnover(best: Metrics) -> str:
 def _supply(best: Metrics) -> str:
     if best.max_supply:
         return f"of at most {formats.compact(best.max_supply)}"
-    return f"of {formats.compact(best.total_supply)}" if best.total_supply else "no limit known"
+    return f"of {formats.compact(best.total_supply)}" if best.total_supply else "no known limit"
 
 
-def _on(moment: datetime | None, zone: tzinfo) -> str:
+def _since(moment: datetime | None, zone: tzinfo) -> str:
     return f" since {moment.astimezone(zone):%-d %b %Y}" if moment else ""

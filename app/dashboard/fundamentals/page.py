@@ -1,4 +1,4 @@
-"""Fundamentals: every asset in a table, and each on its own."""
+"""The Fundamentals page: a table of all assets, and a page for each asset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.fundamentals import html as fundamentals_html
-from app.dashboard.fundamentals import plot, table, view
+from app.dashboard.fundamentals import plot, reads, table, view
 from app.dashboard.fundamentals.view import Asset
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page, query
@@ -20,30 +20,29 @@ from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
 from coinwatch.times import from_datetime, now_us, to_datetime
 
-EVERY, ANY_SIZE = "All categories", "any"
+ALL_CATEGORIES, ANY_SIZE = "All categories", "any"
 DEFAULT_SORT = "Rank"
 DEFAULT_RANGE, DEFAULT_MEASURE = "1mo", "Market cap"
 HEIGHT = "320px"
-_NONE_YET = (
-    "Dagster asks CoinGecko and CoinMarketCap at its start and then every hour; no key is needed.",
-    "`coinwatch status` says whether it runs, the Data page what its last runs did.",
+_NO_DATA_HINTS = (
+    "Dagster polls CoinGecko and CoinMarketCap when it starts and then every hour; no API key is needed.",
+    "`coinwatch status` shows whether Dagster runs; the Data page shows its last runs.",
 )
 
 
 def show(source: DashboardReads) -> None:
     """Draw the page."""
-    reading = source.assets()
+    reading = reads.assets(source)
     if not reading.value:
         st.title("Fundamentals", anchor=False)
         _wait(source)
         return
     url = PageUrl("fundamentals")
-    found = reading.value
-    asked = url.one("asset")
+    assets = reading.value
     if url.fresh("fundamentals_asset"):
-        st.session_state["fundamentals_asset"] = asked
+        st.session_state["fundamentals_asset"] = url.one("asset")
     chosen_id = st.session_state["fundamentals_asset"]
-    asset = next((one for one in found if one.row.id == chosen_id), None)
+    asset = next((asset for asset in assets if asset.row.id == chosen_id), None)
     if asset is not None:
         page.trouble([reading])
         _asset(source, url, asset)
@@ -51,31 +50,34 @@ def show(source: DashboardReads) -> None:
     st.title("Fundamentals", anchor=False)
     page.trouble([reading])
     if chosen_id:
-        page.notice(f"No asset is called {str(chosen_id)[:40]!r}. Showing all of them.")
+        page.notice(f"Unknown asset {str(chosen_id)[:40]!r}. Showing all assets.")
         st.session_state["fundamentals_asset"] = None
-    _list(source, url, found)
+    _list(source, url, assets)
 
 
 @page.every(5)
 def _wait(source: DashboardReads) -> None:
-    reading = source.assets()
+    reading = reads.assets(source)
     if reading.value:
         st.rerun(scope="app")
     page.trouble([reading])
-    title = "The warehouse cannot be read" if reading.problem else "Nothing is known of assets yet"
-    st.html(ui_html.wrap(ui_html.empty(title, *_NONE_YET)))
+    title = "The warehouse cannot be read" if reading.problem else "No asset data yet"
+    st.html(ui_html.wrap(ui_html.empty(title, *_NO_DATA_HINTS)))
 
 
-def _list(source: DashboardReads, url: PageUrl, found: Sequence[Asset]) -> None:
+def _list(source: DashboardReads, url: PageUrl, assets: Sequence[Asset]) -> None:
     notes: list[str] = []
-    options = [EVERY, *view.categories(found)]
+    options = [ALL_CATEGORIES, *view.categories(assets)]
     sizes, sorts = (ANY_SIZE, *view.SIZES), tuple(view.SORTS)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if url.fresh("fundamentals_search"):
             st.session_state["fundamentals_search"] = (url.one("search") or "")[:60]
         search = st.text_input("Search", key="fundamentals_search", placeholder="Name or ticker", width=220)
         page.take(
-            url, "fundamentals_category", query.one_of("category", url.one("category"), options, EVERY), notes
+            url,
+            "fundamentals_category",
+            query.one_of("category", url.one("category"), options, ALL_CATEGORIES),
+            notes,
         )
         category = st.selectbox("Category", options, key="fundamentals_category", width=240)
         page.take(url, "fundamentals_size", query.one_of("size", url.one("size"), sizes, ANY_SIZE), notes)
@@ -87,15 +89,21 @@ def _list(source: DashboardReads, url: PageUrl, found: Sequence[Asset]) -> None:
             help="Market cap: price times circulating supply.",
         )
         page.take(url, "fundamentals_sort", query.one_of("sort", url.one("sort"), sorts, DEFAULT_SORT), notes)
-        sort = st.selectbox("Order", sorts, key="fundamentals_sort", width=180)
+        sort = st.selectbox(
+            "Sort by",
+            sorts,
+            format_func=lambda name: view.SORT_LABELS.get(name, name),
+            key="fundamentals_sort",
+            width=180,
+        )
         if url.fresh("fundamentals_ours"):
             st.session_state["fundamentals_ours"] = url.one("ours") == "1"
-        ours = st.toggle("Traded here", key="fundamentals_ours", help="Only assets of the watched markets.")
+        ours = st.toggle("Watched markets only", key="fundamentals_ours")
     page.notice(" ".join(note for note in notes if note))
     url.write(
         {
             "search": [search] if search else [],
-            "category": [category] if category != EVERY else [],
+            "category": [category] if category != ALL_CATEGORIES else [],
             "size": [size] if size != ANY_SIZE else [],
             "sort": [sort] if sort != DEFAULT_SORT else [],
             "ours": ["1"] if ours else [],
@@ -103,7 +111,7 @@ def _list(source: DashboardReads, url: PageUrl, found: Sequence[Asset]) -> None:
     )
     _table(
         source,
-        None if category == EVERY else category,
+        None if category == ALL_CATEGORIES else category,
         None if size == ANY_SIZE else size,
         search,
         sort,
@@ -115,16 +123,16 @@ def _list(source: DashboardReads, url: PageUrl, found: Sequence[Asset]) -> None:
 def _table(
     source: DashboardReads, category: str | None, size: str | None, search: str, sort: str, ours: bool
 ) -> None:
-    reading = source.assets()
-    found = reading.value or ()
-    shown = view.chosen(found, category, ours=ours, search=search, size=size)
+    reading = reads.assets(source)
+    assets = reading.value or ()
+    shown = view.matching(assets, category, ours=ours, search=search, size=size)
     if not shown:
-        words = "Take another category or size, or search for something else."
-        st.html(ui_html.wrap(ui_html.empty("No asset is like that", words)))
+        hint = "Change the category, the size or the search."
+        st.html(ui_html.wrap(ui_html.empty("No matching assets", hint)))
         return
     shown = view.ordered(shown, sort)
     frame = table.table(shown)
-    told = st.dataframe(
+    event = st.dataframe(
         table.styled(frame, palette(st.context.theme.type), to_datetime(now_us())),
         hide_index=True,
         key="fundamentals_table",
@@ -135,10 +143,10 @@ def _table(
         column_config=_columns(),
     )
     newest = view.newest(shown)
-    age = f" The newest number was told {formats.age(from_datetime(newest), now_us())}." if newest else ""
-    words = f"{len(shown)} of {len(found)} assets, in USD.{age} Select a row to see one."
-    st.html(ui_html.wrap(note(words)))
-    rows = told.selection.rows
+    age = f" Last update: {formats.age(from_datetime(newest), now_us())}." if newest else ""
+    summary = f"{len(shown)} of {len(assets)} assets, in USD.{age} Select a row for details."
+    st.html(ui_html.wrap(note(summary)))
+    rows = event.selection.rows
     if rows and rows[0] < len(shown):
         st.session_state["fundamentals_asset"] = shown[rows[0]].row.id
         st.rerun()
@@ -150,20 +158,20 @@ def _columns() -> dict[str, ColumnConfig]:
         "Rank": number(help="By market cap", width="small", pinned=True),
         "Asset": st.column_config.TextColumn(pinned=True),
         "Market cap": number(help="Price times circulating supply"),
-        "Value locked": number(help="TVL, what is deposited in its contracts, in USD, by DefiLlama"),
-        "Circulating": number(help="Units that are in the market"),
-        "Total supply": number(help="Units that exist, locked ones included"),
-        "Max supply": number(help="Units there can ever be"),
-        "Diluted cap": number(help="Price times the most units there can ever be"),
+        "Value locked": number(help="TVL: value deposited in its contracts, in USD, by DefiLlama"),
+        "Circulating": number(help="Units in circulation"),
+        "Total supply": number(help="Units that exist, including locked ones"),
+        "Max supply": number(help="Most units that can ever exist"),
+        "Diluted cap": number(help="Price times max supply"),
         "ATH": number(help="All-time high"),
-        "ATH on": moment(help="When the all-time high was"),
-        "From ATH": number(help="How far the price is from its all-time high"),
+        "ATH on": moment(help="Date of the all-time high"),
+        "From ATH": number(help="Price relative to its all-time high"),
         "ATL": number(help="All-time low"),
-        "ATL on": moment(help="When the all-time low was"),
-        "From ATL": number(help="How far the price is above its all-time low"),
+        "ATL on": moment(help="Date of the all-time low"),
+        "From ATL": number(help="Price relative to its all-time low"),
         "Markets": st.column_config.TextColumn(help="Bases of the watched markets"),
-        "Told": moment(help="How old its source says the price is"),
-        "Source": st.column_config.TextColumn(help="Who told the price; an asset's own page has them all"),
+        "Updated": moment(help="Age of the price, by its source's clock"),
+        "Source": st.column_config.TextColumn(help="Source of the price; the asset's page lists all sources"),
     }
 
 
@@ -171,14 +179,14 @@ def _asset(source: DashboardReads, url: PageUrl, asset: Asset) -> None:
     row = asset.row
     st.set_page_config(page_title=f"{row.name} · Fundamentals · Coinwatch")
     st.button("All assets", icon=":material/arrow_back:", on_click=_back)
-    reading = source.asset_detail(row.id)
+    reading = reads.asset_detail(source, row.id)
     zone, at_us = page.zone(), now_us()
     for detail in reading.value or ():
         st.html(ui_html.wrap(fundamentals_html.headline(detail, asset, at_us)))
     if asset.best is not None:
         st.html(ui_html.wrap(fundamentals_html.facts(asset, zone, at_us)))
     else:
-        st.html(ui_html.wrap(ui_html.empty(f"No source tells numbers of {row.name} now", *_NONE_YET)))
+        st.html(ui_html.wrap(ui_html.empty(f"No source has data on {row.name} now", *_NO_DATA_HINTS)))
     notes: list[str] = []
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         measures, ranges = tuple(view.MEASURES), tuple(view.RANGES)
@@ -188,7 +196,7 @@ def _asset(source: DashboardReads, url: PageUrl, asset: Asset) -> None:
             query.one_of("measure", url.one("measure"), measures, DEFAULT_MEASURE),
             notes,
         )
-        measure = st.segmented_control("History of", measures, key="fundamentals_measure", required=True)
+        measure = st.segmented_control("History", measures, key="fundamentals_measure", required=True)
         page.take(
             url, "fundamentals_range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes
         )
@@ -198,19 +206,19 @@ def _asset(source: DashboardReads, url: PageUrl, asset: Asset) -> None:
     url.write({"asset": [row.id], "measure": [measure], "range": [length]})
     _history(source, asset, measure, length)
     if asset.by_source:
-        told = fundamentals_html.sources(asset.by_source, zone, at_us)
-        st.html(ui_html.wrap(section("By source", told)))
+        by_source = fundamentals_html.sources(asset.by_source, zone, at_us)
+        st.html(ui_html.wrap(section("By source", by_source)))
     for detail in reading.value or ():
-        if words := fundamentals_html.about(detail, zone):
-            st.html(ui_html.wrap(section("About", words)))
+        if about := fundamentals_html.about(detail, zone):
+            st.html(ui_html.wrap(section("About", about)))
     if row.bases:
         offers = [
             ui_html.offer(f"Sentiment of {base}", f"sentiment?base={quote_url(base)}") for base in row.bases
         ]
         offers += [
-            ui_html.offer(f"Chart of {one}", f"chart?symbol={quote_url(str(one))}")
-            for one in page.symbols_of(source.markets().value or ())
-            if one.base in row.bases
+            ui_html.offer(f"Chart of {symbol}", f"chart?symbol={quote_url(str(symbol))}")
+            for symbol in page.symbols_of(source.markets().value or ())
+            if symbol.base in row.bases
         ]
         st.html(ui_html.wrap(*offers))
 
@@ -221,17 +229,17 @@ def _back() -> None:
 
 @page.every(60)
 def _history(source: DashboardReads, asset: Asset, measure: str, length: str) -> None:
-    reading = source.metric_history(asset.row.id, view.RANGES[length])
+    reading = reads.metric_history(source, asset.row.id, view.RANGES[length])
     page.trouble([reading])
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
     drawn = plot.history_options(reading.value or (), measure, palette(st.context.theme.type), JsCode)
     if drawn is None:
-        words = (
-            f"No source told it in the last {formats.duration(view.RANGES[length])}. Each hour adds "
-            "a point; what is not told stays empty."
+        hint = (
+            f"No source reported it in the last {formats.duration(view.RANGES[length])}. "
+            "Each hour adds a point."
         )
-        st.html(ui_html.wrap(ui_html.empty(f"No history of {measure.lower()}", words)))
+        st.html(ui_html.wrap(ui_html.empty(f"No history of {measure.lower()}", hint)))
         return
     st_echarts(drawn, height=HEIGHT, key=f"history {asset.row.id} {measure} {length}")

@@ -14,13 +14,13 @@ from coinwatch import formats
 from warehouse.assets.reads import MetricPoint
 
 FEW_POINTS = 3
-"""So few are drawn as dots: a line would not be seen."""
+"""With fewer points than this, each is drawn as a dot: a line would be invisible."""
 
 
 def history_options(
     points: Sequence[MetricPoint], measure: str, palette: Palette, script: echarts.Script
 ) -> dict[str, Any] | None:
-    """A line for each source that tells ``measure``; None when nobody does."""
+    """A line for each source of ``measure``, a key of ``MEASURES``; None when no source has it."""
     field = MEASURES[measure]
     lines: dict[str, list[list[float]]] = {}
     for point in points:
@@ -30,9 +30,9 @@ def history_options(
     if not lines:
         return None
     newest = max(values[-1][1] for values in lines.values())
-    every = [value for values in lines.values() for _, value in values]
-    spread = max(every) - min(every)
-    # As many digits as it takes to tell the axis' labels apart.
+    all_values = [value for values in lines.values() for _, value in values]
+    spread = max(all_values) - min(all_values)
+    # Enough digits that the labels of the axis differ.
     digits = min(9, max(4, ceil(log10(abs(newest) / spread)) + 2)) if spread and newest else 4
     is_rank = measure == "Rank"
     if measure == "Price":

@@ -1,4 +1,4 @@
-"""The table of assets. Pure: no Streamlit, no clock, no database."""
+"""The table of assets. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from app.dashboard.fundamentals.view import SOURCES, Asset, from_ath, from_atl, told_at
+from app.dashboard.fundamentals.view import SOURCES, Asset, from_ath, from_atl, updated_at
 from app.dashboard.ui.style import Palette
 from coinwatch import formats
 from coinwatch.times import from_datetime
@@ -39,37 +39,41 @@ _AMOUNTS = (
 )
 
 
-def table(found: Sequence[Asset]) -> pd.DataFrame:
-    """A row for each asset; numbers as numbers, so that sorting goes by them."""
+def table(assets: Sequence[Asset]) -> pd.DataFrame:
+    """A row for each asset. Numbers stay numbers, so that a column sorts by value."""
     frame = pd.DataFrame(
         {
-            "Rank": pd.array([one.best.rank if one.best else None for one in found], dtype="Int64"),
-            "Asset": [one.row.name for one in found],
-            "Ticker": [one.row.symbol.upper() for one in found],
+            "Rank": pd.array([asset.best.rank if asset.best else None for asset in assets], dtype="Int64"),
+            "Asset": [asset.row.name for asset in assets],
+            "Ticker": [asset.row.symbol.upper() for asset in assets],
             **{
                 title: pd.Series(
-                    [getattr(one.best, field) if one.best and field else None for one in found],
+                    [getattr(asset.best, field) if asset.best and field else None for asset in assets],
                     dtype="float64",
                 )
                 for title, field in COLUMNS.items()
             },
-            "Markets": [", ".join(one.row.bases) for one in found],
-            "Told": pd.to_datetime(pd.Series([told_at(one.best) for one in found], dtype="object"), utc=True),
-            "Source": [SOURCES.get(one.best.source, one.best.source) if one.best else None for one in found],
+            "Markets": [", ".join(asset.row.bases) for asset in assets],
+            "Updated": pd.to_datetime(
+                pd.Series([updated_at(asset.best) for asset in assets], dtype="object"), utc=True
+            ),
+            "Source": [
+                SOURCES.get(asset.best.source, asset.best.source) if asset.best else None for asset in assets
+            ],
         }
     )
-    frame["From ATH"] = pd.Series([from_ath(one.best) for one in found], dtype="float64")
-    frame["From ATL"] = pd.Series([from_atl(one.best) for one in found], dtype="float64")
+    frame["From ATH"] = pd.Series([from_ath(asset.best) for asset in assets], dtype="float64")
+    frame["From ATL"] = pd.Series([from_atl(asset.best) for asset in assets], dtype="float64")
     for title, field in (("ATH", "ath_at"), ("ATL", "atl_at")):
-        days = [getattr(one.best, field) if one.best else None for one in found]
+        days = [getattr(asset.best, field) if asset.best else None for asset in assets]
         place = frame.columns.get_loc(title)
-        assert isinstance(place, int)  # noqa: S101 -- titles are unlike
+        assert isinstance(place, int)  # noqa: S101 -- titles are unique
         frame.insert(place + 1, f"{title} on", pd.to_datetime(pd.Series(days, dtype="object"), utc=True))
     return frame
 
 
 def styled(frame: pd.DataFrame, palette: Palette, now: datetime) -> Styler:
-    """``frame`` as people read it."""
+    """``frame`` with readable numbers and times, and changes coloured."""
     now_us = from_datetime(now)
 
     def colour(value: object) -> str:
@@ -84,7 +88,7 @@ def styled(frame: pd.DataFrame, palette: Palette, now: datetime) -> Styler:
         **{name: _cell(formats.percent) for name in (*CHANGES, "From ATH", "From ATL")},
         **{name: _cell(formats.compact) for name in _AMOUNTS},
         **{name: _moment(lambda at: f"{at:%-d %b %Y}") for name in ("ATH on", "ATL on")},
-        "Told": _moment(lambda at: formats.age(from_datetime(at), now_us)),
+        "Updated": _moment(lambda at: formats.age(from_datetime(at), now_us)),
     }
     return frame.style.format(readable).map(colour, subset=changes)
 

@@ -1,4 +1,4 @@
-"""What the Fundamentals page shows, built from rows. Pure: no Streamlit, no clock, no database."""
+"""What the Fundamentals page shows, built from rows. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from coinwatch.times import DAY_US
 from warehouse.assets.reads import AssetRow, Metrics
 
 PREFERRED = ("coingecko", "coinmarketcap", "defillama")
-"""Whose word counts where several tell the same."""
+"""Sources in order of preference: the first that has a number is used."""
 
 SOURCES = {"coingecko": "CoinGecko", "coinmarketcap": "CoinMarketCap", "defillama": "DefiLlama"}
-"""As they call themselves."""
+"""Display names."""
 
 RANGES = {"1w": 7 * DAY_US, "1mo": 30 * DAY_US, "3mo": 90 * DAY_US, "1y": 365 * DAY_US}
+"""Ranges of a history, in microseconds."""
+
 POINTS = 500
 
 MEASURES = {
@@ -31,40 +33,40 @@ MEASURES = {
     "Value locked": "tvl_usd",
     "Rank": "rank",
 }
-"""What a history can be drawn of, and its field."""
+"""Numbers with a history, and their fields."""
 
-_TOLD = ("asset_id", "source", "ts", "observed_at")
+_NOT_NUMBERS = ("asset_id", "source", "ts", "observed_at")
 
 
 @dataclass(frozen=True)
 class Asset:
-    """An asset and the best of what sources say of it."""
+    """An asset and the best number of each kind among its sources."""
 
     row: AssetRow
     best: Metrics | None
-    """Each number from the first source that tells it; None: nobody tells anything."""
+    """Each number from the first source that has it; None when no source has any."""
     by_source: tuple[Metrics, ...]
-    told_by: Mapping[str, Metrics]
-    """Who told each number of ``best`` that is known, by its field."""
+    source_of: Mapping[str, Metrics]
+    """The metrics that each known number of ``best`` comes from, by field."""
 
 
 def join(rows: Iterable[AssetRow], metrics: Iterable[Metrics]) -> tuple[Asset, ...]:
-    """Each asset with its metrics, by rank; those without one by name at the end."""
-    told: dict[str, list[Metrics]] = {}
-    for one in metrics:
-        told.setdefault(one.asset_id, []).append(one)
-    found = []
+    """Each asset with its metrics, by rank; assets without a rank follow by name."""
+    by_asset: dict[str, list[Metrics]] = {}
+    for source_metrics in metrics:
+        by_asset.setdefault(source_metrics.asset_id, []).append(source_metrics)
+    assets = []
     for row in rows:
-        several = sorted(told.get(row.id, ()), key=_preference)
-        told_by = _told_by(several)
-        found.append(Asset(row, _best(several, told_by), tuple(several), told_by))
-    return tuple(sorted(found, key=_rank))
+        by_source = sorted(by_asset.get(row.id, ()), key=_preference)
+        source_of = _source_of(by_source)
+        assets.append(Asset(row, _best(by_source, source_of), tuple(by_source), source_of))
+    return tuple(sorted(assets, key=_rank))
 
 
-def categories(found: Iterable[Asset]) -> list[str]:
-    """Every category there is, those of most assets first."""
+def categories(assets: Iterable[Asset]) -> list[str]:
+    """Every category, those with the most assets first."""
     counts: dict[str, int] = {}
-    for asset in found:
+    for asset in assets:
         for name in asset.row.categories:
             counts[name] = counts.get(name, 0) + 1
     return sorted(counts, key=lambda name: (-counts[name], name))
@@ -77,17 +79,25 @@ SIZES = {
     "under $100 M": (0.0, 1e8),
     "not known": None,
 }
-"""Market caps in USD, from and below."""
+"""Market caps in USD: from (inclusive), to (exclusive)."""
 
 
-def chosen(
-    found: Iterable[Asset], category: str | None, *, ours: bool, search: str = "", size: str | None = None
+def matching(
+    assets: Iterable[Asset], category: str | None, *, ours: bool, search: str = "", size: str | None = None
 ) -> tuple[Asset, ...]:
-    """Those of a category and size, of our markets only, whose name or ticker has ``search`` in it."""
+    """The assets that match every filter.
+
+    Args:
+        assets: The assets to filter.
+        category: A category, or None for all.
+        ours: Whether to keep only assets of the watched markets.
+        search: Part of a name, ticker or id, in any case.
+        size: A key of ``SIZES``, or None for all.
+    """
     words = search.strip().lower()
     return tuple(
         asset
-        for asset in found
+        for asset in assets
         if (category is None or category in asset.row.categories)
         and (not ours or asset.row.bases)
         and (size is None or _has_size(asset, SIZES[size]))
@@ -114,80 +124,89 @@ SORTS: dict[str, tuple[str, bool]] = {
     "Furthest from ATH": ("from_ath", False),
     "Value locked": ("tvl_usd", True),
 }
-"""An order, the field it is by, and whether the greatest comes first."""
+"""Sort orders as they stand in addresses: the field, and whether the largest comes first."""
+
+SORT_LABELS = {
+    "Rising 24 h": "Top gainers (24 h)",
+    "Falling 24 h": "Top losers (24 h)",
+    "Rising 7 d": "Top gainers (7 d)",
+    "Falling 7 d": "Top losers (7 d)",
+    "Nearest to ATH": "Closest to ATH",
+}
+"""Labels of the orders that are not shown by their name in ``SORTS``."""
 
 
-def ordered(found: Iterable[Asset], sort: str) -> tuple[Asset, ...]:
-    """``found`` in one of ``SORTS``; those of which the number is not known at the end, by rank."""
-    field, greatest_first = SORTS[sort]
+def ordered(assets: Iterable[Asset], sort: str) -> tuple[Asset, ...]:
+    """``assets`` in one of ``SORTS``; those without that number come last, by rank."""
+    field, largest_first = SORTS[sort]
 
     def number(asset: Asset) -> float | None:
         if field == "from_ath":
             return from_ath(asset.best)
         return getattr(asset.best, field) if asset.best else None
 
-    by_rank = sorted(found, key=_rank)
+    by_rank = sorted(assets, key=_rank)
     known = [(value, asset) for asset in by_rank if (value := number(asset)) is not None]
-    known.sort(key=lambda one: -one[0] if greatest_first else one[0])
+    known.sort(key=lambda pair: -pair[0] if largest_first else pair[0])
     return (*(asset for _, asset in known), *(asset for asset in by_rank if number(asset) is None))
 
 
 def from_ath(best: Metrics | None) -> float | None:
-    """How far the price is from its all-time high, 0 or below; None where one is not known."""
+    """The distance of the price from its all-time high as a share, 0 or below; None when unknown."""
     if best is None or not best.price_usd or not best.ath_usd:
         return None
     return min(0.0, best.price_usd / best.ath_usd - 1)
 
 
 def from_atl(best: Metrics | None) -> float | None:
-    """How far the price is above its all-time low, 0 or more; None where one is not known."""
+    """The distance of the price from its all-time low as a share, 0 or above; None when unknown."""
     if best is None or not best.price_usd or not best.atl_usd:
         return None
     return max(0.0, best.price_usd / best.atl_usd - 1)
 
 
-def newest(found: Iterable[Asset]) -> datetime | None:
-    """When the newest of all numbers was told."""
-    return max((at for asset in found if (at := told_at(asset.best)) is not None), default=None)
+def newest(assets: Iterable[Asset]) -> datetime | None:
+    """The time of the newest numbers; None without any."""
+    return max((at for asset in assets if (at := updated_at(asset.best)) is not None), default=None)
 
 
-def told_at(metrics: Metrics | None) -> datetime | None:
-    """When a source told its numbers: as it says itself, else the hour it was asked in."""
+def updated_at(metrics: Metrics | None) -> datetime | None:
+    """The time of a source's numbers: its own timestamp, else the hour in which it was polled."""
     return (metrics.observed_at or metrics.ts) if metrics else None
 
 
-class _Words(HTMLParser):
+class _PlainText(HTMLParser):
     """The text of HTML, without tags, scripts and styles."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.words: list[str] = []
+        self.parts: list[str] = []
         self._hidden = 0
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         self._hidden += tag in ("script", "style")
         if tag in ("br", "p", "li", "h1", "h2", "h3", "div"):
-            self.words.append("\n")
+            self.parts.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden -= bool(self._hidden) and tag in ("script", "style")
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            self.words.append(data)
+            self.parts.append(data)
 
 
 def plain(description: str) -> str:
-    """A provider's description as plain text: no tags, no marks of Markdown's headings, no wide gaps."""
-    parser = _Words()
+    """A provider's description as plain text, without tags, Markdown headings and wide gaps."""
+    parser = _PlainText()
     parser.feed(description.replace("\r", ""))
     parser.close()
-    lines = (re.sub(r"^#{1,6}\s+", "", line).strip() for line in "".join(parser.words).split("\n"))
+    lines = (re.sub(r"^#{1,6}\s+", "", line).strip() for line in "".join(parser.parts).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def image(images: Mapping[str, str]) -> str | None:
-    """Where a picture of the asset is: https only, the preferred source's first."""
+    """The address of a picture of the asset, https only, by order of preference; None without any."""
     for source in (*PREFERRED, *images):
         address = images.get(source, "")
         try:
@@ -199,41 +218,42 @@ def image(images: Mapping[str, str]) -> str | None:
     return None
 
 
-def links(told: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
-    """Kind and address of what may be linked: only http and https, the first two of a kind."""
-    found = []
-    for kind, addresses in told.items():
+def links(addresses_by_kind: Mapping[str, Sequence[str]]) -> tuple[tuple[str, str], ...]:
+    """Kind and address of each safe link: http and https only, at most two of a kind."""
+    safe = []
+    for kind, addresses in addresses_by_kind.items():
         for address in list(addresses)[:2]:
             try:
                 parts = urlsplit(address)
             except ValueError:
                 continue
             if parts.scheme in ("http", "https") and parts.hostname:
-                found.append((kind.replace("_", " "), address))
-    return tuple(found)
+                safe.append((kind.replace("_", " "), address))
+    return tuple(safe)
 
 
 def step_us(range_us: int) -> int:
-    """Of a history, for at most about ``POINTS`` steps; never under the hour metrics are told in."""
+    """The step of a history, in whole hours: about ``POINTS`` steps at most. Metrics are stored hourly."""
     hour_us = DAY_US // 24
     return max(1, -(-range_us // (POINTS * hour_us))) * hour_us
 
 
-def _told_by(several: Sequence[Metrics]) -> dict[str, Metrics]:
-    """The first source that tells each number."""
-    numbers = [name for name in Metrics.__struct_fields__ if name not in _TOLD]
-    tellers = {
-        name: next((one for one in several if getattr(one, name) is not None), None) for name in numbers
+def _source_of(by_source: Sequence[Metrics]) -> dict[str, Metrics]:
+    """The first source that has each number."""
+    numbers = [name for name in Metrics.__struct_fields__ if name not in _NOT_NUMBERS]
+    first = {
+        name: next((metrics for metrics in by_source if getattr(metrics, name) is not None), None)
+        for name in numbers
     }
-    return {name: one for name, one in tellers.items() if one is not None}
+    return {name: metrics for name, metrics in first.items() if metrics is not None}
 
 
-def _best(several: Sequence[Metrics], told_by: Mapping[str, Metrics]) -> Metrics | None:
-    """The first source's words, completed by the others'."""
-    if not several:
+def _best(by_source: Sequence[Metrics], source_of: Mapping[str, Metrics]) -> Metrics | None:
+    """The numbers of the preferred source, completed from the others."""
+    if not by_source:
         return None
-    known = {name: getattr(one, name) for name, one in told_by.items()}
-    return msgspec.structs.replace(several[0], **known)
+    known = {name: getattr(metrics, name) for name, metrics in source_of.items()}
+    return msgspec.structs.replace(by_source[0], **known)
 
 
 def _preference(metrics: Metrics) -> int:

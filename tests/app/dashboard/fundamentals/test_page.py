@@ -7,12 +7,12 @@ from tests.app.dashboard.pages import NOWHERE, OpenPage, button, words
 from tests.app.dashboard.stock import PRICES, Stock
 
 
-def test_fundamentals_without_anything_say_what_to_do(open_page: OpenPage, stock: Stock) -> None:
-    assert "Nothing is known of assets yet" in words(open_page("fundamentals"))
+def test_fundamentals_without_data_show_what_to_do(open_page: OpenPage, stock: Stock) -> None:
+    assert "No asset data yet" in words(open_page("fundamentals"))
     assert "The database does not answer" in words(open_page("fundamentals", url=NOWHERE))
 
 
-def test_fundamentals_list_assets_and_show_one(open_page: OpenPage, stock: Stock) -> None:
+def test_fundamentals_list_assets_and_show_an_asset(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     read_text.assets(stock, picture="https://img.example/btc.png")
     page = open_page("fundamentals")
@@ -20,16 +20,16 @@ def test_fundamentals_list_assets_and_show_one(open_page: OpenPage, stock: Stock
     page = open_page("fundamentals", category="meme", search="oth")
     assert "1 of 2 assets" in words(page)
     assert page.query_params == {"category": "Meme", "search": "oth"}
-    assert "No asset is like that" in words(open_page("fundamentals", search="<b>"))
+    assert "No matching assets" in words(open_page("fundamentals", search="<b>"))
     page = open_page("fundamentals", size="over $10 b", sort="furthest from ath")
     assert "1 of 2 assets" in words(page)
     assert page.query_params == {"size": "over $10 B", "sort": "Furthest from ATH"}
-    assert "The newest number was told" in words(page)
-    said = words(open_page("fundamentals", size="<x>", sort="9"))
-    assert "&lt;x&gt;" in said
-    assert "No asset is called" in words(open_page("fundamentals", asset="<b>"))
+    assert "Last update:" in words(page)
+    shown = words(open_page("fundamentals", size="<x>", sort="9"))
+    assert "&lt;x&gt;" in shown
+    assert "Unknown asset" in words(open_page("fundamentals", asset="<b>"))
     page = open_page("fundamentals", asset="bitcoin", measure="price")
-    said = words(page)
+    shown = words(page)
     for word in (
         "67,000.00",
         "of at most 21.0 M",
@@ -43,8 +43,8 @@ def test_fundamentals_list_assets_and_show_one(open_page: OpenPage, stock: Stock
         "Launched on 3 Jan 2009.",
         "Chart of BTC-USDT",
     ):
-        assert word in said
-    assert "javascript" not in said
+        assert word in shown
+    assert "javascript" not in shown
     assert page.query_params["measure"] == "Price"
     button(page, "All assets").click().run()
     assert "2 of 2 assets" in words(page)
