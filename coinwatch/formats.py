@@ -115,3 +115,10 @@ def names(items: list[str] | tuple[str, ...]) -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def signed(value: float, decimals: int = 2) -> str:
+    """A number with its sign: ``+0.25``, ``−0.10``; no sign on what rounds to 0."""
+    rounded = round(value, decimals)
+    sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded):,.{decimals}f}"

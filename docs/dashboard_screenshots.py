@@ -40,7 +40,7 @@ class Sight(NamedTuple):
 SIGHTS = (
     Sight("data", "/data?days=1w", "dark", 980, ("nothing missing", "By market")),
     Sight("fundamentals", "/fundamentals?asset=bitcoin", "light", 1_000, ("Market cap", "By source")),
-    Sight("sentiment", "/sentiment?base=BTC", "dark", 1_000, ("How the score of BTC comes about",)),
+    Sight("sentiment", "/sentiment?base=BTC", "dark", 1_000, ("How the score of BTC is calculated",)),
     Sight("alerts", "/alerts?symbol=BTC-USDT", "light", 860, ("New alert", "at or above", "at or below")),
     Sight("overview", "/", "dark", 900, ("SOL / USDT", "Fear & Greed", "All markets"), absent="so far"),
     Sight(

@@ -130,3 +130,11 @@ def test_times_in_the_zone_of_the_viewer() -> None:
 )
 def test_sizes_of_files(length: float | None, expected: str) -> None:
     assert formats.size(length) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(0.25, 2, "+0.25"), (-0.1, 2, "\N{MINUS SIGN}0.10"), (0.001, 2, "0.00"), (6, 0, "+6")],
+)
+def test_signed_numbers(value: float, decimals: int, text: str) -> None:
+    assert formats.signed(value, decimals) == text

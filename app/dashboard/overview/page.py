@@ -7,10 +7,8 @@ import streamlit as st
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.overview import market_table
 from app.dashboard.overview import view as overview_view
-from app.dashboard.sentiment import html as sentiment_html
-from app.dashboard.sentiment import view as sentiment_view
+from app.dashboard.ui import fear_greed, page, problems, query
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import page, problems, query
 from app.dashboard.ui.style import palette
 from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
@@ -66,8 +64,8 @@ def _strip(source: DashboardReads) -> None:
         every = problems.find(known.streams, known.services, known.gaps, known.calls, (), now_us=now_us())
         found = tuple(one for one in every if one.weight is problems.Weight.NOW)
     rising, falling = overview_view.movers(view)
-    fear = sentiment_view.gauge(source.moods().value or ())
-    gauge = sentiment_html.gauge(fear, link="sentiment") if fear else ""
+    fear = fear_greed.newest(source.moods().value or ())
+    gauge = fear_greed.draw(fear, link="sentiment") if fear else ""
     st.html(ui_html.wrap(ui_html.strip(rising, falling, found, gauge), frozen=bool(latest.problem)))
 
 

@@ -1,4 +1,4 @@
-"""Sentiment: Fear & Greed, what sources say of each asset beside its price, and the news."""
+"""The Sentiment page: Fear & Greed, scores of each asset below its price, and news."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ import streamlit as st
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.sentiment import html as sentiment_html
 from app.dashboard.sentiment import plot, reads, view
+from app.dashboard.ui import fear_greed, page, query
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import page, query
 from app.dashboard.ui.style import palette
 from app.dashboard.ui.tables import note, section
+from app.dashboard.ui.templates import render
 from app.dashboard.ui.url import PageUrl
 from coinwatch.intervals import Interval
-from coinwatch.sentiment.scoring import Source as Teller
+from coinwatch.sentiment.scoring import Source
 from coinwatch.times import DAY_US, now_us, utc_day
 from sources.providers.sentiment_credentials import not_configured
 from warehouse.candles.chart_reads import WatchedMarket
 from warehouse.sentiment.reads import DayOfSource
 
 DEFAULT_RANGE = "3mo"
+ANY_TONE = "any"
 MOST_PRICE_DAYS = 2_000
 MOST_NEWS = 40
-_NONE_YET = (
-    "From its first candles on Dagster reads news feeds every 15 minutes and asks for Fear & Greed, the tone "
-    "of the news and votes every hour; none of them needs a key.",
-    "`coinwatch status` says whether it runs, the Data page what its last runs did.",
+_NO_DATA_HINTS = (
+    "Once it has candles, Dagster reads news feeds every 15 minutes and polls Fear & Greed, the tone of news "
+    "and votes every hour; none of them needs an API key.",
+    "`coinwatch status` shows whether Dagster runs; the Data page shows its last runs.",
 )
 
 
@@ -67,39 +69,40 @@ def _wait(source: DashboardReads) -> None:
     if reading.value:
         st.rerun(scope="app")
     page.trouble([reading])
-    title = "The warehouse cannot be read" if reading.problem else "Nothing is known of sentiment yet"
-    st.html(ui_html.wrap(ui_html.empty(title, *_NONE_YET)))
+    title = "The warehouse cannot be read" if reading.problem else "No sentiment data yet"
+    st.html(ui_html.wrap(ui_html.empty(title, *_NO_DATA_HINTS)))
 
 
 def _choose(scored: Sequence[DayOfSource]) -> _Choice:
     url = PageUrl("sentiment")
     notes: list[str] = []
-    options = [view.MARKET, *sorted(one.base for one in scored if one.base)]
+    options = [view.MARKET, *sorted(row.base for row in scored if row.base)]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         page.take(url, "sentiment_base", query.one_of("asset", url.one("base"), options, view.MARKET), notes)
         if st.session_state["sentiment_base"] not in options:
             st.session_state["sentiment_base"] = view.MARKET
-        base = st.selectbox("Of", options, key="sentiment_base", width=190)
+        base = st.selectbox("Asset", options, key="sentiment_base", width=190)
         ranges = tuple(view.RANGES)
         page.take(
             url, "sentiment_range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes
         )
         length = st.segmented_control("Range", ranges, key="sentiment_range", required=True) or DEFAULT_RANGE
-        any_tone = view.TONES[0]
-        page.take(url, "sentiment_news", query.one_of("news", url.one("news"), view.TONES, any_tone), notes)
+        tones = tuple(view.TONES)
+        page.take(url, "sentiment_news", query.one_of("news", url.one("news"), tones, ANY_TONE), notes)
         tone = st.segmented_control(
             "News",
-            view.TONES,
+            tones,
+            format_func=lambda name: view.TONES[name],
             key="sentiment_news",
             required=True,
-            help=f"Good: a score of {view.GOOD:g} or more; bad: {view.BAD:g} or less.",
+            help=f"Positive: a score of {view.GOOD:g} or more; negative: {view.BAD:g} or less.",
         )
-    tone = tone or any_tone
+    tone = tone or ANY_TONE
     url.write(
         {
             "base": [base] if base != view.MARKET else [],
             "range": [length],
-            "news": [tone] if tone != any_tone else [],
+            "news": [tone] if tone != ANY_TONE else [],
         }
     )
     return _Choice(None if base == view.MARKET else base, length, tone, notes)
@@ -107,14 +110,14 @@ def _choose(scored: Sequence[DayOfSource]) -> _Choice:
 
 @page.every(60)
 def _market(source: DashboardReads, length: str) -> None:
-    """Fear & Greed now, and over time."""
+    """The Fear & Greed index today and over time."""
     latest = source.moods()
     days = source.day_scores(None, view.RANGES[length])
     page.trouble([days])
     _gauge(latest.value or ())
-    if not any(one.source == Teller.FEAR_GREED for one in days.value or ()):
-        words = "alternative.me is asked for it every hour; the first answer has all days it ever told."
-        st.html(ui_html.wrap(ui_html.empty("No Fear & Greed in this range", words)))
+    if not any(row.source == Source.FEAR_GREED for row in days.value or ()):
+        hint = "alternative.me is polled every hour; the first answer contains its whole history."
+        st.html(ui_html.wrap(ui_html.empty("No Fear & Greed index in this range", hint)))
         return
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
@@ -122,47 +125,46 @@ def _market(source: DashboardReads, length: str) -> None:
     colours = palette(st.context.theme.type)
     drawn = plot.fear_options(days.value or (), colours, JsCode)
     st_echarts(drawn, height="320px", key=f"fear {length}")
-    words = "0 is extreme fear, 100 extreme greed; one number a UTC day, by alternative.me."
-    st.html(ui_html.wrap(note(words)))
+    st.html(ui_html.wrap(note("0 is extreme fear, 100 is extreme greed. Daily (UTC), by alternative.me.")))
 
 
 def _gauge(latest: Sequence[DayOfSource]) -> None:
-    if found := view.gauge(latest):
-        st.html(ui_html.wrap(f'<div class="cw-strip">{sentiment_html.gauge(found)}</div>'))
+    if gauge := fear_greed.newest(latest):
+        st.html(ui_html.wrap(render("sentiment/gauge.html.j2", gauge=fear_greed.draw(gauge))))
 
 
 @page.every(60)
 def _asset(source: DashboardReads, base: str, length: str) -> None:
-    """What sources say of one asset beside its price, and how the newest score comes about."""
+    """The scores of one asset below its price, and how the newest score is calculated."""
     latest = source.moods()
     days = source.day_scores(base, view.RANGES[length])
     market = source.day_scores(None, view.RANGES[length])
     page.trouble([days, market])
     _gauge(latest.value or ())
     _scores(source, base, days.value or (), market.value or (), length)
-    newest = next((one for one in view.bases(latest.value or ()) if one.base == base), None)
+    newest = next((row for row in view.bases(latest.value or ()) if row.base == base), None)
     if newest is not None and view.parts(newest):
-        told = sentiment_html.combined(newest, page.zone())
-        st.html(ui_html.wrap(section(f"How the score of {base} comes about", told)))
+        combined = sentiment_html.combined(newest, page.zone())
+        st.html(ui_html.wrap(section(f"How the score of {base} is calculated", combined)))
 
 
 @page.every(60)
 def _latest(source: DashboardReads) -> None:
     """The newest score of each asset."""
     if scored := view.bases(source.moods().value or ()):
-        st.html(ui_html.wrap(section("Assets, newest scores", sentiment_html.assets(scored))))
+        st.html(ui_html.wrap(section("Newest scores by asset", sentiment_html.scores(scored))))
 
 
 @page.every(30)
 def _sources(source: DashboardReads) -> None:
-    """Who is asked, and how the others are turned on."""
-    reading = reads.asked(source)
+    """The sources with their last polls, and how to turn on the others."""
+    reading = reads.polls(source)
     if reading.value is None:
         return
     at_us = now_us()
-    found = view.states(reading.value.sources, not_configured(source.settings), utc_day(at_us))
-    told = sentiment_html.sources(found, reading.value.outlets, page.zone(), at_us)
-    st.html(ui_html.wrap(section("Sources", told)))
+    states = view.source_states(reading.value.sources, not_configured(source.settings), utc_day(at_us))
+    table = sentiment_html.sources(states, reading.value.feeds, page.zone(), at_us)
+    st.html(ui_html.wrap(section("Sources", table)))
 
 
 def _scores(
@@ -173,8 +175,7 @@ def _scores(
     length: str,
 ) -> None:
     if not days:
-        words = "No source told anything of it in this range."
-        st.html(ui_html.wrap(ui_html.empty(f"No scores of {base}", words)))
+        st.html(ui_html.wrap(ui_html.empty(f"No scores of {base}", "No source has data in this range.")))
         return
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
@@ -191,36 +192,36 @@ def _scores(
         replace_merge=["series"],
         key=f"scores {base} {length}",
     )
-    told = f"Price: daily closes of {market.market}. " if market is not None else ""
-    counts = [one for one in days if one.score is None and one.day == days[-1].day]
-    seen = "".join(f" {view.name_of(one.source)}: {one.value:,.0f} {one.scale}." for one in counts)
-    st.html(ui_html.wrap(f'<p class="cw-notes">{told}Scores are of UTC days.{seen}</p>'))
+    price = f"Price: daily closes of {market.market}. " if market is not None else ""
+    counts = [row for row in days if row.score is None and row.day == days[-1].day]
+    counted = "".join(f" {view.name_of(row.source)}: {row.value:,.0f} {row.scale}." for row in counts)
+    st.html(ui_html.wrap(note(f"{price}Scores are for UTC days.{counted}")))
 
 
 def _market_of(source: DashboardReads, base: str) -> WatchedMarket | None:
-    """The market of the asset with the most volume in a day."""
+    """The market of the asset with the largest volume of the last day; None without any."""
     markets = source.markets().value or ()
-    members = [one for one in markets if one.market.symbol.base == base]
-    statistics = source.statistics([one.market_id for one in markets]).value
+    members = [watched for watched in markets if watched.market.symbol.base == base]
+    statistics = source.statistics([watched.market_id for watched in markets]).value
     volumes = {day.market_id: day.quote_volume for day in statistics.day} if statistics else {}
-    return max(members, key=lambda one: volumes.get(one.market_id, 0.0), default=None)
+    return max(members, key=lambda watched: volumes.get(watched.market_id, 0.0), default=None)
 
 
 @page.every(30)
 def _news(source: DashboardReads, base: str | None, tone: str) -> None:
-    """The newest texts with their scores."""
+    """The newest articles with their scores."""
     reading = source.news(base)
     title = f"News of {base}" if base else "News"
     if reading.value is None:
         return
     shown = view.of_tone(reading.value, tone)
     if shown:
-        told = sentiment_html.news(shown[:MOST_NEWS], now_us())
+        articles = sentiment_html.news(shown[:MOST_NEWS], now_us())
         more = note(f"The newest {MOST_NEWS} of {len(shown)}.") if len(shown) > MOST_NEWS else ""
-        st.html(ui_html.wrap(section(title, told, more), frozen=bool(reading.problem)))
+        st.html(ui_html.wrap(section(title, articles, more), frozen=bool(reading.problem)))
     elif reading.value:
-        words = f"None of the newest {len(reading.value)} is {tone}; choose another tone."
-        st.html(ui_html.wrap(section(title, ui_html.empty("No such news", words))))
+        hint = f"None of the newest {len(reading.value)} is {view.TONES[tone].lower()}; choose another tone."
+        st.html(ui_html.wrap(section(title, ui_html.empty("No matching news", hint))))
     else:
-        words = "Feeds are read every 15 minutes; what names the asset appears here."
-        st.html(ui_html.wrap(section(title, ui_html.empty("No news yet", words))))
+        hint = "Feeds are read every 15 minutes; articles that name the asset appear here."
+        st.html(ui_html.wrap(section(title, ui_html.empty("No news yet", hint))))

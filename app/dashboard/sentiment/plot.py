@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from app.dashboard.sentiment.view import EXTREME_GREED, MOODS, NAMES
+from app.dashboard.sentiment.view import NAMES
 from app.dashboard.ui import echarts
 from app.dashboard.ui.echarts_js import NUMBER, ROW
+from app.dashboard.ui.fear_greed import EXTREME_GREED, LEVELS
 from app.dashboard.ui.style import Palette
 from coinwatch import formats
 from coinwatch.records import Candle
@@ -25,9 +26,9 @@ function (items) {
   return '<b>' + day + '</b> <span style="opacity:.65">UTC</span><table style="font-variant-numeric:tabular-nums">' +
     items.filter(item => typeof item.value[1] === 'number').map(item => {
       const value = item.value[1];
-      const told = item.seriesId === 'price' ? number(value, %(decimals)d)
+      const shown = item.seriesId === 'price' ? number(value, %(decimals)d)
         : item.seriesId === 'fear' ? number(value, 0) : (value > 0 ? '+' : '') + number(value, 2);
-      return row(item.seriesName, told, item.color);
+      return row(item.seriesName, shown, item.color);
     }).join('') + '</table>';
 }
 """  # noqa: E501 -- JavaScript
@@ -41,15 +42,21 @@ def score_options(
     palette: Palette,
     script: echarts.Script,
 ) -> dict[str, Any]:
-    """Scores by source and day with the price above them, on one axis of time.
+    """Daily scores by source below the price, on a common time axis.
 
-    Of ``market``, what is said of the whole market, Fear & Greed is drawn too, dashed: it is a part of
-    what is combined.
+    Args:
+        days: Scores of the asset.
+        market: Scores of the whole market. Fear & Greed among them is drawn dashed: it is a part of the
+            combined score.
+        prices: Daily candles of the asset.
+        name: The asset.
+        palette: Colours.
+        script: Marks a text as JavaScript.
     """
     lines: dict[str, list[list[float]]] = {}
-    for one in (*days, *(one for one in market if one.source == Source.FEAR_GREED)):
-        if one.score is not None:
-            lines.setdefault(one.source, []).append([_ms(one.day), round(one.score, 4)])
+    for row in (*days, *(row for row in market if row.source == Source.FEAR_GREED)):
+        if row.score is not None:
+            lines.setdefault(row.source, []).append([_ms(row.day), round(row.score, 4)])
     price = [[candle.open_ts_us // 1_000, candle.close] for candle in prices]
     decimals = formats.price_decimals(prices[-1].close) if prices else 2
     moments = [point[0] for points in lines.values() for point in points]
@@ -64,22 +71,22 @@ def score_options(
         | {"xAxisIndex": 0, "yAxisIndex": 0}
     ]
     for number, source in enumerate(source for source in NAMES if source.value in lines):
-        is_whole = source is Source.COMBINED
-        colour = palette.accent if is_whole else palette.exchanges[(number * 3) % len(palette.exchanges)]
+        is_combined = source is Source.COMBINED
+        colour = palette.accent if is_combined else palette.exchanges[(number * 3) % len(palette.exchanges)]
         drawn = echarts.line(
-            source.value, NAMES[source], colour, lines[source.value], width=2.8 if is_whole else 1.2
+            source.value, NAMES[source], colour, lines[source.value], width=2.8 if is_combined else 1.2
         )
         if source is Source.FEAR_GREED:
             drawn["lineStyle"] = {"width": 1.2, "type": "dashed"}
             drawn["name"] = f"{NAMES[source]} (whole market)"
-        series.append(drawn | {"xAxisIndex": 1, "yAxisIndex": 1, "z": 5 if is_whole else 2})
+        series.append(drawn | {"xAxisIndex": 1, "yAxisIndex": 1, "z": 5 if is_combined else 2})
     return echarts.base(palette) | {
         "legend": echarts.legend(palette, 0) | {"right": 10, "icon": "roundRect", "itemHeight": 3},
         "grid": [
             {"left": 10, "right": 74, "top": 36, "height": "34%"},
             {"left": 10, "right": 74, "top": "54%", "bottom": 30},
         ],
-        "title": [echarts.title(palette, "Score, from -1 (bad) to 1 (good)", "47%")],
+        "title": [echarts.title(palette, "Score, from -1 (negative) to 1 (positive)", "47%")],
         "axisPointer": {"link": [{"xAxisIndex": [0, 1]}], "lineStyle": {"color": palette.muted}},
         "tooltip": _tooltip(palette, script, decimals),
         "xAxis": [
@@ -95,11 +102,11 @@ def score_options(
 
 
 def fear_options(days: Sequence[DayOfSource], palette: Palette, script: echarts.Script) -> dict[str, Any]:
-    """The history of Fear & Greed, coloured by its mood, on bands that name it."""
-    told = [[_ms(one.day), one.value] for one in days if one.source == Source.FEAR_GREED]
-    bounds = [0, *(limit for limit, _ in MOODS), 101]
+    """The history of the Fear & Greed index, coloured by level, above named bands."""
+    values = [[_ms(row.day), row.value] for row in days if row.source == Source.FEAR_GREED]
+    bounds = [0, *(limit for limit, _ in LEVELS), 101]
     tones = (palette.down, palette.hatch, palette.muted, palette.up, palette.up)
-    names = [*(name for _, name in MOODS), EXTREME_GREED]
+    names = [*(name for _, name in LEVELS), EXTREME_GREED]
     bands = [
         [
             {
@@ -129,7 +136,7 @@ def fear_options(days: Sequence[DayOfSource], palette: Palette, script: echarts.
         "yAxis": echarts.value_axis(palette)
         | {"min": 0, "max": 100, "interval": 25, "splitLine": {"show": False}},
         "series": [
-            echarts.line("fear", "Fear & Greed", palette.text, told, width=2.0)
+            echarts.line("fear", "Fear & Greed", palette.text, values, width=2.0)
             | {"markArea": {"silent": True, "data": bands}}
         ],
     }

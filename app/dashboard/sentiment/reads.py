@@ -1,4 +1,4 @@
-"""What only the Sentiment page asks of the warehouse: which sources were asked, and which feeds read."""
+"""What only the Sentiment page reads from the warehouse: polls of sources and of news feeds."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from app.dashboard.data.source import DashboardReads
 from coinwatch.times import DAY_US, now_us, to_datetime, utc_day
 from warehouse.sentiment import reads
 
-LATELY_US = 30 * DAY_US
+RECENT_US = 30 * DAY_US
 
 
-class Asked(NamedTuple):
-    """Sources and news feeds, as they were asked lately."""
+class Polls(NamedTuple):
+    """Recent polls of sources and of news feeds."""
 
     sources: tuple[reads.SourceAsked, ...]
-    outlets: tuple[reads.OutletRead, ...]
+    feeds: tuple[reads.OutletRead, ...]
 
 
-def asked(source: DashboardReads) -> Reading[Asked]:
-    """When each source was asked last, and what it told."""
+def polls(source: DashboardReads) -> Reading[Polls]:
+    """The last poll of each source and news feed, and their newest data."""
 
-    def ask(conn: Connection) -> Asked:
+    def ask(conn: Connection) -> Polls:
         at_us = now_us()
-        return Asked(
-            reads.sources_asked(conn, utc_day(at_us - LATELY_US)),
+        return Polls(
+            reads.sources_asked(conn, utc_day(at_us - RECENT_US)),
             reads.outlets_read(conn, to_datetime(at_us - DAY_US)),
         )
 
-    return source.read(("sources asked",), ask, 30)
+    return source.read(("sentiment polls",), ask, 30)

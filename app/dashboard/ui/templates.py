@@ -43,6 +43,7 @@ _FORMATS: tuple[Callable[..., str], ...] = (
     formats.percent,
     formats.basis_points,
     formats.share,
+    formats.signed,
     formats.duration,
     formats.clock,
     formats.moment,
