@@ -20,11 +20,9 @@ from app.dashboard.fundamentals.view import (
     plain,
     updated_at,
 )
-from app.dashboard.ui import html
 from app.dashboard.ui.templates import render
-from app.dashboard.ui.trend import Trend
 from coinwatch import formats
-from coinwatch.times import DAY_US, from_datetime
+from coinwatch.times import from_datetime
 from warehouse.assets.reads import AssetDetail, Metrics
 
 _LONGEST = 1_200
@@ -50,18 +48,12 @@ class _Tile(NamedTuple):
 
 def headline(detail: AssetDetail, asset: Asset, now_us: int) -> Markup:
     """Picture, name, rank and price, with the source and age of the price."""
-    best = asset.best
-    price = change = None
-    if best is not None and best.price_usd is not None:
-        price, change = html.price(best.price_usd, Trend.FLAT), html.change(best.change_24h, DAY_US)
     address = image(detail.images)
     return render(
         "fundamentals/headline.html.j2",
         detail=detail,
         picture=None if address is None else quote_url(address, safe=_SAFE_IN_CSS),
-        rank=best.rank if best else None,
-        price=price,
-        change=change,
+        best=asset.best,
         origin=_origin(asset, "price_usd"),
         now_us=now_us,
     )
@@ -126,7 +118,7 @@ def about(detail: AssetDetail, zone: tzinfo) -> Markup:
         links=[(f"{kind}: {_host(address)}", address) for kind, address in links(detail.links)],
         contracts=list(detail.platforms.items())[:_MOST_CONTRACTS],
         launched=f"{detail.launched_on:%-d %b %Y}" if detail.launched_on else None,
-        described_us=from_datetime(detail.described_at) if detail.described_at else None,
+        detail=detail,
         zone=zone,
     )
 

@@ -31,7 +31,7 @@ def test_fundamentals_list_assets_and_show_an_asset(open_page: OpenPage, stock: 
     page = open_page("fundamentals", asset="bitcoin", measure="price")
     shown = words(page)
     for word in (
-        "67,000.00",
+        "<b>67,000.00</b>",
         "of at most 21.0 M",
         "$7.0 B",
         "CoinMarketCap",
