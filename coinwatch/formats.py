@@ -118,7 +118,7 @@ def names(items: list[str] | tuple[str, ...]) -> str:
 
 
 def signed(value: float, decimals: int = 2) -> str:
-    """A number with its sign: ``+0.25``, ``−0.10``; no sign on what rounds to 0."""
+    """A number with its sign, such as ``+0.25``; no sign on what rounds to 0."""
     rounded = round(value, decimals)
     sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
     return f"{sign}{abs(rounded):,.{decimals}f}"
