@@ -20,24 +20,26 @@ from coinwatch.alerts import (
     Firing,
     Rule,
     Terms,
-    is_on_no_market,
     moment_text,
+    needs_no_market,
 )
 from coinwatch.alerts.condition_parser import (
-    LIKE,
+    EXAMPLE,
     TERMS,
+    fields_of,
+    read_condition,
+    read_terms,
+    terms_fields,
+)
+from coinwatch.alerts.field_parsers import (
     UNSTORABLE,
     InvalidField,
-    fields_of,
     kind,
-    read_condition,
     read_duration,
     read_moment,
     read_price,
-    read_terms,
     refuse_unknown,
     shown,
-    terms_fields,
 )
 from coinwatch.alerts.rules import NO_TERMS
 from coinwatch.errors import UnreadableRule
@@ -317,11 +319,11 @@ def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
         raise InvalidField(
             "missing_field" if price is None else "bad_condition",
             f"{cmd} has {said}",
-            f'either "price":1.0 (at or above) or "condition":{LIKE}',
+            f'either "price":1.0 (at or above) or "condition":{EXAMPLE}',
         )
     condition = Above(price=read_price(price)) if sent is None else read_condition(sent)
     if typed is None:
-        if not is_on_no_market(condition):
+        if not needs_no_market(condition):
             raise InvalidField("missing_field", f"{cmd} needs a symbol", f"like {_WATCH_LIKE}")
         typed = str(NO_MARKET)
     terms = read_terms(fields, condition, now_us())

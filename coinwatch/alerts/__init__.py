@@ -1,4 +1,4 @@
-"""What subscribers watch for and what they are told: conditions, rules, alerts. All frozen."""
+"""Alert rules: conditions, terms, state, and the alerts they fire. All frozen."""
 
 from coinwatch.alerts.conditions import (
     Above,
@@ -27,10 +27,10 @@ from coinwatch.alerts.conditions import (
     Spread,
     Volume,
     Way,
-    is_of_health,
-    is_of_markets,
-    is_on_no_market,
+    is_market_health,
+    is_per_market,
     leaves,
+    needs_no_market,
     price_condition,
 )
 from coinwatch.alerts.rules import (
@@ -43,7 +43,7 @@ from coinwatch.alerts.rules import (
     RuleState,
     Terms,
 )
-from coinwatch.alerts.texts import duration_text, moment_text, price_text, words
+from coinwatch.alerts.texts import duration_text, moment_text, price_text
 from coinwatch.alerts.transitions import Firing, Step, Transition
 
 __all__ = [
@@ -85,12 +85,11 @@ __all__ = [
     "Volume",
     "Way",
     "duration_text",
-    "is_of_health",
-    "is_of_markets",
-    "is_on_no_market",
+    "is_market_health",
+    "is_per_market",
     "leaves",
     "moment_text",
+    "needs_no_market",
     "price_condition",
     "price_text",
-    "words",
 ]

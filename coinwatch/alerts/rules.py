@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from coinwatch.alerts.conditions import Above, Below, Condition, Source
-from coinwatch.alerts.texts import moment_text, price_text, words
+from coinwatch.alerts.texts import moment_text, price_text
 from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US, from_datetime, to_datetime
@@ -226,7 +226,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
                     "value": detail or "" if value is None else f"{value:,.4g}",
                     "time": moment_text(ts_us),
                     "note": self.note or "",
-                    "condition": words(self.condition),
+                    "condition": self.condition.phrase(),
                 },
             )
         sentence = self._sentence(exchange, price) + (f": {detail}" if detail else "")
@@ -234,14 +234,14 @@ class Rule(NewRule, frozen=True, kw_only=True):
 
     def _sentence(self, exchange: str | None, price: float | None) -> str:
         if self.symbol == NO_MARKET:
-            said = words(self.condition)
+            said = self.condition.phrase()
             return said[0].upper() + said[1:]
         at = "" if price is None else f" at {price_text(price)}"
         if isinstance(self.condition, Above | Below) and exchange is not None:
             did = "closed" if self.condition.source is Source.CANDLE else "traded"
-            return f"{self.symbol} {did}{at} on {exchange}, {words(self.condition)}"
+            return f"{self.symbol} {did}{at} on {exchange}, {self.condition.phrase()}"
         where = f" on {exchange}" if exchange is not None else ""
-        return f"{self.symbol}{at}{where}: {words(self.condition)}"
+        return f"{self.symbol}{at}{where}: {self.condition.phrase()}"
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from coinwatch.alerts import Condition, Terms
-from coinwatch.alerts.condition_parser import InvalidField, read_condition, read_terms
+from coinwatch.alerts.condition_parser import read_condition, read_terms
+from coinwatch.alerts.field_parsers import InvalidField
 from coinwatch.errors import BadMessage
 from coinwatch.times import from_datetime
 

@@ -12,7 +12,8 @@ import msgspec
 import structlog
 
 from coinwatch.alerts import Above, Below, Condition, Rule, RuleState, Terms
-from coinwatch.alerts.condition_parser import TERMS, InvalidField, read_condition, read_terms, refuse_unknown
+from coinwatch.alerts.condition_parser import TERMS, read_condition, read_terms
+from coinwatch.alerts.field_parsers import InvalidField, refuse_unknown
 from coinwatch.alerts.rules import NEW, NO_TERMS
 from coinwatch.errors import UnreadableRule
 from coinwatch.records import Symbol

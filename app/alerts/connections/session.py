@@ -31,7 +31,7 @@ from app.alerts.protocol import (
     Unwatch,
     Watch,
 )
-from coinwatch.alerts import NO_MARKET, NewRule, Repeat, is_on_no_market, moment_text
+from coinwatch.alerts import NO_MARKET, NewRule, Repeat, moment_text, needs_no_market
 from coinwatch.errors import UnknownSymbol, UnreadableRule, WarehouseError
 from coinwatch.records import Symbol
 from warehouse.alerts.rules import (
@@ -275,7 +275,7 @@ class Session:
         )
 
     async def _find(self, command: Watch) -> tuple[str | None, Symbol] | Refused:
-        if command.typed == str(NO_MARKET) and is_on_no_market(command.condition):
+        if command.typed == str(NO_MARKET) and needs_no_market(command.condition):
             return None, NO_MARKET
         try:
             return await self._resolve(command.typed)

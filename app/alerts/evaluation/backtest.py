@@ -14,10 +14,9 @@ from psycopg import AsyncConnection
 
 from app.alerts.evaluation.polled_inputs import MOST_CLOSES, apply_close, candles_of, tell_failure
 from app.alerts.evaluation.warm_up import warm_average, warm_prices, warm_windows
-from app.alerts.rules.condition_tree import compared
 from app.alerts.rules.engine import RuleEngine
-from coinwatch.alerts import Firing, FromAverage, NewRule, Rule, Source, leaves
-from coinwatch.alerts import conditions as c
+from coinwatch.alerts import Firing, NewRule, Rule, leaves
+from coinwatch.alerts.conditions import compared_exchanges, declaration, needs_average, needs_events
 from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Trade
@@ -77,7 +76,7 @@ async def preview(
     by the database's clock.
     """
     for leaf in leaves(asked.condition):
-        if isinstance(leaf, c.Silent | c.OpenGap | c.FearGreed | c.Sentiment):
+        if declaration(leaf).is_polled:
             raise NoHistory(f"what {leaf.__struct_config__.tag} waits for has no stored past to run it over")
     rule = Rule(id=0, created_at_us=window.start_us, **msgspec.structs.asdict(asked))
     machine = RuleEngine()
@@ -86,7 +85,7 @@ async def preview(
             known.id
             for known in await known_markets(conn)
             if known.market.symbol == rule.symbol
-            and rule.exchange in (None, known.market.exchange, *compared(rule.condition))
+            and rule.exchange in (None, known.market.exchange, *compared_exchanges(rule.condition))
             and machine.meet(known.id, known.market)
         ]
         exact_us = window.start_us if most_trades is None else window.end_us - EXACT_AVERAGES_US
@@ -204,7 +203,7 @@ async def _begin(
     for feed in machine.world.markets.values():
         feed.seq = 0
     news: list[_News] = []
-    if _uses_average(rule):
+    if needs_average(rule.condition):
         for day in window.pieces(DAY_US):
             if day.end_us <= exact_us:
                 for minute_us, low, high in await average_minutes(conn, rule.symbol, day):
@@ -214,7 +213,7 @@ async def _begin(
                 continue
             for ts_us, price in await averages_within(conn, rule.symbol, day.start_us, day.end_us):
                 news.append((ts_us, _average(machine, rule, price, ts_us)))
-    if any(isinstance(leaf, c.JobFailed) for leaf in leaves(rule.condition)):
+    if needs_events(rule.condition):
         for failure in await failures_within(conn, window):
             news.append((failure.recorded_us, _failure(machine, failure)))
     machine.allow = lambda rule, cause: False
@@ -248,10 +247,3 @@ def _close(
 
 def _failure(machine: RuleEngine, failure: JobFailure) -> Callable[[], None]:
     return lambda: tell_failure(machine, failure, failure.recorded_us)
-
-
-def _uses_average(rule: Rule) -> bool:
-    return any(
-        isinstance(leaf, FromAverage) or getattr(leaf, "source", None) is Source.AVERAGE
-        for leaf in leaves(rule.condition)
-    )

@@ -10,8 +10,8 @@ from psycopg import AsyncConnection
 
 from app.alerts.evaluation.warm_up import warm_prices, warm_windows
 from app.alerts.rules.engine import RuleEngine
-from coinwatch.alerts import Firing, Repeat, Rule, RuleState, Source, Step, Transition, leaves
-from coinwatch.alerts import conditions as c
+from coinwatch.alerts import Firing, Repeat, Rule, RuleState, Step, Transition
+from coinwatch.alerts.conditions import needs_one_market_only
 from coinwatch.records import Market
 from coinwatch.times import MINUTE_US
 from warehouse.alerts.history import last_prices, stretch
@@ -190,7 +190,4 @@ def _may_be_told(rule: Rule) -> bool:
 
 def _is_of_trades(rule: Rule) -> bool:
     """Whether the trades of one market say all about it."""
-    return rule.terms.confirmed_on == 1 and all(
-        isinstance(leaf, c.Volume) or (isinstance(leaf, c.Priced) and leaf.source is Source.TRADE)
-        for leaf in leaves(rule.condition)
-    )
+    return rule.terms.confirmed_on == 1 and needs_one_market_only(rule.condition)

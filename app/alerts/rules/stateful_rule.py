@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from app.alerts.rules.condition_tree import Node, goes_by_trades, needs_memory
+from app.alerts.rules.condition_tree import Node
 from app.alerts.rules.pending_changes import Cause
-from coinwatch.alerts import Above, All, Any, Below, Crosses, JobFailed, Rule
+from coinwatch.alerts import Rule
+from coinwatch.alerts.conditions import declaration, is_known_at_once, is_met_by_trades
 from coinwatch.records import Symbol
 
 VALUE_DIGITS = 6
@@ -34,7 +35,7 @@ class StatefulRule:
         self.candle_us: int | None = None
         """When a candle begins in which it may fire again."""
         self.number = next(_numbers)
-        self.needs_memory = needs_memory(rule)
+        self.needs_memory = rule.terms.hysteresis > 0 or not is_known_at_once(rule.condition)
         self.is_ahead = bool(rule.state.seen)
         """Others may have seen more of it than came here yet."""
 
@@ -56,13 +57,13 @@ class StatefulRule:
 
     def waits_at(self) -> Iterable[Place]:
         """Whose next price says more about it."""
-        if goes_by_trades(self.rule.condition):
+        if is_met_by_trades(self.rule.condition):
             return (self.rule.symbol,)
         return {leg.series.key for tree in self.trees.values() for leg in tree.legs()}
 
     def value(self, cause: Cause, met: list[int]) -> float | None:
         """What was measured where it is ``met``, if its one condition measures more than a price."""
-        if isinstance(self.rule.condition, All | Any | Above | Below | Crosses | JobFailed):
+        if declaration(self.rule.condition).measures is None:
             return None
         tree = self.trees[cause.market_id if cause.market_id in met else met[0]]
         legs = list(tree.legs())

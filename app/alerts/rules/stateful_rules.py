@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 import msgspec
 from sortedcontainers import SortedList
 
-from app.alerts.rules.condition_tree import ConditionTreeBuilder, waits_for_the_clock
+from app.alerts.rules.builders import ConditionTreeBuilder
 from app.alerts.rules.market_state import FRESH_US, MarketState, PriceSeries
 from app.alerts.rules.pending_changes import Cause, PendingChanges
 from app.alerts.rules.stateful_rule import Place, StatefulRule
 from app.alerts.rules.timers import Clock
-from coinwatch.alerts import Firing, Rule, Source, Transition, is_of_health, is_of_markets
+from coinwatch.alerts import Firing, Rule, Source, Transition, is_market_health, is_per_market
+from coinwatch.alerts.conditions import is_polled
 from coinwatch.records import Symbol
 from coinwatch.times import SECOND_US
 
@@ -71,7 +72,7 @@ class StatefulRules:
         self._confirmed[rule.symbol] += rule.terms.confirmed_on > 1
         self._by_id[rule.id] = watcher
         self._by_symbol.setdefault(rule.symbol, {})[rule.id] = watcher
-        if is_of_markets(rule.condition):
+        if is_per_market(rule.condition):
             for feed in self._world.pair(rule.symbol).markets.values():
                 self._grow(watcher, feed)
         else:
@@ -83,7 +84,7 @@ class StatefulRules:
             due_us = max(due_us, holds_since_us + rule.terms.holds_for_s * SECOND_US)
         if (at_us := watcher.rule.rearms_at_us) is not None:
             self._await_candle(watcher, at_us)
-        elif due_us > now_us or holds_since_us is not None or waits_for_the_clock(rule.condition):
+        elif due_us > now_us or holds_since_us is not None or is_polled(rule.condition):
             self._clock.wake(watcher, due_us)
 
     def pop(self, rule_id: int) -> Rule | None:
@@ -181,7 +182,7 @@ class StatefulRules:
 
     def _grow(self, watcher: StatefulRule, feed: PriceSeries) -> None:
         rule = watcher.rule
-        if not is_of_markets(rule.condition) or feed.market is None:
+        if not is_per_market(rule.condition) or feed.market is None:
             return
         if rule.exchange in (None, feed.market.exchange):
             self._plant(watcher, feed)
@@ -198,7 +199,7 @@ class StatefulRules:
             was_met=rule.state.waiting or rule.state.holding_us is not None,
             memory=watcher.remembered(place),
         )
-        watcher.trees[place] = planter.grow(rule.condition)
+        watcher.trees[place] = planter.build(rule.condition)
 
     def _settle(self, watcher: StatefulRule, cause: Cause) -> None:
         for tree in watcher.trees.values():
@@ -309,7 +310,7 @@ class StatefulRules:
         """The places where the condition is met, as far as they are heard from."""
         met = [place for place, tree in watcher.trees.items() if tree.is_met()]
         rule = watcher.rule
-        if rule.terms.confirmed_on == 1 or not met or 0 in watcher.trees or is_of_health(rule.condition):
+        if rule.terms.confirmed_on == 1 or not met or 0 in watcher.trees or is_market_health(rule.condition):
             return met
         last_us = {place: self._of_kind(rule, self._world.markets[place]).last_us for place in watcher.trees}
         newest_us = max(last_us.values())
@@ -317,7 +318,7 @@ class StatefulRules:
 
     def _await_candle(self, watcher: StatefulRule, at_us: int | None) -> None:
         """Look at it with the first price from ``at_us`` on; None: no more."""
-        if at_us is not None and waits_for_the_clock(watcher.rule.condition):
+        if at_us is not None and is_polled(watcher.rule.condition):
             self._clock.wake(watcher, at_us)
             return
         before_us, watcher.candle_us = watcher.candle_us, at_us

@@ -1,48 +1,140 @@
-"""What ``coinwatch watch`` is told to wait for, as conditions and terms of the protocol. Pure."""
+"""The options of ``coinwatch watch`` as conditions and terms of the alert protocol. Pure: no I/O.
+
+The options of conditions come from the registry of conditions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import typer
 
-from coinwatch.alerts.condition_parser import InvalidField, read_condition, read_duration
+from coinwatch.alerts.condition_parser import read_condition
+from coinwatch.alerts.conditions import Declaration, singles
+from coinwatch.alerts.conditions.options import Companion, Option
+from coinwatch.alerts.field_parsers import InvalidField
 
-ANY_JOB = "any"
+_ON_CLOSE = Companion("on_close", "interval", "Use the closes of candles of this interval, not each trade.")
+_ON_AVERAGE = Companion(
+    "on_average", "source", "Use the average across exchanges, not each trade.", value=bool
+)
+SOURCES = (_ON_CLOSE, _ON_AVERAGE)
+"""Companions of every condition that has a choice of price source."""
+CONDITION = "condition"
+"""The option that takes the JSON of any condition."""
 
 
-def conditions(said: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One condition for each option that was given, as JSON. Raises typer.BadParameter.
+def condition_options() -> Iterator[Option]:
+    """Every option that makes a condition, in the order of the registry."""
+    for declared in singles().values():
+        yield from declared.options
 
-    ``said``: options by name; None, and False, for those that were not given.
+
+def companions() -> Iterator[Companion]:
+    """Every option that only completes others, each once."""
+    seen = {companion.name: companion for option in condition_options() for companion in option.companions}
+    yield from (*seen.values(), *SOURCES)
+
+
+def parameters() -> list[inspect.Parameter]:
+    """The options of conditions and their companions, as parameters of a command."""
+    options = [(option.name, option.value, option.hint) for option in condition_options()]
+    options += [(companion.name, companion.value, companion.hint) for companion in companions()]
+    return [_parameter(*option) for option in options]
+
+
+def conditions(options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A condition, as JSON, for each option that makes one. Raises typer.BadParameter.
+
+    Args:
+        options: the options by name; None or False for those that are not given.
     """
-    given = {name: value for name, value in said.items() if value is not None and value is not False}
-    made = [_MADE[name](value, given) for name, value in given.items() if name in _MADE]
-    used = {other for name in given if name in _MADE for other in _WITH.get(name, ())}
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    made: list[dict[str, Any]] = []
+    used = {CONDITION}
+    if CONDITION in given:
+        made.append(_checked(given[CONDITION], {}, CONDITION))
+    for declared in singles().values():
+        for option in declared.options:
+            if option.name in given:
+                made.append(_condition(declared, option, given))
+                used.add(option.name)
+                used.update(companion.name for companion in _companions_of(declared, option))
     for name in given:
-        if name not in _MADE and name not in used:
-            raise typer.BadParameter(f"--{name.replace('_', '-')} belongs to none of what is watched for")
-    for one in made:
-        if one["type"] in _PRICED and "source" not in one:
-            one |= _source(given)
-        try:
-            read_condition(one)
-        except InvalidField as nonsense:
-            raise typer.BadParameter(f"{one['type']}: {nonsense} ({nonsense.hint})") from None
+        if name not in used:
+            raise typer.BadParameter(f"{_flag(name)} belongs to none of the given conditions")
     return made
 
 
-def terms(said: Mapping[str, Any]) -> dict[str, Any]:
+def terms(options: Mapping[str, Any]) -> dict[str, Any]:
     """The terms among the options, as JSON. Raises typer.BadParameter."""
-    told = {name: value for name, value in said.items() if value is not None and value is not False}
-    if told.pop("repeat", None):
-        told["repeat"] = "every"
-    if candle := told.pop("once_per", None):
-        told |= {"repeat": "candle", "candle": candle}
-    if quiet := told.pop("quiet", None):
-        told["quiet_hours"] = _quiet(quiet)
-    return told
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    if given.pop("repeat", None):
+        given["repeat"] = "every"
+    if candle := given.pop("once_per", None):
+        given |= {"repeat": "candle", "candle": candle}
+    if quiet := given.pop("quiet", None):
+        given["quiet_hours"] = _quiet(quiet)
+    return given
+
+
+def _parameter(name: str, value: type, hint: str) -> inspect.Parameter:
+    is_flag = value is bool
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False if is_flag else None,
+        annotation=Annotated[value if is_flag else value | None, typer.Option(_flag(name), help=hint)],
+    )
+
+
+def _condition(declared: Declaration, option: Option, given: Mapping[str, Any]) -> dict[str, Any]:
+    value = given[option.name]
+    fields = {"type": declared.type}
+    if option.fills is not None:
+        fields[option.fills] = value
+    if option.parse is not None:
+        try:
+            fields |= option.parse(value)
+        except InvalidField as error:
+            raise typer.BadParameter(f"{error}; {error.hint}") from None
+    fields |= option.fixed
+    filled_by = {option.fills or "": option.name}
+    for companion in option.companions:
+        if companion.name in given:
+            filled = given[companion.name]
+            fields[companion.fills] = filled if companion.parse is None else companion.parse(filled)
+            filled_by[companion.fills] = companion.name
+        elif companion.is_required:
+            raise typer.BadParameter(f"{_flag(option.name)} needs {_flag(companion.name)}")
+    if declared.has_source:
+        fields |= _source(given)
+        filled_by.setdefault("interval", _ON_CLOSE.name)
+    return _checked(fields, filled_by, option.name)
+
+
+def _checked(fields: dict[str, Any], filled_by: Mapping[str, str], name: str) -> dict[str, Any]:
+    """``fields``, if they make a condition. ``filled_by``: the option of each field, else ``name``."""
+    try:
+        read_condition(fields)
+    except InvalidField as error:
+        flag = _flag(filled_by.get(error.code.removeprefix("bad_"), name))
+        raise typer.BadParameter(f"{flag}: {error} ({error.hint})") from None
+    return fields
+
+
+def _companions_of(declared: Declaration, option: Option) -> tuple[Companion, ...]:
+    return (*option.companions, *(SOURCES if declared.has_source else ()))
+
+
+def _source(given: Mapping[str, Any]) -> dict[str, str]:
+    if _ON_AVERAGE.name in given and _ON_CLOSE.name in given:
+        raise typer.BadParameter(f"give {_flag(_ON_AVERAGE.name)} or {_flag(_ON_CLOSE.name)}, not both")
+    if _ON_AVERAGE.name in given:
+        return {"source": "average"}
+    return {"source": "candle", "interval": given[_ON_CLOSE.name]} if _ON_CLOSE.name in given else {}
 
 
 def _quiet(text: str) -> dict[str, str]:
@@ -53,117 +145,5 @@ def _quiet(text: str) -> dict[str, str]:
     return {"from": start, "to": end, "tz": zone.strip() or "UTC"}
 
 
-def _source(given: Mapping[str, Any]) -> dict[str, str]:
-    if "on_average" in given and "on_close" in given:
-        raise typer.BadParameter("give --on-average or --on-close, not both")
-    if "on_average" in given:
-        return {"source": "average"}
-    return {"source": "candle", "interval": given["on_close"]} if "on_close" in given else {}
-
-
-def _needed(given: Mapping[str, Any], name: str, of: str) -> Any:
-    if name not in given:
-        raise typer.BadParameter(f"{of} needs --{name.replace('_', '-')}")
-    return given[name]
-
-
-def _within(given: Mapping[str, Any], of: str) -> str | int:
-    within = _needed(given, "within", of)
-    try:
-        read_duration(within, "within")
-    except InvalidField as nonsense:
-        raise typer.BadParameter(f"--within: {nonsense} ({nonsense.hint})") from None
-    return str(within)
-
-
-def _move(direction: str) -> Any:
-    def make(percent: float, given: Mapping[str, Any]) -> dict[str, Any]:
-        within = _within(given, "how far it moves")
-        return {"type": "change", "percent": percent, "within": within, "direction": direction}
-
-    return make
-
-
-def _level(kind: str, direction: str) -> Any:
-    return lambda level, given: {"type": kind, "level": level, "direction": direction}
-
-
-def _rsi(direction: str) -> Any:
-    return lambda level, given: {
-        "type": "rsi",
-        "level": level,
-        "direction": direction,
-        "interval": _needed(given, "interval", "the RSI"),
-    }
-
-
-def _ma_cross(text: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    fast, _, slow = text.partition(",")
-    if not (fast.strip().isdecimal() and slow.strip().isdecimal()):
-        raise typer.BadParameter(f"--ma-cross is {text!r}; like 50,200")
-    told = {"type": "ma_cross", "fast": int(fast), "slow": int(slow)}
-    told["interval"] = _needed(given, "interval", "--ma-cross")
-    return told | ({"direction": given["direction"]} if "direction" in given else {})
-
-
-def _crosses(price: float, given: Mapping[str, Any]) -> dict[str, Any]:
-    way = {"direction": given["direction"]} if "direction" in given else {}
-    return {"type": "crosses", "price": price, **way}
-
-
-def _spread(percent: float, given: Mapping[str, Any]) -> dict[str, Any]:
-    exchanges = [one.strip() for one in _needed(given, "between", "--spread").split(",")]
-    return {"type": "spread", "percent": percent, "exchanges": exchanges}
-
-
-def _volume(times: float, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "volume", "times": times, "over": _within(given, "--volume")}
-
-
-def _job(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "job_failed"} if name == ANY_JOB else {"type": "job_failed", "job": name}
-
-
-_MADE: dict[str, Any] = {
-    "above": lambda price, given: {"type": "above", "price": price},
-    "below": lambda price, given: {"type": "below", "price": price},
-    "crosses": _crosses,
-    "rises": _move("rise"),
-    "falls": _move("fall"),
-    "moves": _move("either"),
-    "new_high": lambda over, given: {"type": "new_high", "over": over},
-    "new_low": lambda over, given: {"type": "new_low", "over": over},
-    "off_average": lambda percent, given: {"type": "from_average", "percent": percent},
-    "spread": _spread,
-    "volume": _volume,
-    "ma_cross": _ma_cross,
-    "rsi_above": _rsi("above"),
-    "rsi_below": _rsi("below"),
-    "greed_above": _level("fear_greed", "above"),
-    "fear_below": _level("fear_greed", "below"),
-    "sentiment_above": _level("sentiment", "above"),
-    "sentiment_below": _level("sentiment", "below"),
-    "silent": lambda length, given: {"type": "silent", "for": length},
-    "gap": lambda _, given: {"type": "gap"},
-    "depeg": lambda percent, given: {"type": "depeg", "percent": percent},
-    "job_failed": _job,
-    "condition": lambda condition, given: condition,
-}
-_PRICED = ("above", "below", "crosses", "change", "new_high", "new_low", "depeg")
-_SOURCED = ("on_average", "on_close")
-_WITH = {
-    "above": _SOURCED,
-    "below": _SOURCED,
-    "crosses": ("direction", *_SOURCED),
-    "rises": ("within", *_SOURCED),
-    "falls": ("within", *_SOURCED),
-    "moves": ("within", *_SOURCED),
-    "new_high": _SOURCED,
-    "new_low": _SOURCED,
-    "depeg": _SOURCED,
-    "spread": ("between",),
-    "volume": ("within",),
-    "ma_cross": ("interval", "direction"),
-    "rsi_above": ("interval",),
-    "rsi_below": ("interval",),
-}
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

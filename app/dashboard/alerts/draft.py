@@ -1,7 +1,7 @@
-"""What is filled in at the moment: the widgets' values of the alert form, in the viewer's session.
+"""The values of the alert form's widgets, in the session of the viewer.
 
-A draft is numbered, and its number is part of the widgets' keys: another draft begins with its own
-values, whatever was typed into the one before.
+A draft has a number, which is part of the keys of its widgets: a new draft starts with its own values,
+whatever was typed into the one before.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 import streamlit as st
 
 from app.dashboard.alerts import fields, form
-from app.dashboard.alerts.fields import CONDITIONS, MORE, QUIET, REPEATING, Field, Kind
+from app.dashboard.alerts.fields import CONDITIONS, MORE, QUIET, REPEATING
 from app.dashboard.alerts.form import Checked, Draft, Values
 from app.dashboard.ui import page
 from coinwatch import formats
 from coinwatch.alerts import NewRule
+from coinwatch.alerts.conditions.fields import Field, Kind
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Market
 from coinwatch.times import now_us
@@ -35,7 +36,7 @@ _TRIED = "alert_draft_tried"
 
 
 def begin(draft: Draft) -> None:
-    """Fill in ``draft`` in place of what there is."""
+    """Fill in ``draft``, in place of the current one."""
     state = st.session_state
     state[_NUMBER] = state.get(_NUMBER, 0) + 1
     state[_DRAFT] = draft
@@ -47,12 +48,13 @@ def begin(draft: Draft) -> None:
 
 
 def current() -> Draft:
-    """What the form began with."""
+    """The draft that the form started with."""
     draft: Draft = st.session_state[_DRAFT]
     return draft
 
 
 def is_begun() -> bool:
+    """Whether there is a draft."""
     return _DRAFT in st.session_state
 
 
@@ -61,13 +63,13 @@ def key(*names: object) -> str:
     return " ".join(["alert", str(st.session_state[_NUMBER]), *map(str, names)])
 
 
-def field_key(place: int | None, one: Field) -> str:
-    """The key of a field of a condition, or of the terms. A price belongs to its pair."""
+def field_key(place: int | None, field: Field) -> str:
+    """The key of a field of a condition, or of a term (``place`` is None). A price belongs to its pair."""
     if place is None:
-        return key("terms", one.name)
-    if one.kind is Kind.PRICE and one.default is None:
-        return key(place, one.name, typed())
-    return key(place, st.session_state[key(place, TYPE)], one.name)
+        return key("terms", field.name)
+    if _is_market_price(field):
+        return key(place, field.name, typed())
+    return key(place, st.session_state[key(place, TYPE)], field.name)
 
 
 def parts() -> list[int]:
@@ -77,37 +79,39 @@ def parts() -> list[int]:
 
 
 def add_part() -> None:
+    """Add a condition, unless there are as many as a rule can have."""
     places = parts()
-    if len(places) < form.MOST_PARTS:
+    if len(places) < form.MAX_CONDITIONS:
         st.session_state[_PARTS] = [*places, max(places) + 1]
 
 
-def remove_part(place: int) -> None:
-    st.session_state[_PARTS] = [one for one in parts() if one != place]
+def remove_part(removed: int) -> None:
+    """Remove the condition at a place."""
+    st.session_state[_PARTS] = [place for place in parts() if place != removed]
 
 
 def typed() -> str:
-    """The symbol or market as it stands in the form."""
+    """The symbol or market in the form."""
     return str(st.session_state.get(key(SYMBOL)) or current().typed)
 
 
 def prepare(now: float | None) -> None:
-    """Give every widget that may be drawn its first value; ``now`` is the price of the pair."""
+    """Give every widget its first value. ``now`` is the current price of the pair."""
     state, draft = st.session_state, current()
     own_pair = typed() == draft.typed
     for place in parts():
         began: Values = draft.parts[place] if place < len(draft.parts) else {TYPE: "above"}
         state.setdefault(key(place, TYPE), began[TYPE])
         is_own = state[key(place, TYPE)] == began[TYPE]
-        for one in CONDITIONS[state[key(place, TYPE)]].fields:
-            first: Any = began.get(one.name, one.default) if is_own else one.default
-            if one.kind is Kind.PRICE and one.default is None:
-                picked: Any = began.get(one.name) if own_pair else None
+        for field in CONDITIONS[state[key(place, TYPE)]].fields:
+            first: Any = began.get(field.name, field.start) if is_own else field.start
+            if _is_market_price(field):
+                picked: Any = began.get(field.name) if own_pair else None
                 price = picked or now
                 first = None if price is None else round(price, formats.price_decimals(price))
-            state.setdefault(field_key(place, one), first)
-    for one in (fields.REPEAT, *REPEATING, *MORE):
-        state.setdefault(field_key(None, one), draft.terms.get(one.name, one.default))
+            state.setdefault(field_key(place, field), first)
+    for field in (fields.REPEAT, *REPEATING, *MORE):
+        state.setdefault(field_key(None, field), draft.terms.get(field.name, field.start))
     quiet = draft.terms.get(QUIET, {})
     state.setdefault(key(QUIET), bool(quiet))
     zone = str(page.zone())
@@ -117,30 +121,34 @@ def prepare(now: float | None) -> None:
 
 
 def part_values(place: int) -> dict[str, Any]:
-    """A condition as it stands in the form, as JSON."""
+    """The condition at a place, as JSON."""
     state = st.session_state
-    kind = state[key(place, TYPE)]
-    return {TYPE: kind} | {one.name: state.get(field_key(place, one)) for one in CONDITIONS[kind].fields}
+    type_name = state[key(place, TYPE)]
+    return {TYPE: type_name} | {
+        field.name: state.get(field_key(place, field)) for field in CONDITIONS[type_name].fields
+    }
 
 
 def needs_market() -> bool:
-    """Whether what is filled in is on a pair or a market."""
+    """Whether a condition of the form concerns a pair or a market."""
     return form.needs_market(part_values(place) for place in parts())
 
 
 def repeat() -> str:
+    """How often the rule of the form fires."""
     return str(st.session_state[field_key(None, fields.REPEAT)] or "once")
 
 
 def shown_terms(exchanges: int) -> tuple[Field, ...]:
+    """The terms that matter for the conditions of the form."""
     return form.shown_terms([part_values(place) for place in parts()], repeat(), exchanges)
 
 
 def check(known: Collection[Market]) -> Checked:
-    """The rule that is filled in, or what is wrong with it."""
+    """The rule of the form, or its problems."""
     state = st.session_state
     terms = {"repeat": repeat()} | {
-        one.name: state.get(field_key(None, one)) for one in shown_terms(exchange_count(known))
+        field.name: state.get(field_key(None, field)) for field in shown_terms(exchange_count(known))
     }
     if state[key(QUIET)]:
         start, end, zone = (state[key(QUIET, name)] for name in QUIET_FIELDS)
@@ -161,7 +169,7 @@ def check(known: Collection[Market]) -> Checked:
 
 
 def exchange_count(known: Collection[Market]) -> int:
-    """On how many exchanges the pair is looked at."""
+    """The number of exchanges on which the pair is watched."""
     try:
         symbol, exchange = form.resolve(typed(), known)
     except CoinwatchError:
@@ -170,14 +178,18 @@ def exchange_count(known: Collection[Market]) -> int:
 
 
 def tried(known: Collection[Market]) -> NewRule | None:
-    """The rule that is filled in; None where something is wrong, which is said from now on."""
+    """The rule of the form; None if there are problems, which are shown from now on."""
     rule = check(known).rule
     st.session_state[_TRIED] = rule is None
     return rule
 
 
 def fault(faults: dict[str, str], place: int | None, name: str) -> str:
-    """What is said at a field; that something is missing is not, before somebody wanted to go on."""
+    """The problem of a field. A missing value is none before the viewer has tried to save."""
     at = name if place is None else f"{parts().index(place)}.{name}" if name else str(parts().index(place))
-    said = faults.get(at, "")
-    return "" if said == form.NEEDED and not st.session_state[_TRIED] else said
+    message = faults.get(at, "")
+    return "" if message == form.REQUIRED and not st.session_state[_TRIED] else message
+
+
+def _is_market_price(field: Field) -> bool:
+    return field.kind is Kind.PRICE and field.start is None

@@ -1,4 +1,4 @@
-"""The form of an alert: drawn from the description of its fields, with words at what is wrong."""
+"""The alert form, drawn from the descriptions of its fields, with a message at each problem."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import streamlit as st
 from app.dashboard.alerts import draft, form, states
 from app.dashboard.alerts import fields as alerts_fields
 from app.dashboard.alerts import html as alerts_html
-from app.dashboard.alerts.fields import CONDITIONS, QUIET, Field, Kind
+from app.dashboard.alerts.fields import CONDITIONS, QUIET
 from app.dashboard.ui import html as ui_html
 from coinwatch import formats
 from coinwatch.alerts import NO_MARKET
+from coinwatch.alerts.conditions.fields import Field, Kind
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Market, Symbol
 from coinwatch.times import now_us
@@ -39,7 +40,16 @@ def draw(
     look_back: Callable[[], None],
     cancel: Callable[[], None],
 ) -> None:
-    """Draw the form. ``save`` is told the symbol that the viewer has seen when pressing the button."""
+    """Draw the form.
+
+    Args:
+        known: the markets to choose from.
+        symbols: the pairs to choose from.
+        now: the current price of the pair, if it is known.
+        save: called with the symbol that the form showed when the viewer saved it.
+        look_back: called to run a backtest.
+        cancel: called when the viewer stops editing.
+    """
     draft.prepare(now)
     editing = draft.current().editing
     checked = draft.check(known)
@@ -48,8 +58,8 @@ def draw(
     if draft.needs_market():
         _symbol(known, symbols)
     else:
-        st.html(ui_html.wrap(alerts_html.notes("This is of no single market.")))
-    _say(faults.get("symbol", ""))
+        st.html(ui_html.wrap(alerts_html.notes("This alert does not depend on a market.")))
+    _show(faults.get("symbol", ""))
     exchanges = _exchanges(known)
     decimals = formats.price_decimals(now) if now else 2
     places = draft.parts()
@@ -65,7 +75,7 @@ def draw(
                 required=True,
                 label_visibility="collapsed",
             )
-        if len(places) < form.MOST_PARTS:
+        if len(places) < form.MAX_CONDITIONS:
             st.button(
                 "Add a condition",
                 key="alert_add",
@@ -78,12 +88,12 @@ def draw(
         "Note",
         key=draft.key(draft.NOTE),
         placeholder="Optional",
-        help="Comes with the alert.",
+        help="Shown with the alert.",
     )
-    _say(faults.get("note", ""))
+    _show(faults.get("note", ""))
     if checked.rule is not None:
-        told = states.terms_words(checked.rule, now_us())
-        st.html(ui_html.wrap(alerts_html.summary(form.sentence(checked.rule), told)))
+        terms = states.terms_words(checked.rule, now_us())
+        st.html(ui_html.wrap(alerts_html.summary(form.sentence(checked.rule), terms)))
     with st.container(horizontal=True):
         st.button(
             "Create alert" if editing is None else "Save alert",
@@ -94,11 +104,11 @@ def draw(
             args=(draft.typed(),),
         )
         st.button(
-            "Preview 30 days",
+            "Backtest 30 days",
             key="alert_look_back",
             icon=":material/history:",
             on_click=look_back,
-            help="When it would have fired in the last 30 days.",
+            help="Shows when it would have fired in the last 30 days.",
         )
         if editing is not None:
             st.button("Cancel", key="alert_cancel", type="tertiary", on_click=cancel)
@@ -107,11 +117,11 @@ def draw(
 def price_now(
     latest: Iterable[LastTrade], markets: Sequence[WatchedMarket], symbol: Symbol, exchange: str | None
 ) -> float | None:
-    """The price of now: of one exchange, or the median of all."""
+    """The current price: of one exchange, or the median of all."""
     ids = {
-        one.market_id
-        for one in markets
-        if one.market.symbol == symbol and exchange in (None, one.market.exchange)
+        row.market_id
+        for row in markets
+        if row.market.symbol == symbol and exchange in (None, row.market.exchange)
     }
     prices = [trade.price for trade in latest if trade.market_id in ids]
     return median(prices) if prices else None
@@ -128,8 +138,8 @@ def _symbol(known: Sequence[Market], symbols: Sequence[Symbol]) -> None:
         key=key,
         accept_new_options=True,
         persist_state="page",
-        help="A pair such as BTC-USDT watches every exchange, binance:BTC-USDT only one. "
-        "Any usual spelling can be typed: btcusdt, BTC/USDT.",
+        help="BTC-USDT watches the pair on every exchange, binance:BTC-USDT on one. "
+        "You can type any spelling: btcusdt, BTC/USDT.",
     )
 
 
@@ -138,13 +148,13 @@ def _part(
 ) -> None:
     with st.container(border=removable, key=f"alert_part {place}"):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            kind = st.selectbox(
+            type_name = st.selectbox(
                 "Fires when" if place == draft.parts()[0] else "And when",
                 list(CONDITIONS),
                 format_func=lambda name: CONDITIONS[name].title,
                 key=draft.key(place, draft.TYPE),
                 persist_state="page",
-                help=CONDITIONS[st.session_state[draft.key(place, draft.TYPE)]].help or None,
+                help=CONDITIONS[st.session_state[draft.key(place, draft.TYPE)]].hint or None,
             )
             if removable:
                 st.button(
@@ -157,38 +167,38 @@ def _part(
                     args=(place,),
                 )
         values = draft.part_values(place)
-        fields = [one for one in CONDITIONS[kind].fields if one.matters(values)]
+        fields = [field for field in CONDITIONS[type_name].fields if field.matters(values)]
         if fields:
             with st.container(horizontal=True, gap="small"):
-                for one in fields:
-                    said = draft.fault(faults, place, one.name)
-                    _field(one, draft.field_key(place, one), said, exchanges, decimals)
-        _say(draft.fault(faults, place, ""))
+                for field in fields:
+                    fault = draft.fault(faults, place, field.name)
+                    _field(field, draft.field_key(place, field), fault, exchanges, decimals)
+        _show(draft.fault(faults, place, ""))
 
 
 def _terms(faults: dict[str, str], exchanges: int, decimals: int) -> None:
     shown = draft.shown_terms(exchanges)
-    often = [one for one in shown if one in alerts_fields.REPEATING]
-    more = [one for one in shown if one in alerts_fields.MORE]
+    repeating = [term for term in shown if term in alerts_fields.REPEATING]
+    more = [term for term in shown if term in alerts_fields.MORE]
     _repeat()
-    if often:
+    if repeating:
         with st.container(horizontal=True, gap="small"):
-            for one in often:
-                said = draft.fault(faults, None, one.name)
-                _field(one, draft.field_key(None, one), said, (), decimals)
-    _say(faults.get("terms", ""))
+            for term in repeating:
+                fault = draft.fault(faults, None, term.name)
+                _field(term, draft.field_key(None, term), fault, (), decimals)
+    _show(faults.get("terms", ""))
     began = draft.current().terms
-    named = {one.name for one in more} | {QUIET}
+    named = {term.name for term in more} | {QUIET}
     with st.expander("More terms", expanded=bool(named & {*began, *faults}), key=draft.key("more")):
         with st.container(horizontal=True, gap="small"):
-            for one in more:
-                said = draft.fault(faults, None, one.name)
-                _field(one, draft.field_key(None, one), said, (), decimals)
+            for term in more:
+                fault = draft.fault(faults, None, term.name)
+                _field(term, draft.field_key(None, term), fault, (), decimals)
         is_quiet = st.toggle(
             "Quiet hours",
             key=draft.key(QUIET),
             persist_state="page",
-            help="Hours of each day in which it does not fire.",
+            help="Hours of the day in which it does not fire.",
         )
         if is_quiet:
             with st.container(horizontal=True, gap="small"):
@@ -206,97 +216,103 @@ def _terms(faults: dict[str, str], exchanges: int, decimals: int) -> None:
                     persist_state="page",
                     width=190,
                 )
-        _say(faults.get(QUIET, ""))
+        _show(faults.get(QUIET, ""))
 
 
-def _field(one: Field, key: str, fault: str, exchanges: Sequence[str], decimals: int) -> None:
-    with st.container(width=_WIDTHS.get(one.kind, _NARROW), gap=None):
-        match one.kind:
+def _field(field: Field, key: str, fault: str, exchanges: Sequence[str], decimals: int) -> None:
+    with st.container(width=_WIDTHS.get(field.kind, _NARROW), gap=None):
+        match field.kind:
             case Kind.PRICE:
-                places = decimals if one.default is None else 5
+                places = decimals if field.start is None else 5
                 st.number_input(
-                    one.label,
+                    field.label,
                     step=10.0**-places,
                     format=f"%.{places}f",
                     value=None,
                     key=key,
-                    help=one.help,
+                    help=field.hint,
                     persist_state="page",
                 )
             case Kind.NUMBER:
                 st.number_input(
-                    one.label,
-                    step=one.step,
+                    field.label,
+                    step=field.step,
                     format="%g",
                     value=None,
                     key=key,
-                    help=one.help,
+                    help=field.hint,
                     persist_state="page",
                 )
             case Kind.COUNT:
-                st.number_input(one.label, step=1, value=None, key=key, help=one.help, persist_state="page")
+                st.number_input(
+                    field.label, step=1, value=None, key=key, help=field.hint, persist_state="page"
+                )
             case Kind.DURATION:
                 st.selectbox(
-                    one.label,
-                    dict.fromkeys([*one.usual, *([st.session_state[key]] if st.session_state[key] else [])]),
+                    field.label,
+                    dict.fromkeys(
+                        [*field.usual, *([st.session_state[key]] if st.session_state[key] else [])]
+                    ),
                     key=key,
                     index=None,
                     accept_new_options=True,
-                    placeholder="Never" if one.name == "expires" else "No" if one.optional else "15m",
-                    help=one.help or "Any other can be typed: 90s, 20m, 6h, 3d.",
+                    placeholder="Never" if field.name == "expires" else "None" if field.optional else "15m",
+                    help=field.hint or "You can type any other duration: 90s, 20m, 6h, 3d.",
                     persist_state="page",
                 )
             case Kind.CHOICE:
-                _choice(one, key)
+                _choice(field, key)
             case Kind.EXCHANGES:
                 st.session_state[key] = [name for name in st.session_state[key] or () if name in exchanges]
                 st.multiselect(
-                    one.label,
+                    field.label,
                     exchanges,
                     key=key,
                     max_selections=2,
                     placeholder="Choose two",
-                    help=one.help,
+                    help=field.hint,
                     persist_state="page",
                 )
             case Kind.TEXT:
-                st.text_input(one.label, key=key, placeholder="Optional", help=one.help, persist_state="page")
-        _say(fault)
+                st.text_input(
+                    field.label, key=key, placeholder="Optional", help=field.hint, persist_state="page"
+                )
+        _show(fault)
 
 
-def _choice(one: Field, key: str) -> None:
-    choices = one.choices or {}
+def _choice(field: Field, key: str) -> None:
+    choices = field.choices
     st.selectbox(
-        one.label,
+        field.label,
         list(choices),
         format_func=lambda value: choices[value],
         key=key,
-        help=one.help,
+        help=field.hint,
         persist_state="page",
     )
 
 
 def _repeat() -> None:
-    one = alerts_fields.REPEAT
-    choices = one.choices or {}
+    field = alerts_fields.REPEAT
+    choices = field.choices
     st.segmented_control(
-        one.label,
+        field.label,
         list(choices),
         format_func=lambda value: choices[value],
-        key=draft.field_key(None, one),
+        key=draft.field_key(None, field),
         required=True,
-        help=one.help,
+        help=field.hint,
         persist_state="page",
     )
 
 
-def _say(fault: str) -> None:
+def _show(fault: str) -> None:
     if fault:
         st.html(ui_html.wrap(alerts_html.fault(fault)))
 
 
 def _exchanges(known: Sequence[Market]) -> list[str]:
-    """Those on which the pair that is filled in is looked at."""
+    """The exchanges on which the pair is watched."""
     try:
         symbol, _ = form.resolve(draft.typed(), known)
     except CoinwatchError:

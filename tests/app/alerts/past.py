@@ -67,7 +67,7 @@ HAPPENS = st.lists(
 )
 
 
-def is_of_closes(leaf: c.Threshold) -> bool:
+def is_of_closes(leaf: c.Condition) -> bool:
     return isinstance(leaf, c.Rsi | c.AverageCross) or getattr(leaf, "source", None) is Source.CANDLE
 
 

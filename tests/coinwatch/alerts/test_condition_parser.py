@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from coinwatch.alerts import Quiet, Terms, words
+from coinwatch.alerts import Quiet, Terms
 from coinwatch.alerts.condition_parser import (
     EXAMPLES,
-    InvalidField,
     fields_of,
     read_condition,
-    read_duration,
     read_terms,
     terms_fields,
 )
+from coinwatch.alerts.field_parsers import InvalidField, read_duration
 from coinwatch.times import SECOND_US
 
 ABOVE = read_condition({"type": "above", "price": 1.0})
@@ -29,7 +28,7 @@ def test_each_condition_is_read_told_and_put_into_words(kind: str) -> None:
     condition = read_condition(json.loads(EXAMPLES[kind]))
     assert fields_of(condition)["type"] == kind
     assert read_condition(json.loads(json.dumps(fields_of(condition)))) == condition
-    assert words(condition)
+    assert condition.phrase()
 
 
 @pytest.mark.parametrize(

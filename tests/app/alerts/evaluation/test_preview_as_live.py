@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import URL
 
 from app.alerts.evaluation.backtest import preview
-from coinwatch.alerts import NewRule, Repeat, Terms, is_of_markets, leaves
+from coinwatch.alerts import NewRule, Repeat, Terms, is_per_market, leaves
 from coinwatch.alerts import conditions as c
 from coinwatch.windows import Window
 from tests.app.alerts.conftest import Endpoint
@@ -37,7 +37,7 @@ LIVE_TERMS = st.builds(
 def goes_one_way(rule: NewRule) -> bool:
     """Trades and averages are heard of in the order of their times; candles here after both."""
     confirmed = rule.terms.confirmed_on > 1
-    may_be = rule.exchange is None and is_of_markets(rule.condition) and not c.is_momentary(rule.condition)
+    may_be = rule.exchange is None and is_per_market(rule.condition) and not c.is_momentary(rule.condition)
     if confirmed and not may_be:
         return False
     of_closes = [is_of_closes(leaf) for leaf in leaves(rule.condition)]

@@ -237,7 +237,9 @@ LEAVES: st.SearchStrategy[Condition] = st.one_of(
     ),
 )
 CONDITIONS = LEAVES | st.builds(
-    lambda group, of: group(of=tuple(of)), st.sampled_from(c.GROUPS), st.lists(LEAVES, min_size=2, max_size=3)
+    lambda group, of: group(of=tuple(of)),
+    st.sampled_from((c.All, c.Any)),
+    st.lists(LEAVES, min_size=2, max_size=3),
 )
 TERMS = st.builds(
     lambda repeat, hysteresis, confirmed_on, cooldown_s, holds_for_s, expires_s, quiet: Terms(

@@ -105,13 +105,13 @@ class Run:
 # Naive: the whole history, looked at from the start with each trade.
 
 
-def naive_value(leaf: c.Threshold, past: Sequence[Trade]) -> tuple[bool, bool]:
+def naive_value(leaf: c.Condition, past: Sequence[Trade]) -> tuple[bool, bool]:
     """Whether ``leaf`` is met by the last of ``past``, and by the one before it."""
     met = [_naive_met(leaf, past[: end + 1]) for end in range(len(past))]
     return met[-1], len(met) > 1 and met[-2]
 
 
-def _naive_met(leaf: c.Threshold, past: Sequence[Trade]) -> bool:
+def _naive_met(leaf: c.Condition, past: Sequence[Trade]) -> bool:
     price, ts_us = past[-1].price, past[-1].ts_us
     match leaf:
         case Above() | Below():
@@ -151,7 +151,7 @@ def naive(one: Rule, trades: Sequence[Trade]) -> list[int]:
             continue
         seen[one_trade.market] += 1
         met = {
-            market: naive_value(one.condition, history[: seen[market]])[0]  # type: ignore[arg-type]
+            market: naive_value(one.condition, history[: seen[market]])[0]
             for market, history in places.items()
             if seen[market]
         }

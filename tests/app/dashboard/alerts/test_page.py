@@ -101,13 +101,13 @@ def test_there_is_a_form_for_each_condition(open_page: OpenPage) -> None:
 
 def test_an_alert_of_several_conditions_with_terms(open_page: OpenPage, stock: Stock) -> None:
     page = open_page(symbol="kraken:BTC-USDT", condition="crosses", price="66000")
-    one(page, "selectbox", "Way").set_value("up")
+    one(page, "selectbox", "Direction").set_value("up")
     one(page, "button", "Add a condition").click().run()
     one(page, "selectbox", "And when").set_value("change").run()
     one(page, "number_input", "Percent").set_value(2.5)
     one(page, "selectbox", "Within").set_value("4h")
     one(page, "button_group", "Fires").set_value("every").run()
-    one(page, "selectbox", "Rests for").set_value("1h")
+    one(page, "selectbox", "Cooldown").set_value("1h")
     one(page, "selectbox", "Holds for").set_value("1m")
     one(page, "toggle", "Quiet hours").set_value(True).run()
     one(page, "button", "Create alert").click().run()
@@ -125,13 +125,13 @@ def test_nonsense_is_said_at_its_field(open_page: OpenPage, stock: Stock) -> Non
     assert "no market trades DOGE-USDT here" in words(open_page(symbol="dogeusdt"))
     page = open_page(condition="change")
     one(page, "number_input", "Percent").set_value(None).run()
-    assert "Needed." not in words(page)  # not yet: nobody wanted to go on
+    assert "Required." not in words(page)  # not yet: nobody wanted to go on
     one(page, "button", "Create alert").click().run()
     said = words(page)
-    assert "Needed." in said
+    assert "Required." in said
     assert "Not saved: something above is missing or wrong." in said
     one(page, "number_input", "Percent").set_value(-3.0).run()
-    assert "Needs a number of percent above 0" in words(page)
+    assert "Must be a number of percent above 0" in words(page)
     one(page, "number_input", "Percent").set_value(1.0)
     one(page, "text_input", "Message").set_value("{secret}").run()
     assert "{symbol}, {exchange}" in words(page)
@@ -141,9 +141,9 @@ def test_nonsense_is_said_at_its_field(open_page: OpenPage, stock: Stock) -> Non
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ({"price": "abc"}, "&#x27;abc&#x27; is no price"),
+        ({"price": "abc"}, "&#x27;abc&#x27; is not a price"),
         ({"price": "<b>"}, "&lt;b&gt;"),
-        ({"price": "-5"}, "is no price"),
+        ({"price": "-5"}, "is not a price"),
         ({"condition": "<i>"}, "Unknown condition &#x27;&lt;i&gt;"),
         ({"symbol": "<u>"}, "&lt;u&gt;"),
         ({"view": "<s>"}, "&lt;s&gt;"),
@@ -222,7 +222,7 @@ def test_many_rules_are_listed_by_the_page(open_page: OpenPage, stock: Stock) ->
 
 def test_what_is_of_no_market_needs_no_symbol(open_page: OpenPage, stock: Stock) -> None:
     page = open_page(condition="job_failed")
-    assert "This is of no single market" in words(page)
+    assert "This alert does not depend on a market" in words(page)
     one(page, "button", "Create alert").click().run()
     assert "A job failed" in words(page)
     (rule,) = rules(stock)
