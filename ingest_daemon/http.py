@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/metrics``: two pages do not need a web framework."""
+"""``/healthz`` and ``/metrics``, served without a web framework."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coinwatch.errors import SettingsError
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What ``/healthz`` says: status 200 when ``ok``, else 503."""
+    """The body of ``/healthz``, sent with status 200 when ``ok``, else 503."""
 
     ok: bool
     detail: dict[str, object]
@@ -24,9 +24,19 @@ class Health(msgspec.Struct, frozen=True):
 async def serve(
     host: str, port: int, health: Callable[[], Health], metrics: Callable[[], bytes]
 ) -> AsyncIterator[int]:
-    """Answer on ``host:port`` (0: any free one) while the context lasts; gives the port.
+    """Serve both pages on ``host:port`` while the context lasts.
 
-    Raises SettingsError when the port is taken.
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        health: Called for each ``/healthz``.
+        metrics: Called for each ``/metrics``; returns the Prometheus text format.
+
+    Yields:
+        The port.
+
+    Raises:
+        SettingsError: The port is taken.
     """
 
     def answer(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
@@ -40,7 +50,7 @@ async def serve(
                     metrics(), {"Content-Type": CONTENT_TYPE_LATEST}
                 )
             case _:
-                response = _error(404, b'{"error":"there are /healthz and /metrics"}')
+                response = _error(404, b'{"error":"not found: this server has /healthz and /metrics"}')
         return WSUpgradeResponseWithListener(response, None)
 
     try:

@@ -1,4 +1,4 @@
-"""What the daemon counts, for Prometheus. Counted per read or per commit, never per trade."""
+"""Prometheus metrics of the daemon, counted per read or per commit, never per trade."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ _LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
 
 
 class Delays:
-    """The least time from an exchange's clock to ours, over the last minute or two.
+    """The least delay of a trade, from its exchange's clock to ours, over the last minute or two.
 
-    A trade cannot arrive before it was made: a delay below zero is our clock being behind.
+    A trade cannot arrive before it was made: a negative delay means that our clock is behind.
     """
 
     def __init__(self) -> None:
         self._now: dict[str, int] = {}
         self._before: dict[str, int] = {}
 
-    def saw(self, exchange: str, delay_us: int) -> None:
-        """A trade arrived so long after its own time."""
+    def record(self, exchange: str, delay_us: int) -> None:
+        """Record that a trade arrived ``delay_us`` after its own time."""
         if delay_us < self._now.get(exchange, _LONG_US):
             self._now[exchange] = delay_us
 
-    def turn(self) -> None:
-        """A minute is over."""
+    def start_minute(self) -> None:
+        """Start another minute, and forget the one before the last."""
         self._before, self._now = self._now, {}
 
     def least_s(self) -> dict[str, float]:
-        """By exchange."""
+        """The least delay, in seconds, by exchange."""
         return {
             exchange: min(self._now.get(exchange, _LONG_US), self._before.get(exchange, _LONG_US)) / 1e6
             for exchange in self._now.keys() | self._before.keys()
@@ -53,9 +53,9 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self.received = self._counter("trades_received", "Trades decoded from sockets.", "exchange")
         self.committed = self._counter("trades_committed", "Trades stored.", "exchange")
-        self.duplicates = self._counter("trades_duplicate", "Trades dropped: stored before.")
+        self.duplicates = self._counter("trades_duplicate", "Trades dropped because they were stored before.")
         self.refused = self._counter("trades_refused", "Trades that could not be stored; each is logged.")
-        self.skipped = self._counter("frames_skipped", "Frames that carry no trade.", "exchange", "kind")
+        self.skipped = self._counter("frames_skipped", "Frames without a trade.", "exchange", "kind")
         self.bad_frames = self._counter("frames_bad", "Frames that could not be read.", "exchange")
         self.rejected = self._counter("markets_rejected", "Markets an exchange refused.", "exchange")
         self.reconnects = self._counter(
@@ -63,10 +63,10 @@ class Metrics:
         )
         self.delays = Delays()
         self.recovered = self._counter("trades_recovered", "Trades stored by recovery.", "exchange")
-        self.gaps = self._counter("gaps_closed", "Rows of the ledger closed.", "exchange", "state")
+        self.gaps = self._counter("gaps_closed", "Stream gaps closed.", "exchange", "state")
         self.spool_bytes = Gauge(
             "coinwatch_ingest_spool_bytes",
-            "Bytes in the spool, which grows while Postgres is away.",
+            "Bytes in the spool, which grows while Postgres is unavailable.",
             registry=self.registry,
         )
         self.clock_offset_seconds = Gauge(
@@ -79,11 +79,11 @@ class Metrics:
             "coinwatch_ingest_connections", "Open sockets.", ["exchange"], registry=self.registry
         )
         self.queue_depth = Gauge(
-            "coinwatch_ingest_queue_depth", "Trades that wait for a commit.", registry=self.registry
+            "coinwatch_ingest_queue_depth", "Trades waiting for a commit.", registry=self.registry
         )
         self.commit_seconds = Histogram(
             "coinwatch_ingest_commit_seconds",
-            "How long a commit took.",
+            "Duration of a commit.",
             buckets=_COMMIT_BUCKETS_S,
             registry=self.registry,
         )
@@ -96,7 +96,7 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """All of it in the Prometheus text format."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:

@@ -1,4 +1,4 @@
-"""The last live trade of every market, and of those the average of every pair. No I/O, no clock."""
+"""The last live trade of every market, and the average of every pair. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from statistics import median
 
 import msgspec
 
-from coinwatch.averaging.average import Average, Candidate, Method, average
+from coinwatch.averaging.average import Average, Candidate, Method
+from coinwatch.averaging.average import average as average_of
 from coinwatch.averaging.quarantine import Quarantine
 from coinwatch.records import Market, Symbol
 from coinwatch.times import DAY_US, MINUTE_US, now_us
@@ -18,19 +19,19 @@ from warehouse.candles.chart_reads import DayStats, TradeRate
 from warehouse.db.notifications import MarketMove
 
 FORGET_US = 60 * MINUTE_US
-"""A market that has been silent for so long is no longer told of."""
+"""A market that has been silent for this long is no longer among the inputs of an average."""
 WHOLE_DAY_US = DAY_US - 30 * MINUTE_US
 """History at least this long counts as the whole 24 hours."""
 STABLECOINS = ("USDC", "USDT")
 FOLDED_INTO = "USD"
 BRIDGE = "BTC"
-"""Its prices in both tell what a stablecoin is worth, where nobody trades the coin itself."""
+"""Its prices in a stablecoin and in USD imply the rate of a stablecoin that has no market of its own."""
 
 
 class Now(msgspec.Struct, frozen=True):
-    """This process's clocks: one that may be set, one that stands still while the machine sleeps.
+    """The clocks of this process: one that may be set, and one that stops while the machine sleeps.
 
-    An age is what the one says that says more, so that neither makes an old price look fresh.
+    An age is the greater of both differences, so that neither clock makes an old price look fresh.
     """
 
     wall_us: int
@@ -38,19 +39,21 @@ class Now(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls) -> Now:
+        """Read both clocks."""
         return cls(now_us(), time.monotonic_ns() // 1_000)
 
     def since(self, earlier: Now) -> int:
+        """How long ago ``earlier`` was, in microseconds."""
         return max(self.wall_us - earlier.wall_us, self.steady_us - earlier.steady_us, 0)
 
     def back(self, wall_us: int) -> Now:
-        """The moment at which the wall clock said ``wall_us``; now where that is yet to come."""
+        """The moment at which the wall clock showed ``wall_us``; this moment if that is in the future."""
         ago_us = max(0, self.wall_us - wall_us)
         return Now(self.wall_us - ago_us, self.steady_us - ago_us)
 
 
 class QuarantineChange(msgspec.Struct, frozen=True):
-    """A market is taken for another coin from now on, or no longer."""
+    """A market enters quarantine, because it is taken for another coin, or is released from it."""
 
     market_id: int
     market: Market
@@ -66,7 +69,7 @@ class _Last(msgspec.Struct, frozen=True):
 
 
 class _Memory(msgspec.Struct):
-    """Of one average, from one second to the next."""
+    """What is kept of an average from one second to the next."""
 
     quarantine: Quarantine
     excluded: frozenset[str] = frozenset()
@@ -74,14 +77,21 @@ class _Memory(msgspec.Struct):
 
 
 class Pairs:
-    """``held``: the markets in quarantine, by id, and since when they are off."""
+    """Takes in trades, markets and statistics; computes averages."""
 
     def __init__(
-        self, method: Method, *, fold_stablecoins: bool = False, held: Mapping[int, int] | None = None
+        self, method: Method, *, fold_stablecoins: bool = False, quarantined: Mapping[int, int] | None = None
     ) -> None:
+        """Start without trades.
+
+        Args:
+            method: How prices are combined.
+            fold_stablecoins: Whether prices in stablecoins are converted to USD and join its averages.
+            quarantined: Markets in quarantine, by id, and since when (us) they deviate.
+        """
         self._method = method
         self._folds = fold_stablecoins
-        self._held = dict(held or {})
+        self._quarantined = dict(quarantined or {})
         self._markets: dict[int, Market] = {}
         self._ids: defaultdict[Symbol, dict[str, int]] = defaultdict(dict)
         self._last: dict[int, _Last] = {}
@@ -92,8 +102,8 @@ class Pairs:
         self._disputes: list[tuple[Symbol, bool]] = []
 
     @property
-    def has_unknown(self) -> bool:
-        """Whether trades came of markets that ``know`` was not told of."""
+    def has_unknown_markets(self) -> bool:
+        """Whether there are trades of markets that were not added."""
         return not self._last.keys() <= self._markets.keys()
 
     @property
@@ -101,27 +111,27 @@ class Pairs:
         """The ids of the markets that have a last trade."""
         return sorted(self._last)
 
-    def know(self, markets: Mapping[int, Market]) -> None:
-        """Which market has which id."""
+    def add_markets(self, markets: Mapping[int, Market]) -> None:
+        """Add ``markets``, by id."""
         for market_id, market in markets.items():
             self._markets[market_id] = market
             self._ids[market.symbol][market.exchange] = market_id
 
-    def recall(self, trade: LiveTrade, now: Now) -> None:
-        """What the warehouse says was the last trade."""
+    def add_stored(self, trade: LiveTrade, now: Now) -> None:
+        """Take in the last live trade of a market, as the warehouse has it."""
         known = self._last.get(trade.market_id)
         if known is None or trade.ts_us > known.ts_us:
             self._last[trade.market_id] = _Last(trade.price, trade.ts_us, now.back(trade.received_us))
 
-    def hear(self, move: MarketMove, now: Now) -> None:
-        """Live trades were stored just now."""
+    def add_move(self, move: MarketMove, now: Now) -> None:
+        """Take in live trades that were stored just now."""
         known = self._last.get(move.market_id)
-        # A clock that is ahead must not keep out all that follows.
+        # A trade from a clock that is ahead must not shut out all later trades.
         if known is None or move.last_ts_us >= known.ts_us or known.ts_us > now.wall_us:
             self._last[move.market_id] = _Last(move.last, move.last_ts_us, now)
 
-    def measure(self, day: Iterable[DayStats], rates: Iterable[TradeRate]) -> None:
-        """What the markets were like lately."""
+    def set_statistics(self, day: Iterable[DayStats], rates: Iterable[TradeRate]) -> None:
+        """Replace the statistics of the last 24 hours and the trade rates of all markets."""
         self._day = {stats.market_id: stats for stats in day}
         self._interval_us = {
             rate.market_id: rate.span_us // (rate.trades - 1) for rate in rates if rate.trades > 1
@@ -129,28 +139,28 @@ class Pairs:
 
     def averages(self, ts_us: int, now: Now) -> Iterator[PairAverage]:
         """The average of each pair that has one, one at a time."""
-        found: dict[Symbol, Average] = {}
+        averages: dict[Symbol, Average] = {}
         folded = self._foldable() if self._folds else set()
         for symbol in self._symbols(now):
-            made = self._judge(symbol, self._candidates(symbol, now), now)
-            if made is None:
+            average = self._judge(symbol, self._candidates(symbol, now), now)
+            if average is None:
                 continue
-            found[symbol] = made
+            averages[symbol] = average
             if symbol not in folded:
-                yield self._row(symbol, ts_us, made, now)
-        rates = _rates(found)
+                yield self._row(symbol, ts_us, average, now)
+        rates = _rates(averages)
         for symbol in sorted(folded):
-            made = self._folded(symbol, rates, now) or found.get(symbol)
-            if made is not None:
-                yield self._row(symbol, ts_us, made, now)
+            average = self._folded(symbol, rates, now) or averages.get(symbol)
+            if average is not None:
+                yield self._row(symbol, ts_us, average, now)
 
     def take_changes(self) -> list[QuarantineChange]:
-        """Who was quarantined or released since the last time."""
+        """Return the markets quarantined or released since the last call."""
         changes, self._changes = self._changes, []
         return changes
 
     def take_disputes(self) -> list[tuple[Symbol, bool]]:
-        """The pairs of which no two exchanges agree any more (True), or do again, since the last time."""
+        """Return the pairs on which exchanges stopped agreeing (True) or agree again since the last call."""
         disputes, self._disputes = self._disputes, []
         return disputes
 
@@ -159,7 +169,7 @@ class Pairs:
         return sorted({self._markets[id_].symbol for id_ in self._last if id_ in self._markets})
 
     def _foldable(self) -> set[Symbol]:
-        """The pairs that average their stablecoin quotes, too."""
+        """The pairs in USD whose averages include prices in stablecoins."""
         quotes = (*STABLECOINS, FOLDED_INTO)
         traded = (self._markets[id_].symbol for id_ in self._last if id_ in self._markets)
         return {Symbol(s.base, FOLDED_INTO) for s in traded if s.quote in quotes and s.base not in quotes}
@@ -193,7 +203,7 @@ class Pairs:
     def _folded(self, symbol: Symbol, rates: Mapping[str, tuple[float, bool]], now: Now) -> Average | None:
         candidates = self._candidates(symbol, now, 1.0)
         for coin, (rate, is_implied) in rates.items():
-            # What the bridge's own prices imply, they cannot confirm.
+            # A rate implied by prices of the bridge cannot be used to convert them.
             if not (is_implied and symbol.base == BRIDGE):
                 candidates += self._candidates(Symbol(symbol.base, coin), now, rate)
         return self._judge(symbol, candidates, now, folded=True)
@@ -202,7 +212,7 @@ class Pairs:
         self, symbol: Symbol, candidates: list[Candidate], now: Now, *, folded: bool = False
     ) -> Average | None:
         memory = self._memory(symbol, folded=folded)
-        judgement = average(candidates, self._method)
+        judgement = average_of(candidates, self._method)
         memory.excluded = memory.excluded - judgement.trusted | judgement.excluded
         changes = memory.quarantine.heed(judgement, now.wall_us)
         if folded:
@@ -228,8 +238,8 @@ class Pairs:
         memory = self._memories.get((symbol, folded))
         if memory is None:
             ids = {} if folded else self._ids[symbol]
-            held = {name: self._held[id_] for name, id_ in ids.items() if id_ in self._held}
-            memory = self._memories[symbol, folded] = _Memory(Quarantine(held))
+            since = {name: self._quarantined[id_] for name, id_ in ids.items() if id_ in self._quarantined}
+            memory = self._memories[symbol, folded] = _Memory(Quarantine(since))
         return memory
 
     def _row(self, symbol: Symbol, ts_us: int, made: Average, now: Now) -> PairAverage:
@@ -252,12 +262,12 @@ class Pairs:
         )
 
 
-def _rates(found: Mapping[Symbol, Average]) -> dict[str, tuple[float, bool]]:
-    """What each stablecoin is worth, and whether that is only implied."""
+def _rates(averages: Mapping[Symbol, Average]) -> dict[str, tuple[float, bool]]:
+    """The price of each stablecoin in USD, and whether it is only implied."""
     rates: dict[str, tuple[float, bool]] = {}
     for coin in STABLECOINS:
-        own = found.get(Symbol(coin, FOLDED_INTO))
-        here, there = found.get(Symbol(BRIDGE, FOLDED_INTO)), found.get(Symbol(BRIDGE, coin))
+        own = averages.get(Symbol(coin, FOLDED_INTO))
+        here, there = averages.get(Symbol(BRIDGE, FOLDED_INTO)), averages.get(Symbol(BRIDGE, coin))
         if own is not None:
             rates[coin] = own.price, False
         elif here is not None and there is not None:

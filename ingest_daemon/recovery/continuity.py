@@ -1,8 +1,8 @@
-"""Whether each market's trades follow one another, and what to enter in the ledger where not. Pure.
+"""Whether the trades of each market follow one another, and the stream gaps where they do not. Pure: no I/O.
 
-A market is *heard* from its first live trade after an interruption until the next interruption.
-Exchanges that number the trades of a market one by one let us see a hole while it is heard, too;
-frames come reordered, so a hole counts only when it is still open a second later.
+A market is *live* from its first live trade after an interruption until the next interruption. Exchanges
+that number the trades of a market consecutively also reveal holes while it is live; frames arrive
+reordered, so a hole counts only when it is still open a second later.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from warehouse.trades.rows import TickRows
 HOLE_PATIENCE_S = 1.0
 QUIET_SHORTEST_S, QUIET_LONGEST_S = 8.0, 300.0
 QUIET_INTERVALS = 8.0
-"""A market is suspected when it has been quiet for so many times its usual interval, but never sooner
-than the shortest and always by the longest of these times."""
+"""A market is suspected when it has been quiet for QUIET_INTERVALS times its usual interval, but never before
+the shortest and always after the longest of these times."""
 RHYTHM_S = 600.0
-"""Over how long the usual interval is taken."""
+"""Time constant of the average interval between trades."""
 RHYTHM_TRADES = 20.0
-"""With fewer trades little is usual: a market is suspected soon, but half as readily each time its
-silence has proved true."""
+"""With fewer trades the usual interval is not known: a market is suspected soon, but the time doubles each
+time its silence was confirmed."""
 MISSED = "missing trades"
-"""The cause of a hole in the numbers while the stream was up."""
+"""The cause of a stream gap: trade ids were missing while the stream was live."""
 
 
 class _Hole(msgspec.Struct):
-    """Trades ``first`` to ``last``, both included, have not come."""
+    """Trades ``first`` to ``last``, both included, have not arrived."""
 
     first: int
     last: int
@@ -46,38 +46,38 @@ class _Hole(msgspec.Struct):
 
 
 class _Rhythm(msgspec.Struct):
-    """How often a market trades: trades and seconds, both fading."""
+    """How often a market trades: counts of trades and of seconds, both decaying."""
 
-    heard_s: float
-    checked_s: float
-    """Until then its silence is known to be true."""
-    checks: int = 0
-    """How often it was found to be true."""
+    last_trade_s: float
+    confirmed_s: float
+    """Until when its silence was confirmed."""
+    confirmations: int = 0
+    """How often its silence was confirmed."""
     trades: float = 0.0
     seconds: float = 0.0
 
-    def hear(self, count: int, now_s: float) -> None:
-        elapsed_s = now_s - self.heard_s
+    def record(self, count: int, now_s: float) -> None:
+        elapsed_s = now_s - self.last_trade_s
         fade = exp(-elapsed_s / RHYTHM_S)
         self.trades = self.trades * fade + count
         self.seconds = self.seconds * fade + elapsed_s
-        self.heard_s = now_s
+        self.last_trade_s = now_s
 
     def is_quiet(self, now_s: float) -> bool:
         usual_s = self.seconds / self.trades if self.trades else 0.0
         longest_s = max(QUIET_INTERVALS * usual_s, QUIET_SHORTEST_S)
         if self.trades < RHYTHM_TRADES:
-            longest_s = max(longest_s, QUIET_SHORTEST_S * 2.0 ** min(self.checks, 8))
+            longest_s = max(longest_s, QUIET_SHORTEST_S * 2.0 ** min(self.confirmations, 8))
         longest_s = min(longest_s, QUIET_LONGEST_S)
-        return now_s - max(self.heard_s, self.checked_s) > longest_s
+        return now_s - max(self.last_trade_s, self.confirmed_s) > longest_s
 
 
 class _Market(msgspec.Struct):
     market: Market
     is_consecutive: bool
     rhythm: _Rhythm
-    is_heard: bool = False
-    """False: an open row of the ledger without an end exists."""
+    is_live: bool = False
+    """When False, it has an open stream gap without an end."""
     last_id: int | None = None
     last_ts_us: int = 0
     """Of the newest trade by id; 0 before there was one."""
@@ -85,6 +85,11 @@ class _Market(msgspec.Struct):
 
 
 class Continuity:
+    """The last trade of each market, its holes, and how often it trades.
+
+    Arguments named ``now_s`` are of any clock that does not jump.
+    """
+
     def __init__(self) -> None:
         self._by_id: dict[int, _Market] = {}
         self._ids: dict[Market, int] = {}
@@ -92,55 +97,60 @@ class Continuity:
 
     @property
     def has_holes(self) -> bool:
-        """Whether ``due`` may have something to say within a second or so."""
+        """Whether there are holes, which ``overdue_holes`` may return within about a second."""
         return bool(self._with_holes)
 
     def begin(
         self, market: Market, market_id: int, *, is_consecutive: bool, known_ts_us: int, now_s: float
     ) -> None:
-        """Follow ``market``, which is interrupted and whose interruption is in the ledger.
+        """Follow ``market``, which is not live and has an open stream gap.
 
-        ``known_ts_us``: of the last trade known, 0 when there is none.
+        Args:
+            market: The market.
+            market_id: Its id in the warehouse.
+            is_consecutive: Whether its exchange numbers trades one by one.
+            known_ts_us: Time of its last known trade; 0 when there is none.
+            now_s: Now.
         """
         rhythm = _Rhythm(now_s, now_s)
         self._by_id[market_id] = _Market(market, is_consecutive, rhythm, last_ts_us=known_ts_us)
         self._ids[market] = market_id
 
     def end(self, market: Market) -> None:
-        """Follow it no longer."""
+        """Stop following ``market``."""
         market_id = self._ids.pop(market, None)
         if market_id is not None:
             del self._by_id[market_id]
             self._with_holes.discard(market_id)
 
     def newest(self, market: Market) -> tuple[int | None, int] | None:
-        """Id and ts_us up to which its trades are known; None while it is not heard.
+        """Id and time (us) of its newest trade; None while it is not live.
 
-        Without an id when there was no trade yet.
+        The id is None when there was no trade yet.
         """
         state = self._by_id.get(self._ids.get(market, -1))
-        if state is None or not state.is_heard:
+        if state is None or not state.is_live:
             return None
         return state.last_id, state.last_ts_us
 
     def quiet(self, now_s: float) -> list[Market]:
-        """The markets that are heard, but for longer than usual have brought nothing."""
-        return [s.market for s in self._by_id.values() if s.is_heard and s.rhythm.is_quiet(now_s)]
+        """The live markets that have brought nothing for longer than usual."""
+        return [s.market for s in self._by_id.values() if s.is_live and s.rhythm.is_quiet(now_s)]
 
-    def heard_s(self, market: Market) -> float:
-        """When it last brought a trade."""
+    def last_trade_s(self, market: Market) -> float:
+        """When its last trade arrived, by the clock of ``now_s``; 0 when it is not followed."""
         state = self._by_id.get(self._ids.get(market, -1))
-        return 0.0 if state is None else state.rhythm.heard_s
+        return 0.0 if state is None else state.rhythm.last_trade_s
 
-    def is_truly_quiet(self, market: Market, now_s: float) -> None:
-        """Its silence was checked: it is not to be suspected for as long again."""
+    def confirm_quiet(self, market: Market, now_s: float) -> None:
+        """Record that ``market`` is silent because it does not trade; it is suspected again later."""
         state = self._by_id.get(self._ids.get(market, -1))
         if state is not None:
-            state.rhythm.checked_s = now_s
-            state.rhythm.checks += 1
+            state.rhythm.confirmed_s = now_s
+            state.rhythm.confirmations += 1
 
     def plan(self, interruptions: Iterable[Interruption], rows: TickRows, now_s: float) -> LedgerEntries:
-        """What the ledger must say of a batch: ``interruptions``, then ``rows``, which are live."""
+        """Advance by ``interruptions``, then by live ``rows``; return the stream gaps to record with them."""
         entries = LedgerEntries([], [])
         for interruption in interruptions:
             for market in interruption.markets:
@@ -149,41 +159,41 @@ class Continuity:
         for market_id, where in rows.by_market():
             state = self._by_id.get(market_id)
             if state is not None:
-                self._hear(state, market_id, rows, where, now_s, entries)
+                self._receive(state, market_id, rows, where, now_s, entries)
         return entries
 
-    def heard_until(self, market: Market, trade_id: int | None, ts_us: int, now_s: float) -> None:
-        """Recovery has shown that nothing is missing up to this trade, though no live one has come."""
+    def complete_until(self, market: Market, trade_id: int | None, ts_us: int, now_s: float) -> None:
+        """Make ``market`` live: recovery stored all trades up to this one, although no live one arrived."""
         state = self._by_id.get(self._ids.get(market, -1))
-        if state is not None and not state.is_heard:
-            state.is_heard = True
+        if state is not None and not state.is_live:
+            state.is_live = True
             state.last_id, state.last_ts_us = trade_id, ts_us
-            state.rhythm.checked_s = now_s
+            state.rhythm.confirmed_s = now_s
 
-    def due(self, now_s: float) -> list[Opening]:
-        """The holes that stayed open; each is told once. ``now_s`` is any clock that does not jump."""
-        found = []
+    def overdue_holes(self, now_s: float) -> list[Opening]:
+        """The holes that stayed open for HOLE_PATIENCE_S; each is returned once."""
+        openings = []
         for market_id in sorted(self._with_holes):
             state = self._by_id[market_id]
             old = [hole for hole in state.holes if now_s - hole.seen_s >= HOLE_PATIENCE_S]
             if old:
-                found += [hole.opening(market_id) for hole in old]
+                openings += [hole.opening(market_id) for hole in old]
                 state.holes = [hole for hole in state.holes if hole not in old]
                 if not state.holes:
                     self._with_holes.discard(market_id)
-        return found
+        return openings
 
     def _interrupt(self, market_id: int, cause: str, entries: LedgerEntries) -> None:
         state = self._by_id[market_id]
-        if not state.is_heard:
+        if not state.is_live:
             return
         entries.openings += [hole.opening(market_id) for hole in state.holes]
         entries.openings.append(Opening(market_id, cause, state.last_id, state.last_ts_us))
-        state.is_heard = False
+        state.is_live = False
         state.holes = []
         self._with_holes.discard(market_id)
 
-    def _hear(
+    def _receive(
         self,
         state: _Market,
         market_id: int,
@@ -194,24 +204,24 @@ class Continuity:
     ) -> None:
         first, last = int(rows.trade_id[where.start]), int(rows.trade_id[where.stop - 1])
         count = where.stop - where.start
-        if not state.is_heard:
-            state.rhythm.heard_s = now_s  # a time in which it could not be heard says nothing of its rhythm
-        state.rhythm.hear(count, now_s)
-        if not state.is_heard:
-            # Of a batch the oldest that is newer than what was known: an exchange that sends an old
-            # trade again must not end the gap.
+        if not state.is_live:
+            state.rhythm.last_trade_s = now_s  # an interruption does not count as quiet time
+        state.rhythm.record(count, now_s)
+        if not state.is_live:
+            # The oldest trade of the batch that is newer than the last known one: an exchange that sends an
+            # old trade again must not end the gap.
             known_us = state.last_ts_us
             newer = [i for i in range(where.start, where.stop) if rows.ts_us[i] > known_us]
             at = min(newer, key=lambda i: (rows.ts_us[i], rows.trade_id[i]), default=None)
             if at is None:
                 return
-            state.is_heard = True
+            state.is_live = True
             state.last_id = int(rows.trade_id[at])
             state.last_ts_us = int(rows.ts_us[at])
             entries.endings.append(Ending(market_id, state.last_id, state.last_ts_us))
         follows = state.last_id is not None and first <= state.last_id + 1 and count == last - first + 1
         if state.is_consecutive and (state.holes or not follows):
-            self._look_for_holes(state, market_id, rows, where, now_s)
+            self._update_holes(state, market_id, rows, where, now_s)
         if state.is_consecutive:
             if state.last_id is None or last > state.last_id:
                 state.last_id = last
@@ -221,7 +231,7 @@ class Continuity:
         if int(rows.ts_us[newest]) >= state.last_ts_us:
             state.last_id, state.last_ts_us = int(rows.trade_id[newest]), int(rows.ts_us[newest])
 
-    def _look_for_holes(
+    def _update_holes(
         self, state: _Market, market_id: int, rows: TickRows, where: slice, now_s: float
     ) -> None:
         ids, times = rows.trade_id[where].tolist(), rows.ts_us[where].tolist()
@@ -240,7 +250,7 @@ class Continuity:
             self._with_holes.discard(market_id)
 
     def _fill(self, state: _Market, trade_id: int, ts_us: int) -> None:
-        """A trade that came late: the hole it was missing from gets smaller, or becomes two."""
+        """A late trade: the hole that it was missing from shrinks or splits in two."""
         for index, hole in enumerate(state.holes):
             if hole.first <= trade_id <= hole.last:
                 parts = [

@@ -1,4 +1,4 @@
-"""The exchanges' REST APIs as the daemon asks them: a client each, within limits all processes share."""
+"""A client for the REST API of each exchange, within rate limits that all processes share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sources.exchanges.base import Exchange
 from sources.http import HttpSource, Patience, exchange_http
 
 PATIENCE = Patience(attempts=2, total_s=20.0)
-"""What fails twice is asked for again later."""
+"""A request that fails twice is made again later."""
 
 
 class Rest:
-    """``async with Rest(settings, budget) as rest``: clients are opened when first asked for."""
+    """``async with Rest(settings, budget) as rest``: each client is opened when it is first used."""
 
     def __init__(self, settings: Settings, budget: Budget) -> None:
         self._settings = settings

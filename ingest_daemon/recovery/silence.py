@@ -1,4 +1,4 @@
-"""Silence that is none: markets that trade, as their exchange says when asked, but bring nothing."""
+"""Detects silent streams: markets that trade, according to REST, but whose stream brings nothing."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from sources.exchanges import EXCHANGES
 
 LOOK_EVERY_S = 1.0
 ON_ITS_WAY_US = 2 * SECOND_US
-"""A trade younger than this may still come by the stream."""
+"""A trade younger than this may still arrive by the stream."""
 
 log = structlog.get_logger(__name__)
 
 
 class QuietWatch:
-    """Asks the exchange about each market that is quiet for longer than usual."""
+    """Checks by REST each market that is quiet for longer than usual."""
 
     def __init__(self, rest: Rest, streams: Streams, continuity: Continuity) -> None:
         self._rest = rest
         self._streams = streams
         self._continuity = continuity
-        self._asking: set[Market] = set()
+        self._checking: set[Market] = set()
         self._failures = LogThrottle()
 
     async def run(self) -> None:
@@ -38,47 +38,47 @@ class QuietWatch:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await asyncio.sleep(LOOK_EVERY_S)
-                for market in set(self._continuity.quiet(time.monotonic())) - self._asking:
+                for market in set(self._continuity.quiet(time.monotonic())) - self._checking:
                     if self._streams.subscribed_since(market) is not None:
-                        self._asking.add(market)
-                        tasks.create_task(self._look(market))
+                        self._checking.add(market)
+                        tasks.create_task(self._check(market))
 
-    async def _look(self, market: Market) -> None:
+    async def _check(self, market: Market) -> None:
         try:
-            known = self._continuity.newest(market)
+            newest = self._continuity.newest(market)
             try:
-                missed = known is not None and await self._has_traded_since(market, *known)
+                missed = newest is not None and await self._has_traded_since(market, *newest)
             except SourceError as error:
-                self._say_unknown(market, error)
-                missed = self._is_alone(market)
+                self._log_unknown(market, error)
+                missed = self._is_exchange_silent(market)
             if not missed:
-                self._continuity.is_truly_quiet(market, time.monotonic())
-            elif self._continuity.newest(market) == known:
+                self._continuity.confirm_quiet(market, time.monotonic())
+            elif self._continuity.newest(market) == newest:
                 log.warning("a market trades but its stream brings nothing", market=str(market))
                 self._streams.revive(market)
         finally:
-            self._asking.discard(market)
+            self._checking.discard(market)
 
     async def _has_traded_since(self, market: Market, trade_id: int | None, ts_us: int) -> bool:
         exchange = EXCHANGES[market.exchange]
         http = await self._rest.of(exchange)
-        answer = await http.get(exchange.newest_trades_requests(market)[0])
-        old_us = (answer.date_us or now_us()) - ON_ITS_WAY_US
+        response = await http.get(exchange.newest_trades_requests(market)[0])
+        old_us = (response.date_us or now_us()) - ON_ITS_WAY_US
 
         def was_missed(trade: Trade) -> bool:
             if exchange.consecutive_ids and trade_id is not None:
                 return trade.trade_id > trade_id and trade.ts_us < old_us
             return ts_us + max(SECOND_US, exchange.rest_ts_step_us) < trade.ts_us < old_us
 
-        return any(map(was_missed, exchange.decode_trades(market, answer.body)))
+        return any(map(was_missed, exchange.decode_trades(market, response.body)))
 
-    def _is_alone(self, market: Market) -> bool:
-        """Whether every market of its exchange is as quiet: with REST away too, a socket worth leaving."""
+    def _is_exchange_silent(self, market: Market) -> bool:
+        """Whether all markets of its exchange are silent: with REST down too, the socket is replaced."""
         others = [m for m in self._streams.markets if m.exchange == market.exchange]
-        latest = max(self._continuity.heard_s(other) for other in others)
+        latest = max(self._continuity.last_trade_s(other) for other in others)
         return len(others) > 1 and time.monotonic() - latest > 2 * ALL_SILENT_S
 
-    def _say_unknown(self, market: Market, error: SourceError) -> None:
+    def _log_unknown(self, market: Market, error: SourceError) -> None:
         if (suppressed := self._failures.suppressed()) is not None:
             log.warning(
                 "a quiet market could not be checked",

@@ -1,7 +1,7 @@
-"""Adaptive group commit: each commit takes what queued while the last one ran. There is no timer.
+"""Adaptive group commit: each commit takes what was queued during the last one. There is no timer.
 
-While Postgres is away, batches go to the spool instead; when it is back they are replayed in order,
-and only then do commits go on.
+While Postgres is unavailable, batches go to the spool. When it is back the spool is replayed in order,
+and only then do commits resume.
 """
 
 from __future__ import annotations
@@ -9,27 +9,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 import msgspec
 import psycopg
-import sqlalchemy
 import structlog
 
-from coinwatch.errors import WarehouseError
+from coinwatch.errors import WarehouseUnavailable
 from coinwatch.records import Market
 from coinwatch.times import now_us
 from ingest_daemon.backoff import backoff
+from ingest_daemon.context import DaemonContext
 from ingest_daemon.log_throttle import LogThrottle
-from ingest_daemon.metrics import Metrics
-from ingest_daemon.recovery.continuity import Continuity
-from ingest_daemon.storage.outage import Outage
-from ingest_daemon.storage.queue import Batch, TradeQueue
+from ingest_daemon.storage.queue import Batch
 from ingest_daemon.storage.spool import Spool, SpoolFull
 from ingest_daemon.storage.spool_codec import decode, encode, markets_in
-from ingest_daemon.streams.status_board import StreamStatusBoard
 from sources.exchanges import EXCHANGES
-from warehouse.db.connect import connect, unreachable
+from warehouse.db.errors import deadline, warehouse_errors
 from warehouse.markets import MarketIds
 from warehouse.trades.gaps import LedgerEntries
 from warehouse.trades.rows import TickRows
@@ -38,22 +33,20 @@ from warehouse.trades.writer import TickWriter, Written
 MAX_BATCH = 20_000
 COMMIT_TIMEOUT_S = 5.0
 """A commit that takes longer has failed; its batch goes to the spool."""
-TRY_FOR_S = 1.0
-"""How long a batch is held in memory and tried again before the spool takes it."""
+RETRY_FOR_S = 1.0
+"""How long a batch is held in memory and retried before it goes to the spool."""
 RETRY_FIRST_S, RETRY_CAP_S = 0.1, 1.0
 SPOOL_EVERY_S = 0.05
-"""Between records of the spool: few large ones are stored again faster than many small ones come."""
+"""Between records of the spool: few large records are replayed faster than many small ones arrive."""
 HOLES_EVERY_S = 0.25
 AHEAD_EVERY_S = 0.002
-"""How often, while a full batch is stored, the queue is looked at for the next one."""
+"""How often the queue is checked for the next full batch while the current one is being stored."""
 
 log = structlog.get_logger(__name__)
 
-_FAILURES = (psycopg.Error, WarehouseError, OSError, TimeoutError)
-
 
 class _Work(msgspec.Struct, frozen=True):
-    """A batch, its live trades as rows, and what the ledger must be told with them."""
+    """A batch, its live trades as rows, and the stream gaps to record with them."""
 
     batch: Batch
     rows: TickRows
@@ -63,37 +56,21 @@ class _Work(msgspec.Struct, frozen=True):
 class Committer:
     """Moves trades from the queue to the warehouse, over one connection of its own.
 
-    ``told`` is called after each commit that changed the ledger.
+    ``on_gaps_changed`` is called after each commit that changed stream gaps.
     """
 
-    def __init__(
-        self,
-        url: sqlalchemy.URL,
-        daemon: str,
-        market_ids: Mapping[Market, int],
-        queue: TradeQueue,
-        spool: Spool,
-        continuity: Continuity,
-        board: StreamStatusBoard,
-        metrics: Metrics,
-        outage: Outage,
-        told: Callable[[], None],
-    ) -> None:
-        self._url = url
-        self._daemon = daemon
-        self._market_ids = market_ids
-        self._queue = queue
+    def __init__(self, context: DaemonContext, spool: Spool, *, on_gaps_changed: Callable[[], None]) -> None:
+        self._context = context
+        self._queue = context.queue
+        self._continuity = context.continuity
+        self._market_ids = context.market_ids
         self._spool = spool
-        self._continuity = continuity
-        self._board = board
-        self._metrics = metrics
-        self._outage = outage
-        self._told = told
+        self._on_gaps_changed = on_gaps_changed
         self._connection: psycopg.AsyncConnection | None = None
         self._writer: TickWriter | None = None
         self._is_spooling = False
-        self._turn = asyncio.Lock()
-        """Held while the spool grows, and while it is found empty: nothing falls in between."""
+        self._spool_lock = asyncio.Lock()
+        """Held while the spool grows, and while it is checked for being empty: no record slips in between."""
         self._full = LogThrottle()
 
     @property
@@ -102,10 +79,14 @@ class Committer:
         return self._is_spooling
 
     async def run(self) -> None:
-        """Commit until the queue is closed and empty. Rides out every outage of Postgres."""
+        """Commit until the queue is closed and empty. Rides out every outage of Postgres.
+
+        Raises:
+            WarehouseRejected: Postgres refused a statement, which is no outage and ends the daemon.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
-                replaying = tasks.create_task(self._replay_when_away())
+                replaying = tasks.create_task(self._replay_after_outages())
                 work = await self._next()
                 while work is not None:
                     work = await self._store_and_prepare(work, tasks)
@@ -121,7 +102,7 @@ class Committer:
             await self._disconnect()
 
     async def _store_and_prepare(self, work: _Work, tasks: asyncio.TaskGroup) -> _Work | None:
-        """Store ``work``; the next one. Under load it is made ready while Postgres is busy."""
+        """Store ``work`` and return the next; under load it is prepared while Postgres is busy."""
         if len(work.rows) < MAX_BATCH:
             await self._store(work)
             return await self._next()
@@ -138,23 +119,23 @@ class Committer:
         return None if batch is None else self._plan(batch)
 
     def _plan(self, batch: Batch) -> _Work:
-        """Advance the continuity by ``batch``: what the ledger must be told with it."""
+        """Advance the continuity by ``batch``, which yields the stream gaps to record with it."""
         rows = TickRows.of(batch.trades, self._market_ids)
         now_s = time.monotonic()
         entries = self._continuity.plan(batch.interruptions, rows, now_s)
         if self._continuity.has_holes:
-            entries.openings += self._continuity.due(now_s)
+            entries.openings += self._continuity.overdue_holes(now_s)
         return _Work(batch, rows, entries)
 
     async def _store(self, work: _Work) -> None:
-        """Commit or spool ``work``; returns when one of them has it."""
+        """Commit or spool ``work``; return when either has it."""
         if not (work.batch.trades or work.batch.past or work.entries):
             return
         if not self._is_spooling and await self._commit(work):
             return
         payload = encode(work.batch, work.entries, self._market_ids)
         while True:
-            async with self._turn:
+            async with self._spool_lock:
                 self._is_spooling = True
                 try:
                     await asyncio.to_thread(self._spool.append, payload)
@@ -169,44 +150,44 @@ class Committer:
         await asyncio.sleep(SPOOL_EVERY_S)
 
     async def _commit(self, work: _Work) -> bool:
-        """Whether ``work`` was stored. A try whose answer was lost does no harm."""
+        """Whether ``work`` was stored. Retrying after a lost answer stores nothing twice."""
         waits = backoff(first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S)
         wait_s = next(waits)
-        give_up_at = time.monotonic() + TRY_FOR_S
+        give_up_at = time.monotonic() + RETRY_FOR_S
         perhaps_stored = False
         while True:
             if wait_s:
                 await asyncio.sleep(wait_s)
             try:
                 await self._write(work, late=False, perhaps_stored=perhaps_stored)
-            except _FAILURES as error:
+            except WarehouseUnavailable as error:
                 perhaps_stored = True
-                self._outage.began("commit", error)
+                self._context.outage.began("commit", error)
                 await self._disconnect()
                 wait_s = waits.send(0.0)
                 if time.monotonic() + wait_s > give_up_at:
                     return False
             else:
-                self._outage.ended("commit")
+                self._context.outage.ended("commit")
                 return True
 
     async def _write(self, work: _Work, *, late: bool, perhaps_stored: bool = False) -> None:
         started = time.perf_counter()
         writer = await self._connected()
         batch = work.batch
-        async with asyncio.timeout(COMMIT_TIMEOUT_S):
+        async with deadline(COMMIT_TIMEOUT_S):
             written = await writer.write_rows(
                 work.rows, work.entries, late=late, perhaps_stored=perhaps_stored
             )
             past = await writer.write(batch.past, late=True) if batch.past else None
-        self._metrics.commit_seconds.observe(time.perf_counter() - started)
+        self._context.metrics.commit_seconds.observe(time.perf_counter() - started)
         self._count(written, batch.received_us, late=late)
         if past is not None:
             self._count(past, batch.received_us, late=True)
         if work.entries:
-            self._told()
+            self._on_gaps_changed()
 
-    async def _replay_when_away(self) -> None:
+    async def _replay_after_outages(self) -> None:
         waits = backoff(first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S)
         wait_s = next(waits)
         while True:
@@ -215,22 +196,22 @@ class Committer:
                 continue
             try:
                 await self._replay()
-            except _FAILURES as error:
-                self._outage.began("commit", error)
+            except WarehouseUnavailable as error:
+                self._context.outage.began("commit", error)
                 await self._disconnect()
                 wait_s = waits.send(0.0)
             else:
                 wait_s = waits.send(float("inf"))
 
     async def _replay(self) -> None:
-        """Store what the spool holds, the oldest first; when it is empty commits go on."""
+        """Store what the spool holds, oldest first; once it is empty commits resume."""
         await self._connected()
-        self._outage.ended("commit")
+        self._context.outage.ended("commit")
         started, records = time.monotonic(), 0
         while True:
             payload = await asyncio.to_thread(self._spool.first)
             if payload is None:
-                async with self._turn:
+                async with self._spool_lock:
                     if self._spool.records:
                         continue
                     self._is_spooling = False
@@ -242,40 +223,42 @@ class Committer:
 
     async def _connected(self) -> TickWriter:
         if self._writer is None:
-            self._connection = await connect(self._url, application_name="coinwatch ingest")
-            self._writer = TickWriter(self._connection, self._market_ids, daemon=self._daemon)
+            self._connection = await self._context.connect()
+            self._writer = TickWriter(self._connection, self._market_ids, daemon=self._context.daemon)
         return self._writer
 
     async def _disconnect(self) -> None:
         connection, self._connection, self._writer = self._connection, None, None
         if connection is not None:
-            with suppress(psycopg.Error):
-                await connection.close()
+            await connection.close()
 
     def _count(self, written: Written, received_us: int, *, late: bool) -> None:
         committed_us = now_us()
-        self._board.stored(written, received_us, committed_us, late=late)
+        status_board, metrics = self._context.status_board, self._context.metrics
+        status_board.stored(written, received_us, committed_us, late=late)
         for move in written.moves:
-            exchange = self._board.exchange[move.market_id]
-            self._metrics.committed.labels(exchange).inc(move.count)
+            exchange = status_board.exchange[move.market_id]
+            metrics.committed.labels(exchange).inc(move.count)
             if not late:
-                self._metrics.lag_seconds.labels(exchange).observe((committed_us - move.last_ts_us) / 1e6)
+                metrics.lag_seconds.labels(exchange).observe((committed_us - move.last_ts_us) / 1e6)
         if written.duplicates:
-            self._metrics.duplicates.inc(written.duplicates.total())
+            metrics.duplicates.inc(written.duplicates.total())
         if written.refused:
-            self._metrics.refused.inc(written.refused.total())
+            metrics.refused.inc(written.refused.total())
 
 
-async def replay(spool: Spool, url: sqlalchemy.URL, daemon: str) -> None:
-    """Store what an earlier daemon left in ``spool``. Raises WarehouseError when Postgres is away."""
+async def replay(spool: Spool, context: DaemonContext) -> None:
+    """Store what an earlier daemon left in ``spool``.
+
+    Raises:
+        WarehouseUnavailable: Postgres cannot be reached. What is not stored yet stays in the spool.
+    """
     if not spool.records:
         return
     log.info("storing what an earlier daemon left in its spool", records=spool.records)
-    try:
-        async with await connect(url, application_name="coinwatch ingest") as connection:
-            await _replay_all(spool, connection, daemon)
-    except psycopg.OperationalError as error:
-        raise unreachable(url, error) from error
+    with warehouse_errors():
+        async with await context.connect() as connection:
+            await _replay_all(spool, connection, context.daemon)
 
 
 async def _replay_all(spool: Spool, connection: psycopg.AsyncConnection, daemon: str) -> None:

@@ -1,62 +1,56 @@
-"""The task that writes the candle of each minute as soon as it is over, from the trades stored."""
+"""Builds the candle of each minute from stored trades, as soon as the minute is over."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
-import psycopg
-import sqlalchemy
 import structlog
 
 from coinwatch.errors import WarehouseError
 from coinwatch.intervals import Interval
-from coinwatch.records import Market
 from coinwatch.times import MINUTE_US, SECOND_US, now_us
 from coinwatch.windows import Window
+from ingest_daemon.context import DaemonContext
 from ingest_daemon.log_throttle import LogThrottle
+from ingest_daemon.storage.outage import reason_of
 from warehouse.candles.from_trades import candles_from_ticks
-from warehouse.db.connect import connect
+from warehouse.db.errors import deadline
 
 LATE_US = 2 * SECOND_US
-"""How long after its end a minute is folded: its last trades take a while to come."""
+"""How long after its end a minute is built: its last trades take a while to arrive."""
 CATCH_UP_US = 15 * MINUTE_US
-"""How far back minutes are made that were over while Postgres was away; older ones come from Dagster."""
+"""How far back minutes are built after an outage of Postgres; Dagster builds older ones."""
 TIMEOUT_S = 20.0
 
 log = structlog.get_logger(__name__)
 
-_FAILURES = (psycopg.Error, WarehouseError, OSError, TimeoutError)
 
+class MinuteCandles:
+    """The one-minute candles of every market this daemon streams."""
 
-class Minutes:
-    """``market_ids``: the markets this daemon streams, kept current by others."""
-
-    def __init__(self, url: sqlalchemy.URL, market_ids: Mapping[Market, int]) -> None:
-        self._url = url
-        self._market_ids = market_ids
+    def __init__(self, context: DaemonContext) -> None:
+        self._context = context
         self._failures = LogThrottle()
 
     async def run(self) -> None:
-        """Fold minute after minute until cancelled. What fails is made up for a minute later."""
+        """Build minute after minute until cancelled. A minute that fails is retried with the next one."""
         done_us = Interval.M1.floor(now_us())
         while True:
             await asyncio.sleep(seconds_to_next(now_us()))
             window = due(done_us, now_us())
-            if window and await self._fold(list(self._market_ids.values()), window):
+            if window and await self._build(list(self._context.market_ids.values()), window):
                 done_us = window.end_us
 
-    async def _fold(self, market_ids: Collection[int], window: Window) -> bool:
+    async def _build(self, market_ids: Collection[int], window: Window) -> bool:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                async with await connect(self._url, application_name="coinwatch ingest minutes") as conn:
-                    await candles_from_ticks(conn, market_ids, window)
-        except _FAILURES as error:
+            async with deadline(TIMEOUT_S), await self._context.connect("minutes") as conn:
+                await candles_from_ticks(conn, market_ids, window)
+        except WarehouseError as error:
             if (suppressed := self._failures.suppressed()) is not None:
-                reason = str(error).strip().partition("\n")[0] or type(error).__name__
                 log.warning(
-                    "the candles of the last minutes could not be made; trying again in a minute",
-                    reason=reason,
+                    "the candles of the last minutes could not be built; retrying in a minute",
+                    reason=reason_of(error),
                     suppressed=suppressed,
                 )
             return False
@@ -64,13 +58,13 @@ class Minutes:
 
 
 def seconds_to_next(now_us: int) -> float:
-    """How long until another minute can be folded."""
+    """How long until the next minute can be built. Pure: no I/O."""
     next_us = Interval.M1.floor(now_us - LATE_US) + MINUTE_US + LATE_US
     return (next_us - now_us) / SECOND_US
 
 
 def due(done_us: int, now_us: int) -> Window | None:
-    """The minutes to fold now, when all before ``done_us`` are; None when there is none."""
+    """The minutes to build now, given that all before ``done_us`` are; None when there are none."""
     end_us = Interval.M1.floor(now_us - LATE_US)
     start_us = max(done_us, end_us - CATCH_UP_US)
     return Window(start_us, end_us) if start_us < end_us else None

@@ -1,7 +1,7 @@
 """Trades on their way from the sockets to the writer.
 
-The queue is bounded by back-pressure: from its high mark on, sockets are not read until it is down
-to its low mark. What was read is kept; nothing is shed.
+Back-pressure bounds the queue: at its high mark sockets stop being read, at its low mark reading resumes.
+Trades that were read are kept; none are shed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import msgspec
 from coinwatch.records import Market, Trade
 
 HIGH_MARK = 100_000
-"""Trades, about 20 MB. Each socket may bring one more read beyond it."""
+"""In trades, about 20 MB. Each socket may add the trades of one more read beyond it."""
 LOW_MARK = 50_000
 
 
 class Source(Protocol):
-    """A socket that can be held back."""
+    """A socket whose reading can be paused."""
 
     def pause(self) -> None: ...
 
@@ -29,33 +29,36 @@ class Source(Protocol):
 
 
 class Interruption(msgspec.Struct, frozen=True):
-    """From here on ``markets`` are not heard any more, until their next live trade."""
+    """From here on the stream of ``markets`` is interrupted, until their next live trade."""
 
     markets: tuple[Market, ...]
     cause: str
+    """Why, as stream gaps record it."""
 
 
 class Batch(msgspec.Struct):
-    """What the writer stores in one go, in this order."""
+    """What the writer stores together, in this order."""
 
     interruptions: list[Interruption] = []
     trades: list[Trade] = []
-    """As they were streamed."""
+    """Live ones, in the order in which they were streamed."""
     past: list[Trade] = []
-    """Sent on subscribing: true, but from before."""
+    """Older trades, which an exchange sends on subscribing."""
     received_us: int = 0
-    """Our clock when the last of them came."""
+    """Our clock when the last of them arrived."""
 
     def __bool__(self) -> bool:
         return bool(self.trades or self.past or self.interruptions)
 
 
 class TradeQueue:
+    """A queue of batches. ``high_mark`` and ``low_mark`` count trades."""
+
     def __init__(self, high_mark: int = HIGH_MARK, low_mark: int = LOW_MARK) -> None:
         self._high_mark = high_mark
         self._low_mark = low_mark
         self._earlier: deque[Batch] = deque()
-        """What came before the last interruptions."""
+        """What arrived before the last interruptions."""
         self._latest = Batch()
         self._length = 0
         self._sources: set[Source] = set()
@@ -68,30 +71,31 @@ class TradeQueue:
 
     @property
     def full(self) -> bool:
-        """Whether sockets are held back now."""
+        """Whether reading is paused now."""
         return self._full
 
     def attach(self, source: Source) -> None:
-        """Hold ``source`` back whenever the queue is full, from now on."""
+        """Pause ``source`` whenever the queue is full, from now on."""
         self._sources.add(source)
         if self._full:
             source.pause()
 
     def detach(self, source: Source) -> None:
+        """Forget ``source``, which has ended."""
         self._sources.discard(source)
 
     def put(self, trades: list[Trade], received_us: int) -> None:
-        """Add ``trades`` as they were streamed, in the order they came."""
+        """Add live ``trades`` in the order in which they arrived."""
         self._latest.trades += trades
         self._added(len(trades), received_us)
 
     def put_past(self, trades: list[Trade], received_us: int) -> None:
-        """Add ``trades`` that were sent on subscribing."""
+        """Add older ``trades``, which an exchange sent on subscribing."""
         self._latest.past += trades
         self._added(len(trades), received_us)
 
     def interrupt(self, markets: Collection[Market], cause: str) -> None:
-        """Say that what comes from now on does not follow what came before."""
+        """Record that what arrives from now on does not follow what arrived before."""
         if self._latest.trades or self._latest.past:
             self._earlier.append(self._latest)
             self._latest = Batch()
@@ -99,9 +103,14 @@ class TradeQueue:
         self._changed.set()
 
     async def take(self, limit: int, patience_s: float | None = None) -> Batch | None:
-        """All that waits up to the next interruption, at most ``limit`` trades, as soon as there is any.
+        """Return what is queued up to the next interruption, as soon as there is anything.
 
-        An empty batch when ``patience_s`` has passed; None when the queue is closed and empty.
+        Args:
+            limit: Greatest number of live trades.
+            patience_s: When to stop waiting and return an empty batch; None waits without end.
+
+        Returns:
+            A batch; None when the queue is closed and empty.
         """
         while not (self._earlier or self._latest):
             if self._closed:
@@ -121,7 +130,7 @@ class TradeQueue:
         return batch
 
     def close(self) -> None:
-        """Nothing more will come: ``take`` gives what is left, then None."""
+        """Accept no more trades: ``take`` returns what is left, then None."""
         self._closed = True
         self._changed.set()
 

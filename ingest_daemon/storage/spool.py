@@ -1,26 +1,23 @@
-"""Batches on disk while Postgres is away: append-only files, checksummed, fsynced, capped.
+"""Batches on disk while Postgres is unavailable: append-only files, checksummed, fsynced, capped.
 
-Records are bytes that mean nothing here. All calls block on the disk. One thread may append while
-another takes the oldest.
+A record is opaque bytes here. All calls block on the disk. One thread may append while another takes the
+oldest record. Why this is not SQLite: ``docs/decisions/007-spool-format.md``.
 """
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import os
 import struct
 import threading
 import zlib
 from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from coinwatch.errors import CoinwatchError, SettingsError
+from coinwatch.errors import CoinwatchError
 from ingest_daemon.storage.spool_records import encode_record, record_at, scan
 
 SEGMENT_BYTES = 64_000_000
@@ -31,13 +28,12 @@ Payload = bytes
 
 _POSITION = struct.Struct("<QQ")
 _CHECKSUM = struct.Struct("<I")
-_LOCK = "lock"
 
 log = structlog.get_logger(__name__)
 
 
 class SpoolFull(CoinwatchError):
-    """A record could not be kept: the spool is as large as it may be, or the disk refuses."""
+    """A record could not be stored: the spool has reached its limit, or the disk refuses to write."""
 
 
 class _Segment(msgspec.Struct):
@@ -48,16 +44,24 @@ class _Segment(msgspec.Struct):
     size: int = 0
     """In bytes, up to the end of its last whole record."""
     records: int = 0
-    """Not yet dropped."""
+    """How many are not dropped yet."""
 
 
 class Spool:
-    """Records in the order they came, in a folder that nobody else uses (see ``claim``)."""
+    """Records in the order of their arrival, in a folder that no other process uses (see ``spool_claim``)."""
 
     def __init__(self, folder: Path, cap_bytes: int) -> None:
-        """Open what is there. Raises OSError when ``folder`` cannot be used.
+        """Open the files in ``folder``, which is created when missing.
 
-        What a crash has torn is cut off; what the disk has damaged is left out, kept aside and logged.
+        A record torn by a crash is cut off. Records damaged by the disk are skipped and logged, and the
+        file that holds them is kept.
+
+        Args:
+            folder: Where the files are.
+            cap_bytes: Greatest size of all files together.
+
+        Raises:
+            OSError: The folder cannot be used.
         """
         self._folder = folder
         self._cap_bytes = cap_bytes
@@ -76,22 +80,24 @@ class Spool:
 
     @property
     def records(self) -> int:
-        """How many wait."""
+        """How many are stored."""
         return self._records
 
     @property
     def bytes(self) -> int:
-        """How much waits."""
+        """Their size."""
         return self._size - self._offset
 
     @property
     def is_near_full(self) -> bool:
+        """Whether NEAR_FULL of the limit is reached."""
         return self._size >= NEAR_FULL * self._cap_bytes
 
     def append(self, payload: Payload) -> None:
-        """Keep ``payload``: it is on disk when this returns.
+        """Store ``payload``, which is on disk when this returns.
 
-        Raises SpoolFull, and then nothing has changed.
+        Raises:
+            SpoolFull: It could not be stored; the spool is unchanged.
         """
         record = encode_record(payload)
         with self._lock:
@@ -123,16 +129,16 @@ class Spool:
                 )
 
     def first(self) -> Payload | None:
-        """The oldest record that was not dropped, None when nothing waits."""
+        """Return the oldest record; None when the spool is empty."""
         with self._lock:
             return self._first()
 
     def drop_first(self) -> None:
-        """Forget the oldest record. After a crash of the machine it may be there again."""
+        """Remove the oldest record. After a crash of the machine it may be there again."""
         with self._lock:
             if self._first_end is None and self._first() is None:
                 return
-            assert self._first_end is not None  # noqa: S101  # set by finding a first record
+            assert self._first_end is not None  # noqa: S101  # set by _first
             segment = self._segments[0]
             self._offset, self._first_end = self._first_end, None
             segment.records -= 1
@@ -143,7 +149,7 @@ class Spool:
                 self._finish(segment)
 
     def close(self) -> None:
-        """Close the files. What waits is there for the next who opens the folder."""
+        """Close the files. The next process that opens the folder finds the records."""
         with self._lock:
             self._close_writer()
             self._position.close()
@@ -159,36 +165,36 @@ class Spool:
                 _forget(segment)
                 continue
             start = offset if segment.number == number else 0
-            found = self._examine(segment, start, is_last=path is paths[-1])
+            first = self._examine(segment, start, is_last=path is paths[-1])
             if not segment.records:
                 _forget(segment)
                 continue
             if not self._segments:
-                self._offset = found
+                self._offset = first
             self._segments.append(segment)
             self._size += segment.size
             self._records += segment.records
 
     def _examine(self, segment: _Segment, start: int, *, is_last: bool) -> int:
-        """Count what ``segment`` holds from ``start`` on; returns where its first whole record is."""
+        """Count the records of ``segment`` from ``start`` on; return the offset of the first whole one."""
         size = segment.path.stat().st_size
         with segment.path.open("rb") as file:
-            found = scan(file, min(start, size), size)
-        torn = size - found.end
-        unreadable = found.unreadable
+            contents = scan(file, min(start, size), size)
+        torn = size - contents.end
+        unreadable = contents.unreadable
         if torn and is_last:
-            os.truncate(segment.path, found.end)
+            os.truncate(segment.path, contents.end)
             log.warning(
-                "a record that was being written in a crash is cut off; it had not been taken for stored",
+                "cut off a record that a crash interrupted; it had not been confirmed as stored",
                 file=str(segment.path),
                 bytes=torn,
             )
         else:
             unreadable += torn
-        segment.size, segment.records = found.end, found.records
+        segment.size, segment.records = contents.end, contents.records
         if unreadable:
             _set_aside(segment, unreadable)
-        return found.first
+        return contents.first
 
     def _first(self) -> Payload | None:
         while self._records:
@@ -197,23 +203,23 @@ class Spool:
                 self._finish(segment)
                 continue
             with segment.path.open("rb") as file:
-                found = record_at(file, self._offset, segment.size)
-            if found is not None:
-                payload, self._first_end = found
+                record = record_at(file, self._offset, segment.size)
+            if record is not None:
+                payload, self._first_end = record
                 return payload
             self._skip_damage(segment)
         return None
 
     def _skip_damage(self, segment: _Segment) -> None:
         with segment.path.open("rb") as file:
-            found = scan(file, self._offset, segment.size)
-        _set_aside(segment, found.unreadable + segment.size - found.end)
-        self._records -= segment.records - found.records
-        segment.records = found.records
-        self._offset = found.first
+            contents = scan(file, self._offset, segment.size)
+        _set_aside(segment, contents.unreadable + segment.size - contents.end)
+        self._records -= segment.records - contents.records
+        segment.records = contents.records
+        self._offset = contents.first
 
     def _finish(self, segment: _Segment) -> None:
-        """``segment``, the oldest, has nothing more to give."""
+        """Remove ``segment``, the oldest, whose records are all dropped."""
         if segment is self._segments[-1]:
             self._close_writer()
         self._segments.popleft()
@@ -241,7 +247,7 @@ class Spool:
         path = self._folder / f"{number:08}.segment"
         self._writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except OSError:
             self._close_writer()
             path.unlink()
@@ -249,13 +255,13 @@ class Spool:
         self._segments.append(_Segment(number, path))
 
     def _cut_back(self) -> None:
-        """Leave the file that is being written as it was before the last write to it."""
+        """Undo the last write to the newest file."""
         if self._writer is None:
             return
         try:
             os.ftruncate(self._writer, self._segments[-1].size)
         except OSError:
-            self._close_writer()  # the next record begins another file; reading ends before the torn one
+            self._close_writer()  # the next record starts a new file; reading stops before the torn one
 
     def _close_writer(self) -> None:
         if self._writer is not None:
@@ -264,17 +270,17 @@ class Spool:
 
 
 class _Position:
-    """Where the oldest record is, kept in a file that is overwritten in place.
+    """Where the oldest record is, in a file that is overwritten in place.
 
-    It is not fsynced: it survives the death of the process; after that of the machine it may be an
-    older one, and some records come twice.
+    It is not fsynced. It survives a crash of the process; after a crash of the machine it may be an older
+    position, and some records are delivered twice.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def get(self) -> tuple[int, int]:
-        """Number of the file and offset in it; the very beginning when nothing valid is there."""
+        """Return the number of a file and an offset in it; zeros when no valid position is stored."""
         stored = os.pread(self._file, _POSITION.size + _CHECKSUM.size, 0)
         place, checksum = stored[: _POSITION.size], stored[_POSITION.size :]
         if len(stored) == _POSITION.size + _CHECKSUM.size and checksum == _CHECKSUM.pack(zlib.crc32(place)):
@@ -283,88 +289,30 @@ class _Position:
         return 0, 0
 
     def set(self, number: int, offset: int) -> None:
+        """Store a position."""
         place = _POSITION.pack(number, offset)
         with suppress(OSError):  # an old position only repeats records
             os.pwrite(self._file, place + _CHECKSUM.pack(zlib.crc32(place)), 0)
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
 
-class SpoolClaim(msgspec.Struct, frozen=True):
-    """The spools that this process alone may use."""
-
-    own: Spool
-    orphans: list[Spool]
-    """What daemons that are gone could not store; nobody adds to them."""
-
-
-@contextmanager
-def claim(data_dir: Path, cap_bytes: int) -> Iterator[SpoolClaim]:
-    """Lock the first spool in ``data_dir`` that no living process has, and all that hold orphaned records.
-
-    Raises SettingsError when the folder cannot be used.
-    """
-    root = data_dir / "spool"
-    with ExitStack() as stack:
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            # Who looks for a spool locks each for a moment: one after the other, or they see ghosts.
-            with _locked(root / _LOCK):
-                own = next(folder for folder in _folders(root) if _try_lock(folder, stack))
-                others = sorted({path.parent for path in root.glob("*/*.segment")} - {own})
-                orphans = [folder for folder in others if _try_lock(folder, stack)]
-            spools = [Spool(folder, cap_bytes) for folder in (own, *orphans)]
-        except OSError as error:
-            raise SettingsError(
-                f"COINWATCH_DATA_DIR: the spool in {root} cannot be used: {error.strerror}"
-            ) from error
-        for spool in spools:
-            stack.callback(spool.close)
-        yield SpoolClaim(spools[0], [spool for spool in spools[1:] if spool.records])
-
-
 def segments_in(folder: Path) -> list[Path]:
-    """The files of a spool that hold records, the oldest first."""
+    """The files of a spool that hold records, oldest first."""
     return sorted(folder.glob("*.segment"), key=lambda path: int(path.stem))
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    for number in itertools.count():
-        folder = root / str(number)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(root)
-        yield folder
-
-
-def _try_lock(folder: Path, stack: ExitStack) -> bool:
-    """Whether nobody has ``folder``; then it is ours until ``stack`` is left, or this process ends."""
-    file = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return False
-    stack.callback(os.close, file)
-    return True
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _set_aside(segment: _Segment, unreadable: int) -> None:
-    """Keep the file, whatever becomes of the spool, for who wants to see what can be saved; say so once."""
+    """Keep the file under another name, so that its records can be examined by hand; log it once."""
     aside = segment.path.with_suffix(".damaged")
     with suppress(OSError):
         if aside.exists():
             return
         os.link(segment.path, aside)
     log.error(
-        "the disk has damaged records of the spool: they are left out, and the file is kept",
+        "the disk has damaged records of the spool: they are skipped, and the file is kept",
         file=str(aside),
         bytes=unreadable,
         records_left=segment.records,
@@ -372,11 +320,12 @@ def _set_aside(segment: _Segment, unreadable: int) -> None:
 
 
 def _forget(segment: _Segment) -> None:
-    with suppress(OSError):  # what cannot be removed is removed, or only repeated, at the next opening
+    with suppress(OSError):  # the next opening removes it, or delivers its records again
         segment.path.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the directory entries of ``folder`` on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

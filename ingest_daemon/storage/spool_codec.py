@@ -1,4 +1,4 @@
-"""A batch as it lies in the spool: bytes that mean the same after a restart. Pure."""
+"""A batch as the spool stores it: bytes that keep their meaning after a restart. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ingest_daemon.storage.queue import Batch
 from warehouse.trades.gaps import Ending, LedgerEntries, Opening
 
 _Row = tuple[int, int, int, float, float, bool]
-"""Place of the market in ``markets``, then the rest of a trade."""
+"""Index of the market in ``markets``, then the other fields of a trade."""
 
 
 class _Spooled(msgspec.Struct, array_like=True):
     markets: list[tuple[int, str]]
-    """Id and name: a database that was replaced has other ids."""
+    """Id and name: another database has other ids."""
     trades: list[_Row]
     past: list[_Row]
     openings: list[Opening]
@@ -29,7 +29,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def encode(batch: Batch, entries: LedgerEntries, market_ids: Mapping[Market, int]) -> bytes:
-    """``batch`` (without its interruptions, which ``entries`` tell) for the spool."""
+    """Encode ``batch`` and ``entries``, which stand for its interruptions."""
     markets = list(market_ids)
     place = {market: index for index, market in enumerate(markets)}
     return _encode(
@@ -45,18 +45,18 @@ def encode(batch: Batch, entries: LedgerEntries, market_ids: Mapping[Market, int
 
 
 def markets_in(payload: bytes) -> list[Market]:
-    """The markets a record may speak of."""
+    """The markets that a record may refer to."""
     return [Market.canonical(name) for _, name in _decode(payload).markets]
 
 
 def decode(payload: bytes, market_ids: Mapping[Market, int]) -> tuple[Batch, LedgerEntries]:
-    """What ``encode`` was given, with the ids that ``market_ids`` has now."""
+    """Return what ``encode`` was given, with the ids of ``market_ids``."""
     spooled = _decode(payload)
     markets = [Market.canonical(name) for _, name in spooled.markets]
-    now = {old: market_ids[market] for (old, _), market in zip(spooled.markets, markets, strict=True)}
+    new_ids = {old: market_ids[market] for (old, _), market in zip(spooled.markets, markets, strict=True)}
     entries = LedgerEntries(
-        [msgspec.structs.replace(row, market_id=now[row.market_id]) for row in spooled.openings],
-        [msgspec.structs.replace(row, market_id=now[row.market_id]) for row in spooled.endings],
+        [msgspec.structs.replace(row, market_id=new_ids[row.market_id]) for row in spooled.openings],
+        [msgspec.structs.replace(row, market_id=new_ids[row.market_id]) for row in spooled.endings],
     )
     trades = [_trade(markets, row) for row in spooled.trades]
     past = [_trade(markets, row) for row in spooled.past]

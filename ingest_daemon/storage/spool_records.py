@@ -1,6 +1,6 @@
-"""The files of a spool: records one after another, each with a mark, its length and a checksum.
+"""The format of a spool file: records in a row, each with a mark, its length and a checksum.
 
-The mark lets reading go on behind bytes that a failing disk has changed.
+The mark allows reading to resume after bytes that a failing disk has changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """What a file holds. Offsets are in bytes."""
+    """The contents of a file. Offsets are in bytes."""
 
     first: int
     """Of the first whole record; ``end`` when there is none."""
@@ -30,14 +30,14 @@ class Scan(msgspec.Struct, frozen=True):
 
 
 def encode_record(payload: bytes) -> bytes:
-    """``payload`` as it is written to a file."""
+    """Encode ``payload`` as a record."""
     return _HEADER.pack(_MARK, len(payload), _checksum(payload)) + payload
 
 
 def record_at(file: BinaryIO, offset: int, size: int) -> tuple[bytes, int] | None:
-    """The payload of the record at ``offset`` and where it ends; None when there is no whole one.
+    """Return the payload of the record at ``offset`` and where it ends; None when it is not whole.
 
-    ``size`` is how much of ``file`` counts.
+    ``size`` is how many bytes of ``file`` are valid.
     """
     header = _bytes_at(file, offset, _HEADER.size)
     if len(header) < _HEADER.size:
@@ -53,19 +53,19 @@ def record_at(file: BinaryIO, offset: int, size: int) -> tuple[bytes, int] | Non
 
 
 def scan(file: BinaryIO, start: int, size: int) -> Scan:
-    """Look at every record from ``start`` on."""
+    """Examine every record from ``start`` on."""
     first: int | None = None
     end, records, unreadable = start, 0, 0
     offset: int | None = start
     while offset is not None:
-        found = record_at(file, offset, size)
-        if found is None:
+        record = record_at(file, offset, size)
+        if record is None:
             offset = _next_record(file, offset + 1, size)
             continue
         first = offset if first is None else first
         unreadable += offset - end
         records += 1
-        offset = end = found[1]
+        offset = end = record[1]
     return Scan(end if first is None else first, end, records, unreadable)
 
 
@@ -86,12 +86,12 @@ def _next_record(file: BinaryIO, start: int, size: int) -> int | None:
 
 
 def _checksum(payload: bytes) -> int:
-    # The length is part of it: else a run of zeros, as a crash of the machine leaves it, would pass.
+    # It includes the length: otherwise a run of zeros, as a crash of the machine leaves it, would be valid.
     return zlib.crc32(payload, zlib.crc32(_LENGTH.pack(len(payload))))
 
 
 def _bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """What can be read: less, or nothing, at the end of ``file`` and where the disk has failed."""
+    """Read up to ``length`` bytes: fewer, or none, at the end of ``file`` and where the disk has failed."""
     try:
         file.seek(offset)
         return file.read(length)

@@ -1,4 +1,4 @@
-"""One open websocket: subscribe, keep alive, notice silence."""
+"""One open websocket: subscribe, keep alive, detect silence."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SUBSCRIBE_EVERY_S = 0.15
 """Between subscribe frames: Coinbase allows 8 messages a second."""
 WATCH_EVERY_S = 1.0
 PING_AFTER_S = 5.0
-"""After so long without a frame we ask for one: by the standard a pong is due at once."""
+"""After this long without a frame a ping is sent: by the standard a pong must follow at once."""
 RECEIVE_BUFFER_BYTES = 128 * 1024
 CLOSE_TIMEOUT_S = 2.0
 SETTLED_S = 2.0
-"""How long after the last subscribe frame a stream counts as delivering, once it has brought data."""
+"""How long after the last subscribe frame a socket that brings trades counts as delivering."""
 
 log = structlog.get_logger(__name__)
 
 
 class Connection:
-    """``open`` it, ``watch`` it, ``close`` it. Trades flow to the reader's queue all along."""
+    """A socket to ``open``, ``watch`` and ``close``. Its reader puts trades into the queue meanwhile."""
 
     def __init__(self, exchange: Exchange, transport: WSTransport, reader: FrameReader) -> None:
         self._exchange = exchange
@@ -40,34 +40,38 @@ class Connection:
         self.ended = asyncio.ensure_future(transport.wait_disconnected())
         self.opened_at = self._loop.time()
         self.subscribed_at: dict[Market, float] = {}
-        """When each market was asked for, by the loop's clock."""
+        """When each market was subscribed to, by the loop's clock."""
 
     @classmethod
     async def open(cls, exchange: Exchange, url: str, reader: FrameReader) -> Connection:
-        """Connect. Raises WSError, OSError or TimeoutError."""
+        """Connect to ``url``.
+
+        Raises:
+            WSError, OSError, TimeoutError: The connection could not be made.
+        """
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             transport, _ = await ws_connect(
                 lambda: reader,
                 url,
                 websocket_handshake_timeout=CONNECT_TIMEOUT_S,
-                enable_auto_pong=False,  # the reader answers pings, so that it knows of them
+                enable_auto_pong=False,  # the reader answers pings, because they count as received frames
                 max_frame_size=MAX_MESSAGE_BYTES,
             )
-        # The kernel holds no more than a short read's worth: the loop turns every few milliseconds while a
-        # burst is decoded, so that Postgres does not wait. Measured: a quarter more trades a second.
+        # A small receive buffer keeps each read short, so that the loop can serve Postgres every few
+        # milliseconds while a burst is decoded. Measured: a quarter more trades a second.
         transport.underlying_transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES
         )
         return cls(exchange, transport, reader)
 
     @property
-    def is_heard(self) -> bool:
-        """Whether any frame has come."""
+    def has_received(self) -> bool:
+        """Whether any frame has arrived."""
         return self._reader.frames > 0
 
     @property
     def is_delivering(self) -> bool:
-        """Whether it has brought trades, and every market was asked for long enough ago to be among them."""
+        """Whether it has brought trades, and every market was subscribed to at least SETTLED_S ago."""
         return (
             self._reader.has_traded
             and bool(self.subscribed_at)
@@ -75,34 +79,38 @@ class Connection:
         )
 
     async def delivers(self) -> None:
-        """Until it does, or has ended."""
+        """Wait until it delivers or has ended."""
         while not (self.is_delivering or self.ended.done()):
             await asyncio.wait({self.ended}, timeout=SETTLED_S / 20)
 
     def read(self, markets: Collection[Market]) -> None:
-        """Take the trades of ``markets`` from now on."""
+        """Accept the trades of ``markets`` from now on, and of no others."""
         self._reader.read(markets)
 
     def abort(self) -> None:
-        """Cut it off."""
+        """Drop the connection without a closing handshake."""
         self._transport.disconnect(graceful=False)
 
     async def subscribe(self, markets: Collection[Market]) -> None:
-        """Ask for the trades of ``markets``."""
+        """Subscribe to the trades of ``markets``."""
         await self._send(self._exchange.subscribe(sorted(markets)))
         self.subscribed_at |= dict.fromkeys(markets, self._loop.time())
 
     async def unsubscribe(self, markets: Collection[Market]) -> None:
-        """Ask for them no longer."""
+        """Unsubscribe from ``markets``."""
         for market in markets:
             self.subscribed_at.pop(market, None)
         await self._send(self._exchange.unsubscribe(sorted(markets)))
 
     async def watch(self, queue: TradeQueue, rotate: asyncio.Event) -> str | None:
-        """Send keepalives and listen for silence: why the connection ended, None when it is to rotate."""
+        """Send keepalives and detect silence until the connection ends.
+
+        Returns:
+            Why it ended; None when ``rotate`` was set and it is to be replaced.
+        """
         keepalive, every_s = self._exchange.keepalive(), self._exchange.keepalive_s
         keepalive_at = self._loop.time() + (every_s or 0.0)
-        asked_at = 0.0
+        pinged_at = 0.0
         rotating = asyncio.ensure_future(rotate.wait())
         try:
             while not self.ended.done():
@@ -116,8 +124,8 @@ class Connection:
                     return f"silent for {silent_s:.0f} s"
                 if self.ended.done():
                     break
-                if silent_s > PING_AFTER_S and now - asked_at > PING_AFTER_S:
-                    asked_at = now
+                if silent_s > PING_AFTER_S and now - pinged_at > PING_AFTER_S:
+                    pinged_at = now
                     self._transport.send_ping()
                 if keepalive is not None and every_s is not None and now >= keepalive_at:
                     keepalive_at += every_s
@@ -127,7 +135,7 @@ class Connection:
         return self.why_ended()
 
     def why_ended(self) -> str:
-        """What the exchange or the network said. Raises the error that broke the connection."""
+        """The reason the exchange or the network gave. Raises the error that broke the connection."""
         if self.ended.done() and (error := self.ended.exception()) is not None:
             raise error
         handshake = self._transport.close_handshake
@@ -136,7 +144,7 @@ class Connection:
         return f"closed by the exchange with code {handshake.recv.code:d} {handshake.recv.reason}".rstrip()
 
     async def close(self) -> None:
-        """End it, politely if the other side still listens."""
+        """Close the connection, with a closing handshake if the other side is still there."""
         self._reader.flush()
         if not self._transport.is_disconnected:
             self._transport.send_close(WSCloseCode.OK)
@@ -144,7 +152,7 @@ class Connection:
             await asyncio.wait({self.ended}, timeout=CLOSE_TIMEOUT_S)
             self._transport.disconnect(graceful=False)
         if self.ended.done() and not self.ended.cancelled():
-            self.ended.exception()  # told by why_ended, if anyone asked
+            self.ended.exception()  # why_ended raises it; without this asyncio warns
         self.ended.cancel()
 
     async def _send(self, frames: Iterable[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""How several daemons share the markets. Pure."""
+"""How several daemons share the markets. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from coinwatch.records import Market
 
 
 def fair_share(wanted: int, daemons: int) -> int:
-    """How many of ``wanted`` markets one of ``daemons`` may have, so that together they have all.
+    """How many of ``wanted`` markets each of ``daemons`` may hold, so that together they hold all.
 
-    A daemon that does not see itself yet counts as one.
+    Zero daemons count as one: a daemon may not see its own heartbeat yet.
     """
     return -(-wanted // max(1, daemons))
 
 
 def to_release(held: Collection[Market], share: int) -> list[Market]:
-    """What to give up of ``held`` so that no more than ``share`` are left.
+    """The markets to release, so that at most ``share`` of ``held`` are left.
 
-    The exchanges with the fewest markets go first and at most one is divided, so that what is kept
-    needs few sockets. The same whatever the order of ``held``.
+    Exchanges with the fewest markets are released first and at most one is divided, so that the rest
+    needs few sockets. The order of ``held`` does not matter.
     """
     by_exchange: defaultdict[str, list[Market]] = defaultdict(list)
     for market in sorted(held):

@@ -1,4 +1,4 @@
-"""From frames to trades: what happens to everything one socket receives. The hot path."""
+"""From frames to trades: decodes everything a socket receives. The hot path."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSProtocolError,
 from coinwatch.errors import BadMessage
 from coinwatch.records import Market, Trade
 from coinwatch.times import now_us
+from ingest_daemon.context import DaemonContext
 from ingest_daemon.log_throttle import LogThrottle
-from ingest_daemon.metrics import Metrics
-from ingest_daemon.storage.queue import TradeQueue
 from sources.exchanges.base import HEARTBEAT, SHUTDOWN, Exchange, Past, Rejected, Reply
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""A longer one costs the connection. The longest we know of, a full order book, has 2 MB."""
+"""A longer message ends the connection. The longest known, a full order book, has 2 MB."""
 
 MANY = 1_000
-"""So many messages are read together: enough to be quick, few enough to stay in the processor's cache."""
+"""How many messages are decoded together: enough to be fast, few enough for the processor's cache."""
 
 _TEXT = WSMsgType.TEXT
 
@@ -29,36 +28,46 @@ log = structlog.get_logger(__name__)
 
 
 class FrameReader(WSListener):
-    """Decodes frames as they come and puts the trades of each read into the queue together."""
+    """Decodes frames as they arrive and puts the trades of each read into the queue together."""
 
     def __init__(
         self,
+        context: DaemonContext,
         exchange: Exchange,
         markets: Collection[Market],
-        queue: TradeQueue,
-        metrics: Metrics,
         bad_frames: LogThrottle,
         *,
         on_rejected: Callable[[Rejected], None],
         on_shutdown: Callable[[], None],
-        on_heard: Callable[[], None],
+        on_first_frame: Callable[[], None],
     ) -> None:
+        """Read the frames of one socket.
+
+        Args:
+            context: The daemon; trades go to its queue.
+            exchange: Whose frames these are.
+            markets: The markets to accept trades of.
+            bad_frames: Shared by the sockets of one stream.
+            on_rejected: Called when the exchange refuses a market.
+            on_shutdown: Called when the exchange announces that it will close the socket.
+            on_first_frame: Called once, when the first frame has arrived.
+        """
         self.on_end: Callable[[], None] = _nothing
-        """Called when the socket is gone and all it brought is in the queue."""
+        """Called when the socket is closed and all it brought is in the queue."""
         self._exchange = exchange
         self._decode = exchange.decoder(markets)
         self._decode_many = exchange.many_decoder(markets)
-        self._queue = queue
-        self._metrics = metrics
+        self._queue = context.queue
+        self._metrics = context.metrics
         self._bad_frames = bad_frames
         self._on_rejected = on_rejected
         self._on_shutdown = on_shutdown
-        self._on_heard = on_heard
-        self._received = metrics.received.labels(exchange.name)
+        self._on_first_frame = on_first_frame
+        self._received = context.metrics.received.labels(exchange.name)
         self._loop = asyncio.get_running_loop()
         self._transport: WSTransport | None = None
         self._messages: list[bytes] = []
-        """Not yet decoded."""
+        """Messages that are not decoded yet."""
         self._trades: list[Trade] = []
         self._past: list[Trade] = []
         self._skipped: Counter[str] = Counter()
@@ -71,16 +80,18 @@ class FrameReader(WSListener):
         """By the event loop's clock."""
 
     def on_ws_connected(self, transport: WSTransport) -> None:
+        """Start reading."""
         self._transport = transport
         self._queue.attach(self)
 
     def read(self, markets: Collection[Market]) -> None:
-        """Take the trades of ``markets`` from now on."""
+        """Accept the trades of ``markets`` from now on, and of no others."""
         self._decode_messages()
         self._decode = self._exchange.decoder(markets)
         self._decode_many = self._exchange.many_decoder(markets)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Collect a message; all messages of a read are decoded together afterwards."""
         if not self._flush_is_due:
             self._flush_is_due = True
             self._loop.call_soon(self.flush)
@@ -92,29 +103,30 @@ class FrameReader(WSListener):
             self._decode_messages()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Hand over what was read last."""
         self._queue.detach(self)
         self.flush()
         self.on_end()
 
     def flush(self) -> None:
-        """Hand over what was read since the last time."""
+        """Decode what was read since the last flush, and put its trades into the queue."""
         self._flush_is_due = False
         try:
             self._decode_messages()
-        except Exception:  # a fault of ours in reading a frame: the other streams go on
+        except Exception:  # a fault of ours in reading a frame: the other streams keep running
             log.exception("reading a frame failed", exchange=self._exchange.name)
             if self._transport is not None:
                 self._transport.disconnect(graceful=False)
         self.frames += 1
         self.last_frame_at = self._loop.time()
         if self.frames == 1:
-            self._on_heard()
+            self._on_first_frame()
         if self._trades:
             trades, self._trades = self._trades, []
             received_us = now_us()
             self.has_traded = True
             self._received.inc(len(trades))
-            self._metrics.delays.saw(self._exchange.name, received_us - trades[-1].ts_us)
+            self._metrics.delays.record(self._exchange.name, received_us - trades[-1].ts_us)
             self._queue.put(trades, received_us)
         if self._past:
             past, self._past = self._past, []
@@ -126,11 +138,12 @@ class FrameReader(WSListener):
             self._skipped.clear()
 
     def pause(self) -> None:
-        """Read no more until ``resume``: the sender waits."""
+        """Stop reading until ``resume``; the sender waits."""
         if self._transport is not None:
             self._transport.underlying_transport.pause_reading()
 
     def resume(self) -> None:
+        """Read again."""
         self.last_frame_at = self._loop.time()
         if self._transport is not None:
             self._transport.underlying_transport.resume_reading()
@@ -167,7 +180,7 @@ class FrameReader(WSListener):
                 self._on_shutdown()
 
     def _other_frame(self, transport: WSTransport, frame: WSFrame) -> bytes | None:
-        """A whole message, when ``frame`` ends one. Control frames are answered here."""
+        """Return a whole message when ``frame`` completes it. Answers control frames."""
         match frame.msg_type:
             case WSMsgType.PING:
                 transport.send_pong(frame.get_payload_as_bytes())

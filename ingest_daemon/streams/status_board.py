@@ -1,4 +1,4 @@
-"""What is known of each market now. Streams and the committer write here; the reporter reads."""
+"""The current status of each market. Streams and the committer write it; the reporter reads it."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from warehouse.trades.writer import Written
 
 
 class StreamStatusBoard:
+    """Health of the streams of this daemon, by market."""
+
     def __init__(self) -> None:
         self._ids: dict[Market, int] = {}
         self.health: dict[int, StreamHealth] = {}
         """By market id."""
         self.exchange: dict[int, str] = {}
-        """Of every market that was ever added, for what is still on its way when it is removed."""
+        """Name of the exchange, by market id. Removed markets stay: their last trades may arrive later."""
 
     def add(self, market_ids: Mapping[Market, int]) -> None:
-        """Follow these from now on."""
+        """Follow these markets, which are connecting."""
         for market, market_id in market_ids.items():
             self._ids[market] = market_id
             self.exchange[market_id] = market.exchange
             self.health[market_id] = StreamHealth(state=StreamState.CONNECTING)
 
     def remove(self, markets: Iterable[Market]) -> dict[int, StreamHealth]:
-        """Others follow these, or nobody. Returns what was known of them, as stopped, by market id."""
+        """Stop following ``markets``; return their last health, as stopped, by market id."""
         markets = list(markets)
         self.set_state(markets, StreamState.STOPPED)
         ids = [self._ids.pop(market) for market in markets if market in self._ids]
         return {market_id: self.health.pop(market_id) for market_id in ids}
 
     def set_state(self, markets: Iterable[Market], state: StreamState, error: str | None = None) -> None:
-        """Say how ``markets`` stream; ``error`` is why, where something went wrong."""
+        """Record the state of ``markets``, and the ``error`` that caused it, if any."""
         for market in markets:
             if market not in self._ids:
                 continue
@@ -44,7 +46,7 @@ class StreamStatusBoard:
                 health.last_error_us = now_us()
 
     def lost(self, markets: Iterable[Market], reason: str) -> None:
-        """Their connection ended."""
+        """Record that the connection of ``markets`` ended."""
         markets = list(markets)
         self.set_state(markets, StreamState.DOWN, reason)
         for market in markets:
@@ -52,11 +54,18 @@ class StreamStatusBoard:
                 self.health[self._ids[market]].reconnects += 1
 
     def stopped(self) -> None:
-        """The daemon ends on purpose."""
+        """Record that the daemon stops on purpose."""
         self.set_state(list(self._ids), StreamState.STOPPED)
 
     def stored(self, written: Written, received_us: int, committed_us: int, *, late: bool) -> None:
-        """A batch was committed, received and committed by our clock. ``late``: it is no news."""
+        """Record a committed batch.
+
+        Args:
+            written: What was stored.
+            received_us: When its last trade arrived, by our clock.
+            committed_us: When it was committed, by our clock.
+            late: Whether its trades are older than the newest of their markets.
+        """
         for move in written.moves:
             health = self.health.get(move.market_id)
             if health is None:
@@ -74,11 +83,11 @@ class StreamStatusBoard:
                 self.health[market_id].duplicates += count
 
     def recovered(self, market_id: int, count: int) -> None:
-        """Recovery stored so many trades."""
+        """Record that recovery stored ``count`` trades."""
         if market_id in self.health:
             self.health[market_id].recovered += count
 
     def states(self) -> dict[str, int]:
         """How many markets are in each state."""
-        found = [health.state for health in self.health.values()]
-        return {state.value: found.count(state) for state in StreamState}
+        states = [health.state for health in self.health.values()]
+        return {state.value: states.count(state) for state in StreamState}

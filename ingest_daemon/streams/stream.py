@@ -1,4 +1,4 @@
-"""One socket's worth of markets: connect, subscribe, watch, rotate, and connect again."""
+"""The markets of one socket: connect, subscribe, watch, replace the socket, and reconnect."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ from picows import WSError
 
 from coinwatch.records import Market
 from ingest_daemon.backoff import backoff
+from ingest_daemon.context import DaemonContext
 from ingest_daemon.log_throttle import LogThrottle
-from ingest_daemon.metrics import Metrics
-from ingest_daemon.storage.queue import TradeQueue
 from ingest_daemon.streams.connection import Connection
 from ingest_daemon.streams.reader import FrameReader
-from ingest_daemon.streams.status_board import StreamStatusBoard
 from sources.exchanges.base import Exchange, Rejected
 from warehouse.ops.health import StreamState
 
 DISCONNECTED = "disconnected"
-"""The cause of an interruption, in the ledger."""
+"""The cause of a stream gap."""
 REPLACE_WITHIN_S = 30.0
-"""How long a new socket may take to deliver before the old one is let go."""
+"""How long a new socket may take to deliver before the attempt to replace the old one is given up."""
 ROTATE_EARLY = 0.96
 """A socket that lives 24 hours is replaced after 23, and some minutes by chance."""
 RETRY_REFUSED_S = 900.0
-"""A market its exchange refused is asked for again after so long."""
+"""After this long a market that its exchange refused is subscribed to again."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,23 +38,22 @@ class Stream:
     While a socket is replaced on purpose two deliver, and what both bring is stored once.
     """
 
-    def __init__(
-        self, exchange: Exchange, root: str, queue: TradeQueue, board: StreamStatusBoard, metrics: Metrics
-    ) -> None:
+    def __init__(self, context: DaemonContext, exchange: Exchange) -> None:
         self.exchange = exchange
         self.markets: set[Market] = set()
-        self._url = exchange.stream_url(root)
-        self._queue = queue
-        self._board = board
-        self._metrics = metrics
+        self._context = context
+        self._queue = context.queue
+        self._status_board = context.status_board
+        self._metrics = context.metrics
+        self._url = exchange.stream_url(context.settings.ws_url(exchange.name))
         self._bad_frames = LogThrottle()
         self._endings = LogThrottle()
         self._refused: dict[Market, float] = {}
-        self._told: set[Market] = set()
-        """Refused at least once, and logged then."""
+        self._logged_refusals: set[Market] = set()
+        """Markets refused at least once, which is logged then and not again."""
         self._current: Connection | None = None
         self._rotate = asyncio.Event()
-        self._ask = asyncio.Event()
+        self._markets_changed = asyncio.Event()
         self._end_reason: str | None = None
         self._log = log.bind(exchange=exchange.name, url=self._url)
 
@@ -66,35 +63,38 @@ class Stream:
         return self.exchange.markets_per_socket - len(self.markets)
 
     def subscribed_since(self, market: Market) -> float | None:
-        """Since when, by the loop's clock, the open socket was asked for ``market`` and is heard."""
+        """When the open socket subscribed to ``market``, by the loop's clock.
+
+        None while it has not, has brought no frame yet, or the exchange refuses the market.
+        """
         connection = self._current
-        if connection is None or connection.ended.done() or not connection.is_heard:
+        if connection is None or connection.ended.done() or not connection.has_received:
             return None
         if market in self._refused:
             return None
         return connection.subscribed_at.get(market)
 
     def add(self, markets: Collection[Market]) -> None:
-        """Stream these, too."""
+        """Stream ``markets``, too."""
         self.markets |= set(markets)
-        self._ask.set()
+        self._markets_changed.set()
 
     def remove(self, markets: Collection[Market]) -> None:
-        """Stream these no longer."""
+        """Stop streaming ``markets``."""
         self.markets -= set(markets)
         for market in markets:
             self._refused.pop(market, None)
-        self._ask.set()
+        self._markets_changed.set()
 
     def resubscribe(self, market: Market, cause: str) -> None:
-        """Its data has stopped although the socket lives: ask for it again."""
+        """Subscribe again to a market whose data has stopped although the socket is open."""
         if self._current is not None and market in self._current.subscribed_at:
             self._interrupt([market], cause)
             del self._current.subscribed_at[market]
-            self._ask.set()
+            self._markets_changed.set()
 
     def reconnect(self, cause: str) -> None:
-        """Leave the socket and make a new one."""
+        """Drop the socket and open a new one."""
         self._end_reason = cause
         if self._current is not None:
             self._interrupt(self.markets, cause)
@@ -108,20 +108,20 @@ class Stream:
         while True:
             await asyncio.sleep(wait_s)
             while not (wanted := self._wanted()):
-                await self._asked()
-            self._board.set_state(wanted, StreamState.CONNECTING)
+                await self._change()
+            self._status_board.set_state(wanted, StreamState.CONNECTING)
             started = time.monotonic()
             self._end_reason = None
             try:
                 reason = await self._connect_and_watch()
             except (WSError, OSError, TimeoutError) as error:
                 reason = _describe(error)
-            except Exception as error:  # a fault of ours in reading a frame: the other streams go on
+            except Exception as error:  # a fault of ours in reading a frame: the other streams keep running
                 self._log.exception("reading a frame failed")
                 reason = _describe(error)
             reason = self._end_reason or reason
             wait_s = waits.send(time.monotonic() - started)
-            self._board.lost(self._wanted(), reason)
+            self._status_board.lost(self._wanted(), reason)
             self._metrics.reconnects.labels(self.exchange.name).inc()
             suppressed = self._endings.suppressed()
             if suppressed is not None or reason != last_reason:
@@ -131,11 +131,11 @@ class Stream:
             last_reason = reason
 
     def _wanted(self) -> set[Market]:
-        """The markets to ask for: those not refused lately."""
+        """The markets to subscribe to: those not refused lately."""
         return self.markets - self._refused.keys()
 
-    def _forgive(self) -> None:
-        """Ask again for what was refused long ago."""
+    def _retry_refused(self) -> None:
+        """Subscribe again to what was refused long ago."""
         now = time.monotonic()
         for market in [m for m, at in self._refused.items() if now - at > RETRY_REFUSED_S]:
             del self._refused[market]
@@ -143,7 +143,7 @@ class Stream:
                 self._current.subscribed_at.pop(market, None)
 
     async def _connect_and_watch(self) -> str:
-        """Why the connection ended."""
+        """Stream over one connection and its replacements; return why the last one ended."""
         connection = await self._open()
         subscribing = asyncio.create_task(self._keep_subscribed())
         try:
@@ -166,7 +166,7 @@ class Stream:
                 await connection.close()
 
     async def _watch(self, connection: Connection) -> str | None:
-        """Until the connection ends, or is to be replaced: then None."""
+        """Wait until the connection ends and return why; return None when it is time to replace it."""
         every_s = self.exchange.rotate_every_s
         timer: asyncio.TimerHandle | None = None
         if every_s is not None:
@@ -179,17 +179,16 @@ class Stream:
                 timer.cancel()
 
     async def _open(self) -> Connection:
-        """A connection that was asked for every market."""
+        """Open a connection and subscribe to every wanted market."""
         wanted = self._wanted()
         reader = FrameReader(
+            self._context,
             self.exchange,
             wanted,
-            self._queue,
-            self._metrics,
             self._bad_frames,
             on_rejected=self._on_rejected,
-            on_shutdown=self._on_shutdown,
-            on_heard=lambda: self._board.set_state(self._wanted(), StreamState.LIVE),
+            on_shutdown=self._rotate.set,
+            on_first_frame=lambda: self._status_board.set_state(self._wanted(), StreamState.LIVE),
         )
         connection = await Connection.open(self.exchange, self._url, reader)
         reader.on_end = lambda: self._on_end(connection)
@@ -205,7 +204,7 @@ class Stream:
         return connection
 
     async def _replaced(self, old: Connection) -> Connection:
-        """A new connection that delivers, while the old one still did; the old one, if none can be had."""
+        """Open a connection and wait until it delivers, while ``old`` still does; ``old`` if none does."""
         self._log.info("replacing the socket before the exchange closes it")
         try:
             new = await self._open()
@@ -225,54 +224,51 @@ class Stream:
         return new
 
     async def _keep_subscribed(self) -> None:
-        """Ask for what is wanted and not asked for, and the other way round, whenever that changes."""
+        """Subscribe and unsubscribe whenever the wanted markets change."""
         while True:
             connection, wanted = self._current, self._wanted()
             if connection is not None:
-                asked = connection.subscribed_at.keys()
-                surplus, new = asked - wanted - self._refused.keys(), wanted - asked
+                subscribed = connection.subscribed_at.keys()
+                surplus, new = subscribed - wanted - self._refused.keys(), wanted - subscribed
                 if surplus or new:
                     connection.read(wanted)
                 if surplus:
                     await connection.unsubscribe(surplus)
                 if new:
                     await connection.subscribe(new)
-                    self._board.set_state(new, StreamState.LIVE)
-            await self._asked()
+                    self._status_board.set_state(new, StreamState.LIVE)
+            await self._change()
 
-    async def _asked(self) -> None:
-        """Until the wanted markets may have changed."""
-        with suppress(TimeoutError):  # a refused market may be due again
+    async def _change(self) -> None:
+        """Wait until the wanted markets may have changed."""
+        with suppress(TimeoutError):  # a refused market may be due for a retry
             async with asyncio.timeout(RETRY_REFUSED_S / 10):
-                await self._ask.wait()
-        self._ask.clear()
-        self._forgive()
+                await self._markets_changed.wait()
+        self._markets_changed.clear()
+        self._retry_refused()
 
     def _on_end(self, connection: Connection) -> None:
-        """A socket was lost: what comes from now on does not follow what it brought."""
+        """A socket was lost: what arrives from now on does not follow what it brought."""
         if connection is self._current:
             self._interrupt(self.markets, DISCONNECTED)
-
-    def _on_shutdown(self) -> None:
-        self._rotate.set()
 
     def _interrupt(self, markets: Collection[Market], cause: str) -> None:
         if markets:
             self._queue.interrupt(markets, cause)
 
     def _on_rejected(self, rejected: Rejected) -> None:
-        """One market is refused: it is marked, said once and left out; the others stream on."""
+        """Mark a refused market, log it once and leave it out; the others continue."""
         refused = [m for m in self._wanted() if self.exchange.native(m) == rejected.native]
         self._metrics.rejected.labels(self.exchange.name).inc()
-        if not (refused and self._told.issuperset(refused)):
+        if not (refused and self._logged_refusals.issuperset(refused)):
             self._log.error(
                 "the exchange refused a market" if refused else "the exchange refused a request",
                 market=str(refused[0]) if refused else rejected.native,
                 reason=rejected.reason,
             )
-        self._told |= set(refused)
+        self._logged_refusals |= set(refused)
         self._refused |= dict.fromkeys(refused, time.monotonic())
-        self._board.set_state(refused, StreamState.DOWN, f"refused: {rejected.reason}")
+        self._status_board.set_state(refused, StreamState.DOWN, f"refused: {rejected.reason}")
 
 
 def _describe(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from psycopg import AsyncConnection, errors, postgres, sql
 from psycopg.types.json import Jsonb
 
-from coinwatch.errors import WarehouseError
+from coinwatch.errors import WarehouseUnavailable
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, now_us, utc_day
 from warehouse.db.copy_in import copy_in
@@ -217,7 +217,7 @@ class TickWriter:
                     return await self._merge_once(rows, how)
             except errors.DeadlockDetected:
                 await asyncio.sleep(0.01 * 2**attempt)
-        raise WarehouseError(f"{len(rows)} trades met a deadlock {STAGING_TRIES} times in a row")
+        raise WarehouseUnavailable(f"{len(rows)} trades met a deadlock {STAGING_TRIES} times in a row")
 
     async def _merge_once(self, rows: TickRows, how: _How) -> list[MarketMove]:
         if how.ledger:

@@ -34,7 +34,7 @@ def stats(market_id: int, *, hours: float = 24, open_: float = 80.0, volume: flo
 
 def known(*names: str, method: Method = Method.MEDIAN, fold: bool = False) -> Pairs:
     pairs = Pairs(method, fold_stablecoins=fold)
-    pairs.know({place: Market.canonical(name) for place, name in enumerate(names, 1)})
+    pairs.add_markets({place: Market.canonical(name) for place, name in enumerate(names, 1)})
     return pairs
 
 
@@ -49,8 +49,8 @@ def at(pairs: Pairs, now: Now) -> dict[Symbol, PairAverage]:
 def test_the_last_live_trades_make_the_price() -> None:
     pairs = of_btc()
     for market_id, price in enumerate((100.0, 100.1, 100.2), 1):
-        pairs.hear(move(market_id, price, START), START)
-    pairs.hear(move(2, 100.15, later(1)), later(1))
+        pairs.add_move(move(market_id, price, START), START)
+    pairs.add_move(move(2, 100.15, later(1)), later(1))
     (pair,) = pairs.averages(7, later(2))
     assert (pair.symbol, pair.ts_us, pair.average.price) == (BTC, 7, 100.15)
     assert pair.average.state is State.OK
@@ -60,17 +60,17 @@ def test_the_last_live_trades_make_the_price() -> None:
 
 def test_a_trade_that_comes_late_does_not_turn_the_price_back() -> None:
     pairs = of_btc()
-    pairs.hear(move(1, 100.0, START), START)
-    pairs.hear(move(1, 50.0, later(1), ts_us=START.wall_us - 1), later(1))
+    pairs.add_move(move(1, 100.0, START), START)
+    pairs.add_move(move(1, 50.0, later(1), ts_us=START.wall_us - 1), later(1))
     assert at(pairs, later(1))[BTC].average.price == 100.0
-    pairs.hear(move(1, 101.0, later(2), ts_us=START.wall_us), later(2))
+    pairs.add_move(move(1, 101.0, later(2), ts_us=START.wall_us), later(2))
     assert at(pairs, later(2))[BTC].average.price == 101.0
 
 
 def test_a_clock_ahead_does_not_keep_out_what_follows() -> None:
     pairs = of_btc()
-    pairs.hear(move(1, 100.0, later(3_600)), START)
-    pairs.hear(move(1, 101.0, later(1)), later(1))
+    pairs.add_move(move(1, 100.0, later(3_600)), START)
+    pairs.add_move(move(1, 101.0, later(1)), later(1))
     assert at(pairs, later(1))[BTC].average.price == 101.0
 
 
@@ -84,7 +84,7 @@ def test_a_clock_ahead_does_not_keep_out_what_follows() -> None:
 )
 def test_no_clock_makes_an_old_price_fresh(now: Now) -> None:
     pairs = of_btc()
-    pairs.hear(move(1, 100.0, START), START)
+    pairs.add_move(move(1, 100.0, START), START)
     assert at(pairs, later(1)).keys() == {BTC}
     assert at(pairs, now) == {}
 
@@ -92,9 +92,9 @@ def test_no_clock_makes_an_old_price_fresh(now: Now) -> None:
 def test_what_the_warehouse_recalls_is_as_old_as_it_says() -> None:
     pairs = of_btc()
     now = START
-    pairs.recall(LiveTrade(1, 100.0, now.wall_us - 9 * SECOND_US, now.wall_us - 9 * SECOND_US), now)
-    pairs.recall(LiveTrade(2, 100.0, now.wall_us - 30 * SECOND_US, now.wall_us - 30 * SECOND_US), now)
-    pairs.recall(LiveTrade(3, 100.0, now.wall_us, now.wall_us + DAY_US), now)
+    pairs.add_stored(LiveTrade(1, 100.0, now.wall_us - 9 * SECOND_US, now.wall_us - 9 * SECOND_US), now)
+    pairs.add_stored(LiveTrade(2, 100.0, now.wall_us - 30 * SECOND_US, now.wall_us - 30 * SECOND_US), now)
+    pairs.add_stored(LiveTrade(3, 100.0, now.wall_us, now.wall_us + DAY_US), now)
     inputs = at(pairs, now)[BTC].average.inputs
     assert {name: given.age_s for name, given in inputs.items()} == {
         "binance": 9.0,
@@ -102,25 +102,25 @@ def test_what_the_warehouse_recalls_is_as_old_as_it_says() -> None:
         "kraken": 0.0,
     }
     assert [name for name, given in inputs.items() if given.used] == ["binance", "kraken"]
-    pairs.hear(move(1, 101.0, later(1)), later(1))
-    pairs.recall(LiveTrade(1, 100.0, now.wall_us, now.wall_us), later(2))
+    pairs.add_move(move(1, 101.0, later(1)), later(1))
+    pairs.add_stored(LiveTrade(1, 100.0, now.wall_us, now.wall_us), later(2))
     assert at(pairs, later(2))[BTC].average.inputs["binance"].price == 101.0
 
 
 def test_the_usual_rate_decides_how_long_a_trade_counts() -> None:
     pairs = of_btc()
     for market_id in (1, 2, 3):
-        pairs.hear(move(market_id, 100.0, START), START)
-    pairs.measure([], [TradeRate(1, 11, 100 * SECOND_US), TradeRate(2, 1, 0)])
+        pairs.add_move(move(market_id, 100.0, START), START)
+    pairs.set_statistics([], [TradeRate(1, 11, 100 * SECOND_US), TradeRate(2, 1, 0)])
     assert at(pairs, later(49))[BTC].average.exchanges == ("binance",)
     assert at(pairs, later(51)) == {}
 
 
 def test_a_market_silent_for_an_hour_is_not_told_of() -> None:
     pairs = of_btc()
-    pairs.hear(move(1, 100.0, START), START)
+    pairs.add_move(move(1, 100.0, START), START)
     now = later(FORGET_US / SECOND_US)
-    pairs.hear(move(2, 100.0, now), now)
+    pairs.add_move(move(2, 100.0, now), now)
     assert at(pairs, now)[BTC].average.inputs.keys() == {"coinbase"}
     assert pairs.traded == [2]
 
@@ -128,8 +128,8 @@ def test_a_market_silent_for_an_hour_is_not_told_of() -> None:
 def test_volume_weighs_and_the_day_is_that_of_the_exchanges_used() -> None:
     pairs = of_btc()
     for market_id, price in enumerate((100.0, 101.0, 101.5, 150.0), 1):
-        pairs.hear(move(market_id, price, START), START)
-    pairs.measure(
+        pairs.add_move(move(market_id, price, START), START)
+    pairs.set_statistics(
         [
             stats(1, volume=9.0),
             stats(2, open_=81.0),
@@ -148,18 +148,18 @@ def test_volume_weighs_and_the_day_is_that_of_the_exchanges_used() -> None:
 
 def test_less_than_a_day_is_no_24_hours() -> None:
     pairs = of_btc()
-    pairs.hear(move(1, 100.0, START), START)
-    pairs.measure([stats(1, hours=23)], [])
+    pairs.add_move(move(1, 100.0, START), START)
+    pairs.set_statistics([stats(1, hours=23)], [])
     assert at(pairs, START)[BTC].change_24h is None
-    pairs.measure([stats(1)], [])
-    pairs.hear(move(1, 120.0, START), START)
+    pairs.set_statistics([stats(1)], [])
+    pairs.add_move(move(1, 120.0, START), START)
     assert at(pairs, START)[BTC].high_24h == 120.0
 
 
 def test_quotes_are_kept_apart() -> None:
     pairs = known("kraken:BTC-USD", "kraken:BTC-EUR", "kraken:BTC-USDT")
     for market_id, price in enumerate((100.0, 90.0, 101.0), 1):
-        pairs.hear(move(market_id, price, START), START)
+        pairs.add_move(move(market_id, price, START), START)
     found = at(pairs, START)
     assert {str(symbol): pair.average.price for symbol, pair in found.items()} == {
         "BTC-USD": 100.0,
@@ -170,11 +170,11 @@ def test_quotes_are_kept_apart() -> None:
 
 def test_a_new_market_is_asked_about() -> None:
     pairs = of_btc()
-    pairs.hear(move(9, 5.0, START), START)
-    assert pairs.has_unknown
+    pairs.add_move(move(9, 5.0, START), START)
+    assert pairs.has_unknown_markets
     assert at(pairs, START) == {}
-    pairs.know({9: Market.canonical("kraken:ETH-EUR")})
-    assert not pairs.has_unknown
+    pairs.add_markets({9: Market.canonical("kraken:ETH-EUR")})
+    assert not pairs.has_unknown_markets
     assert [str(symbol) for symbol in at(pairs, START)] == ["ETH-EUR"]
 
 
@@ -183,7 +183,7 @@ def trade_for(pairs: Pairs, prices: dict[int, float], seconds: int, step_s: int 
     for second in range(0, seconds + 1, step_s):
         now = later(second)
         for market_id, price in prices.items():
-            pairs.hear(move(market_id, price, now), now)
+            pairs.add_move(move(market_id, price, now), now)
         at(pairs, now)
     return now
 
@@ -200,12 +200,12 @@ def test_another_coin_is_quarantined_after_an_hour_and_comes_back() -> None:
     assert pairs.take_disputes() == []
 
     # Another process knows it from the warehouse, and does not believe it alone either.
-    heir = Pairs(Method.MEDIAN, held={3: began.since_us})
-    heir.know({place: Market(name, BTC) for place, name in enumerate(NAMES, 1)})
-    heir.hear(move(3, 31.0, now), now)
+    heir = Pairs(Method.MEDIAN, quarantined={3: began.since_us})
+    heir.add_markets({place: Market(name, BTC) for place, name in enumerate(NAMES, 1)})
+    heir.add_move(move(3, 31.0, now), now)
     assert at(heir, now) == {}
     for market_id in (1, 2, 3):
-        heir.hear(move(market_id, 100.0, now), now)
+        heir.add_move(move(market_id, 100.0, now), now)
     assert at(heir, now)[BTC].average.exchanges == ("binance", "coinbase", "kraken")
     (released,) = heir.take_changes()
     assert (released.market_id, released.is_released) == (3, True)
@@ -213,11 +213,11 @@ def test_another_coin_is_quarantined_after_an_hour_and_comes_back() -> None:
 
 def test_a_pair_of_which_no_two_agree_has_no_average() -> None:
     pairs = of_btc()
-    pairs.hear(move(1, 100.0, START), START)
-    pairs.hear(move(2, 31.0, START), START)
+    pairs.add_move(move(1, 100.0, START), START)
+    pairs.add_move(move(2, 31.0, START), START)
     assert at(pairs, START) == at(pairs, later(1)) == {}
     assert pairs.take_disputes() == [(BTC, True)]
-    pairs.hear(move(2, 101.0, later(2)), later(2))
+    pairs.add_move(move(2, 101.0, later(2)), later(2))
     assert at(pairs, later(2)).keys() == {BTC}
     assert pairs.take_disputes() == [(BTC, False)]
 
@@ -227,8 +227,8 @@ def test_an_outlier_stays_out_until_it_is_near() -> None:
 
     def is_used(price: float) -> bool:
         for market_id in (1, 2, 3):
-            pairs.hear(move(market_id, 100.0, START), START)
-        pairs.hear(move(4, price, START), START)
+            pairs.add_move(move(market_id, 100.0, START), START)
+        pairs.add_move(move(4, price, START), START)
         return at(pairs, START)[BTC].average.inputs["okx"].used
 
     assert [is_used(price) for price in (100.4, 100.6, 100.4, 100.2, 100.4)] == [
@@ -246,14 +246,14 @@ FOLDING = ("kraken:BTC-USD", "binance:BTC-USDT", "okx:BTC-USDT", "okx:BTC-USDC",
 def folding(*more: str, fold: bool = True) -> Pairs:
     pairs = known(*FOLDING, *more, fold=fold)
     for market_id, price in enumerate((100.0, 101.0, 101.2, 99.0, 50.5), 1):
-        pairs.hear(move(market_id, price, START), START)
+        pairs.add_move(move(market_id, price, START), START)
     return pairs
 
 
 def test_stablecoins_fold_by_their_own_market() -> None:
     pairs = folding("kraken:USDT-USD", "coinbase:USDT-USD", "bitstamp:USDT-USD")
     for market_id, price in enumerate((0.99, 0.99, 0.5), 6):
-        pairs.hear(move(market_id, price, START), START)
+        pairs.add_move(move(market_id, price, START), START)
     found = at(pairs, START)
     pair = found[Symbol("BTC", "USD")].average
     assert pair.inputs.keys() == {"kraken", "binance:USDT", "okx:USDT"}
@@ -282,8 +282,8 @@ def test_without_a_market_of_its_own_btc_tells_what_a_stablecoin_is_worth() -> N
 
 def test_what_cannot_be_folded_is_left_alone() -> None:
     pairs = known("htx:SOL-USDT", "kraken:SOL-USD", fold=True)
-    pairs.hear(move(1, 50.0, START), START)
-    pairs.hear(move(2, 51.0, START), START)
+    pairs.add_move(move(1, 50.0, START), START)
+    pairs.add_move(move(2, 51.0, START), START)
     found = at(pairs, START)
     assert found[Symbol("SOL", "USD")].average.inputs.keys() == {"kraken"}
     assert found[Symbol("SOL", "USD")].average.price == 51.0

@@ -19,6 +19,7 @@ from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, from_datetime, now_us
 from ingest_daemon.averages import task as averages_task
 from ingest_daemon.averages.task import LEASE, Averager
+from ingest_daemon.context import DaemonContext
 from simulator.server import Simulator
 from tests.ingest_daemon.conftest import RunDaemon
 from tests.waiting import eventually
@@ -108,7 +109,8 @@ RunAverager = Callable[..., Any]
 def averaging(database: sqlalchemy.URL, settings_for: Callable[..., Settings]) -> RunAverager:
     @asynccontextmanager
     async def running(holder: str = "one", **overrides: Any) -> AsyncIterator[None]:
-        task = asyncio.create_task(Averager(database, settings_for(**overrides), holder).run())
+        context = DaemonContext.create(settings_for(**overrides), database, daemon=holder)
+        task = asyncio.create_task(Averager(context).run())
         try:
             yield
             assert not task.done()
@@ -244,7 +246,7 @@ async def test_it_goes_on_after_postgres_was_away(desk: Desk, averaging: RunAver
                 await asyncio.wait_for(desk.next_row(), 10)
     rows = await desk.rows()
     assert len({row["ts"] for row in rows}) == len(rows)
-    failures = [entry for entry in logs if entry["event"] == "averages are not computed; trying again"]
+    failures = [entry for entry in logs if entry["event"] == "averages are not computed; retrying"]
     assert len(failures) == 1
 
 

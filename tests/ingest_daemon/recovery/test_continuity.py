@@ -69,12 +69,12 @@ def test_a_hole_counts_when_it_is_still_open_a_second_later() -> None:
     plan(continuity, 1, 2)
     plan(continuity, 6, 7, now_s=10.0)
     assert continuity.has_holes
-    assert continuity.due(10.5) == []
+    assert continuity.overdue_holes(10.5) == []
     assert not plan(continuity, 4, now_s=10.5)
-    late = continuity.due(10.0 + HOLE_PATIENCE_S)
+    late = continuity.overdue_holes(10.0 + HOLE_PATIENCE_S)
     assert late == [Opening(ID, MISSED, 2, 2_000, 4, 4_000), Opening(ID, MISSED, 4, 4_000, 6, 6_000)]
     assert not continuity.has_holes
-    assert continuity.due(20.0) == []
+    assert continuity.overdue_holes(20.0) == []
 
 
 def test_an_interruption_tells_the_holes_that_can_no_longer_fill() -> None:
@@ -98,7 +98,7 @@ def test_where_ids_do_not_follow_one_another_there_are_no_holes() -> None:
 
 def test_a_market_shown_complete_by_recovery_is_heard() -> None:
     continuity = followed()
-    continuity.heard_until(MARKET, 20, 20_000, 0.0)
+    continuity.complete_until(MARKET, 20, 20_000, 0.0)
     assert not plan(continuity, 21)
     plan(continuity, 25)
     assert continuity.has_holes
@@ -133,7 +133,7 @@ def test_the_rows_cover_exactly_what_never_came(missing: set[int], chance: objec
         plan(continuity, *part)
     told = {
         i
-        for row in continuity.due(5.0)
+        for row in continuity.overdue_holes(5.0)
         if row.after_id is not None and row.before_id is not None
         for i in range(row.after_id + 1, row.before_id)
     }
@@ -149,19 +149,19 @@ def test_a_market_is_suspected_by_its_own_rhythm(usual_s: float, quiet_s: float)
         plan(continuity, number, now_s=now_s)
     assert continuity.quiet(now_s + quiet_s * 0.95) == []
     assert continuity.quiet(now_s + quiet_s * 1.05) == [MARKET]
-    continuity.is_truly_quiet(MARKET, now_s + quiet_s * 1.05)
+    continuity.confirm_quiet(MARKET, now_s + quiet_s * 1.05)
     assert continuity.quiet(now_s + quiet_s * 1.5) == []
 
 
 def test_a_market_of_unknown_rhythm_is_suspected_soon_and_then_ever_later() -> None:
     continuity = followed()
-    continuity.heard_until(MARKET, None, 5, 5.0)
+    continuity.complete_until(MARKET, None, 5, 5.0)
     asked_s, now_s = [], 5.0
     while now_s < 1_200:
         now_s += 0.25
         if continuity.quiet(now_s):
             asked_s.append(now_s)
-            continuity.is_truly_quiet(MARKET, now_s)
+            continuity.confirm_quiet(MARKET, now_s)
     assert continuity.newest(MARKET) == (None, 5)
     assert asked_s[0] < 15
     waits_s = [later - earlier for earlier, later in pairwise(asked_s)]
@@ -175,7 +175,7 @@ def test_few_trades_make_a_market_no_less_trusted_than_its_silence_did() -> None
     assert continuity.quiet(8.4) == []
     assert continuity.quiet(8.6) == [MARKET]
     for _ in range(3):
-        continuity.is_truly_quiet(MARKET, 9.0)
+        continuity.confirm_quiet(MARKET, 9.0)
     plan(continuity, 2, 3, now_s=10.0)
     assert continuity.quiet(10.0 + 63) == []
     assert continuity.quiet(10.0 + 65) == [MARKET]

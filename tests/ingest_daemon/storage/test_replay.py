@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import sqlalchemy
 
 from coinwatch.errors import WarehouseError
 from coinwatch.records import Market, Trade
+from coinwatch.settings import Settings
 from coinwatch.times import now_us
+from ingest_daemon.context import DaemonContext
 from ingest_daemon.storage.committer import replay
 from ingest_daemon.storage.queue import Batch
 from ingest_daemon.storage.spool import Spool
@@ -30,28 +33,29 @@ CUT = (
 
 
 async def test_postgres_that_ends_meanwhile_is_told_of_and_nothing_is_lost(
-    database: sqlalchemy.URL, tmp_path: Path
+    settings_for: Callable[..., Settings], database: sqlalchemy.URL, tmp_path: Path
 ) -> None:
     spool = Spool(tmp_path / "spool", 1_000_000)
     trade = Trade(BTC, 7, now_us(), 2.5, 1.0, True)
     spool.append(encode(Batch(trades=[trade]), LedgerEntries([], []), {BTC: 3}))
+    context = DaemonContext.create(settings_for(), database)
     async with (
         await connect(database, application_name="test") as conn,
         await connect(database, application_name="another") as another,
     ):
         async with conn.transaction():
             await conn.execute("lock table markets in access exclusive mode")
-            replaying = asyncio.create_task(replay(spool, database, "here:1"))
+            replaying = asyncio.create_task(replay(spool, context))
 
             async def is_cut() -> bool:
                 row = await (await another.execute(CUT)).fetchone()
                 return row == (1,)
 
             await eventually(is_cut)
-            with pytest.raises(WarehouseError, match="cannot connect"):
+            with pytest.raises(WarehouseError, match="cannot answer"):
                 await replaying
         assert spool.records == 1
-        await replay(spool, database, "here:1")
+        await replay(spool, context)
         assert spool.records == 0
         ids = await ensure_markets(conn, {BTC: "BTCUSDT"})
         assert await stored_trades(conn, ids[BTC]) == [trade]

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from coinwatch.errors import SettingsError
-from ingest_daemon.storage.spool import claim
+from ingest_daemon.storage.spool_claim import claim
 from tests.conftest import PROJECT
 from tests.ingest_daemon.storage.spools import drained, opened
 
 APPEND_FOREVER = """
 import sys
 from pathlib import Path
-from ingest_daemon.spool import Spool
+from ingest_daemon.storage.spool import Spool
 spool = Spool(Path(sys.argv[1]), 100_000_000)
 number = int(sys.argv[2])
 while True:
@@ -34,7 +34,7 @@ while True:
 CLAIM = """
 import sys
 from pathlib import Path
-from ingest_daemon.spool import claim
+from ingest_daemon.storage.spool_claim import claim
 with claim(Path(sys.argv[1]), 1_000_000) as claimed:
     print(claimed.own._folder.name, *(spool._folder.name for spool in claimed.orphans), flush=True)
     for line in sys.stdin:
@@ -90,7 +90,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     code = """
 import os
 from pathlib import Path
-from ingest_daemon.spool import Spool, SpoolFull
+from ingest_daemon.storage.spool import Spool, SpoolFull
 spool = Spool(Path("disk/spool"), 100_000_000)
 kept = 0
 payloads = [number.to_bytes(4, "big") * 10_000 for number in range(100)]

@@ -17,14 +17,13 @@ from structlog.testing import capture_logs
 from coinwatch.records import Market, Trade
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
-from ingest_daemon.streams.polling import KEEP_US, News, Poller
-from ingest_daemon.streams.status_board import StreamStatusBoard
+from ingest_daemon.context import DaemonContext
+from ingest_daemon.streams.polling import KEEP_US, NewTrades, Poller
 from simulator.server import Simulator
 from tests.sources.scripted_server import ScriptedServer, answer, scripted
 from tests.waiting import eventually
 from warehouse.db.connect import connect
-from warehouse.markets import MarketIds
-from warehouse.ops.health import StreamState
+from warehouse.ops.health import StreamHealth, StreamState
 
 BINANCE = Market.canonical("binance:BTC-USDT")
 COINBASE = Market.canonical("coinbase:BTC-USD")
@@ -58,19 +57,25 @@ def body(*ids: int, age_s: float = 0.0) -> bytes:
 
 
 class Polling:
-    """A running poller and what it gave."""
+    """A running poller and the trades it queued."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: DaemonContext) -> None:
+        self.context = context
         self.batches: list[list[Trade]] = []
-        self.board = StreamStatusBoard()
-        self.ids = MarketIds()
 
     @property
     def trade_ids(self) -> list[int]:
         return [trade.trade_id for batch in self.batches for trade in batch]
 
+    def health(self, market: Market) -> StreamHealth:
+        return self.context.status_board.health[self.context.market_ids[market]]
+
     def state(self, market: Market) -> StreamState:
-        return self.board.health[self.ids[market]].state
+        return self.health(market).state
+
+    async def collect(self) -> None:
+        while (batch := await self.context.queue.take(1_000)) is not None:
+            self.batches.append(batch.trades)
 
 
 RunPoller = Callable[..., Any]
@@ -80,44 +85,47 @@ RunPoller = Callable[..., Any]
 def polling(settings_for: Callable[..., Settings], database: sqlalchemy.URL) -> RunPoller:
     @asynccontextmanager
     async def running(holder: str = "one", **overrides: Any) -> AsyncIterator[Polling]:
-        found = Polling()
         settings = settings_for(**{"markets": (Market.canonical("gemini:BTC-USD"),), **overrides})
-        poller = Poller(settings, database, holder, found.ids, found.board, found.batches.append)
-        task = asyncio.create_task(poller.run())
+        polling = Polling(DaemonContext.create(settings, database, daemon=holder))
+        tasks = [
+            asyncio.create_task(Poller(polling.context).run()),
+            asyncio.create_task(polling.collect()),
+        ]
         try:
-            yield found
-            assert not task.done()
+            yield polling
+            assert not any(task.done() for task in tasks)
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     return running
 
 
 def test_the_first_answer_gives_only_what_is_fresh() -> None:
-    assert [trade.trade_id for trade in News().of(trades(5, 6, 7), 6)] == [6, 7]
+    assert [trade.trade_id for trade in NewTrades().select(trades(5, 6, 7), 6)] == [6, 7]
 
 
 def test_a_cached_answer_is_no_news_whatever_it_holds() -> None:
-    news = News()
-    assert len(news.of(trades(5, 6, 7), 6)) == 2
-    assert news.of(trades(5, 6, 7), 0) == []
-    assert news.of(trades(3, 4, 5), 0) == []
-    assert [trade.trade_id for trade in news.of(trades(6, 9, 8), 0)] == [8, 9]
+    new_trades = NewTrades()
+    assert len(new_trades.select(trades(5, 6, 7), 6)) == 2
+    assert new_trades.select(trades(5, 6, 7), 0) == []
+    assert new_trades.select(trades(3, 4, 5), 0) == []
+    assert [trade.trade_id for trade in new_trades.select(trades(6, 9, 8), 0)] == [8, 9]
 
 
 def test_what_was_seen_is_forgotten_when_it_is_old() -> None:
-    news = News()
-    news.of(trades(5), 0)
-    news.of(trades(6, at_us=2 * KEEP_US), 0)
-    assert list(news._seen) == [6]
-    assert news.of(trades(5), 0) == []
+    new_trades = NewTrades()
+    new_trades.select(trades(5), 0)
+    new_trades.select(trades(6, at_us=2 * KEEP_US), 0)
+    assert list(new_trades._seen) == [6]
+    assert new_trades.select(trades(5), 0) == []
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=6), max_size=12), st.integers(0, 40))
 def test_each_trade_is_news_once(answers: list[list[int]], first_since_us: int) -> None:
-    news = News()
-    given = [trade.trade_id for ids in answers for trade in news.of(trades(*ids), first_since_us)]
+    new_trades = NewTrades()
+    given = [trade.trade_id for ids in answers for trade in new_trades.select(trades(*ids), first_since_us)]
     assert len(given) == len(set(given))
     assert set(given) == {trade_id for ids in answers for trade_id in ids if trade_id >= first_since_us}
 
@@ -126,17 +134,17 @@ async def test_several_exchanges_are_polled_side_by_side(polling: RunPoller) -> 
     markets = (BINANCE, COINBASE, KRAKEN)
     async with (
         Simulator(trades_per_s=200) as simulator,
-        polling(polled_markets=markets, poll_every_s=0.5, **simulator.settings_overrides()) as found,
+        polling(polled_markets=markets, poll_every_s=0.5, **simulator.settings_overrides()) as polled,
     ):
 
         def all_traded() -> bool:
-            traded = [{trade.market for trade in batch} for batch in found.batches]
+            traded = [{trade.market for trade in batch} for batch in polled.batches]
             return all(traded.count({market}) >= 2 for market in markets)
 
         await eventually(all_traded, 15)
-        assert found.ids.keys() == set(markets)
-        assert {found.state(market) for market in markets} == {StreamState.LIVE}
-    keys = [(trade.market, trade.trade_id) for batch in found.batches for trade in batch]
+        assert polled.context.market_ids.keys() == set(markets)
+        assert {polled.state(market) for market in markets} == {StreamState.LIVE}
+    keys = [(trade.market, trade.trade_id) for batch in polled.batches for trade in batch]
     assert len(set(keys)) == len(keys)
 
 
@@ -144,10 +152,10 @@ async def test_old_trades_and_cached_answers_never_count(polling: RunPoller) -> 
     old = body(1, 2, 3, age_s=600)
     async with (
         scripted(old, old, body(4, age_s=-30)) as server,
-        polling(polled_markets=(BINANCE,), poll_every_s=0.5, binance_rest_url=server.root) as found,
+        polling(polled_markets=(BINANCE,), poll_every_s=0.5, binance_rest_url=server.root) as polled,
     ):
         await eventually(lambda: len(server.requests) >= 5)
-    assert found.trade_ids == [4]
+    assert polled.trade_ids == [4]
 
 
 async def test_a_failing_exchange_is_told_once_and_tried_again(polling: RunPoller) -> None:
@@ -161,15 +169,15 @@ async def test_a_failing_exchange_is_told_once_and_tried_again(polling: RunPolle
                 poll_every_s=0.5,
                 binance_rest_url=server.root,
                 coinbase_rest_url=broken.root,
-            ) as found,
+            ) as polled,
         ):
-            await eventually(lambda: found.state(BINANCE) is StreamState.DOWN)
-            assert "503" in (found.board.health[found.ids[BINANCE]].last_error or "")
-            await eventually(lambda: found.trade_ids == [1], 20)
-            assert found.state(BINANCE) is StreamState.LIVE
+            await eventually(lambda: polled.state(BINANCE) is StreamState.DOWN)
+            assert "503" in (polled.health(BINANCE).last_error or "")
+            await eventually(lambda: polled.trade_ids == [1], 20)
+            assert polled.state(BINANCE) is StreamState.LIVE
             await eventually(lambda: len(broken.requests) >= 3)
-            assert found.state(COINBASE) is StreamState.DOWN
-    told = [entry["of"] for entry in logs if entry["event"] == "polling failed; trying again"]
+            assert polled.state(COINBASE) is StreamState.DOWN
+    told = [entry["of"] for entry in logs if entry["event"] == "polling failed; retrying"]
     assert sorted(told) == ["binance", "coinbase"]
 
 
@@ -206,6 +214,4 @@ async def test_what_is_streamed_is_not_polled(
     settings_for: Callable[..., Settings], database: sqlalchemy.URL
 ) -> None:
     settings = settings_for(markets=(BINANCE,), polled_markets=(BINANCE,))
-    await asyncio.wait_for(
-        Poller(settings, database, "one", MarketIds(), StreamStatusBoard(), print).run(), 1
-    )
+    await asyncio.wait_for(Poller(DaemonContext.create(settings, database)).run(), 1)
