@@ -384,7 +384,7 @@ def quantile(values: list[float], share: float) -> float:
 
 def middle(runs: list[Run], name: str) -> float:
     """The median of one figure."""
-    return statistics.median(getattr(run, name) for run in runs)
+    return float(statistics.median(getattr(run, name) for run in runs))
 
 
 if __name__ == "__main__":
