@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.dashboard.alerts import draft as alerts_draft
 from app.dashboard.alerts import form as alerts_form
-from app.dashboard.alerts import preview, rule_list, sound, widgets
+from app.dashboard.alerts import preview, reads, rule_list, sound, widgets
 from app.dashboard.alerts.fields import CONDITIONS
 from app.dashboard.alerts.states import ALL, State
 from app.dashboard.data.failures import describe_failure
@@ -64,11 +64,11 @@ def _begin(source: DashboardReads, markets: Sequence[WatchedMarket], url: PageUr
     first = str(page.symbols_of(markets)[0])
     if alerts_draft.is_begun() and not url.fresh(alerts_draft.key(alerts_draft.SYMBOL)):
         return
-    typed = (url.one("symbol") or first)[:60]
-    condition = query.one_of("condition", url.one("condition"), list(CONDITIONS), "above")
-    price, word = alerts_form.price_from(url.one("price"))
+    typed = (url.get("symbol") or first)[:60]
+    condition = query.option("condition", url.get("condition"), list(CONDITIONS), "above")
+    price, word = alerts_form.price_from(url.get("price"))
     notes += [condition.note, word]
-    named = url.one("condition") is not None
+    named = url.get("condition") is not None
     kind = condition.value if named or price is None else "above"
     now = _price(source, markets, typed)
     draft = alerts_form.draft_at(typed, kind, price, None if named else now)
@@ -108,7 +108,7 @@ def _save(source: DashboardReads, known: Sequence[Market], drawn_for: str) -> No
     editing = alerts_draft.current().editing
     try:
         if editing is None:
-            made = source.create_rule(rule)
+            made = reads.create_rule(source, rule)
         else:
             replaced = source.change_alerts(
                 alerts_form.CLIENT, lambda conn: edits.replace_rule(conn, editing, rule)
@@ -139,15 +139,15 @@ def _lists(source: DashboardReads, url: PageUrl) -> tuple[str, str, str]:
     notes: list[str] = []
     states = [ALL, *State]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        page.take(url, "alerts_view", query.one_of("view", url.one("view"), list(VIEWS), "alerts"), notes)
+        page.preset(url, "alerts_view", query.option("view", url.get("view"), list(VIEWS), "alerts"), notes)
         view = st.segmented_control(
             "View", list(VIEWS), format_func=lambda one: VIEWS[one], key="alerts_view", required=True
         )
         wanted, search = ALL, ""
         if view == "alerts":
-            page.take(url, "alerts_state", query.one_of("state", url.one("state"), states, ALL), notes)
+            page.preset(url, "alerts_state", query.option("state", url.get("state"), states, ALL), notes)
             wanted = st.selectbox("State", states, format_func=str.capitalize, key="alerts_state", width=180)
-            page.take(url, "alerts_search", query.Choice((url.one("search") or "")[:60]), notes)
+            page.preset(url, "alerts_search", query.Choice((url.get("search") or "")[:60]), notes)
             search = st.text_input(
                 "Search",
                 key="alerts_search",

@@ -84,7 +84,7 @@ def _chart(source: DashboardReads, rule: NewRule, found: Lookback, markets: Sequ
         history.value.gaps,
         interval=interval,
         range_us=WINDOW_US,
-        studies=(),
+        indicators=(),
         now_us=now_us(),
     )
     # Can be imported only where Streamlit runs.

@@ -9,7 +9,7 @@ from typing import TypeVar
 import streamlit as st
 from sqlalchemy import Connection
 
-from app.dashboard.alerts import draft, form, states
+from app.dashboard.alerts import draft, form, reads, states
 from app.dashboard.alerts import html as alerts_html
 from app.dashboard.alerts.fields import SNOOZES
 from app.dashboard.alerts.states import State
@@ -75,7 +75,7 @@ def rules(source: DashboardReads, wanted: str, search: str) -> None:
     known = source.alerts(form.CLIENT)
     markets = source.markets().value or ()
     latest = source.latest([one.market_id for one in markets])
-    page.trouble([known, latest])
+    page.show_problem([known, latest])
     if known.value is None:
         st.html(ui_html.wrap(ui_html.empty("The alerts cannot be read", *page.START)))
         return
@@ -103,9 +103,9 @@ def rules(source: DashboardReads, wanted: str, search: str) -> None:
 def history(source: DashboardReads) -> None:
     """What has fired, of all rules or of one, and where that was delivered."""
     rule_id = st.session_state.get(_OF_RULE)
-    events = source.alert_events(form.CLIENT, rule_id)
-    outlets = source.outlets(form.CLIENT)
-    page.trouble([events, outlets])
+    events = reads.events(source, form.CLIENT, rule_id)
+    outlets = reads.outlets(source, form.CLIENT)
+    page.show_problem([events, outlets])
     if rule_id is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"Of alert {rule_id}")
@@ -129,8 +129,8 @@ def history(source: DashboardReads) -> None:
 @page.every(LIST_S)
 def outlets(source: DashboardReads) -> None:
     """Where alerts go besides this page."""
-    found = source.outlets(form.CLIENT)
-    page.trouble([found])
+    found = reads.outlets(source, form.CLIENT)
+    page.show_problem([found])
     if found.value is None:
         st.html(ui_html.wrap(ui_html.empty("The outlets cannot be read", *page.START)))
     elif found.value:

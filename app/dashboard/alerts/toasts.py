@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.dashboard.alerts import form, sound
+from app.dashboard.alerts import form, reads, sound
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.ui import page
 from coinwatch.alerts import Alert
@@ -26,7 +26,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+.!|~<>$:&-])")
 @page.every(EVERY_S)
 def watch(source: DashboardReads) -> None:
     """Tell the viewer of what has fired since the session began, each event once."""
-    newest = source.newest_events(form.CLIENT).value
+    newest = reads.newest_events(source, form.CLIENT).value
     if newest is None:
         return
     seen = st.session_state.get(_SEEN)

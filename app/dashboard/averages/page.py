@@ -9,12 +9,12 @@ from html import escape
 import streamlit as st
 
 from app.dashboard.averages import html as averages_html
-from app.dashboard.averages import plot
+from app.dashboard.averages import plot, reads
 from app.dashboard.averages import view as averages_view
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import indicator_controls, moments, page, query
-from app.dashboard.ui.indicators import MOVING_AVERAGES, Study
+from app.dashboard.ui.indicators import MOVING_AVERAGES, Indicator
 from app.dashboard.ui.style import exchange_colours, palette
 from app.dashboard.ui.trend import Seen
 from app.dashboard.ui.trend import since as trend_since
@@ -41,7 +41,7 @@ _NONE_YET = (
 class _Chosen:
     symbol: Symbol
     range_name: str
-    moving: tuple[Study, ...]
+    moving: tuple[Indicator, ...]
     at_us: int | None
     """The moment whose constituents are shown; None: now."""
 
@@ -70,14 +70,14 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
     notes: list[str] = []
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         known = page.symbols_of(markets)
-        asked = query.symbol(url.one("symbol"), known)
-        page.take(url, "averages_symbol", query.Choice(str(asked.value), asked.note), notes)
+        asked = query.symbol(url.get("symbol"), known)
+        page.preset(url, "averages_symbol", query.Choice(str(asked.value), asked.note), notes)
         symbol = st.selectbox("Symbol", [str(one) for one in known], key="averages_symbol", width=150)
         ranges = tuple(averages_view.RANGES)
-        page.take(
+        page.preset(
             url,
             "averages_range",
-            query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE),
+            query.option("range", url.get("range"), ranges, DEFAULT_RANGE),
             notes,
         )
         range_name = st.segmented_control("Range", ranges, key="averages_range", required=True)
@@ -93,13 +93,13 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
             hint="Of the average price, over so many points of the chart. Any length from 2 to 300.",
         )
         if url.fresh("averages_moment"):
-            st.session_state["averages_moment"] = moments.retyped(url.one("at") or "", now_us(), page.zone())
+            st.session_state["averages_moment"] = moments.retyped(url.get("at") or "", now_us(), page.zone())
         at_us, word = _moment()
     url.write(
         {
             "symbol": [symbol],
             "range": [range_name or DEFAULT_RANGE],
-            "overlays": [str(study) for study in moving],
+            "overlays": [str(indicator) for indicator in moving],
             "at": [moments.iso(at_us)] if at_us is not None else [],
         }
     )
@@ -136,13 +136,13 @@ def _newest(source: DashboardReads, symbol: Symbol) -> tuple[PairAverage | None,
     live = next((pair for pair in reading.value or () if pair.symbol == symbol), None)
     if live is not None:
         return live, bool(reading.problem)
-    last = source.last_average(symbol)
+    last = reads.last(source, symbol)
     return next(iter(last.value or ()), None), bool(reading.problem)
 
 
 @page.live
 def _headline(source: DashboardReads, symbol: Symbol) -> None:
-    page.trouble([source.averages()])
+    page.show_problem([source.averages()])
     pair, frozen = _newest(source, symbol)
     if pair is None:
         st.html(ui_html.wrap(f'<h1 class="cw-title">{symbol.base}<span> / {symbol.quote}</span></h1>'))
@@ -159,9 +159,9 @@ def _headline(source: DashboardReads, symbol: Symbol) -> None:
 def _view(source: DashboardReads, chosen: _Chosen) -> averages_view.AveragesView | None:
     range_us = averages_view.RANGES[chosen.range_name]
     step_us = averages_view.step_us(range_us)
-    warm_up = max((study.warm_up(step_us) for study in chosen.moving), default=0)
+    warm_up = max((indicator.warm_up(step_us) for indicator in chosen.moving), default=0)
     around_us = _around_us(chosen, step_us)
-    samples = source.average_samples(chosen.symbol, range_us, step_us, warm_up, around_us)
+    samples = reads.samples(source, chosen.symbol, range_us, step_us, warm_up, around_us)
     if samples.value is None:
         return None
     end_us = around_us or -(-(samples.read_us or now_us()) // step_us) * step_us
@@ -245,7 +245,7 @@ def _live_constituents(source: DashboardReads, chosen: _Chosen) -> None:
 @page.every(5)
 def _past_constituents(source: DashboardReads, chosen: _Chosen) -> None:
     at_us = chosen.at_us or 0
-    reading = source.average_at(chosen.symbol, at_us)
+    reading = reads.at(source, chosen.symbol, at_us)
     zone = page.zone()
     if not reading.value:
         said = formats.local(at_us, zone)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from app.dashboard.chart.view import Line
-from app.dashboard.ui.indicators import Study
+from app.dashboard.ui.indicators import Indicator, Line
 from coinwatch.averaging.average import Input
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
 from warehouse.averages.store import PairAverage
@@ -112,7 +111,7 @@ def build(
     start_us: int,
     end_us: int,
     step_us: int,
-    moving: Sequence[Study] = (),
+    moving: Sequence[Indicator] = (),
 ) -> AveragesView:
     """``samples`` on the steps from ``start_us``; earlier ones only warm up the moving averages.
 
@@ -133,13 +132,13 @@ def build(
     names = sorted({name for one in places if one is not None for name in one.average.inputs})
     lines = []
     notes = []
-    for study in moving:
-        values = _moving(samples, study)
+    for indicator in moving:
+        values = _moving(samples, indicator)
         lines.append(
-            Line(str(study), tuple(None if one is None else values.get(one.ts_us) for one in places))
+            Line(str(indicator), tuple(None if one is None else values.get(one.ts_us) for one in places))
         )
         if samples and not values:
-            notes.append(f"{study} needs {study.needs} points; {len(samples)} are stored.")
+            notes.append(f"{indicator} needs {indicator.needs} points; {len(samples)} are stored.")
     return AveragesView(
         step_us=step_us,
         times_us=tuple(start_us + i * step_us if one is None else one.ts_us for i, one in enumerate(places)),
@@ -204,6 +203,6 @@ def _apart(price: float, average: float) -> float:
     return (price / average - 1) * BASIS_POINTS
 
 
-def _moving(samples: Sequence[PairAverage], study: Study) -> dict[int, float]:
-    line = study.moving([one.average.price for one in samples])
+def _moving(samples: Sequence[PairAverage], indicator: Indicator) -> dict[int, float]:
+    line = indicator.moving([one.average.price for one in samples])
     return {one.ts_us: value for one, value in zip(samples, line, strict=True) if value is not None}

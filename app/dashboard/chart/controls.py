@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.dashboard.chart import compare, view
 from app.dashboard.ui import indicator_controls, indicators, moments, page, query
-from app.dashboard.ui.indicators import Study
+from app.dashboard.ui.indicators import Indicator
 from app.dashboard.ui.url import PageUrl
 from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
@@ -33,7 +33,7 @@ class Chosen:
     interval: Interval
     until_us: int | None
     """The end of the chart, on the grid of its candles; None: now."""
-    studies: tuple[Study, ...]
+    indicators: tuple[Indicator, ...]
     others: tuple[WatchedMarket, ...]
     """Those it is compared with."""
 
@@ -48,15 +48,15 @@ def choose(markets: Sequence[WatchedMarket]) -> tuple[Chosen, list[str]]:
     notes: list[str] = []
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         known = page.symbols_of(markets)
-        asked = query.symbol(url.one("symbol"), known)
-        page.take(url, "symbol", query.Choice(str(asked.value), asked.note), notes)
+        asked = query.symbol(url.get("symbol"), known)
+        page.preset(url, "symbol", query.Choice(str(asked.value), asked.note), notes)
         symbol = st.selectbox("Symbol", [str(one) for one in known], key="symbol", width=140)
         members = {
             watched.market.exchange: watched for watched in markets if str(watched.market.symbol) == symbol
         }
         exchanges = list(members)
-        page.take(
-            url, "exchange", query.one_of("exchange", url.one("exchange"), exchanges, exchanges[0]), notes
+        page.preset(
+            url, "exchange", query.option("exchange", url.get("exchange"), exchanges, exchanges[0]), notes
         )
         if st.session_state["exchange"] not in exchanges:
             st.session_state["exchange"] = exchanges[0]
@@ -82,7 +82,7 @@ def choose(markets: Sequence[WatchedMarket]) -> tuple[Chosen, list[str]]:
             "range": [range_name],
             "interval": [length],
             "until": [] if until_us is None else [moments.iso(until_us)],
-            "overlays": [str(study) for study in chosen],
+            "overlays": [str(indicator) for indicator in chosen],
             "compare": [str(one.market) for one in others],
         }
     )
@@ -103,11 +103,11 @@ def _choose_span(url: PageUrl, notes: list[str]) -> tuple[str, str, int | None]:
         st.session_state["interval"] = view.AUTO
         st.session_state[_UNTIL] = "" if until_us is None else moments.as_typed(until_us, page.zone())
     ranges = tuple(view.RANGES)
-    page.take(url, "range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes)
+    page.preset(url, "range", query.option("range", url.get("range"), ranges, DEFAULT_RANGE), notes)
     range_name = st.segmented_control(
         "Range", ranges, key="range", required=True, help="How far back from now, or from the chosen end."
     )
-    page.take(url, "interval", query.one_of("candle", url.one("interval"), _INTERVALS, view.AUTO), notes)
+    page.preset(url, "interval", query.option("candle", url.get("interval"), _INTERVALS, view.AUTO), notes)
     length = st.segmented_control(
         "Candle", _INTERVALS, key="interval", required=True, help="Its length; auto picks one that fits."
     )
@@ -118,7 +118,7 @@ def _choose_span(url: PageUrl, notes: list[str]) -> tuple[str, str, int | None]:
 def _choose_until(url: PageUrl, range_name: str, notes: list[str]) -> int | None:
     at_us = now_us()
     if url.fresh(_UNTIL):
-        st.session_state[_UNTIL] = moments.retyped(url.one("until") or "", at_us, page.zone())
+        st.session_state[_UNTIL] = moments.retyped(url.get("until") or "", at_us, page.zone())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", width="content"):
         st.button(
             "Earlier",
@@ -166,8 +166,8 @@ def _choose_others(
 ) -> tuple[WatchedMarket, ...]:
     named = {str(one.market): one for one in markets if one != own}
     if url.fresh("compare"):
-        asked = [name for name in url.all("compare") if name in named]
-        if unknown := [name[:40] for name in url.all("compare") if name not in named]:
+        asked = [name for name in url.get_all("compare") if name in named]
+        if unknown := [name[:40] for name in url.get_all("compare") if name not in named]:
             notes.append(f"Cannot be compared with: {', '.join(unknown)}.")
         st.session_state["compare"] = asked[: compare.MOST - 1]
     st.session_state["compare"] = [name for name in st.session_state["compare"] if name in named]

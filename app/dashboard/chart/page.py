@@ -1,4 +1,4 @@
-"""Chart: candles of one market with studies and alerts, or several markets compared; the last one live."""
+"""Chart: candles of one market with indicators and alerts, or several markets compared; the last one live."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ _past_candles = page.every(PAST_S)(_draw_candles)
 
 def _read(source: DashboardReads, chosen: Chosen) -> tuple[chart_view.ChartView | None, str]:
     watched, interval = chosen.watched, chosen.interval
-    warm_up = max((study.warm_up(interval.us) for study in chosen.studies), default=0)
+    warm_up = max((indicator.warm_up(interval.us) for indicator in chosen.indicators), default=0)
     history = source.history(watched, interval, chosen.range_us + warm_up * interval.us, chosen.until_us)
     readings: list[Reading[Any]] = [history]
     candles: Sequence[Candle] = history.value.candles if history.value else ()
@@ -149,7 +149,7 @@ def _read(source: DashboardReads, chosen: Chosen) -> tuple[chart_view.ChartView 
         readings.insert(0, tail)
         latest = source.latest([one.market_id for one in source.markets().known])
         candles = chart_view.reach(chart_view.splice(candles, tail.value or ()), _of(watched, latest.value))
-    page.trouble(readings)
+    page.show_problem(readings)
     if history.value is None:
         return None, history.problem or ""
     view = chart_view.build(
@@ -157,7 +157,7 @@ def _read(source: DashboardReads, chosen: Chosen) -> tuple[chart_view.ChartView 
         history.value.gaps,
         interval=interval,
         range_us=chosen.range_us,
-        studies=chosen.studies,
+        indicators=chosen.indicators,
         now_us=now_us(),
         until_us=chosen.until_us,
     )
@@ -167,7 +167,7 @@ def _read(source: DashboardReads, chosen: Chosen) -> tuple[chart_view.ChartView 
 def _closes(
     source: DashboardReads, watched: WatchedMarket, chosen: Chosen
 ) -> tuple[list[Candle], Reading[History]]:
-    """The candles of one market that the chart shows, without what only warms up studies."""
+    """The candles of one market that the chart shows, without what only warms up indicators."""
     history = source.history(watched, chosen.interval, chosen.range_us, chosen.until_us)
     tail = source.tail(watched, chosen.interval).value if chosen.until_us is None else None
     return chart_view.splice(history.value.candles if history.value else (), tail or ()), history
@@ -251,7 +251,7 @@ def _comparison(source: DashboardReads, chosen: Chosen) -> None:
         candles[str(watched.market)], history = _closes(source, watched, chosen)
         readings.append(history)
         gaps[str(watched.market)] = history.value.gaps if history.value else ()
-    page.trouble(readings)
+    page.show_problem(readings)
     lines = compare.rebase(candles, (chosen.until_us or now_us()) - chosen.range_us, gaps)
     if not lines:
         st.html(html.wrap(html.empty("No candles to compare yet", *page.START)))

@@ -1,4 +1,4 @@
-"""Candles with their studies, as options of Apache ECharts."""
+"""Candles with their indicators, as options of Apache ECharts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.dashboard.chart.plot_js import DASH, HATCH, TIME_LABEL, TOOLTIP
-from app.dashboard.chart.view import ChartView, Line
+from app.dashboard.chart.view import ChartView
 from app.dashboard.ui import echarts
 from app.dashboard.ui.echarts_js import COMPACT, NUMBER, ROW, STAMP, STROKES
+from app.dashboard.ui.indicators import Line
 from app.dashboard.ui.style import Palette
 from coinwatch import formats
 from coinwatch.intervals import Interval
@@ -148,7 +149,7 @@ def out_of_sight(view: ChartView, levels: Sequence[Level]) -> tuple[Level, ...]:
 
 
 def panes(view: ChartView) -> tuple[str, ...]:
-    """The studies below the prices, in order."""
+    """The indicators below the prices, in order."""
     return tuple(dict.fromkeys(line.pane for line in view.lines if line.pane))
 
 
@@ -157,7 +158,7 @@ def _volume(view: ChartView) -> str:
 
 
 def _offsets(view: ChartView) -> list[tuple[int, int]]:
-    """Top and bottom of each pane: prices, volume, studies."""
+    """Top and bottom of each pane: prices, volume, indicators."""
     top = TOP_PX
     found = []
     for height in (PRICE_PX, VOLUME_PX, *(PANE_PX for _ in panes(view))):
@@ -276,11 +277,11 @@ def _series(
 
 
 def _colours(lines: Sequence[Line], palette: Palette) -> list[str]:
-    """Over the prices one colour a study, for a band has two edges; in a pane one a line."""
-    names = dict.fromkeys(line.name if line.pane else line.study for line in lines)
+    """Over the prices one colour an indicator, for a band has two edges; in a pane one a line."""
+    names = dict.fromkeys(line.name if line.pane else line.indicator for line in lines)
     place_of = {name: place for place, name in enumerate(names)}
     return [
-        palette.overlays[place_of[line.name if line.pane else line.study] % len(palette.overlays)]
+        palette.overlays[place_of[line.name if line.pane else line.indicator] % len(palette.overlays)]
         for line in lines
     ]
 

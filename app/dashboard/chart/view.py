@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec.structs import replace
 
-from app.dashboard.ui.indicators import Array, Series, Study
+from app.dashboard.ui.indicators import Array, Indicator, Line, Series
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle
 from coinwatch.times import DAY_US, MINUTE_US
@@ -88,29 +88,6 @@ def closer(shown: Window, at_us: int, range_name: str, now_us: int) -> tuple[str
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of a study, aligned with the buckets of its chart."""
-
-    name: str
-    values: tuple[float | None, ...]
-    study: str = ""
-    """The study it is part of."""
-    has_pane: bool = False
-    """Whether it is drawn in a pane of its study rather than over the prices."""
-    is_bars: bool = False
-
-    @property
-    def last(self) -> float | None:
-        """Its newest value."""
-        return next((value for value in reversed(self.values) if value is not None), None)
-
-    @property
-    def pane(self) -> str:
-        """The name of its pane; empty: over the prices."""
-        return self.study if self.has_pane else ""
-
-
-@dataclass(frozen=True)
 class ChartView:
     """Candles on an unbroken grid of time; a bucket without a trade holds None."""
 
@@ -149,13 +126,13 @@ def build(
     *,
     interval: Interval,
     range_us: int,
-    studies: Sequence[Study] = (),
+    indicators: Sequence[Indicator] = (),
     now_us: int,
     until_us: int | None = None,
 ) -> ChartView:
     """The chart of the last ``range_us``, or of those before ``until_us``, which lies on the grid.
 
-    ``candles`` may begin earlier, for the studies to warm up.
+    ``candles`` may begin earlier, for the indicators to warm up.
 
     Where history begins inside the range the chart begins there too.
     """
@@ -176,22 +153,22 @@ def build(
     places = [by_open.get(open_us) for open_us in opens]
     series = Series.of(candles)
     lines = []
-    for study in studies:
-        for name, computed in study.compute(series).items():
-            values = _from_the_first_shown(computed, places) if study.is_running else computed
+    for indicator in indicators:
+        for name, computed in indicator.compute(series).items():
+            values = _from_the_first_shown(computed, places) if indicator.is_running else computed
             lines.append(
                 Line(
-                    f"{study} {name}".rstrip(),
+                    f"{indicator} {name}".rstrip(),
                     tuple(None if i is None or np.isnan(values[i]) else float(values[i]) for i in places),
-                    study=str(study),
-                    has_pane=study.has_pane,
+                    indicator=str(indicator),
+                    has_pane=indicator.has_pane,
                     is_bars=name == "histogram",
                 )
             )
-        if study.is_running:
-            notes.append(f"{study} counts from the first candle shown.")
-        if inside and len(candles) < study.needs:
-            notes.append(f"{study} needs {study.needs} candles; {len(candles)} are stored.")
+        if indicator.is_running:
+            notes.append(f"{indicator} counts from the first candle shown.")
+        if inside and len(candles) < indicator.needs:
+            notes.append(f"{indicator} needs {indicator.needs} candles; {len(candles)} are stored.")
     shown = tuple(None if i is None else candles[i] for i in places)
     missing = _missing(gaps, interval, start_us, min(end_us, seen_us + 1))
     return ChartView(

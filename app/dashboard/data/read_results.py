@@ -8,7 +8,7 @@ from typing import NamedTuple
 from coinwatch.alerts import Alert, Rule
 from coinwatch.records import Candle
 from coinwatch.windows import Window
-from warehouse.candles import chart_reads, coverage_reads
+from warehouse.candles import chart_reads
 from warehouse.ops import budgets, health
 from warehouse.trades import gap_reads
 
@@ -28,14 +28,6 @@ class History:
 
     candles: tuple[Candle, ...]
     gaps: tuple[Window, ...]
-
-
-class Coverage(NamedTuple):
-    """How complete the candles of ``window`` are."""
-
-    window: Window
-    days: tuple[coverage_reads.DayCoverage, ...]
-    holes: tuple[coverage_reads.Hole, ...]
 
 
 class Health(NamedTuple):

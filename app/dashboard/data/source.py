@@ -11,34 +11,29 @@ import streamlit as st
 from sqlalchemy import URL, Connection, Engine
 
 from app.dashboard.data.failures import STATEMENT_TIMEOUT_S, describe_failure
-from app.dashboard.data.read_results import Alerts, Coverage, Health, History, Statistics
+from app.dashboard.data.read_results import Alerts, Health, History, Statistics
 from app.dashboard.data.reader import Reader, Reading
-from coinwatch.alerts import Alert, NewRule, Rule
 from coinwatch.errors import WarehouseError, WarehouseUnavailable
 from coinwatch.intervals import Interval
-from coinwatch.records import Candle, Market, Symbol
+from coinwatch.records import Candle, Market
 from coinwatch.settings import Settings, load_settings
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, day_start_us, now_us, to_datetime, utc_day
+from coinwatch.times import DAY_US, MINUTE_US, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
-from warehouse.alerts import reads as alerts_reads
 from warehouse.alerts import rules
-from warehouse.averages import reads as averages_reads
 from warehouse.averages import store
 from warehouse.averages.store import PairAverage
-from warehouse.candles import chart_reads, coverage_reads
+from warehouse.candles import chart_reads
 from warehouse.db import roles
 from warehouse.db.connect import database_url, engine
 from warehouse.ops import budgets, health
-from warehouse.ops.dagster import DAGSTER_DATABASE, Run, last_runs
+from warehouse.ops.dagster import DAGSTER_DATABASE
 from warehouse.sentiment import reads as sentiment_reads
 from warehouse.trades import gap_reads
 
 T = TypeVar("T")
 
 MOST_EVENTS = 50
-MOST_NEWEST = 20
 MOST_GAPS = 300
-MOST_RUNS = 60
 WEEK_US = 7 * DAY_US
 LIVE_S = 0.9
 """Pages rerun every second; a little less, so that each rerun finds news."""
@@ -98,35 +93,6 @@ class DashboardReads:
         """The newest average of each pair, where a daemon computes them."""
         return self.read(("averages",), lambda conn: store.latest_averages(conn, now_us()))
 
-    def average_samples(
-        self, symbol: Symbol, range_us: int, step_us: int, warm_up: int, until_us: int | None = None
-    ) -> Reading[tuple[PairAverage, ...]]:
-        """The averages of the last ``range_us``, or of those before ``until_us``: one a step, and ``warm_up``
-        steps before.
-        """
-
-        def ask(conn: Connection) -> tuple[PairAverage, ...]:
-            end_us = until_us or -(-now_us() // step_us) * step_us
-            start_us = end_us - range_us // step_us * step_us - warm_up * step_us
-            return averages_reads.average_samples(conn, symbol, Window(start_us, end_us), step_us)
-
-        fresh_s = max(LIVE_S, min(step_us / 2 / SECOND_US, 30))
-        return self.read(("samples", symbol, range_us, step_us, warm_up, until_us), ask, fresh_s)
-
-    def average_at(self, symbol: Symbol, at_us: int) -> Reading[tuple[PairAverage, ...]]:
-        """The average that held at a moment, alone; nothing when there was none."""
-        return self.read(
-            ("average at", symbol, at_us), lambda conn: averages_reads.average_at(conn, symbol, at_us), 30
-        )
-
-    def last_average(self, symbol: Symbol) -> Reading[tuple[PairAverage, ...]]:
-        """The newest average of ``symbol`` within a week, alone; nothing when there is none."""
-        return self.read(
-            ("last average", symbol),
-            lambda conn: averages_reads.average_at(conn, symbol, now_us(), WEEK_US),
-            5,
-        )
-
     def statistics(self, market_ids: Sequence[int]) -> Reading[Statistics]:
         """Day statistics, usual rates and stream states."""
 
@@ -139,20 +105,6 @@ class DashboardReads:
             )
 
         return self.read(("statistics", *market_ids), ask, 5)
-
-    def sparklines(self, market_ids: Sequence[int]) -> Reading[dict[Symbol, tuple[tuple[int, float], ...]]]:
-        """A day of prices per symbol, in coarse steps."""
-        return self.read(
-            ("sparklines", *market_ids), lambda conn: chart_reads.sparklines(conn, market_ids, now_us()), 30
-        )
-
-    def market_sparklines(self, market_ids: Sequence[int]) -> Reading[dict[int, tuple[float, ...]]]:
-        """A day of closes per market, in coarse steps."""
-        return self.read(
-            ("market sparklines", *market_ids),
-            lambda conn: chart_reads.market_sparklines(conn, market_ids, now_us()),
-            60,
-        )
 
     def history(
         self,
@@ -187,21 +139,6 @@ class DashboardReads:
 
         return self.read(("tail", watched, interval), ask)
 
-    def coverage(self, market_ids: Sequence[int], days: int) -> Reading[Coverage]:
-        """How complete the candles of the last ``days`` UTC days are, today included, and what is missing."""
-
-        def ask(conn: Connection) -> Coverage:
-            at_us = now_us()
-            end_us = day_start_us(utc_day(at_us)) + DAY_US
-            window = Window(end_us - days * DAY_US, end_us)
-            return Coverage(
-                window,
-                coverage_reads.coverage_by_day(conn, market_ids, window, at_us),
-                coverage_reads.holes(conn, market_ids, window, at_us),
-            )
-
-        return self.read(("coverage", days, *market_ids), ask, 20)
-
     def health(self) -> Reading[Health]:
         """What the daemons say of themselves and of each stream, and the ledger of interruptions."""
 
@@ -216,40 +153,12 @@ class DashboardReads:
 
         return self.read(("health",), ask, 2)
 
-    def runs(self) -> Reading[tuple[Run, ...]]:
-        """Dagster's last runs, newest first."""
-
-        def run() -> tuple[Run, ...]:
-            with self._connecting:
-                pool = self._dagster
-            try:
-                with pool.connect() as conn:
-                    return last_runs(conn, MOST_RUNS)
-            except WarehouseUnavailable as error:  # which says nothing of the warehouse
-                raise WarehouseError(f"Dagster's database does not answer: {error.reason}") from error
-
-        return self._reader.read(("runs",), run, fresh_s=10)
-
-    def moods(self) -> Reading[tuple[sentiment_reads.DayOfSource, ...]]:
-        """The newest combined score of each asset and Fear & Greed, within two weeks."""
+    def latest_sentiment(self) -> Reading[tuple[sentiment_reads.DayOfSource, ...]]:
+        """The newest combined score of each asset, and Fear & Greed, of the last two weeks."""
         return self.read(
-            ("moods",),
+            ("latest sentiment",),
             lambda conn: sentiment_reads.latest_scores(conn, utc_day(now_us() - 2 * WEEK_US)),
             60,
-        )
-
-    def day_scores(self, base: str | None, days: int) -> Reading[tuple[sentiment_reads.DayOfSource, ...]]:
-        """What each source said of ``base``, or of the whole market, in the last ``days``."""
-        return self.read(
-            ("scores", base, days),
-            lambda conn: sentiment_reads.day_scores(conn, base, utc_day(now_us() - days * DAY_US)),
-            60,
-        )
-
-    def news(self, base: str | None) -> Reading[tuple[sentiment_reads.Article, ...]]:
-        """The newest texts, of ``base`` only when it is given."""
-        return self.read(
-            ("news", base), lambda conn: sentiment_reads.news(conn, base, to_datetime(now_us())), 30
         )
 
     def alerts(self, client: str) -> Reading[Alerts]:
@@ -265,38 +174,6 @@ class DashboardReads:
 
         return self.read(("alerts", client), ask)
 
-    def alert_events(
-        self, client: str, rule_id: int | None = None
-    ) -> Reading[tuple[tuple[Alert, ...], tuple[alerts_reads.EventDelivery, ...]]]:
-        """The last events of ``client``, or of one rule, newest first, and where they were delivered."""
-
-        def ask(
-            conn: Connection,
-        ) -> tuple[tuple[Alert, ...], tuple[alerts_reads.EventDelivery, ...]]:
-            events = rules.recent_events(conn, client=client, rule_id=rule_id, limit=MOST_EVENTS)
-            ids = [event.event_id for event in events]
-            return tuple(events), alerts_reads.deliveries_of(conn, client, ids)
-
-        return self.read(("alert events", client, rule_id), ask)
-
-    def outlets(self, client: str) -> Reading[tuple[alerts_reads.OutletRow, ...]]:
-        """Where the alerts of ``client`` go besides its connections, and how its last events went there."""
-
-        def ask(conn: Connection) -> tuple[alerts_reads.OutletRow, ...]:
-            events = rules.recent_events(conn, client=client, limit=MOST_EVENTS)
-            above = events[-1].event_id - 1 if events else 0
-            return alerts_reads.outlets_of(conn, client, above_event_id=above)
-
-        return self.read(("outlets", client), ask, 2)
-
-    def newest_events(self, client: str) -> Reading[tuple[Alert, ...]]:
-        """The last few events of ``client``, newest first: what every open page asks again and again."""
-        return self.read(
-            ("newest events", client),
-            lambda conn: tuple(rules.recent_events(conn, client=client, limit=MOST_NEWEST)),
-            2,
-        )
-
     def change_alerts(self, client: str, change: Callable[[Connection], T]) -> T:
         """Do ``change`` to the rules of ``client`` in a transaction.
 
@@ -309,14 +186,6 @@ class DashboardReads:
         self._reader.expire(("alerts", client))
         return done
 
-    def create_rule(self, rule: NewRule) -> Rule:
-        """Store a rule. Raises WarehouseError."""
-        return self.change_alerts(rule.client or "", lambda conn: rules.create_rule(conn, rule))
-
-    def delete_rule(self, rule_id: int, *, client: str) -> None:
-        """Remove a rule of ``client``; one that is gone already is fine. Raises like ``create_rule``."""
-        self.change_alerts(client, lambda conn: rules.delete_rule(conn, rule_id, client=client))
-
     def read(
         self, question: tuple[object, ...], ask: Callable[[Connection], T], fresh_s: float = LIVE_S
     ) -> Reading[T]:
@@ -325,6 +194,22 @@ class DashboardReads:
         def run() -> T:
             with self.connect() as conn:
                 return ask(conn)
+
+        return self._reader.read(question, run, fresh_s=fresh_s)
+
+    def read_dagster(
+        self, question: tuple[object, ...], ask: Callable[[Connection], T], fresh_s: float
+    ) -> Reading[T]:
+        """``read`` from Dagster's own database. Its failures do not mean that the warehouse is down."""
+
+        def run() -> T:
+            with self._connecting:
+                pool = self._dagster
+            try:
+                with pool.connect() as conn:
+                    return ask(conn)
+            except WarehouseUnavailable as error:
+                raise WarehouseError(f"Dagster's database does not answer: {error.reason}") from error
 
         return self._reader.read(question, run, fresh_s=fresh_s)
 

@@ -9,7 +9,7 @@ from html import escape
 from app.dashboard.data_quality.completeness import Amounts, Completeness
 from app.dashboard.data_quality.operations_html import run_link
 from app.dashboard.ui import html
-from app.dashboard.ui.problems import SILENT_S, Problem, Weight
+from app.dashboard.ui.problems import SILENT_S, Problem
 from app.dashboard.ui.tables import Column, note, pill, table, tiles
 from coinwatch import formats
 from coinwatch.records import Market
@@ -38,7 +38,7 @@ def facts(
     """The few numbers that say whether to look further."""
     live = sum(row.state is StreamState.LIVE and row.age_s <= SILENT_S for row in streams)
     open_gaps = sum(row.state == "open" for row in gaps)
-    now = sum(one.weight is Weight.NOW for one in troubles)
+    now = sum(one.is_current for one in troubles)
     return tiles(
         (
             ("Candles complete", complete(whole), _missing(whole)),
@@ -222,7 +222,7 @@ def troubles(found: Sequence[Problem], dagster_url: str, zone: tzinfo) -> str:
     columns: list[Column] = [("", "", ""), ("Where", "name", ""), ("What", "text", ""), ("When", "time", "")]
     cells = [
         [
-            pill("bad", "now") if one.weight is Weight.NOW else pill("off", "past"),
+            pill("bad", "now") if one.is_current else pill("off", "past"),
             escape(one.where),
             escape(one.what) + (f" {run_link(one.run_id, dagster_url)}" if one.run_id else ""),
             html.time(one.at_us, zone) if one.at_us is not None else "",

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from app.dashboard.data.read_results import Coverage
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.data_quality import completeness, completeness_day, panels, plot, reads
 from app.dashboard.data_quality import html as data_quality_html
+from app.dashboard.data_quality.reads import Coverage
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page, query
 from app.dashboard.ui.style import palette
@@ -82,14 +82,14 @@ def _choose(markets: Sequence[WatchedMarket]) -> _Choice:
     single = {str(one.market) for one in markets}
     wanted, days, day = ALL, DEFAULT_DAYS, EVERY_DAY
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        page.take(url, "data_view", query.one_of("view", url.one("view"), VIEWS, COMPLETENESS), notes)
+        page.preset(url, "data_view", query.option("view", url.get("view"), VIEWS, COMPLETENESS), notes)
         view = st.pills("Show", VIEWS, key="data_view", required=True, wrap=True) or COMPLETENESS
         options = _filters(markets)
         if (picked := st.session_state.pop(_PICKED, None)) in options:
             st.session_state["data_market"] = picked
         else:
-            asked = query.one_of("market", url.one("market"), options, ALL)
-            page.take(url, "data_market", asked, notes)
+            asked = query.option("market", url.get("market"), options, ALL)
+            page.preset(url, "data_market", asked, notes)
         if st.session_state.get("data_market") not in options:
             st.session_state["data_market"] = ALL
         if view in OF_MARKETS:
@@ -100,7 +100,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> _Choice:
                 width=210,
                 help="One market, or all of an exchange or a symbol.",
             )
-        page.take(url, "data_days", query.one_of("days", url.one("days"), tuple(DAYS), DEFAULT_DAYS), notes)
+        page.preset(url, "data_days", query.option("days", url.get("days"), tuple(DAYS), DEFAULT_DAYS), notes)
         if view == COMPLETENESS:
             days = st.segmented_control("Days", tuple(DAYS), key="data_days", required=True) or DEFAULT_DAYS
             if wanted in single:
@@ -122,7 +122,7 @@ def _choose_day(url: PageUrl, days: int, notes: list[str]) -> str:
     if (picked := st.session_state.pop(_PICKED_DAY, None)) in options:
         st.session_state["data_day"] = picked
     else:
-        page.take(url, "data_day", query.one_of("day", url.one("day"), options, EVERY_DAY), notes)
+        page.preset(url, "data_day", query.option("day", url.get("day"), options, EVERY_DAY), notes)
     if st.session_state.get("data_day") not in options:
         st.session_state["data_day"] = EVERY_DAY
     shown = [EVERY_DAY, *options[1 : days + 1]]
@@ -150,8 +150,8 @@ def _ids(markets: Sequence[WatchedMarket]) -> list[int]:
 @page.every(2)
 def _facts(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
     health = source.health()
-    coverage = source.coverage(_ids(markets), DAYS[DEFAULT_DAYS])
-    frozen = page.trouble([health, coverage])
+    coverage = reads.coverage(source, _ids(markets), DAYS[DEFAULT_DAYS])
+    frozen = page.show_problem([health, coverage])
     if health.value is None or coverage.value is None:
         return
     whole = _build(markets, coverage.value).whole
@@ -162,7 +162,7 @@ def _facts(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
 
 @page.every(10)
 def _completeness(source: DashboardReads, markets: Sequence[WatchedMarket], days: int) -> None:
-    coverage = source.coverage(_ids(markets), days)
+    coverage = reads.coverage(source, _ids(markets), days)
     if coverage.value is None:
         st.html(ui_html.wrap(ui_html.empty("The warehouse cannot be read", *page.START)))
         return
@@ -204,7 +204,7 @@ def _completeness(source: DashboardReads, markets: Sequence[WatchedMarket], days
 def _day(source: DashboardReads, watched: WatchedMarket, day: date) -> None:
     """Each minute of one market's day."""
     found = reads.minutes(source, watched.market_id, day)
-    page.trouble([found])
+    page.show_problem([found])
     if found.value is None:
         return
     window = Window(day_start_us(day), day_start_us(day) + DAY_US)

@@ -29,7 +29,7 @@ def find_troubles(source: DashboardReads, health: Health) -> tuple[problems.Prob
         health.services,
         health.gaps,
         health.calls,
-        source.runs().value or (),
+        reads.runs(source).value or (),
         outlets.outlets if outlets else (),
         now_us=now_us(),
     )
@@ -77,7 +77,7 @@ def gaps(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
 def checks(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
     """Our days of candles beside the exchanges' own."""
     found = reads.checks(source, [one.market_id for one in markets])
-    page.trouble([found])
+    page.show_problem([found])
     if found.value is None:
         return
     if found.value.days:
@@ -95,7 +95,7 @@ def checks(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
 @page.every(5)
 def runs(source: DashboardReads) -> None:
     """What Dagster says of itself, and its last runs."""
-    found, health = source.runs(), source.health()
+    found, health = reads.runs(source), source.health()
     address = dagster_url(source)
     parts = []
     if health.value is not None:
@@ -105,7 +105,7 @@ def runs(source: DashboardReads) -> None:
             if row.service == DAGSTER
         ][:1]
     if found.value:
-        page.trouble([found])
+        page.show_problem([found])
         more = f'<p class="cw-notes"><a href="{address}" target="_blank" rel="noopener">Open Dagster</a></p>'
         told = data_quality_html.runs(found.value, address, page.zone(), now_us())
         st.html(ui_html.wrap(*parts, section("Last runs", told), more))
@@ -118,7 +118,7 @@ def runs(source: DashboardReads) -> None:
 def storage(source: DashboardReads) -> None:
     """What is on disk, and how long it is kept."""
     found = reads.storage(source)
-    page.trouble([found])
+    page.show_problem([found])
     if found.value is not None:
         told = operations_html.storage(found.value, source.settings, utc_day(now_us()))
         st.html(ui_html.wrap(told, frozen=bool(found.problem)))
@@ -128,7 +128,7 @@ def storage(source: DashboardReads) -> None:
 def outlets(source: DashboardReads) -> None:
     """Where alerts go besides connections, and what did not arrive."""
     found = reads.outlets(source)
-    page.trouble([found])
+    page.show_problem([found])
     if found.value is None:
         return
     if found.value.outlets:

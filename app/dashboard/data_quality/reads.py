@@ -15,10 +15,19 @@ from coinwatch.times import DAY_US, day_start_us, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
 from warehouse.candles import coverage_reads
 from warehouse.ops import reads
-from warehouse.ops.dagster import DAGSTER_DATABASE
+from warehouse.ops.dagster import DAGSTER_DATABASE, Run, last_runs
 from warehouse.ops.retention import PartitionDay
 
 CHECKED_DAYS = 30
+MOST_RUNS = 60
+
+
+class Coverage(NamedTuple):
+    """How complete the candles of ``window`` are."""
+
+    window: Window
+    days: tuple[coverage_reads.DayCoverage, ...]
+    holes: tuple[coverage_reads.Hole, ...]
 
 
 class Checks(NamedTuple):
@@ -45,6 +54,27 @@ class Outlets(NamedTuple):
 
     outlets: tuple[reads.OutletRow, ...]
     failed: tuple[reads.FailedDelivery, ...]
+
+
+def coverage(source: DashboardReads, market_ids: Sequence[int], days: int) -> Reading[Coverage]:
+    """How complete the candles of the last ``days`` UTC days are, today included, and what is missing."""
+
+    def ask(conn: Connection) -> Coverage:
+        at_us = now_us()
+        end_us = day_start_us(utc_day(at_us)) + DAY_US
+        window = Window(end_us - days * DAY_US, end_us)
+        return Coverage(
+            window,
+            coverage_reads.coverage_by_day(conn, market_ids, window, at_us),
+            coverage_reads.holes(conn, market_ids, window, at_us),
+        )
+
+    return source.read(("coverage", days, *market_ids), ask, 20)
+
+
+def runs(source: DashboardReads) -> Reading[tuple[Run, ...]]:
+    """Dagster's last runs, newest first."""
+    return source.read_dagster(("runs",), lambda conn: last_runs(conn, MOST_RUNS), 10)
 
 
 def traded(

@@ -40,15 +40,15 @@ def show(source: DashboardReads) -> None:
     url = PageUrl("fundamentals")
     assets = reading.value
     if url.fresh("fundamentals_asset"):
-        st.session_state["fundamentals_asset"] = url.one("asset")
+        st.session_state["fundamentals_asset"] = url.get("asset")
     chosen_id = st.session_state["fundamentals_asset"]
     asset = next((asset for asset in assets if asset.row.id == chosen_id), None)
     if asset is not None:
-        page.trouble([reading])
+        page.show_problem([reading])
         _asset(source, url, asset)
         return
     st.title("Fundamentals", anchor=False)
-    page.trouble([reading])
+    page.show_problem([reading])
     if chosen_id:
         page.notice(f"Unknown asset {str(chosen_id)[:40]!r}. Showing all assets.")
         st.session_state["fundamentals_asset"] = None
@@ -60,7 +60,7 @@ def _wait(source: DashboardReads) -> None:
     reading = reads.assets(source)
     if reading.value:
         st.rerun(scope="app")
-    page.trouble([reading])
+    page.show_problem([reading])
     title = "The warehouse cannot be read" if reading.problem else "No asset data yet"
     st.html(ui_html.wrap(ui_html.empty(title, *_NO_DATA_HINTS)))
 
@@ -71,16 +71,16 @@ def _list(source: DashboardReads, url: PageUrl, assets: Sequence[Asset]) -> None
     sizes, sorts = (ANY_SIZE, *view.SIZES), tuple(view.SORTS)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         if url.fresh("fundamentals_search"):
-            st.session_state["fundamentals_search"] = (url.one("search") or "")[:60]
+            st.session_state["fundamentals_search"] = (url.get("search") or "")[:60]
         search = st.text_input("Search", key="fundamentals_search", placeholder="Name or ticker", width=220)
-        page.take(
+        page.preset(
             url,
             "fundamentals_category",
-            query.one_of("category", url.one("category"), options, ALL_CATEGORIES),
+            query.option("category", url.get("category"), options, ALL_CATEGORIES),
             notes,
         )
         category = st.selectbox("Category", options, key="fundamentals_category", width=240)
-        page.take(url, "fundamentals_size", query.one_of("size", url.one("size"), sizes, ANY_SIZE), notes)
+        page.preset(url, "fundamentals_size", query.option("size", url.get("size"), sizes, ANY_SIZE), notes)
         size = st.selectbox(
             "Size",
             sizes,
@@ -88,7 +88,9 @@ def _list(source: DashboardReads, url: PageUrl, assets: Sequence[Asset]) -> None
             width=170,
             help="Market cap: price times circulating supply.",
         )
-        page.take(url, "fundamentals_sort", query.one_of("sort", url.one("sort"), sorts, DEFAULT_SORT), notes)
+        page.preset(
+            url, "fundamentals_sort", query.option("sort", url.get("sort"), sorts, DEFAULT_SORT), notes
+        )
         sort = st.selectbox(
             "Sort by",
             sorts,
@@ -97,7 +99,7 @@ def _list(source: DashboardReads, url: PageUrl, assets: Sequence[Asset]) -> None
             width=180,
         )
         if url.fresh("fundamentals_ours"):
-            st.session_state["fundamentals_ours"] = url.one("ours") == "1"
+            st.session_state["fundamentals_ours"] = url.get("ours") == "1"
         ours = st.toggle("Watched markets only", key="fundamentals_ours")
     page.notice(" ".join(note for note in notes if note))
     url.write(
@@ -190,15 +192,15 @@ def _asset(source: DashboardReads, url: PageUrl, asset: Asset) -> None:
     notes: list[str] = []
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         measures, ranges = tuple(view.MEASURES), tuple(view.RANGES)
-        page.take(
+        page.preset(
             url,
             "fundamentals_measure",
-            query.one_of("measure", url.one("measure"), measures, DEFAULT_MEASURE),
+            query.option("measure", url.get("measure"), measures, DEFAULT_MEASURE),
             notes,
         )
         measure = st.segmented_control("History", measures, key="fundamentals_measure", required=True)
-        page.take(
-            url, "fundamentals_range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes
+        page.preset(
+            url, "fundamentals_range", query.option("range", url.get("range"), ranges, DEFAULT_RANGE), notes
         )
         length = st.segmented_control("Range", ranges, key="fundamentals_range", required=True)
     page.notice(" ".join(note for note in notes if note))
@@ -230,7 +232,7 @@ def _back() -> None:
 @page.every(60)
 def _history(source: DashboardReads, asset: Asset, measure: str, length: str) -> None:
     reading = reads.metric_history(source, asset.row.id, view.RANGES[length])
-    page.trouble([reading])
+    page.show_problem([reading])
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 

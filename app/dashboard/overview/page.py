@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.overview import market_table
+from app.dashboard.overview import market_table, reads
 from app.dashboard.overview import view as overview_view
 from app.dashboard.ui import fear_greed, page, problems, query
 from app.dashboard.ui import html as ui_html
@@ -23,7 +23,7 @@ def show(source: DashboardReads) -> None:
     st.title("Overview", anchor=False)
     known = page.symbols_of(page.markets(source))
     url = PageUrl("overview")
-    asked = query.symbols(url.all("symbols"), known)
+    asked = query.symbols(url.get_all("symbols"), known)
     if url.fresh("symbols"):
         page.notice(asked.note)
         st.session_state["symbols"] = [str(symbol) for symbol in asked.value]
@@ -62,9 +62,9 @@ def _strip(source: DashboardReads) -> None:
     if health.value is not None:
         known = health.value
         every = problems.find(known.streams, known.services, known.gaps, known.calls, (), now_us=now_us())
-        found = tuple(one for one in every if one.weight is problems.Weight.NOW)
+        found = tuple(one for one in every if one.is_current)
     rising, falling = overview_view.movers(view)
-    fear = fear_greed.newest(source.moods().value or ())
+    fear = fear_greed.newest(source.latest_sentiment().value or ())
     gauge = fear_greed.draw(fear, link="sentiment") if fear else ""
     st.html(ui_html.wrap(ui_html.strip(rising, falling, found, gauge), frozen=bool(latest.problem)))
 
@@ -87,7 +87,7 @@ def _table(source: DashboardReads) -> None:
         slow.day if slow else (),
         slow.rates if slow else (),
         slow.streams if slow else (),
-        source.market_sparklines(ids).value or {},
+        reads.market_sparklines(source, ids).value or {},
         now_us(),
     )
     st.html(ui_html.wrap('<h2 class="cw-section">All markets</h2>', frozen=bool(latest.problem)))
@@ -118,8 +118,8 @@ def _cards(source: DashboardReads, wanted: tuple[Symbol, ...], known: int) -> No
     latest = source.latest(ids)
     averages = source.averages()
     statistics = source.statistics(ids)
-    sparklines = source.sparklines(ids)
-    frozen = page.trouble([latest, markets, statistics, sparklines])
+    sparklines = reads.sparklines(source, ids)
+    frozen = page.show_problem([latest, markets, statistics, sparklines])
     if latest.value is None:
         st.html(ui_html.wrap(ui_html.empty("The warehouse cannot be read", *page.START)))
         return

@@ -45,12 +45,12 @@ class _Choice(NamedTuple):
 def show(source: DashboardReads) -> None:
     """Draw the page."""
     st.title("Sentiment", anchor=False)
-    reading = source.moods()
+    reading = source.latest_sentiment()
     if not reading.value:
         _wait(source)
         _sources(source)
         return
-    page.trouble([reading])
+    page.show_problem([reading])
     chosen = _choose(view.bases(reading.value))
     page.notice(" ".join(note for note in chosen.notes if note))
     st.set_page_config(page_title=f"{chosen.base or 'market'} · Sentiment · Coinwatch")
@@ -65,10 +65,10 @@ def show(source: DashboardReads) -> None:
 
 @page.every(5)
 def _wait(source: DashboardReads) -> None:
-    reading = source.moods()
+    reading = source.latest_sentiment()
     if reading.value:
         st.rerun(scope="app")
-    page.trouble([reading])
+    page.show_problem([reading])
     title = "The warehouse cannot be read" if reading.problem else "No sentiment data yet"
     st.html(ui_html.wrap(ui_html.empty(title, *_NO_DATA_HINTS)))
 
@@ -78,17 +78,19 @@ def _choose(scored: Sequence[DayOfSource]) -> _Choice:
     notes: list[str] = []
     options = [view.MARKET, *sorted(row.base for row in scored if row.base)]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        page.take(url, "sentiment_base", query.one_of("asset", url.one("base"), options, view.MARKET), notes)
+        page.preset(
+            url, "sentiment_base", query.option("asset", url.get("base"), options, view.MARKET), notes
+        )
         if st.session_state["sentiment_base"] not in options:
             st.session_state["sentiment_base"] = view.MARKET
         base = st.selectbox("Asset", options, key="sentiment_base", width=190)
         ranges = tuple(view.RANGES)
-        page.take(
-            url, "sentiment_range", query.one_of("range", url.one("range"), ranges, DEFAULT_RANGE), notes
+        page.preset(
+            url, "sentiment_range", query.option("range", url.get("range"), ranges, DEFAULT_RANGE), notes
         )
         length = st.segmented_control("Range", ranges, key="sentiment_range", required=True) or DEFAULT_RANGE
         tones = tuple(view.TONES)
-        page.take(url, "sentiment_news", query.one_of("news", url.one("news"), tones, ANY_TONE), notes)
+        page.preset(url, "sentiment_news", query.option("news", url.get("news"), tones, ANY_TONE), notes)
         tone = st.segmented_control(
             "News",
             tones,
@@ -111,9 +113,9 @@ def _choose(scored: Sequence[DayOfSource]) -> _Choice:
 @page.every(60)
 def _market(source: DashboardReads, length: str) -> None:
     """The Fear & Greed index today and over time."""
-    latest = source.moods()
-    days = source.day_scores(None, view.RANGES[length])
-    page.trouble([days])
+    latest = source.latest_sentiment()
+    days = reads.day_scores(source, None, view.RANGES[length])
+    page.show_problem([days])
     _gauge(latest.value or ())
     if not any(row.source == Source.FEAR_GREED for row in days.value or ()):
         hint = "alternative.me is polled every hour; the first answer contains its whole history."
@@ -136,10 +138,10 @@ def _gauge(latest: Sequence[DayOfSource]) -> None:
 @page.every(60)
 def _asset(source: DashboardReads, base: str, length: str) -> None:
     """The scores of one asset below its price, and how the newest score is calculated."""
-    latest = source.moods()
-    days = source.day_scores(base, view.RANGES[length])
-    market = source.day_scores(None, view.RANGES[length])
-    page.trouble([days, market])
+    latest = source.latest_sentiment()
+    days = reads.day_scores(source, base, view.RANGES[length])
+    market = reads.day_scores(source, None, view.RANGES[length])
+    page.show_problem([days, market])
     _gauge(latest.value or ())
     _scores(source, base, days.value or (), market.value or (), length)
     newest = next((row for row in view.bases(latest.value or ()) if row.base == base), None)
@@ -151,7 +153,7 @@ def _asset(source: DashboardReads, base: str, length: str) -> None:
 @page.every(60)
 def _latest(source: DashboardReads) -> None:
     """The newest score of each asset."""
-    if scored := view.bases(source.moods().value or ()):
+    if scored := view.bases(source.latest_sentiment().value or ()):
         st.html(ui_html.wrap(section("Newest scores by asset", sentiment_html.scores(scored))))
 
 
@@ -210,7 +212,7 @@ def _market_of(source: DashboardReads, base: str) -> WatchedMarket | None:
 @page.every(30)
 def _news(source: DashboardReads, base: str | None, tone: str) -> None:
     """The newest articles with their scores."""
-    reading = source.news(base)
+    reading = reads.news(source, base)
     title = f"News of {base}" if base else "News"
     if reading.value is None:
         return

@@ -32,3 +32,17 @@ def polls(source: DashboardReads) -> Reading[Polls]:
         )
 
     return source.read(("sentiment polls",), ask, 30)
+
+
+def day_scores(source: DashboardReads, base: str | None, days: int) -> Reading[tuple[reads.DayOfSource, ...]]:
+    """The score of each source for ``base``, or for the whole market, on each of the last ``days``."""
+    return source.read(
+        ("scores", base, days),
+        lambda conn: reads.day_scores(conn, base, utc_day(now_us() - days * DAY_US)),
+        60,
+    )
+
+
+def news(source: DashboardReads, base: str | None) -> Reading[tuple[reads.Article, ...]]:
+    """The newest texts; only those about ``base`` when it is given."""
+    return source.read(("news", base), lambda conn: reads.news(conn, base, to_datetime(now_us())), 30)

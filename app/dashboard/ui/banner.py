@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.dashboard.data.read_results import Health
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.ui import html, page
+from app.dashboard.ui import page
 from coinwatch import formats
 from coinwatch.times import SECOND_US, now_us
 from warehouse.ops.health import StreamState
@@ -21,7 +21,7 @@ def watch(source: DashboardReads) -> None:
     reading = source.health()
     at_us = now_us()
     if reading.problem:
-        page.notice(html.staleness(reading.problem, reading.read_us, at_us) or "")
+        page.notice(page.stale_notice(reading, at_us))
     elif reading.value is not None:
         page.notice(standstill(reading.value, (at_us - reading.read_us) / SECOND_US))
 

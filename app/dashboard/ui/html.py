@@ -13,7 +13,7 @@ from app.dashboard.ui.problems import Problem
 from app.dashboard.ui.trend import Trend, of_change
 from coinwatch import formats
 from coinwatch.records import Market
-from coinwatch.times import DAY_US, SECOND_US, to_datetime
+from coinwatch.times import DAY_US, to_datetime
 from warehouse.candles.chart_reads import DayStats, LastTrade
 
 ARROWS = {Trend.UP: "▲", Trend.DOWN: "▼", Trend.FLAT: ""}
@@ -278,14 +278,3 @@ def _sparkline(view: Card, now_us: int) -> str:
 def _commands(text: str) -> str:
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
-
-
-def staleness(problem: str, read_us: int, now_us: int) -> str | None:
-    """The banner's words for a read with a problem; None while a slow answer is still young."""
-    age_us = now_us - read_us
-    if read_us and "slow" in problem and age_us < 4 * SECOND_US:
-        return None
-    shown = (
-        f"Shown are the last numbers read, {formats.duration(age_us)} old." if read_us else "Nothing to show."
-    )
-    return f"{problem[:1].upper()}{problem[1:].rstrip('.')}. {shown} Trying again by itself."

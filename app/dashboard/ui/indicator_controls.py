@@ -1,4 +1,4 @@
-"""The choice of studies, on the pages that have one."""
+"""The choice of indicators, on the pages that have one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.dashboard.ui import query
-from app.dashboard.ui.indicators import KINDS, Study
+from app.dashboard.ui.indicators import KINDS, Indicator
 from app.dashboard.ui.url import PageUrl
 
 
@@ -22,22 +22,22 @@ def choose(
     placeholder: str,
     width: int,
     hint: str,
-) -> tuple[Study, ...]:
+) -> tuple[Indicator, ...]:
     """Draw the control, which takes its value from ``overlays`` of the address, and note what was wrong.
 
-    Any study of ``kinds`` can be typed, not only those ``suggested``.
+    Any indicator of ``kinds`` can be typed, not only those ``suggested``.
     """
     if url.fresh(key):
-        asked = query.studies(url.all("overlays"), kinds)
+        asked = query.indicators(url.get_all("overlays"), kinds)
         notes.append(asked.note)
-        st.session_state[key] = [str(study) for study in asked.value]
-    typed = query.studies(
+        st.session_state[key] = [str(indicator) for indicator in asked.value]
+    typed = query.indicators(
         st.multiselect(
             label,
             dict.fromkeys([*suggested, *st.session_state[key]]),
             key=key,
             accept_new_options=True,
-            max_selections=query.MOST_STUDIES,
+            max_selections=query.MOST_INDICATORS,
             placeholder=placeholder,
             width=width,
             help=hint,

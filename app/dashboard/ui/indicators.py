@@ -39,8 +39,8 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Study:
-    """A study with its numbers: ``SMA 20``, ``BB 20 2``, ``MACD 12 26 9``."""
+class Indicator:
+    """An indicator with its numbers: ``SMA 20``, ``BB 20 2``, ``MACD 12 26 9``."""
 
     kind: str
     numbers: tuple[float, ...]
@@ -81,7 +81,7 @@ class Study:
         return dict(zip(_KINDS[self.kind].names, found, strict=True))
 
     def moving(self, prices: Sequence[float]) -> list[float | None]:
-        """A moving average of ``prices``. Raises ValueError for a study that needs more than closes."""
+        """A moving average of ``prices``. Raises ValueError for an indicator that needs more than closes."""
         if self.kind not in MOVING_AVERAGES:
             raise ValueError(f"{self} is no moving average of prices")
         nothing = np.array([], dtype=np.float64)
@@ -93,11 +93,34 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of an indicator, aligned with the buckets of its chart."""
+
+    name: str
+    values: tuple[float | None, ...]
+    indicator: str = ""
+    """The indicator it is part of."""
+    has_pane: bool = False
+    """Whether it is drawn in a pane of its indicator rather than over the prices."""
+    is_bars: bool = False
+
+    @property
+    def last(self) -> float | None:
+        """Its newest value."""
+        return next((value for value in reversed(self.values) if value is not None), None)
+
+    @property
+    def pane(self) -> str:
+        """The name of its pane; empty: over the prices."""
+        return self.indicator if self.has_pane else ""
+
+
+@dataclass(frozen=True)
 class _Kind:
     defaults: tuple[float, ...]
     limits: tuple[tuple[float, float], ...]
     names: tuple[str, ...]
-    """Of its lines; empty for the study's own name."""
+    """Of its lines; empty for the indicator's own name."""
     compute: Callable[..., tuple[Array, ...]]
     needs: Callable[..., int]
     warm_up: Callable[..., int]
@@ -191,7 +214,7 @@ _ALIASES = {"BOLLINGER": "BB", "BBANDS": "BB", "MA": "SMA"}
 _FORM = re.compile(r"([A-Za-z]+)[\s_-]*([\d.,\s/_-]*)")
 
 
-def parse_study(text: str, kinds: Sequence[str] = KINDS) -> Study:
+def parse_indicator(text: str, kinds: Sequence[str] = KINDS) -> Indicator:
     """``SMA 20``, ``ema50``, ``bb 20 2``, ``RSI``: what is left out takes its usual value.
 
     Raises CoinwatchError saying what would be right.
@@ -215,7 +238,7 @@ def parse_study(text: str, kinds: Sequence[str] = KINDS) -> Study:
         is_length = not (name == "BB" and place == 1)
         if is_length and number != int(number):
             raise CoinwatchError(f"{text[:30]!r}: {number:g} must be a whole number of candles")
-    return Study(name, numbers)
+    return Indicator(name, numbers)
 
 
 def examples(kinds: Sequence[str] = KINDS) -> str:
@@ -224,4 +247,4 @@ def examples(kinds: Sequence[str] = KINDS) -> str:
 
 
 def _example(name: str) -> str:
-    return str(Study(name, tuple(float(one) for one in _KINDS[name].defaults)))
+    return str(Indicator(name, tuple(float(one) for one in _KINDS[name].defaults)))

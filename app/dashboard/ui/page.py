@@ -16,8 +16,9 @@ from app.dashboard.data.reader import Reading
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.ui import html, query
 from app.dashboard.ui.url import PageUrl
+from coinwatch import formats
 from coinwatch.records import Symbol
-from coinwatch.times import now_us
+from coinwatch.times import SECOND_US, now_us
 from warehouse.candles.chart_reads import WatchedMarket
 
 P = ParamSpec("P")
@@ -75,8 +76,8 @@ def zone() -> tzinfo:
         return UTC
 
 
-def take(url: PageUrl, key: str, asked: query.Choice[str], notes: list[str]) -> None:
-    """Give the widget ``key`` what the address asks, when it must take it, and note what was wrong."""
+def preset(url: PageUrl, key: str, asked: query.Choice[str], notes: list[str]) -> None:
+    """Set the widget ``key`` to the value of the address when that is new, and note what was wrong."""
     if url.fresh(key):
         st.session_state[key] = asked.value
         notes.append(asked.note)
@@ -88,18 +89,32 @@ def notice(text: str) -> None:
         st.html(html.wrap(html.banner(text)))
 
 
-def trouble(readings: Iterable[Reading[Any]]) -> bool:
-    """Say so, once, when a reading has a problem. True when its numbers must not pass as live.
+def show_problem(readings: Iterable[Reading[Any]]) -> bool:
+    """Show a banner for the first of ``readings`` with a problem. True when its numbers are not live.
 
-    That there is no database at all is told above every page, by ``banner``.
+    ``banner`` reports above every page that there is no database at all, so that is not repeated here.
     """
     at_us = now_us()
     for reading in readings:
-        if reading.problem and (words := html.staleness(reading.problem, reading.read_us, at_us)):
-            if not reading.problem.startswith(NO_ANSWER):
+        words = stale_notice(reading, at_us)
+        if words:
+            if reading.problem and not reading.problem.startswith(NO_ANSWER):
                 notice(words)
             return True
     return False
+
+
+def stale_notice(reading: Reading[Any], at_us: int) -> str:
+    """The sentence for a reading with a problem; empty without one, or while a slow answer is still new."""
+    if not reading.problem:
+        return ""
+    age_us = at_us - reading.read_us
+    if reading.read_us and "slow" in reading.problem and age_us < 4 * SECOND_US:
+        return ""
+    problem = f"{reading.problem[:1].upper()}{reading.problem[1:].rstrip('.')}."
+    if not reading.read_us:
+        return f"{problem} No data to show. Retrying automatically."
+    return f"{problem} Showing the last values read, {formats.duration(age_us)} old. Retrying automatically."
 
 
 def markets(source: DashboardReads) -> tuple[WatchedMarket, ...]:
@@ -116,7 +131,7 @@ def _wait_for_markets(source: DashboardReads) -> None:
     reading = source.markets()
     if reading.value:
         st.rerun()
-    trouble([reading])
+    show_problem([reading])
     title = "The warehouse cannot be read" if reading.problem else "No data yet"
     st.html(html.wrap(html.empty(title, *START)))
 

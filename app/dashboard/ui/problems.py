@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from coinwatch import formats
 from coinwatch.times import SECOND_US, from_datetime
@@ -29,16 +28,10 @@ SPENT = 0.8
 RUN_FAILED = ("FAILURE",)
 
 
-class Weight(StrEnum):
-    NOW = "now"
-    """It is so now, and somebody should look."""
-    PAST = "past"
-    """It happened, and is over."""
-
-
 @dataclass(frozen=True)
 class Problem:
-    weight: Weight
+    is_current: bool
+    """Whether it needs attention now; else it is over."""
     where: str
     """A market, a service, a job, a provider."""
     what: str
@@ -66,7 +59,7 @@ def find(
         *_of_runs(runs),
         *_of_outlets(outlets),
     ]
-    return tuple(sorted(found, key=lambda one: (one.weight is not Weight.NOW, -(one.at_us or now_us))))
+    return tuple(sorted(found, key=lambda problem: (not problem.is_current, -(problem.at_us or now_us))))
 
 
 def is_silent(row: ServiceRow) -> bool:
@@ -83,14 +76,14 @@ def _of_services(services: Sequence[ServiceRow], now_us: int) -> Iterable[Proble
                 alive.add(row.service)  # one line a service, the one heard last
                 silent_us = round(row.age_s * SECOND_US)
                 yield Problem(
-                    Weight.NOW,
+                    True,
                     row.service,
                     f"not heard for {formats.duration(silent_us)}",
                     now_us - silent_us,
                 )
         elif isinstance(spool_bytes, int | float) and spool_bytes > 0:
             waiting = f"{formats.size(float(spool_bytes))} of trades wait on disk for the database"
-            yield Problem(Weight.NOW, row.service, waiting)
+            yield Problem(True, row.service, waiting)
 
 
 def _of_streams(streams: Iterable[StreamRow]) -> Iterable[Problem]:
@@ -101,11 +94,11 @@ def _of_streams(streams: Iterable[StreamRow]) -> Iterable[Problem]:
             continue
         if row.age_s > SILENT_S:
             words = f"no daemon tells of this stream for {formats.duration(round(row.age_s * SECOND_US))}"
-            yield Problem(Weight.NOW, str(row.market), words)
+            yield Problem(True, str(row.market), words)
         elif row.state is not StreamState.LIVE:
-            yield Problem(Weight.NOW, str(row.market), f"stream {row.state}{error}", at_us)
+            yield Problem(True, str(row.market), f"stream {row.state}{error}", at_us)
         elif row.last_error and at_us is not None:
-            yield Problem(Weight.PAST, str(row.market), row.last_error, at_us)
+            yield Problem(False, str(row.market), row.last_error, at_us)
 
 
 def _of_gaps(gaps: Iterable[GapRow]) -> Iterable[Problem]:
@@ -115,16 +108,16 @@ def _of_gaps(gaps: Iterable[GapRow]) -> Iterable[Problem]:
         if row.state == "open" and row.age_s > PATIENCE_S:
             since = formats.duration(round(row.age_s * SECOND_US))
             words = f"interruption ({row.cause}) is not filled for {since}{why}"
-            yield Problem(Weight.NOW, str(row.market), words, at_us)
+            yield Problem(True, str(row.market), words, at_us)
         elif row.state == "unfillable":
-            yield Problem(Weight.PAST, str(row.market), f"trades lost for good ({row.cause}){why}", at_us)
+            yield Problem(False, str(row.market), f"trades lost for good ({row.cause}){why}", at_us)
 
 
 def _of_calls(calls: Iterable[MonthOfCalls]) -> Iterable[Problem]:
     for one in calls:
         if one.allowed and one.calls >= SPENT * one.allowed:
             words = f"{one.calls:,} of {one.allowed:,} calls of this month are spent ({one.scope})"
-            yield Problem(Weight.NOW, one.host, words)
+            yield Problem(True, one.host, words)
 
 
 def _of_runs(runs: Iterable[Run]) -> Iterable[Problem]:
@@ -136,9 +129,8 @@ def _of_runs(runs: Iterable[Run]) -> Iterable[Problem]:
         if run.status in RUN_FAILED:
             at_us = from_datetime(run.ended or run.created)
             partition = f" of {run.partition}" if run.partition else ""
-            weight = Weight.NOW if is_latest else Weight.PAST
             why = f": {run.why}" if run.why else ""
-            yield Problem(weight, run.job, f"Dagster run{partition} failed{why}", at_us, run.run_id)
+            yield Problem(is_latest, run.job, f"Dagster run{partition} failed{why}", at_us, run.run_id)
 
 
 def _of_outlets(outlets: Iterable[OutletRow]) -> Iterable[Problem]:
@@ -146,7 +138,7 @@ def _of_outlets(outlets: Iterable[OutletRow]) -> Iterable[Problem]:
         where = f"outlet {one.id} of {one.client}"
         if one.disabled_at is not None:
             words = f"disabled, alerts do not go there: {one.disabled_why or 'no reason is known'}"
-            yield Problem(Weight.NOW, where, words, from_datetime(one.disabled_at))
+            yield Problem(True, where, words, from_datetime(one.disabled_at))
         elif one.dead:
             alerts = "1 alert was" if one.dead == 1 else f"{one.dead:,} alerts were"
-            yield Problem(Weight.NOW, where, f"{alerts} given up in a week; see Outlets")
+            yield Problem(True, where, f"{alerts} given up in a week; see Outlets")

@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from app.dashboard.ui.indicators import KINDS, Study, parse_study
+from app.dashboard.ui.indicators import KINDS, Indicator, parse_indicator
 from coinwatch.errors import CoinwatchError, UnknownSymbol
 from coinwatch.records import Symbol
 from coinwatch.symbols import parse_symbol
 
 T = TypeVar("T")
 
-MOST_STUDIES = 6
+MOST_INDICATORS = 6
 _SHOWN = 40
 
 
@@ -47,7 +47,7 @@ def symbols(raw: Collection[str], known: Sequence[Symbol]) -> Choice[tuple[Symbo
     return Choice(tuple(chosen), " ".join(notes))
 
 
-def one_of(name: str, raw: str | None, options: Sequence[str], default: str) -> Choice[str]:
+def option(name: str, raw: str | None, options: Sequence[str], default: str) -> Choice[str]:
     """``raw`` when it is an option in any case, else ``default``."""
     if not raw:
         return Choice(default)
@@ -59,15 +59,15 @@ def one_of(name: str, raw: str | None, options: Sequence[str], default: str) -> 
     )
 
 
-def studies(raw: Collection[str], kinds: Sequence[str] = KINDS) -> Choice[tuple[Study, ...]]:
-    """The studies of ``kinds`` among ``raw``, each once, at most ``MOST_STUDIES``."""
-    chosen: dict[Study, None] = {}
+def indicators(raw: Collection[str], kinds: Sequence[str] = KINDS) -> Choice[tuple[Indicator, ...]]:
+    """The indicators of ``kinds`` among ``raw``, each once, at most ``MOST_INDICATORS``."""
+    chosen: dict[Indicator, None] = {}
     notes = []
     for text in raw:
         try:
-            chosen[parse_study(text, kinds)] = None
+            chosen[parse_indicator(text, kinds)] = None
         except CoinwatchError as error:
             notes.append(f"{error}.")
-    if len(chosen) > MOST_STUDIES:
-        notes.append(f"At most {MOST_STUDIES} are drawn.")
-    return Choice(tuple(chosen)[:MOST_STUDIES], " ".join(notes))
+    if len(chosen) > MOST_INDICATORS:
+        notes.append(f"At most {MOST_INDICATORS} are drawn.")
+    return Choice(tuple(chosen)[:MOST_INDICATORS], " ".join(notes))

@@ -23,11 +23,11 @@ class PageUrl:
         # Reached by the navigation the address is bare: the viewer's last choice still holds.
         self._asked = self._current or written
 
-    def one(self, key: str) -> str | None:
+    def get(self, key: str) -> str | None:
         """What is asked for ``key``."""
         return next(iter(self._asked.get(key, ())), None)
 
-    def all(self, key: str) -> list[str]:
+    def get_all(self, key: str) -> list[str]:
         """Everything that is asked for ``key``."""
         return self._asked.get(key, [])
 

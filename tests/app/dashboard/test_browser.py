@@ -120,7 +120,7 @@ def look_at(viewer: Viewer, page: str, state: State, database: URL) -> list[str]
         assert re.search(r"heard for \d+ min\.", said)
     if state is State.DOWN:
         with unreachable(database):
-            viewer.find(".cw-banner", "Shown are the last numbers read")
+            viewer.find(".cw-banner", "Showing the last values read")
             viewer.find(drawn)
             examine(state)
         viewer.gone(".cw-banner")

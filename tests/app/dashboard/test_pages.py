@@ -27,7 +27,7 @@ def test_with_no_data_a_page_says_what_to_do(open_page: OpenPage, name: str) -> 
 def test_with_no_database_a_page_says_so(open_page: OpenPage, name: str) -> None:
     said = words(open_page(name, url=NOWHERE))
     assert "The database does not answer" in said
-    assert "Trying again by itself" in said
+    assert "Retrying automatically" in said
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -45,10 +45,10 @@ def test_a_database_that_goes_away_leaves_the_last_numbers(
     page = open_page(name)
     words(page)
     with unreachable(stock.url):
-        eventually_sync(lambda: "Shown are the last numbers read" in words(page.run()))
+        eventually_sync(lambda: "Showing the last values read" in words(page.run()))
         if name in ("overview", "chart", "averages"):
             assert "67," in words(page)
-    eventually_sync(lambda: "Shown are the last numbers read" not in words(page.run()))
+    eventually_sync(lambda: "Showing the last values read" not in words(page.run()))
 
 
 def test_a_database_that_is_slow_leaves_the_last_numbers(open_page: OpenPage, stock: Stock) -> None:
@@ -58,7 +58,7 @@ def test_a_database_that_is_slow_leaves_the_last_numbers(open_page: OpenPage, st
     with stock.engine.begin() as conn:
         conn.execute(text("lock table ticks"))
         eventually_sync(lambda: "The database is slow to answer" in words(page.run()), timeout_s=60)
-        assert "Shown are the last numbers read" in words(page)
+        assert "Showing the last values read" in words(page)
         assert "67,144.02" in words(page)
     eventually_sync(lambda: "slow to answer" not in words(page.run()), timeout_s=60)
 

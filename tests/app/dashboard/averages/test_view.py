@@ -4,7 +4,7 @@ import pytest
 
 from app.dashboard.averages import view as averages_view
 from app.dashboard.averages.plot import options
-from app.dashboard.ui.indicators import Study
+from app.dashboard.ui.indicators import Indicator
 from app.dashboard.ui.style import DARK
 from coinwatch.averaging.average import Average, Input, Method, State
 from coinwatch.records import Symbol
@@ -25,7 +25,7 @@ def sample(ts_us: int, price: float, **exchanges: tuple[float, bool]) -> PairAve
     return PairAverage(symbol=BTC, ts_us=ts_us, average=average)
 
 
-def view(samples: list[PairAverage], *moving: Study, steps: int = 4) -> averages_view.AveragesView:
+def view(samples: list[PairAverage], *moving: Indicator, steps: int = 4) -> averages_view.AveragesView:
     return averages_view.build(
         samples,
         start_us=NOON_US,
@@ -71,7 +71,7 @@ def test_an_exchange_says_how_far_it_usually_is_while_used() -> None:
 
 def test_moving_averages_warm_up_before_the_chart() -> None:
     samples = [sample(NOON_US + n * SECOND_US, 100.0 + n) for n in range(-2, 3)]
-    found = view(samples, Study("SMA", (3,)), Study("SMA", (9,)), steps=3)
+    found = view(samples, Indicator("SMA", (3,)), Indicator("SMA", (9,)), steps=3)
     assert found.lines[0].values == (99.0, 100.0, 101.0)
     assert found.lines[1].values == (None, None, None)
     assert found.notes == ("SMA 9 needs 9 points; 5 are stored.",)

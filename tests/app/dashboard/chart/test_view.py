@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.dashboard.chart import plot
 from app.dashboard.chart import view as chart_view
 from app.dashboard.ui import html
-from app.dashboard.ui.indicators import Study
+from app.dashboard.ui.indicators import Indicator
 from app.dashboard.ui.style import DARK, LIGHT
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
@@ -40,7 +40,7 @@ def candle(minute: int, close: float = 10.0, *, interval: Interval = Interval.M1
 def view(
     candles: list[Candle],
     gaps: list[Window] | None = None,
-    studies: tuple[Study, ...] = (),
+    indicators: tuple[Indicator, ...] = (),
     minutes: int = 10,
 ) -> chart_view.ChartView:
     return chart_view.build(
@@ -48,7 +48,7 @@ def view(
         gaps or [],
         interval=Interval.M1,
         range_us=minutes * MINUTE_US,
-        studies=studies,
+        indicators=indicators,
         now_us=NOW_US,
     )
 
@@ -74,11 +74,11 @@ def test_never_too_many_candles(chosen: str, range_name: str, interval: str, wor
 
 
 def test_an_average_warmed_up_is_right_from_its_first_bucket() -> None:
-    study = Study("EMA", (10,))
+    indicator = Indicator("EMA", (10,))
     long = [candle(n, 10 + (n * 7 % 5)) for n in range(-500, 1)]
-    short = long[-(study.warm_up(MINUTE_US) + 10) :]
-    expected = view(long, studies=(study,)).lines[0].values
-    shown = view(short, studies=(study,)).lines[0].values
+    short = long[-(indicator.warm_up(MINUTE_US) + 10) :]
+    expected = view(long, indicators=(indicator,)).lines[0].values
+    shown = view(short, indicators=(indicator,)).lines[0].values
     assert None not in shown
     assert shown == pytest.approx(expected, rel=1e-4)
 
@@ -141,7 +141,7 @@ def test_a_chart_of_the_past_ends_where_it_is_asked_to() -> None:
 
 
 def test_too_few_candles_for_an_average_are_said() -> None:
-    shown = view([candle(-1), candle(0)], studies=(Study("SMA", (20,)),))
+    shown = view([candle(-1), candle(0)], indicators=(Indicator("SMA", (20,)),))
     assert set(shown.lines[0].values) == {None}
     assert "SMA 20 needs 20 candles; 2 are stored." in shown.notes
 
@@ -209,9 +209,12 @@ def test_what_is_empty_and_what_is_missing_never_look_alike() -> None:
     assert series["quiet"]["data"] == [list(one) for one in shown.quiet]
 
 
-def test_a_study_with_a_pane_adds_one_below() -> None:
+def test_an_indicator_with_a_pane_adds_one_below() -> None:
     minutes = [candle(n, 10 + n % 3) for n in range(-60, 1)]
-    shown = view(minutes, studies=(Study("MACD", (12, 26, 9)), Study("BB", (20, 2)), Study("RSI", (14,))))
+    shown = view(
+        minutes,
+        indicators=(Indicator("MACD", (12, 26, 9)), Indicator("BB", (20, 2)), Indicator("RSI", (14,))),
+    )
     assert plot.panes(shown) == ("MACD 12 26 9", "RSI 14")
     options = plot.options(shown, LIGHT, str)
     assert len(options["grid"]) == len(options["xAxis"]) == len(options["yAxis"]) == 4
@@ -236,7 +239,7 @@ def test_alerts_far_from_every_candle_are_told() -> None:
 
 
 def test_a_chart_is_described_in_words() -> None:
-    shown = view([candle(-1, 12.0), candle(0, 9.0)], studies=(Study("SMA", (2,)),))
+    shown = view([candle(-1, 12.0), candle(0, 9.0)], indicators=(Indicator("SMA", (2,)),))
     said = plot.options(shown, DARK, str, levels=(plot.Level(9.5, "alert 9.50"),))["aria"]
     assert said["label"]["description"] == (
         "2 candles of 1m from 20 Nov 2026, 11:50:00 UTC to 20 Nov 2026, 12:01:00 UTC; between 8.0000 and "
@@ -256,9 +259,9 @@ def test_every_candle_of_the_range_is_drawn_with_its_high_and_low(closes: list[t
 
 
 def test_a_running_sum_begins_at_the_first_candle_shown() -> None:
-    study = Study("OBV", ())
+    indicator = Indicator("OBV", ())
     candles = [candle(n, 10 + n % 3) for n in range(-60, 1)]
-    short, long = view(candles[-20:], studies=(study,)), view(candles, studies=(study,))
+    short, long = view(candles[-20:], indicators=(indicator,)), view(candles, indicators=(indicator,))
     assert short.lines == long.lines
     assert short.lines[0].values[0] == 0
     assert short.notes == ("OBV counts from the first candle shown.",)
@@ -274,7 +277,7 @@ def test_options_are_aligned_and_carry_no_zoom() -> None:
     shown = view(
         [candle(-4, 9.0), candle(-1, 11.0)],
         [Window(NOON_US - 8 * MINUTE_US, NOON_US - 6 * MINUTE_US)],
-        (Study("SMA", (2,)),),
+        (Indicator("SMA", (2,)),),
     )
     options = plot.options(shown, DARK, str)
     series = {one["id"]: one for one in options["series"]}
@@ -292,7 +295,7 @@ def test_options_are_aligned_and_carry_no_zoom() -> None:
 
 
 def test_options_survive_json() -> None:
-    study = Study("EMA", (2,))
-    options = plot.options(view([candle(n) for n in range(-9, 1)], studies=(study,)), LIGHT, str)
+    indicator = Indicator("EMA", (2,))
+    options = plot.options(view([candle(n) for n in range(-9, 1)], indicators=(indicator,)), LIGHT, str)
     assert "NaN" not in json.dumps(options)
     assert not any(isnan(value) for value in options["series"][3]["data"] if value != "-")

@@ -6,7 +6,7 @@ import pytest
 from app.dashboard.overview import view as overview_view
 from app.dashboard.overview.view import Card, CardState, Overview
 from app.dashboard.ui import html
-from app.dashboard.ui.problems import Problem, Weight
+from app.dashboard.ui.problems import Problem
 from app.dashboard.ui.trend import Seen, Trend
 from coinwatch.averaging.average import Average, Input, Method, State
 from coinwatch.records import Market, Symbol
@@ -90,9 +90,9 @@ def test_what_began_later_does_not_shorten_the_day() -> None:
 
 def test_troubles_of_one_kind_are_one_line() -> None:
     found = [
-        Problem(Weight.NOW, "binance:BTC-USDT", "no daemon tells of this stream for 12 s"),
-        Problem(Weight.NOW, "dagster", "not heard for 5 min"),
-        Problem(Weight.NOW, "kraken:BTC-USDT", "no daemon tells of this stream for 14 s"),
+        Problem(True, "binance:BTC-USDT", "no daemon tells of this stream for 12 s"),
+        Problem(True, "dagster", "not heard for 5 min"),
+        Problem(True, "kraken:BTC-USDT", "no daemon tells of this stream for 14 s"),
     ]
     assert overview_view.by_kind(found) == (
         ("binance:BTC-USDT and 1 more", "no daemon tells of this stream for 12 s"),

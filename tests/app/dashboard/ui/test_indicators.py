@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dashboard.ui.indicators import KINDS, MOVING_AVERAGES, Series, Study, examples, parse_study
+from app.dashboard.ui.indicators import KINDS, MOVING_AVERAGES, Indicator, Series, examples, parse_indicator
 from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
@@ -29,7 +29,7 @@ def candle(minute: int, close: float, volume: float = 1.0) -> Candle:
 
 
 @pytest.mark.parametrize(
-    ("text", "study"),
+    ("text", "indicator"),
     [
         ("SMA 20", "SMA 20"),
         ("sma20", "SMA 20"),
@@ -43,8 +43,8 @@ def candle(minute: int, close: float, volume: float = 1.0) -> Candle:
         ("rsi 7", "RSI 7"),
     ],
 )
-def test_studies_take_any_spelling(text: str, study: str) -> None:
-    assert str(parse_study(text)) == study
+def test_indicators_take_any_spelling(text: str, indicator: str) -> None:
+    assert str(parse_indicator(text)) == indicator
 
 
 @pytest.mark.parametrize(
@@ -61,27 +61,27 @@ def test_studies_take_any_spelling(text: str, study: str) -> None:
         ("rsi 1.2.3", "no numbers"),
     ],
 )
-def test_a_wrong_study_says_what_is_right(text: str, says: str) -> None:
+def test_a_wrong_indicator_says_what_is_right(text: str, says: str) -> None:
     with pytest.raises(CoinwatchError, match=says):
-        parse_study(text)
+        parse_indicator(text)
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_study_or_refused(text: str) -> None:
+def test_any_text_is_an_indicator_or_refused(text: str) -> None:
     try:
-        study = parse_study(text)
+        indicator = parse_indicator(text)
     except CoinwatchError:
         return
-    assert parse_study(str(study)) == study
+    assert parse_indicator(str(indicator)) == indicator
 
 
 def test_a_moving_average_only_takes_prices() -> None:
-    values = Study("SMA", (3,)).moving([10.0, 11.0, 15.0, 9.0, 10.0])
+    values = Indicator("SMA", (3,)).moving([10.0, 11.0, 15.0, 9.0, 10.0])
     assert values[:2] == [None, None]
     assert values[2:] == pytest.approx([12.0, 35 / 3, 34 / 3])
-    assert Study("EMA", (20,)).moving([1.0]) == [None]
+    assert Indicator("EMA", (20,)).moving([1.0]) == [None]
     with pytest.raises(ValueError, match="no moving average"):
-        Study("RSI", (14,)).moving([1.0])
+        Indicator("RSI", (14,)).moving([1.0])
 
 
 def test_vwap_begins_again_each_utc_day() -> None:
@@ -94,22 +94,22 @@ def test_vwap_begins_again_each_utc_day() -> None:
             candle(1, 50.0, 2.0),
         ]
     )
-    (values,) = Study("VWAP", ()).compute(series).values()
+    (values,) = Indicator("VWAP", ()).compute(series).values()
     assert values[:2] == pytest.approx([10.0, 17.5])
     assert np.isnan(values[2])  # nothing traded that day so far
     assert values[3] == pytest.approx(50.0)
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_study_has_values_after_its_warm_up_and_none_before(name: str) -> None:
-    study = parse_study(name)
-    candles = [candle(n, 50 + 10 * np.sin(n / 7)) for n in range(study.needs - 1, -1, -1)]
-    few = study.compute(Series.of(candles[:-1]))
-    enough = study.compute(Series.of(candles))
+def test_every_indicator_has_values_after_its_warm_up_and_none_before(name: str) -> None:
+    indicator = parse_indicator(name)
+    candles = [candle(n, 50 + 10 * np.sin(n / 7)) for n in range(indicator.needs - 1, -1, -1)]
+    few = indicator.compute(Series.of(candles[:-1]))
+    enough = indicator.compute(Series.of(candles))
     assert list(few) == list(enough)
     for line in few.values():
         assert np.isnan(line).all() or name in ("VWAP", "OBV")
     assert any(not np.isnan(line[-1]) for line in enough.values())
-    assert study.warm_up(MINUTE_US) >= 0
+    assert indicator.warm_up(MINUTE_US) >= 0
     assert name in examples()
     assert set(MOVING_AVERAGES) <= set(KINDS)

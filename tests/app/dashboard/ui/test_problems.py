@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from app.dashboard.ui.problems import Problem, Weight, find
+from app.dashboard.ui.problems import Problem, find
 from coinwatch.stream_gaps import GapState
 from coinwatch.times import from_datetime
 from tests.app.dashboard.beating import KRAKEN, NOW, service, stream
@@ -80,7 +80,7 @@ def test_streams_say_why() -> None:
     )
     assert "no daemon tells of this stream for 2 min" in (down.what, silent.what)
     assert "stream down: refused" in (down.what, silent.what)
-    assert (erred.what, erred.weight) == ("once", Weight.PAST)
+    assert (erred.what, erred.is_current) == ("once", False)
 
 
 def test_services_are_told_once() -> None:
@@ -92,7 +92,7 @@ def test_services_are_told_once() -> None:
 
 def test_interruptions_that_last_and_trades_that_are_lost() -> None:
     lasting, lost = troubles(gaps=[gap("unfillable"), gap("open")])
-    assert (lasting.weight, lost.weight) == (Weight.NOW, Weight.PAST)
+    assert (lasting.is_current, lost.is_current) == (True, False)
     assert "is not filled for 1 min" in lasting.what
 
 
@@ -100,9 +100,9 @@ def test_a_run_that_succeeded_later_ends_its_trouble() -> None:
     found = troubles(
         runs=[run("STARTED", 0), run("SUCCESS", 1), run("FAILURE", 2), run("FAILURE", 3, job="sentiment")]
     )
-    assert [(one.where, one.weight) for one in found] == [
-        ("sentiment", Weight.NOW),
-        ("candles", Weight.PAST),
+    assert [(one.where, one.is_current) for one in found] == [
+        ("sentiment", True),
+        ("candles", False),
     ]
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from app.dashboard.ui import query
-from app.dashboard.ui.indicators import Study
+from app.dashboard.ui.indicators import Indicator
 from coinwatch.records import Symbol
 
 KNOWN = [Symbol("BTC", "USDT"), Symbol("ETH", "EUR")]
@@ -47,15 +47,15 @@ def test_symbols_keep_the_known_ones_once() -> None:
     ],
 )
 def test_one_of(raw: str | None, value: str, noted: bool) -> None:
-    choice = query.one_of("range", raw, ["6h", "1d", "1w"], "1d")
+    choice = query.option("range", raw, ["6h", "1d", "1w"], "1d")
     assert choice.value == value
     assert bool(choice.note) is noted
     assert len(choice.note) < 200
 
 
-def test_studies_are_clamped() -> None:
-    choice = query.studies(["sma20", "SMA 20", "zigzag 3", *(f"ema {n}" for n in range(10, 17))])
-    assert choice.value == (Study("SMA", (20,)), *(Study("EMA", (n,)) for n in range(10, 15)))
+def test_indicators_are_clamped() -> None:
+    choice = query.indicators(["sma20", "SMA 20", "zigzag 3", *(f"ema {n}" for n in range(10, 17))])
+    assert choice.value == (Indicator("SMA", (20,)), *(Indicator("EMA", (n,)) for n in range(10, 15)))
     assert "'zigzag 3' is not known" in choice.note
     assert "At most 6" in choice.note
-    assert query.studies(["rsi 3"], ("SMA", "EMA")).value == ()
+    assert query.indicators(["rsi 3"], ("SMA", "EMA")).value == ()
