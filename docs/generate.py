@@ -1,4 +1,5 @@
-"""Generates the pages that must match the code: settings, the command line and the warehouse.
+"""Generates the pages that must match the code: settings, the command line, the warehouse
+and the conditions of the alert protocol.
 
 ``make docs`` runs it. A test fails when a page differs from what it generates.
 """
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from coinwatch.settings import Settings
+from docs.conditions import protocol_page, protocol_schema
 from warehouse.tables import metadata
 from warehouse.views import VIEWS
 
@@ -138,6 +140,8 @@ PAGES = {
     "docs/configuration.md": configuration,
     "docs/cli.md": command_line,
     "docs/warehouse.md": warehouse,
+    "docs/alert-protocol.md": protocol_page,
+    "docs/alert-protocol.schema.json": protocol_schema,
     ".env.example": env_example,
 }
 

@@ -31,7 +31,7 @@ from coinwatch.intervals import Interval
 INTERVALS = {interval.value: interval.value for interval in Interval}
 WINDOWS = ("5m", "15m", "1h", "4h", "24h", "7d", "30d")
 """Durations that forms offer for a window."""
-MAX_PERCENT = 10_000.0
+MAX_PERCENT = 10_000
 DURATION_PATTERN = r"^\s*\d{1,9}\s*(?:[sS]|[sS][eE][cC]|[mM]|[mM][iI][nN]|[hH]|[dD]|[wW])\s*$"
 
 
@@ -71,6 +71,8 @@ class Field:
     optional: bool = False
     """Whether a form may leave it empty."""
     hint: str | None = None
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of its JSON, if that is not of the type in the struct."""
     only_with: Mapping[str, str] = field(default_factory=dict)
     """The field has a meaning only with these values of other fields."""
     name: str = ""
@@ -154,9 +156,10 @@ def duration(
 ) -> msgspec.Meta:
     """A duration, ``"15m"`` or a number of seconds; seconds in the struct."""
     parse = duration_parser(least_s, longest_s)
-    schema = {"type": ["integer", "string"], "pattern": DURATION_PATTERN}
-    field = Field(label, Kind.DURATION, parse, start, usual=usual, hint=hint)
-    return _meta(field, schema, ge=least_s, le=longest_s)
+    seconds = {"type": "integer", "minimum": least_s, "maximum": longest_s}
+    schema = {"anyOf": [seconds, {"type": "string", "pattern": DURATION_PATTERN}]}
+    field = Field(label, Kind.DURATION, parse, start, usual=usual, hint=hint, schema=schema)
+    return _meta(field, ge=least_s, le=longest_s)
 
 
 def choice(
@@ -177,7 +180,7 @@ def choice(
 
 def exchanges() -> msgspec.Meta:
     """Two names of exchanges."""
-    return _meta(Field("Exchanges", Kind.EXCHANGES, read_exchanges), {"items": {"type": "string"}})
+    return _meta(Field("Exchanges", Kind.EXCHANGES, read_exchanges))
 
 
 def job() -> msgspec.Meta:
@@ -188,9 +191,8 @@ def job() -> msgspec.Meta:
 
 def parts(most: int) -> msgspec.Meta:
     """Up to ``most`` conditions."""
-    schema = {"items": {"$ref": "#/$defs/condition"}}
-    return _meta(Field("Conditions", Kind.PARTS), schema, min_length=1, max_length=most)
+    return _meta(Field("Conditions", Kind.PARTS), min_length=1, max_length=most)
 
 
-def _meta(field: Field, schema: Mapping[str, Any] | None = None, **bounds: Any) -> msgspec.Meta:
-    return msgspec.Meta(extra={"field": field}, extra_json_schema=dict(schema or {}), **bounds)
+def _meta(field: Field, **bounds: Any) -> msgspec.Meta:
+    return msgspec.Meta(extra={"field": field}, **bounds)

@@ -1,4 +1,4 @@
-"""docs/alert-protocol.md says the truth: its conversations are held, word for word."""
+"""docs/alert-protocol.md is true: its conversations run word for word, and it names every error code."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from app.alerts import protocol
-from app.alerts.access import admission
-from app.alerts.connections import session
-from coinwatch.alerts import condition_parser
+from coinwatch.alerts.condition_parser import fields_of, read_condition
+from coinwatch.alerts.conditions import DECLARATIONS
 from tests.app.alerts.conftest import PAGE, Endpoint, Exchange, check
 from tests.app.alerts.test_protocol import ALMOST
+from tests.conftest import PROJECT
 
 CONVERSATIONS = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
 TIMES = {"ts", "created_at"}
 TRADE = re.compile(r"a trade on (\S+) at (\S+)")
+REFUSING = ("app/alerts/access", "app/alerts/connections", "coinwatch/alerts")
 
 
 def without_times(value: Any) -> Any:
@@ -31,35 +33,41 @@ def without_times(value: Any) -> Any:
             return value
 
 
-async def test_the_conversations(endpoint: Endpoint, exchange: Exchange) -> None:
+async def test_conversations_run_word_for_word(endpoint: Endpoint, exchange: Exchange) -> None:
     assert len(CONVERSATIONS) == 4
     for conversation in CONVERSATIONS:
         async with endpoint.client() as client:
             for line in conversation.splitlines():
-                mark, _, said = line.partition(" ")
+                mark, _, text = line.partition(" ")
                 if mark == "→":
-                    await client.socket.send(said)
+                    await client.socket.send(text)
                 elif mark == "←":
-                    assert without_times(await client.read()) == without_times(json.loads(said))
+                    assert without_times(await client.read()) == without_times(json.loads(text))
                 else:
-                    (found,) = TRADE.findall(said)
-                    await exchange.trade(found[0], float(found[1]))
+                    ((market, price),) = TRADE.findall(text)
+                    await exchange.trade(market, float(price))
             await client.nothing_more()
 
 
-def test_every_code_is_on_the_page() -> None:
-    sources = "".join(
-        Path(module.__file__ or "").read_text() for module in (admission, protocol, session, condition_parser)
-    )
-    codes = set(re.findall(r'(?:Nonsense|Refused)\(\s*"(\w+)"', sources))
+def test_every_error_code_is_on_the_page() -> None:
+    paths = [path for place in REFUSING for path in sorted((PROJECT / place).rglob("*.py"))]
+    sources = "".join(path.read_text() for path in [*paths, Path(protocol.__file__)])
+    codes = set(re.findall(r'(?:InvalidField|Refused)\(\s*"(\w+)"', sources)) - {"bad_ma_cross"}
     codes |= {f"bad_{field}" for field in re.findall(r'_text\(fields, "(\w+)"', sources)}
-    assert len(codes) > 12
+    assert len(codes) > 20
     assert {code for code in codes if f"`{code}`" not in PAGE} == set()
 
 
 @given(ALMOST)
-def test_what_is_understood_is_what_the_schema_allows(command: dict[str, Any]) -> None:
+def test_parsed_commands_match_the_schema(command: dict[str, Any]) -> None:
     frame = json.dumps(command)
     answer = protocol.parse(frame)
     if not isinstance(answer, protocol.Refused):
         check("command", {key: value for key, value in command.items() if value is not None})
+
+
+@pytest.mark.parametrize("name", DECLARATIONS)
+def test_every_condition_matches_the_schema(name: str) -> None:
+    example = json.loads(DECLARATIONS[name].example)
+    check("condition", example)
+    check("condition", json.loads(json.dumps(fields_of(read_condition(example)))))
