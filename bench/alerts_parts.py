@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from app.alerts.endpoint import serve
-from app.cli.commands.alerts import collect_seldom
+from app.cli.commands.alerts import reduce_garbage_collection
 from bench.ingest import free_port
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
@@ -43,7 +43,7 @@ async def _run_endpoint(given: dict[str, Any]) -> None:
             alerts_port=given["port"],
             markets="binance:BTC-USDT",
         )
-        collect_seldom()
+        reduce_garbage_collection()
         await serve(settings, url.set(drivername="postgresql+psycopg"), stop=asyncio.Event())
 
 

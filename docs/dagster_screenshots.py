@@ -28,10 +28,10 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from app.cli.runner.parts import LOCATION, PROJECT, free_port
+from app.cli.runner.parts import LOCATION, free_port
 from coinwatch.times import now_us, utc_day
 
-IMAGES = PROJECT / "docs" / "images"
+IMAGES = Path(__file__).with_name("images")
 WIDTH, HEIGHT = 1440, 900
 COLOURS = 128
 """Enough for pages of text and flat areas, and a quarter of the bytes."""

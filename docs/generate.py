@@ -6,15 +6,19 @@ and the conditions of the alert protocol.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from sqlalchemy.dialects import postgresql
 from typer.testing import CliRunner
 
+from app.cli.exit_codes import ExitCode
 from app.cli.main import app
+from app.cli.shapes import SHAPES
 from coinwatch.settings import Settings
 from docs.conditions import protocol_page, protocol_schema
 from warehouse.tables import metadata
@@ -119,11 +123,78 @@ def warehouse() -> str:
 
 def command_line() -> str:
     """``docs/cli.md``."""
-    lines = ["# Command line", "", "Written from `--help`.", ""]
-    for path in _commands():
+    lines = [_COMMAND_LINE]
+    lines += ["| exit code | meaning |", "| --- | --- |"]
+    lines += [f"| {code.value} | {code.meaning} |" for code in ExitCode]
+    for path in [[], *_commands()]:
         shown = CliRunner().invoke(app, [*path, "--help"], prog_name="coinwatch", env={"COLUMNS": "100"})
-        lines += [f"## `coinwatch {' '.join(path)}`", "", "```text", shown.output.strip(), "```", ""]
+        title = " ".join(["coinwatch", *path])
+        lines += ["", f"## `{title}`", "", "```text", shown.output.strip(), "```"]
+    lines += ["", _JSON]
+    for shape in SHAPES:
+        lines += [f"### {_title(shape)}", "", "| field | type | meaning |", "| --- | --- | --- |"]
+        lines += [
+            f"| `{name}` | {kind} | {meaning} |"
+            for name, kind, meaning in _fields(msgspec.inspect.type_info(shape))
+        ]
+        lines.append("")
     return "\n".join(lines)
+
+
+_COMMAND_LINE = """# Command line
+
+Generated from `--help` and from the types of what is printed.
+
+Data is printed on stdout; errors and logs on stderr. Tables fit the terminal and are not cut when piped.
+`NO_COLOR` turns colours off. `coinwatch --install-completion` completes commands in your shell.
+"""
+
+_JSON = """## JSON output
+
+With `--json` a command prints one JSON object on stdout; `prices` and `watch` print one per line. A
+command that fails prints an error object on stderr and nothing on stdout. Times are ISO 8601 in UTC.
+Fields may be added in any release; those listed here stay.
+"""
+
+
+def _title(shape: type[msgspec.Struct]) -> str:
+    """The commands that print ``shape``, from its docstring."""
+    return (shape.__doc__ or "").replace("``", "`")
+
+
+def _fields(kind: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Name, type and meaning of each field of a JSON object, with those of the objects in it."""
+    for field in kind.fields:
+        meaning, inner = "", field.type
+        if isinstance(inner, msgspec.inspect.Metadata):
+            meaning, inner = (inner.extra_json_schema or {}).get("description", ""), inner.type
+        path = f"{prefix}{field.encode_name}"
+        yield path, _type_name(inner), meaning
+        if isinstance(inner, msgspec.inspect.ListType):
+            path, inner = f"{path}[]", inner.item_type
+        if isinstance(inner, msgspec.inspect.StructType):
+            yield from _fields(inner, f"{path}.")
+
+
+def _type_name(kind: Any) -> str:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return " or ".join(_type_name(part) for part in kind.types)
+    if isinstance(kind, msgspec.inspect.ListType):
+        return f"list of {_type_name(kind.item_type)}s"
+    return _TYPE_NAMES[type(kind)]
+
+
+_TYPE_NAMES: Mapping[type, str] = {
+    msgspec.inspect.AnyType: "any",
+    msgspec.inspect.BoolType: "boolean",
+    msgspec.inspect.DateType: "date",
+    msgspec.inspect.DateTimeType: "time",
+    msgspec.inspect.FloatType: "number",
+    msgspec.inspect.IntType: "integer",
+    msgspec.inspect.NoneType: "null",
+    msgspec.inspect.StrType: "string",
+    msgspec.inspect.StructType: "object",
+}
 
 
 def _commands() -> Iterator[list[str]]:

@@ -168,7 +168,7 @@ def test_the_last_24_hours_of_candles_are_there(demo: Demo, connection: psycopg.
 def test_status_and_every_address_answer(demo: Demo) -> None:
     answer = demo.command("status", "--demo")
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "none of the last 24 hours is missing" in answer.stdout
+    assert "Candles (24 h): none missing" in answer.stdout
     for port, path in zip(
         demo.ports, ("/healthz", "/healthz", "/_stcore/health", "/server_info"), strict=False
     ):
@@ -187,7 +187,7 @@ def test_a_second_stack_is_refused_by_port(demo: Demo) -> None:
 def test_a_killed_daemon_comes_back(demo: Demo, connection: psycopg.Connection) -> None:
     daemon = next(process for process in demo.processes() if process.cmdline()[-2:] == [COINWATCH, "ingest"])
     daemon.kill()
-    eventually_sync(lambda: demo.said("ended by SIGKILL; starting it again"), 10)
+    eventually_sync(lambda: demo.said("exited on SIGKILL; restarting"), 10)
     killed_at = connection.execute("select now()").fetchone()
     query = "select count(*) from service_heartbeats where service = 'ingest' and started_at > %s"
     eventually_sync(lambda: (connection.execute(query, killed_at).fetchone() or [0])[0], 30)

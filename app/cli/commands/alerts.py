@@ -1,36 +1,37 @@
-"""``coinwatch alerts``: the websocket endpoint alone."""
+"""``coinwatch alerts``: the alert endpoint as a single service."""
 
 from __future__ import annotations
 
 import gc
 
 from app.alerts.endpoint import serve
+from app.cli.demo import command_settings
+from app.cli.output import Demo
 from app.cli.runner.service import run_until_signalled
 from coinwatch import logs
-from coinwatch.settings import load_settings
 from warehouse.db.connect import database_url
 from warehouse.db.migrate import upgrade
 
 
-def alerts() -> None:
-    """Tell subscribers when a price is reached, over ws://HOST:9090/ws.
+def alerts(demo: Demo = False) -> None:
+    """Serve alerts and prices over websockets, at ws://HOST:9090/ws and /prices.
 
-    COINWATCH_HOST and COINWATCH_ALERTS_PORT move it; without tokens (coinwatch token) it listens on this
-    machine alone. Ctrl-C or SIGTERM closes every connection (1001)
-    and ends; a second one ends at once.
+    COINWATCH_HOST and COINWATCH_ALERTS_PORT set the address. Without tokens (coinwatch token) the
+    endpoint listens only on the loopback address. Ctrl-C or SIGTERM closes all connections with code
+    1001 and exits; a second signal exits at once.
     """
-    settings = load_settings()
+    settings = command_settings(demo=demo)
     logs.configure("alerts", log_format=settings.log_format, level=settings.log_level)
     url = database_url(settings)
     upgrade(url)
-    collect_seldom()
+    reduce_garbage_collection()
     run_until_signalled(lambda stop: serve(settings, url, stop=stop))
 
 
-def collect_seldom() -> None:
-    """Look for garbage in cycles seldom, but before there is much of it, and among what is young.
+def reduce_garbage_collection() -> None:
+    """Collect garbage less often, and only among young objects.
 
-    A million rules have none, and going through them takes a second.
+    Rules contain no reference cycles, and a full collection over a million of them takes a second.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""``coinwatch ingest``: the daemon alone."""
+"""``coinwatch ingest``: the ingest daemon as a single service."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from app.cli.demo import command_settings
+from app.cli.output import Demo
 from app.cli.runner.service import run_until_signalled
 from coinwatch import logs
-from coinwatch.settings import load_settings
 from ingest_daemon import daemon
 from warehouse.db.connect import database_url
 from warehouse.db.migrate import upgrade
@@ -20,18 +21,20 @@ def ingest(
         str | None,
         typer.Option(help="Markets to stream, comma separated. Default: COINWATCH_MARKETS."),
     ] = None,
+    demo: Demo = False,
 ) -> None:
-    """Stream trades into the warehouse, each once.
+    """Stream trades into the warehouse, each stored once.
 
     Example: coinwatch ingest --markets binance:BTC-USDT,kraken:ETH-EUR
 
-    Ctrl-C or SIGTERM stores what is held, then ends; a second one ends at once.
+    Ctrl-C or SIGTERM commits the trades in memory and exits; a second signal exits at once.
     """
-    settings = load_settings() if markets is None else load_settings(markets=markets)
+    overrides = {} if markets is None else {"markets": markets}
+    settings = command_settings(demo=demo, **overrides)
     logs.configure("ingest", log_format=settings.log_format, level=settings.log_level)
     url = database_url(settings)
     upgrade(url)
-    # What is loaded stays: to look through all of it for garbage takes 80 ms, for which trades would wait.
+    # Modules stay loaded: scanning them for garbage takes 80 ms, during which trades would wait.
     gc.collect()
     gc.freeze()
     run_until_signalled(lambda stop: daemon.run(settings, url, stop=stop))

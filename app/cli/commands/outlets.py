@@ -1,4 +1,4 @@
-"""``coinwatch outlets``: where the alerts of a client go besides the websocket."""
+"""``coinwatch outlets``: webhooks and other services that a client's alerts are delivered to."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import typer
 from psycopg import AsyncConnection
-from rich.console import Console
-from rich.table import Table
 
 from app.alerts.outlets import webhooks
 from app.alerts.protocol import is_owned_name
+from app.cli.demo import command_settings
+from app.cli.output import AsJson, Demo, console, print_json, table
+from app.cli.shapes import Deliveries, Delivery, Outlet, OutletAdded, OutletChanged, Outlets, Resent
 from coinwatch.errors import SettingsError
-from coinwatch.settings import Settings, load_settings
+from coinwatch.settings import Settings
 from warehouse.alerts import deliveries as stored
 from warehouse.alerts.deliveries import Kind, State
 from warehouse.db.connect import connect, database_url
@@ -33,122 +34,191 @@ BOTH_FOR_H = 24.0
 
 outlets = typer.Typer(
     name="outlets",
-    help="Other ways for alerts than the websocket: webhooks, Telegram, e-mail and others.",
+    help="Deliver alerts by webhook, Telegram, e-mail and other services.",
     no_args_is_help=True,
 )
 
-OutletId = Annotated[int, typer.Argument(help="The outlet's number, as list shows it.")]
+OutletId = Annotated[int, typer.Argument(help="Number of the outlet, as printed by list.")]
 SecretFile = Annotated[
     Path,
-    typer.Option(help="File with the secret that webhooks are signed with; made when there is none."),
+    typer.Option(help="File with the secret for signing webhooks; created if it does not exist."),
 ]
+
+
+class _Secret(NamedTuple):
+    text: str
+    created: bool
 
 
 @outlets.command()
 def add(
-    client: Annotated[str, typer.Argument(help="The named client whose alerts it gets.")],
+    client: Annotated[str, typer.Argument(help="Name of the client whose alerts are delivered.")],
     url: Annotated[
-        str, typer.Argument(help="https://… for a webhook, else a URL of apprise; - reads it from stdin.")
+        str,
+        typer.Argument(help="https://… for a webhook, else a URL of Apprise; - reads it from stdin."),
     ],
     secret_file: Annotated[
         Path | None,
-        typer.Option(help="For a webhook: file with its secret; made, with a new one, when there is none."),
+        typer.Option(help="For a webhook: file with its secret; created if it does not exist."),
     ] = None,
+    demo: Demo = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Deliver the alerts of CLIENT, from now on, to URL as well.
+    """Deliver the alerts of CLIENT to URL, starting now.
 
     Example: coinwatch outlets add my-bot https://example.org/hook --secret-file hook.secret
 
-    URLs and secrets are not printed again.
+    URLs are printed shortened, and secrets never.
     """
-    settings = load_settings()
+    settings = command_settings(demo=demo)
     if not is_owned_name(client):
         raise typer.BadParameter(
             "CLIENT is a name of 1 to 64 letters, digits, dots, dashes, underscores or @"
         )
     url = sys.stdin.readline().strip() if url == "-" else url
+    secret: _Secret | None = None
     if urlsplit(url).scheme.lower() in ("http", "https"):
         webhooks.check_url(url, allow_private=settings.webhooks_allow_private)
         if secret_file is None:
-            raise typer.BadParameter("a webhook is signed: give --secret-file PATH")
+            raise typer.BadParameter("webhooks are signed: give --secret-file PATH")
         kind, secret = Kind.WEBHOOK, _secret(secret_file)
     else:
-        from app.alerts.outlets import apprise_sender  # half a second that no other command should take
+        from app.alerts.outlets import apprise_sender  # takes half a second, which other commands save
 
         apprise_sender.service(url)
-        kind, secret = Kind.APPRISE, None
-    made = _run(
-        settings, lambda conn: stored.add_outlet(conn, client=client, kind=kind, url=url, secret=secret)
+        kind = Kind.APPRISE
+    outlet = _run(
+        settings,
+        lambda conn: stored.add_outlet(
+            conn, client=client, kind=kind, url=url, secret=secret.text if secret else None
+        ),
     )
-    typer.echo(f"Outlet {made}: the alerts of {client} go to {stored.shown_url(url)} from now on")
+    shown = stored.shown_url(url)
+    created = secret is not None and secret.created
+    if as_json:
+        print_json(OutletAdded(outlet=outlet, client=client, url=shown, secret_created=created))
+        return
+    if created:
+        _print_secret_created(secret_file)
+    typer.echo(f"Outlet {outlet}: alerts of {client} are delivered to {shown} from now on")
 
 
 @outlets.command("list")
-def list_outlets() -> None:
-    """Show every outlet, its URL cut short."""
-    table = Table("outlet", "client", "kind", "to", "state", box=None)
-    for outlet in _run(load_settings(), stored.outlets):
-        state = "active" if outlet.disabled_at is None else f"disabled: {outlet.disabled_why}"
-        table.add_row(str(outlet.id), outlet.client, outlet.kind, stored.shown_url(outlet.url), state)
-    Console(highlight=False).print(table)
+def list_outlets(demo: Demo = False, as_json: AsJson = False) -> None:
+    """List all outlets, with shortened URLs."""
+    rows = _run(command_settings(demo=demo), stored.outlets)
+    if as_json:
+        print_json(
+            Outlets(
+                outlets=[
+                    Outlet(
+                        outlet=row.id,
+                        client=row.client,
+                        kind=row.kind,
+                        url=stored.shown_url(row.url),
+                        disabled_at=row.disabled_at,
+                        disabled_why=row.disabled_why,
+                    )
+                    for row in rows
+                ]
+            )
+        )
+        return
+    shown = table("outlet", "client", "kind", "to", "state")
+    for row in rows:
+        state = "active" if row.disabled_at is None else f"disabled: {row.disabled_why}"
+        shown.add_row(str(row.id), row.client, row.kind, stored.shown_url(row.url), state)
+    console().print(shown)
 
 
 @outlets.command()
-def remove(outlet_id: OutletId) -> None:
-    """Remove an outlet, with the record of its deliveries."""
-    _found(_run(load_settings(), lambda conn: stored.remove_outlet(conn, outlet_id)), outlet_id)
-    typer.echo(f"Outlet {outlet_id} is removed")
+def remove(outlet_id: OutletId, demo: Demo = False, as_json: AsJson = False) -> None:
+    """Remove an outlet and the record of its deliveries."""
+    _require(_run(command_settings(demo=demo), lambda conn: stored.remove_outlet(conn, outlet_id)), outlet_id)
+    _print_change(outlet_id, "removed", "", as_json=as_json)
 
 
 @outlets.command()
-def enable(outlet_id: OutletId) -> None:
-    """Deliver to an outlet again that was disabled because its receiver said 410, it is gone."""
-    _found(_run(load_settings(), lambda conn: stored.enable_outlet(conn, outlet_id)), outlet_id)
-    typer.echo(f"Outlet {outlet_id} is enabled: alerts from now on are delivered")
+def enable(outlet_id: OutletId, demo: Demo = False, as_json: AsJson = False) -> None:
+    """Enable an outlet that was disabled because its receiver answered 410 Gone."""
+    _require(_run(command_settings(demo=demo), lambda conn: stored.enable_outlet(conn, outlet_id)), outlet_id)
+    _print_change(outlet_id, "enabled", "; new alerts are delivered from now on", as_json=as_json)
 
 
 @outlets.command()
-def rotate(outlet_id: OutletId, secret_file: SecretFile) -> None:
-    """Sign a webhook with another secret; for a day with the previous one too."""
+def rotate(outlet_id: OutletId, secret_file: SecretFile, demo: Demo = False, as_json: AsJson = False) -> None:
+    """Sign a webhook with a new secret; for 24 hours also with the previous one."""
     secret = _secret(secret_file)
-    _found(
-        _run(load_settings(), lambda conn: stored.rotate_secret(conn, outlet_id, secret, BOTH_FOR_H)),
+    _require(
+        _run(
+            command_settings(demo=demo),
+            lambda conn: stored.rotate_secret(conn, outlet_id, secret.text, BOTH_FOR_H),
+        ),
         outlet_id,
     )
-    typer.echo(f"Outlet {outlet_id} is signed with the new secret, for {BOTH_FOR_H:g} h with both")
+    if secret.created and not as_json:
+        _print_secret_created(secret_file)
+    _print_change(
+        outlet_id, "rotated", f" to the new secret; both secrets sign for {BOTH_FOR_H:g} h", as_json=as_json
+    )
 
 
 @outlets.command()
 def deliveries(
-    outlet: Annotated[int | None, typer.Option(help="Of this outlet only.")] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="Only those that were given up.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    outlet: Annotated[int | None, typer.Option(help="Only deliveries of this outlet.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only deliveries that were given up.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of rows.")] = 50,
+    demo: Demo = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show the last deliveries, the newest first."""
+    """Show the latest deliveries, newest first."""
     state = State.DEAD if dead else None
     rows = _run(
-        load_settings(),
+        command_settings(demo=demo),
         lambda conn: stored.recent_deliveries(conn, outlet_id=outlet, state=state, limit=limit),
     )
-    table = Table("event", "outlet", "state", "attempts", "last attempt", "status", "error", box=None)
+    if as_json:
+        print_json(
+            Deliveries(
+                deliveries=[
+                    Delivery(
+                        event=row.event_id,
+                        outlet=row.outlet_id,
+                        state=row.state,
+                        attempts=row.attempts,
+                        attempted_at=row.attempted_at,
+                        http_status=row.http_status,
+                        error=row.error,
+                    )
+                    for row in rows
+                ]
+            )
+        )
+        return
+    shown = table("event", "outlet", "state", "attempts", "last attempt", "status", "error")
     for row in rows:
         attempted = "" if row.attempted_at is None else f"{row.attempted_at:%Y-%m-%d %H:%M:%S}"
         status = "" if row.http_status is None else str(row.http_status)
-        table.add_row(
+        shown.add_row(
             *(str(row.event_id), str(row.outlet_id), row.state, str(row.attempts)),
             *(attempted, status, row.error or ""),
         )
-    Console(highlight=False).print(table)
+    console().print(shown)
 
 
 @outlets.command()
 def resend(
     outlet_id: OutletId,
-    event: Annotated[int | None, typer.Option(help="This event only, whatever became of it.")] = None,
+    event: Annotated[int | None, typer.Option(help="Only this event, whatever its state.")] = None,
+    demo: Demo = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Send again what was given up, under the same ids."""
-    count = _run(load_settings(), lambda conn: stored.resend(conn, outlet_id, event))
-    typer.echo(f"{count} deliveries of outlet {outlet_id} are sent again")
+    """Resend deliveries that were given up, with the same ids."""
+    count = _run(command_settings(demo=demo), lambda conn: stored.resend(conn, outlet_id, event))
+    if as_json:
+        print_json(Resent(outlet=outlet_id, deliveries=count))
+    else:
+        typer.echo(f"Resending {count} deliveries of outlet {outlet_id}")
 
 
 def _run(settings: Settings, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -162,23 +232,36 @@ def _run(settings: Settings, work: Callable[[AsyncConnection], Awaitable[T]]) ->
     return asyncio.run(run())
 
 
-def _secret(file: Path) -> str:
+def _secret(file: Path) -> _Secret:
+    """Read the secret in ``file``, creating it first where it does not exist."""
+    created = False
     try:
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
-            made.write(webhooks.SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
-        typer.echo(f"Wrote a new secret to {file}: the receiver needs it")
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(webhooks.SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+        created = True
     except FileExistsError:
         pass
     except OSError as error:
         raise SettingsError(f"cannot write a secret to {file}: {error.strerror}") from None
     try:
-        return webhooks.check_secret(file.read_text().strip())
+        return _Secret(webhooks.check_secret(file.read_text().strip()), created)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"cannot read a secret from {file}: {error}") from None
     except SettingsError as error:
         raise SettingsError(f"{file}: {error}") from None
 
 
-def _found(done: bool, outlet_id: int) -> None:
-    if not done:
-        raise SettingsError(f"there is no such outlet: {outlet_id}; coinwatch outlets list shows them")
+def _print_secret_created(file: Path | None) -> None:
+    typer.echo(f"Created a secret in {file}; the receiver needs it")
+
+
+def _print_change(outlet_id: int, change: str, detail: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(OutletChanged(outlet=outlet_id, change=change))
+    else:
+        typer.echo(f"Outlet {outlet_id}: {change}{detail}")
+
+
+def _require(exists: bool, outlet_id: int) -> None:
+    if not exists:
+        raise SettingsError(f"there is no outlet {outlet_id}; coinwatch outlets list shows all")

@@ -1,4 +1,4 @@
-"""``coinwatch simulate``: stand-ins for the exchanges on local ports."""
+"""``coinwatch simulate``: simulated exchanges on local ports."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def simulate(
     trades_per_s: Annotated[
         float | None,
         typer.Option(
-            help="Trades a second over all markets; otherwise COINWATCH_SIMULATOR_TRADES_PER_S.", min=0.01
+            help="Trades per second over all markets. Default: COINWATCH_SIMULATOR_TRADES_PER_S.", min=0.01
         ),
     ] = None,
 ) -> None:
-    """Simulate Binance, Coinbase and Kraken, websocket and REST, until Ctrl-C.
+    """Simulate the exchanges, websocket and REST, until Ctrl-C.
 
     Example: coinwatch simulate --trades-per-s 500
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import signal
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -14,11 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.cli.commands import watch_options
+from app.cli.demo import command_settings
+from app.cli.output import AsJsonLines, Demo
+from app.cli.runner.service import cancel_when_signalled
 from coinwatch import logs
 from coinwatch.alerts import Alert, price_text
 from coinwatch.alerts.condition_parser import read_condition
 from coinwatch.client import AlertClient, Previewed, Watch, WouldFire
-from coinwatch.settings import load_settings
 from coinwatch.times import to_datetime
 
 
@@ -73,7 +74,8 @@ def watch(
         str | None,
         typer.Option(help="The alert endpoint. Default: ws://COINWATCH_HOST:COINWATCH_ALERTS_PORT/ws"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    demo: Demo = False,
+    as_json: AsJsonLines = False,
     once: Annotated[bool, typer.Option("--once", help="Exit after the first alert.")] = False,
     **options: Any,
 ) -> None:
@@ -111,7 +113,7 @@ def watch(
             "template": template,
         }
     )
-    settings = load_settings()
+    settings = command_settings(demo=demo)
     logs.configure("watch", log_format=settings.log_format, level="warning")
     address = url or settings.alerts_url("/ws")
     with suppress(KeyboardInterrupt):
@@ -162,9 +164,7 @@ async def _watch(
     ends: bool,
     once: bool,
 ) -> None:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101  # this is a task
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    cancel_when_signalled()
     # With --json, stdout is for programs; what people read goes to stderr.
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     with suppress(asyncio.CancelledError):

@@ -1,4 +1,8 @@
-"""What every long-running command does: run on uvloop until a signal, and stop cleanly."""
+"""Signals of long-running commands: SIGINT (Ctrl-C) and SIGTERM stop them cleanly.
+
+Both are handled also where SIGINT was ignored at start, as it is for ``nohup``, ``cron`` and ``&`` in a
+script: a program that a supervisor or a person interrupts explicitly must stop.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,20 @@ from typing import Any
 
 import uvloop
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 def run_until_signalled(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run ``work``. SIGINT or SIGTERM sets the event it is given; a second one ends the process at once."""
+    """Run a service: SIGINT or SIGTERM sets the event given to ``work``; a second one exits at once."""
     uvloop.run(_run(work))
+
+
+def cancel_when_signalled() -> None:
+    """Cancel the running task on SIGINT or SIGTERM: for commands that follow a stream."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # callers run in a task
+    for number in _STOPPING:
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 async def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
@@ -24,6 +38,6 @@ async def _run(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> No
             os._exit(1)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPPING:
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     await work(stop)

@@ -1,7 +1,7 @@
-"""Keeps a set of child processes running: starts them in order, restarts what dies, ends all cleanly.
+"""Supervises child processes: starts them in order, restarts those that exit, stops all cleanly.
 
-Each part runs in a session of its own, so that a Ctrl-C on the terminal reaches only the
-supervisor, and so that everything a part has started can be found and ended with it.
+Each part runs in its own session, so that Ctrl-C on the terminal reaches only the supervisor, and all
+processes that a part has started can be stopped with it.
 """
 
 from __future__ import annotations
@@ -17,43 +17,48 @@ import msgspec
 import psutil
 
 STOP_GRACE_S = 10.0
-"""How long a part may take to end by itself before it is killed."""
-RESTART_FIRST_S, RESTART_CAP_S, HEALTHY_SPELL_S = 1.0, 30.0, 60.0
+"""Time for a part to exit after SIGTERM before it is killed."""
+RESTART_FIRST_S, RESTART_CAP_S, STABLE_AFTER_S = 1.0, 30.0, 60.0
 HEALTH_EVERY_S = 0.25
 LINE_LIMIT = 1 << 20
 
-Say = Callable[[str, str], None]
-"""Takes the name of a part and one line about it or from it."""
+PrintLine = Callable[[str, str], None]
+"""Takes the name of a part, and a line that it printed or that is about it."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One program of the stack."""
+    """A program of the stack."""
 
     name: str
     command: tuple[str, ...]
     healthy: Callable[[], Awaitable[bool]]
-    """Whether it does its work; must answer within a second or two and not raise."""
+    """Checks whether the part works. Returns within two seconds and does not raise."""
     url: str = ""
-    """Where a person finds it."""
-    last_words: bool = True
-    """Whether what it prints while it is being stopped is of use; Dagster prints tracebacks."""
+    """Address for people, empty when there is none."""
+    shows_shutdown_output: bool = True
+    """Whether to print its output while it stops. Dagster prints tracebacks then."""
 
 
 class Supervisor:
-    """Runs parts in waves until told to stop: a wave starts when the one before it is healthy.
+    """Runs parts in waves: a wave starts when the wave before it is healthy.
 
-    ``say`` gets every line the parts print and what happens to them.
+    ``print_line`` receives every line the parts print, and events such as restarts.
     """
 
-    def __init__(self, waves: Sequence[Sequence[Part]], environment: Mapping[str, str], say: Say) -> None:
+    def __init__(
+        self, waves: Sequence[Sequence[Part]], environment: Mapping[str, str], print_line: PrintLine
+    ) -> None:
         self._waves = waves
         self._environment = dict(environment)
-        self._say = say
+        self._print_line = print_line
         self.sessions: dict[str, int] = {}
-        """The session (and first process) of each running part, by name."""
+        """Session id of each running part, by name; also the id of its first process."""
 
     async def run(self, stop: asyncio.Event, on_healthy: Callable[[], None]) -> None:
-        """Start all, call ``on_healthy`` when all are, and after ``stop`` end them, last wave first."""
+        """Start all parts and run until ``stop`` is set; then stop them, last wave first.
+
+        ``on_healthy`` is called when all parts are healthy.
+        """
         started: list[tuple[asyncio.Event, list[asyncio.Task[None]]]] = []
         async with asyncio.TaskGroup() as tasks:
 
@@ -83,15 +88,14 @@ class Supervisor:
             code = await self._run_once(part, stopping)
             if stopping.is_set():
                 return
-            if time.monotonic() - started > HEALTHY_SPELL_S:
+            if time.monotonic() - started > STABLE_AFTER_S:
                 delay_s = RESTART_FIRST_S
-            self._say(part.name, f"ended {describe_exit(code)}; starting it again in {delay_s:.0f} s")
+            self._print_line(part.name, f"exited {describe_exit(code)}; restarting in {delay_s:.0f} s")
             await _wait(stopping, delay_s)
             delay_s = min(delay_s * 2, RESTART_CAP_S)
 
     async def _run_once(self, part: Part, stopping: asyncio.Event) -> int:
-        # A pipe of our own: asyncio's would keep wait() from returning while a child of the dead
-        # part still holds the other end.
+        # Our own pipe: with asyncio's, wait() would not return while a child of the part has it open.
         read_end, write_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -105,16 +109,16 @@ class Supervisor:
         finally:
             os.close(write_end)
         self.sessions[part.name] = process.pid
-        hushed = stopping if not part.last_words else asyncio.Event()
-        relay = asyncio.create_task(self._relay(part.name, os.fdopen(read_end, "rb", 0), hushed))
+        muted = asyncio.Event() if part.shows_shutdown_output else stopping
+        relay = asyncio.create_task(self._relay(part.name, os.fdopen(read_end, "rb", 0), muted))
         try:
-            ended = asyncio.create_task(process.wait())
-            told = asyncio.create_task(stopping.wait())
-            await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
-            told.cancel()
-            if not ended.done():
+            exited = asyncio.create_task(process.wait())
+            stop_requested = asyncio.create_task(stopping.wait())
+            await asyncio.wait({exited, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
+            stop_requested.cancel()
+            if not exited.done():
                 await self._stop(part, process)
-            return await ended
+            return await exited
         finally:
             await asyncio.to_thread(end_session, process.pid)
             del self.sessions[part.name]
@@ -122,16 +126,16 @@ class Supervisor:
             relay.cancel()
 
     async def _stop(self, part: Part, process: asyncio.subprocess.Process) -> None:
-        # All of the session at once: a code server waits for its runs, and they have to be told as well.
+        # The whole session: a code server waits for its runs, which need the signal too.
         for member in _members(process.pid):
             _signal(member, signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), STOP_GRACE_S)
         except TimeoutError:
-            self._say(part.name, f"still running {STOP_GRACE_S:.0f} s after being asked to stop: killed")
+            self._print_line(part.name, f"still running {STOP_GRACE_S:.0f} s after SIGTERM: killed")
             process.kill()
 
-    async def _relay(self, name: str, pipe: BinaryIO, hushed: asyncio.Event) -> None:
+    async def _relay(self, name: str, pipe: BinaryIO, muted: asyncio.Event) -> None:
         lines = asyncio.StreamReader(LINE_LIMIT)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(lines), pipe
@@ -140,29 +144,29 @@ class Supervisor:
             while True:
                 try:
                     line = await lines.readline()
-                except ValueError:  # longer than LINE_LIMIT: asyncio has dropped it
+                except ValueError:  # longer than LINE_LIMIT; asyncio drops it
                     continue
                 if not line:
                     return
                 text = line.decode(errors="replace").rstrip()
-                if text and not hushed.is_set():
-                    self._say(name, text)
+                if text and not muted.is_set():
+                    self._print_line(name, text)
         finally:
             transport.close()
 
 
 def describe_exit(code: int) -> str:
-    """An exit code in words: ``with code 1``, ``by SIGKILL``."""
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+    """An exit code in words: ``with code 1``, ``on SIGKILL``. Pure: no I/O."""
+    return f"on {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
 
 
 def end_session(session: int, grace_s: float = 3.0) -> None:
-    """End whatever is left of ``session``: TERM, and KILL for those that stay."""
-    left = list(_members(session))
-    for process in left:
+    """Stop all processes of ``session``: SIGTERM, then SIGKILL after ``grace_s``."""
+    remaining = list(_members(session))
+    for process in remaining:
         _signal(process, signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(left, timeout=grace_s) if left else ([], [])
-    for process in stubborn:
+    _, alive = psutil.wait_procs(remaining, timeout=grace_s) if remaining else ([], [])
+    for process in alive:
         _signal(process, signal.SIGKILL)
 
 
@@ -179,7 +183,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
-        return
+        return  # exited meanwhile
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -1,40 +1,25 @@
-"""What goes wrong on the command line is one line that names the thing and the remedy."""
+"""Errors of the command line: a line that names the cause and the remedy, or a JSON object."""
 
 from __future__ import annotations
 
-import os
+import json
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.cli.commands.up import check_ports
-from app.cli.runner.parts import demo_environment, demo_settings
+from app.cli.demo import demo_environment, demo_overrides
 from coinwatch.errors import SettingsError
 from coinwatch.settings import load_settings
+from tests.app.cli.processes import run_coinwatch
 
-COINWATCH = str(Path(sys.executable).parent / "coinwatch")
 NOWHERE = {"COINWATCH_DATABASE_URL": "postgresql://someone:hunter2@127.0.0.1:1/coinwatch"}
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("COINWATCH_")}
-    return subprocess.run(
-        [COINWATCH, *arguments],
-        cwd=folder,
-        env={**clean, "COINWATCH_DATA_DIR": str(folder / "data"), **environment},
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize(
-    ("arguments", "environment", "says"),
+    ("arguments", "environment", "message"),
     [
         (
             ["ingest", "--markets", "mtgox:btcusd"],
@@ -47,7 +32,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         (["alerts"], NOWHERE, "correct COINWATCH_DATABASE_URL"),
         (["status"], NOWHERE, "correct COINWATCH_DATABASE_URL"),
         (["db", "upgrade"], NOWHERE, "correct COINWATCH_DATABASE_URL"),
-        (["db", "stop"], NOWHERE, "not ours to stop"),
+        (["db", "stop"], NOWHERE, "only the embedded server can be stopped"),
         (["db", "upgrade"], {"COINWATCH_DATABASE_URL": "mysql://x"}, "must start with postgresql://"),
         (
             ["watch", "BTC-USDT", "--above", "1", "--url", "ws://127.0.0.1:1/ws"],
@@ -56,21 +41,66 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
         ),
     ],
 )
-def test_one_line_and_a_failing_exit_code(
-    tmp_path: Path, arguments: list[str], environment: dict[str, str], says: str
+def test_error_is_printed_on_a_single_line(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], message: str
 ) -> None:
-    answer = run(tmp_path, *arguments, **environment)
-    assert answer.returncode == 1
-    assert says in answer.stderr
-    assert len(answer.stderr.strip().splitlines()) == 1
-    assert "hunter2" not in answer.stdout + answer.stderr
+    result = run_coinwatch(tmp_path, *arguments, **environment)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "hunter2" not in result.stdout + result.stderr
 
 
-def test_status_of_nothing_says_how_to_start(tmp_path: Path) -> None:
-    answer = run(tmp_path, "status")
-    assert answer.returncode == 1
-    assert "not running" in answer.stdout
-    assert "coinwatch up" in answer.stdout
+@pytest.mark.parametrize(
+    ("arguments", "environment", "error"),
+    [
+        (["db", "upgrade"], NOWHERE, ("warehouse_unavailable", None, True)),
+        (["status"], {"COINWATCH_ALERTS_PORT": "ninety"}, ("settings_error", None, False)),
+        (
+            ["watch", "BTC-USDT", "--above", "1", "--url", "ws://127.0.0.1:1/ws"],
+            {},
+            ("endpoint_unreachable", None, True),
+        ),
+    ],
+)
+def test_error_is_json_with_json_option(
+    tmp_path: Path,
+    arguments: list[str],
+    environment: dict[str, str],
+    error: tuple[str, str | None, bool],
+) -> None:
+    result = run_coinwatch(tmp_path, *arguments, "--json", **environment)
+    report = json.loads(result.stderr)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert (report["error"], report["hint"], report["retryable"]) == error
+    assert report["message"]
+    assert "hunter2" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["db", "backup"], "Missing argument", "coinwatch db backup --help"),
+        (["status", "--unknown"], "No such option: --unknown", "coinwatch status --help"),
+        (["token", "not a name"], "NAME is 1 to 64 letters", "coinwatch token --help"),
+    ],
+)
+def test_usage_error_is_json_with_exit_code_2(
+    tmp_path: Path, arguments: list[str], message: str, hint: str
+) -> None:
+    result = run_coinwatch(tmp_path, *arguments, "--json")
+    report = json.loads(result.stderr)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert (report["error"], report["retryable"]) == ("usage_error", False)
+    assert message in report["message"]
+    assert hint in report["hint"]
+
+
+def test_status_without_services_names_the_start_command(tmp_path: Path) -> None:
+    result = run_coinwatch(tmp_path, "status")
+    assert result.returncode == 1
+    assert "not running" in result.stdout
+    assert "coinwatch up" in result.stdout
     assert not (tmp_path / "data").exists()
 
 
@@ -82,19 +112,19 @@ def taken_port() -> Iterator[int]:
         yield holder.getsockname()[1]
 
 
-def test_a_busy_port_is_named_with_its_setting(taken_port: int) -> None:
+def test_port_in_use_is_named_with_its_setting(taken_port: int) -> None:
     with pytest.raises(SettingsError, match=rf"port {taken_port} is in use \(COINWATCH_DAGSTER_PORT\)"):
         check_ports("127.0.0.1", {"COINWATCH_DAGSTER_PORT": taken_port})
 
 
-def test_the_demo_is_the_same_settings_with_other_addresses(tmp_path: Path) -> None:
+def test_demo_settings_differ_in_addresses_and_data_folder(tmp_path: Path) -> None:
     settings = load_settings(
         data_dir=tmp_path,
         simulator_ws_port=7001,
         simulator_rest_port=7002,
         database_url="postgresql://someone@elsewhere/live",
     )
-    demo = demo_settings(settings)
+    demo = load_settings(**demo_overrides(settings))
     assert demo.database_url is None
     assert demo.data_dir == tmp_path / "demo"
     for exchange in demo.exchanges():

@@ -1,4 +1,4 @@
-"""``coinwatch db``: each command says in one line what happened."""
+"""``coinwatch db``: each command prints one line, or JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warehouse.embedded.server import EmbeddedPostgres
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data folder of the commands' own; its server is stopped after the test."""
+    """An empty data folder; its server is stopped after the test."""
     for name in os.environ:
         if name.startswith("COINWATCH_"):
             monkeypatch.delenv(name)
@@ -35,7 +35,7 @@ def run(*arguments: str) -> str:
     return result.output.strip()
 
 
-def test_from_nothing_to_a_backup_and_back(folder: Path, tmp_path: Path) -> None:
+def test_upgrade_backup_and_restore(folder: Path, tmp_path: Path) -> None:
     server = EmbeddedPostgres(folder / "postgres")
     masked = run("url")
     assert server.is_running()
@@ -59,12 +59,12 @@ def test_from_nothing_to_a_backup_and_back(folder: Path, tmp_path: Path) -> None
 
     assert run("stop") == f"Stopped Postgres in {server.folder}"
     assert not server.is_running()
-    assert run("stop") == f"No Postgres was running in {server.folder}"
+    assert run("stop") == f"Postgres was not running in {server.folder}"
 
 
-def test_a_server_of_ones_own_is_not_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_named_by_url_is_not_stopped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COINWATCH_DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/x")
-    with pytest.raises(WarehouseError, match="not ours to stop"):
+    with pytest.raises(WarehouseError, match="only the embedded server"):
         run("stop")
     assert run("url") == "postgresql://me:***@127.0.0.1:1/x"
     assert not folder.exists()

@@ -26,21 +26,21 @@ def run(*arguments: str, stdin: str | None = None) -> Result:
     return CliRunner().invoke(app, ["outlets", *arguments], input=stdin)
 
 
-def test_a_webhook_from_first_to_last(tmp_path: Path) -> None:
+def test_life_of_a_webhook(tmp_path: Path) -> None:
     secret_file, other = tmp_path / "hook.secret", tmp_path / "other.secret"
-    made = run("add", "bot", "https://example.org/hook?token=hidden", "--secret-file", str(secret_file))
-    assert made.exit_code == 0
-    assert "Outlet 1: the alerts of bot go to https://example.org/… from now on" in made.output
+    added = run("add", "bot", "https://example.org/hook?token=hidden", "--secret-file", str(secret_file))
+    assert added.exit_code == 0
+    assert "Outlet 1: alerts of bot are delivered to https://example.org/… from now on" in added.output
     assert stat.S_IMODE(secret_file.stat().st_mode) == 0o600
     secret = secret_file.read_text().strip()
     rotated = run("rotate", "1", "--secret-file", str(other))
     assert rotated.exit_code == 0
     listed = run("list")
     assert "example.org" in listed.output
-    for said in (made, rotated, listed):
-        assert "hidden" not in said.output
-        assert secret not in said.output
-        assert other.read_text().strip() not in said.output
+    for result in (added, rotated, listed):
+        assert "hidden" not in result.output
+        assert secret not in result.output
+        assert other.read_text().strip() not in result.output
     assert run("enable", "1").exit_code == 0
     assert "0 deliveries" in run("resend", "1").output
     assert run("deliveries", "--dead").exit_code == 0
@@ -49,15 +49,15 @@ def test_a_webhook_from_first_to_last(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-def test_a_url_from_stdin() -> None:
-    made = run("add", "bot", "-", stdin="json://hidden.example.org/path\n")
-    assert made.exit_code == 0, made.exception
-    assert "json://…" in made.output
-    assert "hidden" not in made.output + run("list").output
+def test_url_is_read_from_stdin() -> None:
+    added = run("add", "bot", "-", stdin="json://hidden.example.org/path\n")
+    assert added.exit_code == 0, added.exception
+    assert "json://…" in added.output
+    assert "hidden" not in added.output + run("list").output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("bot", "https://example.org/"), "--secret-file"),
         (("no good", "https://example.org/", "--secret-file", "x"), "CLIENT is a name"),
@@ -65,11 +65,11 @@ def test_a_url_from_stdin() -> None:
         (("bot", "https://", "--secret-file", "x"), "not a URL"),
         (("bot", "https://example.org/", "--secret-file", "/dev/null"), "not a secret"),
         (("bot", "https://example.org/", "--secret-file", "/nowhere/x"), "cannot write"),
-        (("bot", "nonsense"), "no service"),
+        (("bot", "unknown"), "no service"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-def test_what_cannot_be_is_refused(arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_outlet_is_refused(arguments: tuple[str, ...], message: str) -> None:
     refused = run("add", *arguments)
     assert refused.exit_code != 0
-    assert said in refused.output + str(refused.exception)
+    assert message in refused.output + str(refused.exception)

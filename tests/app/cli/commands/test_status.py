@@ -1,51 +1,47 @@
-"""What ``coinwatch status`` says of stored trades."""
+"""``coinwatch status``, against a real database."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import URL
 
+from app.cli.shapes import ErrorReport, Status
 from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.settings import Settings
 from coinwatch.times import DAY_US, day_start_us, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
+from tests.app.cli.processes import run_coinwatch
 from warehouse.candles.store import store
 from warehouse.db.connect import connect
 from warehouse.db.partitions import ensure_tick_days
 from warehouse.markets import ensure_markets
+from warehouse.ops.health import StreamHealth, StreamState, write_streams
 
 MARKET = Market.canonical("binance:BTC-USDT")
 
 
-def said(settings: Settings, folder: Path) -> str:
+def run_status(settings: Settings, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     assert settings.database_url is not None
-    answer = subprocess.run(
-        [str(Path(sys.executable).parent / "coinwatch"), "status"],
-        cwd=folder,
-        env={
-            "COINWATCH_DATABASE_URL": settings.database_url.get_secret_value(),
-            "COINWATCH_DATA_DIR": str(folder / "data"),
-            "COINWATCH_TICKS_KEEP_DAYS": "3",
-        },
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
+    return run_coinwatch(
+        folder,
+        "status",
+        *arguments,
+        COINWATCH_DATABASE_URL=settings.database_url.get_secret_value(),
+        COINWATCH_TICKS_KEEP_DAYS="3",
     )
-    return answer.stdout + answer.stderr
 
 
-async def test_trades_with_their_limits_and_what_is_over_them(
+async def test_stored_trades_and_days_over_their_limit(
     database: URL, settings_for: Callable[..., Settings], tmp_path: Path
 ) -> None:
     settings = settings_for()
-    assert "Trades: 0.00 GB; kept for 3 days or 20 GB." in said(settings, tmp_path)
+    assert "Trades: 0.00 GB; kept for 3 days or 20 GB." in run_status(settings, tmp_path).stdout
     old = utc_day(now_us()) - timedelta(days=4)
     async with await connect(database, application_name="test") as conn:
         ids = await ensure_markets(conn, {MARKET: "BTCUSDT"})
@@ -55,9 +51,44 @@ async def test_trades_with_their_limits_and_what_is_over_them(
             " values (1, %s, 1, 1, %s, %s, true)",
             (to_datetime(day_start_us(old)), ids[MARKET], old),
         )
-        answer = said(settings, tmp_path)
+        answer = run_status(settings, tmp_path).stdout
         assert f"Trades: 0.00 GB since {old}; kept for 3 days or 20 GB." in answer
-        assert f"{old} is over that and stays until its candles are complete: {MARKET}" in answer
+        assert f"{old} exceeds this and is kept until its candles are complete: {MARKET}" in answer
         start_us = day_start_us(old)
         await store(conn, ids[MARKET], Interval.M1, [], [Window(start_us, start_us + DAY_US)])
-    assert "is over that" not in said(settings, tmp_path)
+    assert "exceeds this" not in run_status(settings, tmp_path).stdout
+
+
+async def test_table_is_not_cut_when_piped(
+    database: URL, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = settings_for()
+    names = ["binance:BTC-USDT", "binance:BTC-USDC"]
+    async with await connect(database, application_name="test") as conn:
+        ids = await ensure_markets(conn, {Market.canonical(name): name for name in names})
+        await write_streams(
+            conn,
+            {market_id: StreamHealth(state=StreamState.LIVE, trades=10**12) for market_id in ids.values()},
+            daemon="test",
+        )
+    result = run_status(settings, tmp_path)
+    assert [line.split()[0] for line in result.stdout.splitlines() if " live " in line] == sorted(names)
+    assert "\x1b" not in result.stdout
+
+
+def test_json_has_the_documented_shape(settings_for: Callable[..., Settings], tmp_path: Path) -> None:
+    result = run_status(settings_for(), tmp_path, "--json")
+    status = msgspec.json.decode(result.stdout, type=Status)
+    assert (result.returncode, status.healthy, status.services) == (1, False, [])
+    assert msgspec.to_builtins(status) == msgspec.json.decode(result.stdout)
+
+
+def test_json_error_when_nothing_is_running(tmp_path: Path) -> None:
+    result = run_coinwatch(tmp_path, "status", "--demo", "--json")
+    error = msgspec.json.decode(result.stderr, type=ErrorReport)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert (error.error, error.hint, error.retryable) == (
+        "not_running",
+        "start it with: coinwatch up --demo",
+        True,
+    )

@@ -1,4 +1,4 @@
-"""The supervisor against real child processes."""
+"""The supervisor with real child processes."""
 
 from __future__ import annotations
 
@@ -16,73 +16,75 @@ import pytest
 
 from app.cli.runner.supervisor import Part, Supervisor, describe_exit
 
-PATIENCE_S = 90.0
+TIMEOUT_S = 90.0
 
 
-class Stage:
-    """A supervisor under test with what it said, and events to wait on."""
+class RunningSupervisor:
+    """A supervisor under test with the lines it printed, and events to wait for."""
 
     def __init__(self, waves: list[list[Part]]) -> None:
         self.lines: list[str] = []
-        self.heard = asyncio.Condition()
+        self.printed = asyncio.Condition()
         self.stop = asyncio.Event()
         self.healthy = asyncio.Event()
-        self.supervisor = Supervisor(waves, os.environ, self.say)
+        self.supervisor = Supervisor(waves, os.environ, self.print_line)
 
-    def say(self, name: str, line: str) -> None:
+    def print_line(self, name: str, line: str) -> None:
         self.lines.append(f"{name}: {line}")
         asyncio.get_running_loop().create_task(self._wake())
 
     async def _wake(self) -> None:
-        async with self.heard:
-            self.heard.notify_all()
+        async with self.printed:
+            self.printed.notify_all()
 
-    async def hears(self, text: str, times: int = 1) -> None:
-        async with asyncio.timeout(PATIENCE_S), self.heard:
-            await self.heard.wait_for(lambda: sum(text in line for line in self.lines) >= times)
+    async def prints(self, text: str, times: int = 1) -> None:
+        async with asyncio.timeout(TIMEOUT_S), self.printed:
+            await self.printed.wait_for(lambda: sum(text in line for line in self.lines) >= times)
 
 
 @asynccontextmanager
-async def running(waves: list[list[Part]]) -> AsyncIterator[Stage]:
-    stage = Stage(waves)
-    task = asyncio.create_task(stage.supervisor.run(stage.stop, stage.healthy.set))
+async def running(waves: list[list[Part]]) -> AsyncIterator[RunningSupervisor]:
+    running_supervisor = RunningSupervisor(waves)
+    task = asyncio.create_task(
+        running_supervisor.supervisor.run(running_supervisor.stop, running_supervisor.healthy.set)
+    )
     try:
-        yield stage
+        yield running_supervisor
     finally:
-        stage.stop.set()
-        await asyncio.wait_for(task, PATIENCE_S)
+        running_supervisor.stop.set()
+        await asyncio.wait_for(task, TIMEOUT_S)
 
 
 def python(name: str, code: str, *arguments: str, healthy: bool = True) -> Part:
-    async def answer() -> bool:
+    async def is_healthy() -> bool:
         return healthy
 
-    return Part(name=name, command=(sys.executable, "-uc", code, *arguments), healthy=answer)
+    return Part(name=name, command=(sys.executable, "-uc", code, *arguments), healthy=is_healthy)
 
 
-WAITS = "import time; print('here', flush=True); time.sleep(600)"
+WAIT = "import time; print('here', flush=True); time.sleep(600)"
 
 
-async def test_lines_are_passed_on_and_all_ends() -> None:
-    async with running([[python("one", WAITS), python("two", WAITS)]]) as stage:
-        await stage.hears("one: here")
-        await stage.hears("two: here")
-        await stage.healthy.wait()
-        pids = list(stage.supervisor.sessions.values())
+async def test_lines_are_printed_and_all_parts_stop() -> None:
+    async with running([[python("first", WAIT), python("second", WAIT)]]) as running_supervisor:
+        await running_supervisor.prints("first: here")
+        await running_supervisor.prints("second: here")
+        await running_supervisor.healthy.wait()
+        pids = list(running_supervisor.supervisor.sessions.values())
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert not stage.supervisor.sessions
+    assert not running_supervisor.supervisor.sessions
 
 
-async def test_a_part_that_dies_is_started_again_and_named() -> None:
-    async with running([[python("part", WAITS)]]) as stage:
-        await stage.hears("part: here")
-        os.kill(stage.supervisor.sessions["part"], signal.SIGKILL)
-        await stage.hears("part: ended by SIGKILL; starting it again in 1 s")
-        await stage.hears("part: here", times=2)
+async def test_killed_part_is_restarted() -> None:
+    async with running([[python("part", WAIT)]]) as running_supervisor:
+        await running_supervisor.prints("part: here")
+        os.kill(running_supervisor.supervisor.sessions["part"], signal.SIGKILL)
+        await running_supervisor.prints("part: exited on SIGKILL; restarting in 1 s")
+        await running_supervisor.prints("part: here", times=2)
 
 
-async def test_what_a_part_started_goes_with_it(tmp_path: Path) -> None:
-    """Children that outlive a killed part (Dagster's code servers do) are ended too."""
+async def test_children_of_a_killed_part_are_stopped(tmp_path: Path) -> None:
+    """Children can outlive a killed part, as those of Dagster's code server do."""
     child_file = tmp_path / "child"
     code = (
         "import subprocess, sys, time\n"
@@ -91,73 +93,75 @@ async def test_what_a_part_started_goes_with_it(tmp_path: Path) -> None:
         "open(sys.argv[1], 'w').write(str(child.pid))\n"
         "print('here', flush=True); time.sleep(600)"
     )
-    async with running([[python("part", code, str(child_file))]]) as stage:
-        await stage.hears("part: here")
+    async with running([[python("part", code, str(child_file))]]) as running_supervisor:
+        await running_supervisor.prints("part: here")
         child = int(child_file.read_text())
-        os.kill(stage.supervisor.sessions["part"], signal.SIGKILL)
-        await stage.hears("starting it again")
-        assert _has_ended(child)
+        os.kill(running_supervisor.supervisor.sessions["part"], signal.SIGKILL)
+        await running_supervisor.prints("restarting in")
+        assert has_exited(child)
 
 
-def _has_ended(pid: int) -> bool:
-    """One that nobody has buried yet has ended, too."""
+def has_exited(pid: int) -> bool:
+    """Whether a process has exited, reaped or not."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
 
-async def test_a_wave_waits_for_the_one_before() -> None:
-    async with running([[python("sick", WAITS, healthy=False)], [python("later", WAITS)]]) as stage:
-        await stage.hears("sick: here")
-        assert "later" not in stage.supervisor.sessions
-    assert not stage.healthy.is_set()
+async def test_wave_starts_after_the_wave_before_is_healthy() -> None:
+    async with running(
+        [[python("sick", WAIT, healthy=False)], [python("later", WAIT)]]
+    ) as running_supervisor:
+        await running_supervisor.prints("sick: here")
+        assert "later" not in running_supervisor.supervisor.sessions
+    assert not running_supervisor.healthy.is_set()
 
 
-async def test_the_last_wave_ends_first() -> None:
+async def test_last_wave_stops_first() -> None:
     code = (
         "import signal, sys, time\n"
         "def end(*_):\n    print('ending', flush=True); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end); print('here', flush=True); time.sleep(600)"
     )
-    async with running([[python("base", code)], [python("top", code)]]) as stage:
-        await stage.hears("top: here")
-    ends = [line for line in stage.lines if "ending" in line]
+    async with running([[python("base", code)], [python("top", code)]]) as running_supervisor:
+        await running_supervisor.prints("top: here")
+    ends = [line for line in running_supervisor.lines if "ending" in line]
     assert ends == ["top: ending", "base: ending"]
 
 
-async def test_last_words_that_are_of_no_use_are_not_passed_on() -> None:
+async def test_shutdown_output_can_be_muted() -> None:
     code = (
         "import signal, sys, time\n"
         "def end(*_):\n    print('Traceback', flush=True); sys.exit()\n"
         "signal.signal(signal.SIGTERM, end); print('here', flush=True); time.sleep(600)"
     )
-    part = msgspec.structs.replace(python("part", code), last_words=False)
-    async with running([[part]]) as stage:
-        await stage.hears("part: here")
-    assert stage.lines == ["part: here"]
+    part = msgspec.structs.replace(python("part", code), shows_shutdown_output=False)
+    async with running([[part]]) as running_supervisor:
+        await running_supervisor.prints("part: here")
+    assert running_supervisor.lines == ["part: here"]
 
 
-async def test_what_a_part_started_is_asked_to_stop_with_it() -> None:
-    """A code server waits for its runs, which nobody else would tell."""
+async def test_children_of_a_part_get_sigterm_too() -> None:
+    """A code server waits for its runs, which nothing else would stop."""
     code = (
         "import signal, subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "signal.signal(signal.SIGTERM, lambda *_: None); print('here', flush=True)\n"
         "child.wait(); print('child ended', flush=True)"
     )
-    async with running([[python("part", code)]]) as stage:
-        await stage.hears("part: here")
-    assert "part: child ended" in stage.lines
-    assert not any("killed" in line for line in stage.lines)
+    async with running([[python("part", code)]]) as running_supervisor:
+        await running_supervisor.prints("part: here")
+    assert "part: child ended" in running_supervisor.lines
+    assert not any("killed" in line for line in running_supervisor.lines)
 
 
-async def test_a_very_long_line_does_not_stop_the_rest() -> None:
+async def test_very_long_line_is_dropped() -> None:
     code = "print('x' * 3_000_000); print('after', flush=True); import time; time.sleep(600)"
-    async with running([[python("part", code)]]) as stage:
-        await stage.hears("part: after")
+    async with running([[python("part", code)]]) as running_supervisor:
+        await running_supervisor.prints("part: after")
 
 
-@pytest.mark.parametrize(("code", "words"), [(1, "with code 1"), (-9, "by SIGKILL")])
+@pytest.mark.parametrize(("code", "words"), [(1, "with code 1"), (-9, "on SIGKILL")])
 def test_exit_codes_in_words(code: int, words: str) -> None:
     assert describe_exit(code) == words
