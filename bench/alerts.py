@@ -28,7 +28,7 @@ import uvloop
 
 from bench.alerts_engine import FIRED_AT_ONCE, MANY_RULES, SUBSCRIBERS, WITHIN, engine
 from bench.alerts_parts import PARTS, SETTLING_S, open_sockets, part
-from bench.ingest import cpu_s, durability, free_port, rest, sender
+from bench.ingest import cpu_s, durability, rest, sender
 from bench.walking import FIRST_PRICE
 from coinwatch import logs
 from coinwatch.records import Market, Trade
@@ -36,6 +36,7 @@ from coinwatch.times import now_us
 from warehouse.db.connect import connect as connect_postgres
 from warehouse.db.connect import conninfo
 from warehouse.db.migrate import upgrade
+from warehouse.embedded.ports import free_port
 from warehouse.embedded.server import EmbeddedPostgres
 from warehouse.markets import ensure_markets
 from warehouse.trades.writer import TickWriter

@@ -21,12 +21,12 @@ from websockets.exceptions import ConnectionClosed
 
 from app.alerts.endpoint import serve
 from app.cli.commands.alerts import reduce_garbage_collection
-from bench.ingest import free_port
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
 from ingest_daemon import daemon
 from warehouse.db.connect import connect as connect_postgres
 from warehouse.db.notifications import decode_notice
+from warehouse.embedded.ports import free_port
 
 SETTLING_S = 5
 CONNECT_AT_ONCE = 100

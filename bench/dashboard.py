@@ -30,9 +30,9 @@ import psutil
 from sqlalchemy import URL
 
 from bench import browser
-from bench.ingest import free_port
 from bench.stored import market_names, stored, trading
 from bench.viewer import Viewer, viewer
+from warehouse.embedded.ports import free_port
 
 PROJECT = Path(__file__).resolve().parents[1]
 DASHBOARD, PLOTLY = "app/dashboard/server.py", "bench/plotly_page.py"

@@ -15,7 +15,6 @@ import gc
 import json
 import os
 import resource
-import socket
 import statistics
 import subprocess
 import sys
@@ -44,6 +43,7 @@ from ingest_daemon import daemon
 from ingest_daemon.storage import committer
 from warehouse.db.connect import conninfo
 from warehouse.db.migrate import upgrade
+from warehouse.embedded.ports import free_port
 from warehouse.embedded.server import EmbeddedPostgres
 from warehouse.trades.rows import TickRows
 from warehouse.trades.writer import TickWriter, Written
@@ -324,12 +324,6 @@ def _count(url: sqlalchemy.URL) -> int:
     with psycopg.connect(conninfo(url)) as connection:
         row = connection.execute("select count(*) from ticks").fetchone()
         return int(row[0]) if row else 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

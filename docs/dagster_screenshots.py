@@ -28,8 +28,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from app.cli.runner.parts import LOCATION, free_port
+from app.cli.runner.parts import LOCATION
 from coinwatch.times import now_us, utc_day
+from warehouse.embedded.ports import free_port
 
 IMAGES = Path(__file__).with_name("images")
 WIDTH, HEIGHT = 1440, 900

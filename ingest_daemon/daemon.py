@@ -11,6 +11,7 @@ import structlog
 
 from coinwatch.errors import CoinwatchError, WarehouseUnavailable
 from coinwatch.settings import Settings
+from coinwatch.stream_gaps import GapCause
 from ingest_daemon.averages.task import Averager
 from ingest_daemon.context import DaemonContext
 from ingest_daemon.http import Health, serve
@@ -30,8 +31,6 @@ DRAIN_TIMEOUT_S = 8.0
 """How long a stopping daemon tries to store what it holds; the supervisor kills it after 10 s."""
 SLEPT_S = 5.0
 """When the clock advances by this much while the process did not run, the machine slept."""
-SLEPT = "the machine slept"
-"""The cause of a stream gap."""
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +112,7 @@ async def _watch_for_sleep(streams: Streams) -> None:
         slept_s = (time.time() - wall_s) - (time.monotonic() - own_s)
         if slept_s > SLEPT_S:
             log.warning("the machine slept, or its clock was set", seconds=round(slept_s))
-            streams.reconnect(SLEPT)
+            streams.reconnect(GapCause.SLEPT)
 
 
 async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:

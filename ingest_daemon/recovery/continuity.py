@@ -14,6 +14,7 @@ from math import exp
 import msgspec
 
 from coinwatch.records import Market
+from coinwatch.stream_gaps import GapCause
 from ingest_daemon.storage.queue import Interruption
 from warehouse.trades.gaps import Ending, LedgerEntries, Opening
 from warehouse.trades.rows import TickRows
@@ -28,8 +29,6 @@ RHYTHM_S = 600.0
 RHYTHM_TRADES = 20.0
 """With fewer trades the usual interval is not known: a market is suspected soon, but the time doubles each
 time its silence was confirmed."""
-MISSED = "missing trades"
-"""The cause of a stream gap: trade ids were missing while the stream was live."""
 
 
 class _Hole(msgspec.Struct):
@@ -42,7 +41,14 @@ class _Hole(msgspec.Struct):
     seen_s: float
 
     def opening(self, market_id: int) -> Opening:
-        return Opening(market_id, MISSED, self.first - 1, self.after_ts_us, self.last + 1, self.before_ts_us)
+        return Opening(
+            market_id,
+            GapCause.MISSING_TRADES,
+            self.first - 1,
+            self.after_ts_us,
+            self.last + 1,
+            self.before_ts_us,
+        )
 
 
 class _Rhythm(msgspec.Struct):
@@ -183,7 +189,7 @@ class Continuity:
                     self._with_holes.discard(market_id)
         return openings
 
-    def _interrupt(self, market_id: int, cause: str, entries: LedgerEntries) -> None:
+    def _interrupt(self, market_id: int, cause: GapCause, entries: LedgerEntries) -> None:
         state = self._by_id[market_id]
         if not state.is_live:
             return

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from coinwatch.records import Market, Trade
+from coinwatch.stream_gaps import GapCause
 
 HIGH_MARK = 100_000
 """In trades, about 20 MB. Each socket may add the trades of one more read beyond it."""
@@ -32,8 +33,7 @@ class Interruption(msgspec.Struct, frozen=True):
     """From here on the stream of ``markets`` is interrupted, until their next live trade."""
 
     markets: tuple[Market, ...]
-    cause: str
-    """Why, as stream gaps record it."""
+    cause: GapCause
 
 
 class Batch(msgspec.Struct):
@@ -94,7 +94,7 @@ class TradeQueue:
         self._latest.past += trades
         self._added(len(trades), received_us)
 
-    def interrupt(self, markets: Collection[Market], cause: str) -> None:
+    def interrupt(self, markets: Collection[Market], cause: GapCause) -> None:
         """Record that what arrives from now on does not follow what arrived before."""
         if self._latest.trades or self._latest.past:
             self._earlier.append(self._latest)

@@ -16,6 +16,7 @@ import structlog
 
 from coinwatch.errors import WarehouseError, WarehouseUnavailable
 from coinwatch.records import Market
+from coinwatch.stream_gaps import GapCause
 from ingest_daemon.context import DaemonContext
 from ingest_daemon.streams.market_shares import fair_share, to_release
 from ingest_daemon.streams.stream_set import Streams
@@ -35,8 +36,6 @@ LEASE_S = 5.0
 """A killed daemon loses its markets after this long."""
 PEER_S = 3.0
 """A daemon without a heartbeat for longer gets no share."""
-START = "started"
-"""The cause of a stream gap: no daemon was running, or another one was."""
 
 log = structlog.get_logger(__name__)
 
@@ -154,7 +153,7 @@ class Assignments:
             conn,
             self._daemon,
             ids.values(),
-            cause=START,
+            cause=GapCause.STARTED,
             first_reach_s=self._settings.first_reach_s,
             silent_s=PEER_S,
             is_leased=self._settings.ingest_mode == "shared",

@@ -12,6 +12,7 @@ import structlog
 from picows import WSError
 
 from coinwatch.records import Market
+from coinwatch.stream_gaps import GapCause
 from ingest_daemon.backoff import backoff
 from ingest_daemon.context import DaemonContext
 from ingest_daemon.log_throttle import LogThrottle
@@ -20,8 +21,6 @@ from ingest_daemon.streams.reader import FrameReader
 from sources.exchanges.base import Exchange, Rejected
 from warehouse.ops.health import StreamState
 
-DISCONNECTED = "disconnected"
-"""The cause of a stream gap."""
 REPLACE_WITHIN_S = 30.0
 """How long a new socket may take to deliver before the attempt to replace the old one is given up."""
 ROTATE_EARLY = 0.96
@@ -86,16 +85,16 @@ class Stream:
             self._refused.pop(market, None)
         self._markets_changed.set()
 
-    def resubscribe(self, market: Market, cause: str) -> None:
+    def resubscribe(self, market: Market, cause: GapCause) -> None:
         """Subscribe again to a market whose data has stopped although the socket is open."""
         if self._current is not None and market in self._current.subscribed_at:
             self._interrupt([market], cause)
             del self._current.subscribed_at[market]
             self._markets_changed.set()
 
-    def reconnect(self, cause: str) -> None:
+    def reconnect(self, cause: GapCause) -> None:
         """Drop the socket and open a new one."""
-        self._end_reason = cause
+        self._end_reason = cause.value
         if self._current is not None:
             self._interrupt(self.markets, cause)
             self._current.abort()
@@ -160,7 +159,7 @@ class Stream:
             await asyncio.wait({subscribing})
             current, self._current = self._current, None
             if current is not None:
-                self._interrupt(self.markets, DISCONNECTED)
+                self._interrupt(self.markets, GapCause.DISCONNECTED)
                 await current.close()
             if connection is not current:
                 await connection.close()
@@ -250,9 +249,9 @@ class Stream:
     def _on_end(self, connection: Connection) -> None:
         """A socket was lost: what arrives from now on does not follow what it brought."""
         if connection is self._current:
-            self._interrupt(self.markets, DISCONNECTED)
+            self._interrupt(self.markets, GapCause.DISCONNECTED)
 
-    def _interrupt(self, markets: Collection[Market], cause: str) -> None:
+    def _interrupt(self, markets: Collection[Market], cause: GapCause) -> None:
         if markets:
             self._queue.interrupt(markets, cause)
 

@@ -8,14 +8,11 @@ from collections.abc import Collection
 from itertools import groupby
 
 from coinwatch.records import Market
+from coinwatch.stream_gaps import GapCause
 from ingest_daemon.context import DaemonContext
 from ingest_daemon.streams.stream import Stream
 from sources.exchanges import EXCHANGES
 
-SILENT = "silent"
-"""The cause of a stream gap: the socket was open, but brought no data."""
-STOPPED = "stopped"
-"""The cause of a stream gap: the daemon stopped."""
 RESUBSCRIBE_ONCE_IN_S = 60.0
 """A market that falls silent again sooner gets a new socket."""
 ALL_SILENT_S = 5.0
@@ -73,19 +70,19 @@ class Streams:
         latest = max(self._context.continuity.last_trade_s(other) for other in stream.markets)
         again = now - self._resubscribed_at.get(market, float("-inf")) < RESUBSCRIBE_ONCE_IN_S
         if again or now - latest > ALL_SILENT_S:
-            stream.reconnect(SILENT)
+            stream.reconnect(GapCause.SILENT)
         else:
             self._resubscribed_at[market] = now
-            stream.resubscribe(market, SILENT)
+            stream.resubscribe(market, GapCause.SILENT)
 
-    def reconnect(self, cause: str) -> None:
+    def reconnect(self, cause: GapCause) -> None:
         """Replace every socket."""
         for stream in self._running:
             stream.reconnect(cause)
 
     async def stop(self) -> None:
         """Close every socket; what they brought is in the queue."""
-        self._context.queue.interrupt(self._by_market, STOPPED)
+        self._context.queue.interrupt(self._by_market, GapCause.STOPPED)
         await _cancelled(list(self._running.values()))
         self._running.clear()
         self._by_market.clear()

@@ -22,10 +22,10 @@ from simulator.server import VENUES, Simulator
 from simulator.truth import trades_in_minute
 from sources.exchanges import EXCHANGES
 from tests.chaos.counting import Tally, count
-from tests.ports import free_port
 from tests.waiting import eventually
 from warehouse.db.connect import conninfo
 from warehouse.embedded import postmaster
+from warehouse.embedded.ports import free_port
 from warehouse.embedded.server import EmbeddedPostgres
 
 COINWATCH = str(Path(sys.executable).parent / "coinwatch")

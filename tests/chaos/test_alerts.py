@@ -20,10 +20,10 @@ from coinwatch.errors import EndpointUnreachable, WarehouseError
 from coinwatch.records import Market
 from tests.chaos.conftest import MakeGround
 from tests.chaos.ground import COINWATCH, Ground
-from tests.ports import free_port
 from tests.waiting import eventually
 from warehouse.alerts.rules import add_rule
 from warehouse.db.connect import connect
+from warehouse.embedded.ports import free_port
 
 pytestmark = [pytest.mark.timeout(900)]
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from coinwatch.stream_gaps import GapCause
 from coinwatch.times import now_us, to_datetime
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Paging
@@ -131,7 +132,9 @@ async def test_frames_that_never_come(ground: MakeGround, times: int) -> None:
         for exchange in place.simulator.exchanges:
             place.simulator.drop_frames(exchange, 0.01)
         await run(place, times, lambda _: asyncio.sleep(1))
-        holes = await place.query("select count(*) from stream_gaps where cause = 'missing trades'")
+        holes = await place.query(
+            "select count(*) from stream_gaps where cause = %s", GapCause.MISSING_TRADES
+        )
         assert holes > [(times // 4,)]
 
 
@@ -184,7 +187,8 @@ async def test_silence_is_a_row_within_15_s(ground: MakeGround, times: int) -> N
             async def are_told() -> bool:
                 rows = await place.query(
                     "select distinct exchange from stream_gaps join markets on markets.id = market_id"
-                    " where cause = 'silent' and opened_at > %s",
+                    " where cause = %s and opened_at > %s",
+                    GapCause.SILENT,
                     since,
                 )
                 return {name for (name,) in rows} == {"binance", "kraken"}
@@ -209,7 +213,7 @@ async def test_an_end_that_is_announced_is_no_interruption(ground: MakeGround, t
             await asyncio.sleep(2)  # beyond the end of the old socket
 
         await run(place, times, announce)
-        assert await place.query("select distinct cause from stream_gaps") == [("started",)]
+        assert await place.query("select distinct cause from stream_gaps") == [(GapCause.STARTED,)]
 
 
 async def test_a_delisted_market_does_no_harm_to_others(ground: MakeGround) -> None:

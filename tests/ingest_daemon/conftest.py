@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon
-from tests.ports import free_port
 from warehouse.db.connect import conninfo
+from warehouse.embedded.ports import free_port
 
 TickRow = tuple[str, str, Any, float, float, str, str]
 

@@ -23,10 +23,10 @@ from tests.ingest_daemon import frames
 from tests.ingest_daemon.conftest import Daemon
 from tests.ingest_daemon.replay import Session, replaying
 from tests.ingest_daemon.test_daemon import ticks_locked
-from tests.ports import free_port
 from tests.stored import stored_trades
 from tests.waiting import eventually
 from warehouse.db.connect import connect
+from warehouse.embedded.ports import free_port
 from warehouse.markets import ensure_markets
 
 COINWATCH = str(Path(sys.executable).parent / "coinwatch")

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from coinwatch.records import Market
+from coinwatch.stream_gaps import GapCause
 from ingest_daemon import daemon as daemon_module
 from simulator.server import Simulator
 from tests.ingest_daemon.conftest import Daemon, RunDaemon
@@ -44,8 +45,8 @@ async def test_sockets_are_left_after_a_sleep_and_what_was_missed_is_recovered(
         ids = await daemon.ids(BTC)
         assert ids == list(range(ids[0], ids[-1] + 1))
         assert await daemon.query("select cause from stream_gaps order by id") == [
-            ("started",),
-            (daemon_module.SLEPT,),
+            (GapCause.STARTED,),
+            (GapCause.SLEPT,),
         ]
 
 

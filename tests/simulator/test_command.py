@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.conftest import PROJECT
-from tests.ports import free_port
 from tests.waiting import eventually
+from warehouse.embedded.ports import free_port
 
 
 async def start(ws_port: int, rest_port: int) -> asyncio.subprocess.Process:

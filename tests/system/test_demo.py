@@ -23,6 +23,7 @@ from coinwatch.settings import DEFAULT_MARKETS
 from coinwatch.times import SECOND_US, from_datetime, now_us
 from simulator.markets import sim_markets
 from tests.waiting import eventually_sync
+from warehouse.embedded.ports import free_ports
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
@@ -83,16 +84,6 @@ class Demo:
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
                 continue
         return found
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture(scope="module")

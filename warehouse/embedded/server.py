@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,6 +26,7 @@ from sqlalchemy import URL
 from coinwatch.errors import WarehouseError
 from warehouse.embedded import postmaster
 from warehouse.embedded.account import Account, account_for
+from warehouse.embedded.ports import free_port, is_free
 from warehouse.embedded.postmaster import Postmaster
 from warehouse.embedded.programs import MAJOR_VERSION, program
 
@@ -266,7 +266,7 @@ class EmbeddedPostgres:
             last = int(path.read_text())
         except (FileNotFoundError, ValueError):
             last = 0
-        port = last if last and _is_free(last) else _free_port()
+        port = last if last and is_free(last) else free_port()
         path.write_text(f"{port}\n")
         account.own(path)
         return port
@@ -360,23 +360,6 @@ class EmbeddedPostgres:
         if check and done.returncode != 0:
             raise WarehouseError(f"Postgres could not be set up in {self.folder}: {_printed(done)}")
         return done
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _last_lines(log: Path, start: int, count: int = 8) -> str:

@@ -26,7 +26,7 @@ class Opening(msgspec.Struct, frozen=True):
     """A new row. Without an end, the market is not heard yet."""
 
     market_id: int
-    cause: str
+    cause: GapCause
     after_id: int | None
     after_ts_us: int
     before_id: int | None = None

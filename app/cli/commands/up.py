@@ -17,12 +17,13 @@ from rich.text import Text
 
 from app.cli.demo import command_settings, demo_environment
 from app.cli.output import uncut
-from app.cli.runner.parts import dagster_home, free_port, ports, waves, write_dagster_home
+from app.cli.runner.parts import dagster_home, ports, waves, write_dagster_home
 from app.cli.runner.supervisor import Part, PrintLine, Supervisor
 from coinwatch.errors import CoinwatchError, SettingsError
 from coinwatch.settings import Settings, load_settings
 from warehouse.db.connect import database_url, embedded
 from warehouse.db.migrate import upgrade
+from warehouse.embedded.ports import free_port
 from warehouse.embedded.server import EmbeddedPostgres
 from warehouse.ops.dagster import DAGSTER_DATABASE
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import sys
 import sysconfig
 from collections.abc import Awaitable, Callable, Mapping
@@ -118,13 +117,6 @@ def program(name: str) -> str:
     if path is None:
         raise CoinwatchError(f"the program {name} is not installed: install the package coinwatch again")
     return path
-
-
-def free_port(host: str) -> int:
-    """A port of ``host`` that is free now."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def dagster_home(settings: Settings) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
@@ -24,6 +23,7 @@ from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
 from tests.waiting import eventually
 from warehouse.db.connect import connect as connect_postgres
+from warehouse.embedded.ports import free_port
 from warehouse.markets import ensure_markets
 from warehouse.trades.writer import TickWriter
 
@@ -112,13 +112,6 @@ class Endpoint:
     async def client(self, query: str = "") -> AsyncIterator[Client]:
         async with connect(self.url + query, close_timeout=1) as socket:
             yield Client(socket)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import URL
 from websockets.exceptions import ConnectionClosed
 
-from tests.app.alerts.conftest import MARKETS, Endpoint, Exchange, free_port
+from tests.app.alerts.conftest import MARKETS, Endpoint, Exchange
 from tests.waiting import eventually
+from warehouse.embedded.ports import free_port
 
 COINWATCH = (sys.executable, "-c", "from app.cli.main import main; main()")
 

@@ -16,10 +16,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.app.alerts.conftest import Endpoint, Exchange, check, free_port
+from tests.app.alerts.conftest import Endpoint, Exchange, check
 from tests.app.alerts.fuzzing import Fuzzer, Sent
 from tests.app.alerts.test_commands import COINWATCH, Environment, environment
 from tests.waiting import eventually
+from warehouse.embedded.ports import free_port
 
 __all__ = ["environment"]
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import OperationalError
 from coinwatch.times import now_us
 from tests.app.dashboard.stock import Stock
 from tests.conftest import PROJECT
-from tests.ports import free_port
 from tests.waiting import eventually_sync
+from warehouse.embedded.ports import free_port
 
 
 @contextmanager

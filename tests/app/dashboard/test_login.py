@@ -13,7 +13,7 @@ from tests.app.dashboard.provider import CLIENT, EMAIL, provider
 from tests.app.dashboard.served import served
 from tests.app.dashboard.stock import Stock
 from tests.app.dashboard.viewer import LOOKS, Viewer, chromium
-from tests.ports import free_port
+from warehouse.embedded.ports import free_port
 
 MARKETS = {"kraken:BTC-USDT": 67_000.0}
 

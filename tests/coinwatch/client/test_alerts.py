@@ -16,9 +16,10 @@ from coinwatch.client import AlertClient
 from coinwatch.client.answers import read_previewed, read_rule
 from coinwatch.client.frames import read_frame
 from coinwatch.errors import BadMessage, CommandRefused, EndpointUnreachable
-from tests.app.alerts.conftest import Endpoint, Exchange, free_port
+from tests.app.alerts.conftest import Endpoint, Exchange
 from tests.app.alerts.proxy import Proxy
 from tests.waiting import eventually
+from warehouse.embedded.ports import free_port
 
 
 async def next_alerts(client: AlertClient, count: int) -> list[Alert]:

@@ -17,9 +17,10 @@ from coinwatch.client.prices import read_update
 from coinwatch.errors import BadMessage, CommandRefused, EndpointUnreachable
 from coinwatch.times import SECOND_US
 from tests.app.alerts.averaging import Averager, a_while_ago
-from tests.app.alerts.conftest import Endpoint, Exchange, free_port
+from tests.app.alerts.conftest import Endpoint, Exchange
 from tests.app.alerts.proxy import Proxy
 from warehouse.db.connect import connect
+from warehouse.embedded.ports import free_port
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coinwatch.records import Market, Trade
-from ingest_daemon.recovery.continuity import HOLE_PATIENCE_S, MISSED, Continuity
+from coinwatch.stream_gaps import GapCause
+from ingest_daemon.recovery.continuity import HOLE_PATIENCE_S, Continuity
 from ingest_daemon.storage.queue import Interruption
 from warehouse.trades.gaps import Ending, LedgerEntries, Opening
 from warehouse.trades.rows import TickRows
@@ -29,7 +30,7 @@ def followed(*, is_consecutive: bool = True, known_ts_us: int = 0) -> Continuity
     return continuity
 
 
-def plan(continuity: Continuity, *ids: int, cut: str | None = None, now_s: float = 0.0) -> LedgerEntries:
+def plan(continuity: Continuity, *ids: int, cut: GapCause | None = None, now_s: float = 0.0) -> LedgerEntries:
     interruptions = [Interruption((MARKET,), cut)] if cut else []
     return continuity.plan(interruptions, rows(*ids), now_s)
 
@@ -51,17 +52,17 @@ def test_a_trade_sent_again_does_not_end_a_gap() -> None:
 def test_an_interruption_opens_a_row_once_and_the_next_trade_ends_it() -> None:
     continuity = followed()
     plan(continuity, 1, 2)
-    cut = plan(continuity, cut="disconnected")
-    assert cut == LedgerEntries([Opening(ID, "disconnected", 2, 2_000)], [])
-    assert not plan(continuity, cut="silent")
+    cut = plan(continuity, cut=GapCause.DISCONNECTED)
+    assert cut == LedgerEntries([Opening(ID, GapCause.DISCONNECTED, 2, 2_000)], [])
+    assert not plan(continuity, cut=GapCause.SILENT)
     assert plan(continuity, 9).endings == [Ending(ID, 9, 9_000)]
 
 
 def test_an_interruption_and_what_came_after_it_are_one_entry() -> None:
     continuity = followed()
     plan(continuity, 1)
-    both = plan(continuity, 4, 5, cut="disconnected")
-    assert both == LedgerEntries([Opening(ID, "disconnected", 1, 1_000)], [Ending(ID, 4, 4_000)])
+    both = plan(continuity, 4, 5, cut=GapCause.DISCONNECTED)
+    assert both == LedgerEntries([Opening(ID, GapCause.DISCONNECTED, 1, 1_000)], [Ending(ID, 4, 4_000)])
 
 
 def test_a_hole_counts_when_it_is_still_open_a_second_later() -> None:
@@ -72,7 +73,10 @@ def test_a_hole_counts_when_it_is_still_open_a_second_later() -> None:
     assert continuity.overdue_holes(10.5) == []
     assert not plan(continuity, 4, now_s=10.5)
     late = continuity.overdue_holes(10.0 + HOLE_PATIENCE_S)
-    assert late == [Opening(ID, MISSED, 2, 2_000, 4, 4_000), Opening(ID, MISSED, 4, 4_000, 6, 6_000)]
+    assert late == [
+        Opening(ID, GapCause.MISSING_TRADES, 2, 2_000, 4, 4_000),
+        Opening(ID, GapCause.MISSING_TRADES, 4, 4_000, 6, 6_000),
+    ]
     assert not continuity.has_holes
     assert continuity.overdue_holes(20.0) == []
 
@@ -81,9 +85,9 @@ def test_an_interruption_tells_the_holes_that_can_no_longer_fill() -> None:
     continuity = followed()
     plan(continuity, 1)
     plan(continuity, 3)
-    assert plan(continuity, cut="silent").openings == [
-        Opening(ID, MISSED, 1, 1_000, 3, 3_000),
-        Opening(ID, "silent", 3, 3_000),
+    assert plan(continuity, cut=GapCause.SILENT).openings == [
+        Opening(ID, GapCause.MISSING_TRADES, 1, 1_000, 3, 3_000),
+        Opening(ID, GapCause.SILENT, 3, 3_000),
     ]
     assert not continuity.has_holes
 
@@ -108,7 +112,7 @@ def test_a_market_that_has_ended_is_nobodys() -> None:
     continuity = followed()
     plan(continuity, 1, 5)
     continuity.end(MARKET)
-    assert not plan(continuity, 9, cut="silent")
+    assert not plan(continuity, 9, cut=GapCause.SILENT)
     assert not continuity.has_holes
 
 
@@ -186,7 +190,7 @@ def test_what_was_not_heard_does_not_make_a_market_slow() -> None:
     now_s = 0.0
     for number in range(1, 41):
         now_s += 60.0 if number % 10 == 0 else 0.1
-        plan(continuity, number, cut="silent" if number % 10 == 0 else None, now_s=now_s)
+        plan(continuity, number, cut=GapCause.SILENT if number % 10 == 0 else None, now_s=now_s)
     assert continuity.quiet(now_s + 8.5) == [MARKET]
 
 

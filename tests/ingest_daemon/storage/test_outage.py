@@ -21,9 +21,9 @@ from ingest_daemon.streams.stream_set import Streams
 from tests.ingest_daemon import frames
 from tests.ingest_daemon.conftest import RunDaemon
 from tests.ingest_daemon.replay import Session, replaying
-from tests.ports import free_port
 from tests.waiting import eventually
 from warehouse.db.connect import connect
+from warehouse.embedded.ports import free_port
 
 ZIL = Market.canonical("binance:ZIL-USDT")
 BREAK = "alter table ticks rename column amount to quantity"

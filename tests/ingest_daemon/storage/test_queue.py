@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from coinwatch.records import Market, Trade
+from coinwatch.stream_gaps import GapCause
 from ingest_daemon.storage.queue import TradeQueue
 
 MARKET = Market.canonical("binance:BTC-USDT")
@@ -84,8 +85,8 @@ async def test_len_counts_what_waits(count: int) -> None:
 async def test_an_interruption_parts_what_came_before_from_what_came_after() -> None:
     queue = TradeQueue()
     queue.put(trades(0, 3), 1)
-    queue.interrupt([MARKET], "disconnected")
-    queue.interrupt([MARKET], "silent")
+    queue.interrupt([MARKET], GapCause.DISCONNECTED)
+    queue.interrupt([MARKET], GapCause.SILENT)
     queue.put_past(trades(50, 1), 2)
     queue.put(trades(3, 5), 3)
     assert len(queue) == 9
@@ -95,8 +96,8 @@ async def test_an_interruption_parts_what_came_before_from_what_came_after() -> 
     assert rest is not None
     assert (len(before.trades), before.interruptions) == (3, [])
     assert [(i.markets, i.cause) for i in after.interruptions] == [
-        ((MARKET,), "disconnected"),
-        ((MARKET,), "silent"),
+        ((MARKET,), GapCause.DISCONNECTED),
+        ((MARKET,), GapCause.SILENT),
     ]
     assert ([t.trade_id for t in after.past], len(after.trades)) == ([50], 3)
     assert (rest.interruptions, rest.past, len(rest.trades)) == ([], [], 2)

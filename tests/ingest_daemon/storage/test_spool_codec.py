@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coinwatch.records import Market, Trade
+from coinwatch.stream_gaps import GapCause
 from ingest_daemon.storage.queue import Batch
 from ingest_daemon.storage.spool_codec import decode, encode, markets_in
 from warehouse.trades.gaps import Ending, LedgerEntries, Opening
@@ -22,7 +23,7 @@ trades = st.lists(
 openings = st.builds(
     Opening,
     st.sampled_from(list(IDS.values())),
-    st.text(max_size=20),
+    st.sampled_from(GapCause),
     st.none() | ids,
     times,
     st.none() | ids,
@@ -42,8 +43,8 @@ def test_a_batch_comes_back_as_it_was(
 
 
 def test_ids_are_those_of_the_database_it_is_replayed_into() -> None:
-    entries = LedgerEntries([Opening(7, "silent", 1, 2)], [Ending(8, 3, 4)])
+    entries = LedgerEntries([Opening(7, GapCause.SILENT, 1, 2)], [Ending(8, 3, 4)])
     payload = encode(Batch(), entries, IDS)
     _, replayed = decode(payload, {MARKETS[0]: 100, MARKETS[1]: 200})
-    told = [replayed.openings[0].market_id, replayed.endings[0].market_id]
-    assert told == [100, 200]
+    ids_after = [replayed.openings[0].market_id, replayed.endings[0].market_id]
+    assert ids_after == [100, 200]

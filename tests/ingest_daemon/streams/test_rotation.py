@@ -7,6 +7,7 @@ import json
 import pytest
 
 from coinwatch.records import Market
+from coinwatch.stream_gaps import GapCause
 from simulator.server import Simulator
 from sources.exchanges.binance import Binance
 from tests.ingest_daemon import frames
@@ -31,7 +32,7 @@ async def test_a_socket_is_replaced_before_its_exchange_ends_it(
         await eventually(lambda: simulator.open_sockets("binance") == 1, timeout_s=90)
         ids = await daemon.ids(BTC)
         assert ids == list(range(ids[0], ids[-1] + 1))
-        assert await daemon.query(CAUSES) == [("started",)]
+        assert await daemon.query(CAUSES) == [(GapCause.STARTED,)]
 
 
 async def test_a_shutdown_that_is_announced_costs_no_trade(run_daemon: RunDaemon) -> None:
@@ -54,7 +55,7 @@ async def test_a_shutdown_that_is_announced_costs_no_trade(run_daemon: RunDaemon
             return await daemon.ids(ZIL) == [1, 2, 3, 4, 5]
 
         await eventually(all_are_stored)
-        assert await daemon.query(CAUSES) == [("started",)]
+        assert await daemon.query(CAUSES) == [(GapCause.STARTED,)]
 
 
 async def test_sockets_of_a_limited_life_are_replaced_in_time(
@@ -67,4 +68,4 @@ async def test_sockets_of_a_limited_life_are_replaced_in_time(
             await eventually(lambda: simulator.connections["binance"] >= 3, timeout_s=90)
             ids = await daemon.ids(BTC)
             assert ids == list(range(ids[0], ids[-1] + 1))
-            assert await daemon.query(CAUSES) == [("started",)]
+            assert await daemon.query(CAUSES) == [(GapCause.STARTED,)]

@@ -13,6 +13,7 @@ import sqlalchemy
 from psycopg import AsyncConnection
 
 from coinwatch.records import Market, Trade
+from coinwatch.stream_gaps import GapCause
 from coinwatch.times import SECOND_US, now_us, to_datetime
 from warehouse.db.connect import connect, reading
 from warehouse.markets import ensure_markets
@@ -82,7 +83,7 @@ async def test_a_start_soon_after_the_first_goes_back_to_the_first_trade(books: 
 async def test_rows_are_entered_with_the_trades_that_follow_or_not_at_all(books: Books) -> None:
     market_id = books.ids[BTC]
     entries = LedgerEntries(
-        [Opening(market_id, "disconnected", 1, NOW_US)], [Ending(market_id, 5, NOW_US + 5)]
+        [Opening(market_id, GapCause.DISCONNECTED, 1, NOW_US)], [Ending(market_id, 5, NOW_US + 5)]
     )
     writer = books.writer()
     await writer.write([trade(1, 10)])
@@ -101,7 +102,7 @@ async def test_rows_are_entered_with_the_trades_that_follow_or_not_at_all(books:
 
 async def test_rows_are_entered_without_trades_too(books: Books) -> None:
     writer = books.writer()
-    opening = Opening(books.ids[BTC], "silent", 3, NOW_US)
+    opening = Opening(books.ids[BTC], GapCause.SILENT, 3, NOW_US)
     await writer.write_rows(writer.rows([]), LedgerEntries([opening], []))
     assert await books.rows() == [("a:1", "silent", "open", 3, None, 0, None)]
 

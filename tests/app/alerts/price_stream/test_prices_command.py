@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import URL
 
 from tests.app.alerts.averaging import Averager, a_while_ago
-from tests.app.alerts.conftest import Endpoint, free_port
+from tests.app.alerts.conftest import Endpoint
 from tests.app.alerts.test_commands import Environment, command, environment
 from warehouse.db.connect import connect
+from warehouse.embedded.ports import free_port
 
 __all__ = ["environment"]
 
