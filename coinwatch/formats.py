@@ -122,3 +122,8 @@ def signed(value: float, decimals: int = 2) -> str:
     rounded = round(value, decimals)
     sign = "+" if rounded > 0 else MINUS if rounded < 0 else ""
     return f"{sign}{abs(rounded):,.{decimals}f}"
+
+
+def integer(value: int) -> str:
+    """A whole number: ``12,345``."""
+    return f"{value:,}"

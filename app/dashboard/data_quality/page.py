@@ -1,4 +1,4 @@
-"""Data: how complete the warehouse is, what broke and was mended, and who works on it."""
+"""The Data page: completeness of candles, stream gaps, services, runs, storage and problems."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import NamedTuple
 import streamlit as st
 
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.data_quality import completeness, completeness_day, panels, plot, reads
+from app.dashboard.data_quality import day_view, panels, plot, reads
 from app.dashboard.data_quality import html as data_quality_html
+from app.dashboard.data_quality import view as data_quality_view
 from app.dashboard.data_quality.reads import Coverage
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page, query
@@ -27,10 +28,12 @@ DEFAULT_DAYS = "1mo"
 COMPLETENESS, CHECKS, GAPS, STREAMS = "Completeness", "Checks", "Interruptions", "Streams"
 RUNS, STORAGE, OUTLETS, ERRORS = "Runs", "Storage", "Outlets", "Errors"
 VIEWS = (COMPLETENESS, CHECKS, GAPS, STREAMS, RUNS, STORAGE, OUTLETS, ERRORS)
+LABELS = {GAPS: "Stream gaps"}
+"""Labels of the views that are not shown by their name in addresses."""
 OF_MARKETS = (COMPLETENESS, CHECKS, GAPS, STREAMS)
 ALL, EVERY_DAY = "all", "every day"
 MOST_COUNTED = 2_000
-"""Days of all markets together of which minutes without trades are counted; more takes seconds."""
+"""Minutes without trades are counted for at most this many days, all markets together: more takes seconds."""
 _PICKED, _PICKED_DAY = "data_picked", "data_picked_day"
 _CLICK = "data_click"
 
@@ -45,7 +48,7 @@ def show(source: DashboardReads) -> None:
     with notices:
         page.notice(" ".join(note for note in chosen.notes if note))
     st.set_page_config(page_title=f"{chosen.view} · Data · Coinwatch")
-    shown = [one for one in markets if chosen.wanted in (ALL, *_names(one))]
+    shown = [watched for watched in markets if chosen.market in (ALL, *_names(watched))]
     if chosen.view == COMPLETENESS and chosen.day is not None:
         _day(source, shown[0], chosen.day)
     elif chosen.view == COMPLETENESS:
@@ -69,21 +72,31 @@ def show(source: DashboardReads) -> None:
 class _Choice(NamedTuple):
     view: str
     days: str
-    wanted: str
+    market: str
     """A market, an exchange, a symbol or ``ALL``."""
     day: date | None
-    """Of one market: each minute of it."""
+    """A day of a single market to show minute by minute."""
     notes: list[str]
 
 
 def _choose(markets: Sequence[WatchedMarket]) -> _Choice:
     url = PageUrl("data")
     notes: list[str] = []
-    single = {str(one.market) for one in markets}
-    wanted, days, day = ALL, DEFAULT_DAYS, EVERY_DAY
+    single = {str(watched.market) for watched in markets}
+    market, days, day = ALL, DEFAULT_DAYS, EVERY_DAY
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         page.preset(url, "data_view", query.option("view", url.get("view"), VIEWS, COMPLETENESS), notes)
-        view = st.pills("Show", VIEWS, key="data_view", required=True, wrap=True) or COMPLETENESS
+        view = (
+            st.pills(
+                "View",
+                VIEWS,
+                format_func=lambda name: LABELS.get(name, name),
+                key="data_view",
+                required=True,
+                wrap=True,
+            )
+            or COMPLETENESS
+        )
         options = _filters(markets)
         if (picked := st.session_state.pop(_PICKED, None)) in options:
             st.session_state["data_market"] = picked
@@ -93,27 +106,27 @@ def _choose(markets: Sequence[WatchedMarket]) -> _Choice:
         if st.session_state.get("data_market") not in options:
             st.session_state["data_market"] = ALL
         if view in OF_MARKETS:
-            wanted = st.selectbox(
-                "Of",
+            market = st.selectbox(
+                "Market",
                 options,
                 key="data_market",
                 width=210,
-                help="One market, or all of an exchange or a symbol.",
+                help="A market, or all markets of an exchange or a symbol.",
             )
         page.preset(url, "data_days", query.option("days", url.get("days"), tuple(DAYS), DEFAULT_DAYS), notes)
         if view == COMPLETENESS:
             days = st.segmented_control("Days", tuple(DAYS), key="data_days", required=True) or DEFAULT_DAYS
-            if wanted in single:
+            if market in single:
                 day = _choose_day(url, DAYS[days], notes)
     url.write(
         {
             "view": [view],
-            "market": [wanted] if wanted != ALL else [],
+            "market": [market] if market != ALL else [],
             "days": [days] if view == COMPLETENESS else [],
             "day": [day] if day != EVERY_DAY else [],
         }
     )
-    return _Choice(view, days, wanted, None if day == EVERY_DAY else date.fromisoformat(day), notes)
+    return _Choice(view, days, market, None if day == EVERY_DAY else date.fromisoformat(day), notes)
 
 
 def _choose_day(url: PageUrl, days: int, notes: list[str]) -> str:
@@ -129,22 +142,23 @@ def _choose_day(url: PageUrl, days: int, notes: list[str]) -> str:
     if st.session_state["data_day"] not in shown:
         shown.append(st.session_state["data_day"])
     chosen: str = st.selectbox(
-        "Day", shown, key="data_day", width=150, help="A day, UTC, minute by minute; or all of them."
+        "Day", shown, key="data_day", width=150, help="A UTC day minute by minute, or all days."
     )
     return chosen
 
 
-def _names(one: WatchedMarket) -> tuple[str, str, str]:
-    return one.market.exchange, str(one.market.symbol), str(one.market)
+def _names(watched: WatchedMarket) -> tuple[str, str, str]:
+    return watched.market.exchange, str(watched.market.symbol), str(watched.market)
 
 
 def _filters(markets: Sequence[WatchedMarket]) -> list[str]:
-    exchanges = sorted({one.market.exchange for one in markets})
-    return [ALL, *exchanges, *map(str, page.symbols_of(markets)), *(str(one.market) for one in markets)]
+    exchanges = sorted({watched.market.exchange for watched in markets})
+    symbols = map(str, page.symbols_of(markets))
+    return [ALL, *exchanges, *symbols, *(str(watched.market) for watched in markets)]
 
 
 def _ids(markets: Sequence[WatchedMarket]) -> list[int]:
-    return [one.market_id for one in markets]
+    return [watched.market_id for watched in markets]
 
 
 @page.every(2)
@@ -154,10 +168,10 @@ def _facts(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
     frozen = page.show_problem([health, coverage])
     if health.value is None or coverage.value is None:
         return
-    whole = _build(markets, coverage.value).whole
-    found = panels.find_troubles(source, health.value)
-    line = data_quality_html.facts(whole, health.value.streams, health.value.gaps, found)
-    st.html(ui_html.wrap(line, frozen=frozen))
+    total = _build(markets, coverage.value).total
+    problems = panels.find_problems(source, health.value)
+    facts = data_quality_html.facts(total, health.value.streams, health.value.gaps, problems)
+    st.html(ui_html.wrap(facts, frozen=frozen))
 
 
 @page.every(10)
@@ -170,13 +184,13 @@ def _completeness(source: DashboardReads, markets: Sequence[WatchedMarket], days
     if len(markets) * days <= MOST_COUNTED:
         counted = reads.traded(source, _ids(markets), days).value
     view = _build(markets, coverage.value, counted)
-    if not view.whole.asked_s:
+    if not view.total.wanted_s:
         st.html(
             ui_html.wrap(
                 ui_html.empty(
-                    "No candles were asked for yet",
+                    "No candles were requested yet",
                     "Dagster collects the candles of the watched markets every five minutes.",
-                    "A range of your own: `coinwatch backfill`; the Runs view says what ran last.",
+                    "`coinwatch backfill` collects any other range; the Runs view shows the last runs.",
                 )
             )
         )
@@ -184,39 +198,40 @@ def _completeness(source: DashboardReads, markets: Sequence[WatchedMarket], days
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
-    told = st_echarts(
+    event = st_echarts(
         plot.options(view, palette(st.context.theme.type), JsCode),
         events={"click": plot.PICK},
         height=f"{plot.height_px(view)}px",
         key=f"completeness {days} {len(view.rows)}",
     )
     zone = page.zone()
-    named = {one.market_id: one.market for one in markets}
+    names = {watched.market_id: watched.market for watched in markets}
     parts = [data_quality_html.legend(view)]
-    if coverage.value.holes:
-        parts.append(section("Not there", data_quality_html.holes(coverage.value.holes, named, zone)))
+    if coverage.value.missing:
+        missing = data_quality_html.missing(coverage.value.missing, names, zone)
+        parts.append(section("Missing candles", missing))
     parts.append(section("By market", data_quality_html.by_market(view)))
     st.html(ui_html.wrap(*parts))
-    _picked(told, view)
+    _pick(event, view)
 
 
 @page.every(10)
 def _day(source: DashboardReads, watched: WatchedMarket, day: date) -> None:
-    """Each minute of one market's day."""
-    found = reads.minutes(source, watched.market_id, day)
-    page.show_problem([found])
-    if found.value is None:
+    """Each minute of a day of a market."""
+    minutes = reads.minutes(source, watched.market_id, day)
+    page.show_problem([minutes])
+    if minutes.value is None:
         return
     window = Window(day_start_us(day), day_start_us(day) + DAY_US)
-    known = completeness_day.kinds(window, found.value)
+    kinds = day_view.kinds(window, minutes.value)
     title = f"{watched.market}, {day:%A, %-d %B %Y} (UTC)"
     st.html(
         ui_html.wrap(
-            section(title, completeness_day.legend(known)),
-            completeness_day.day_map(window, known, page.zone()),
-            note("A line is an hour. Point at a span for its minutes."),
+            section(title, data_quality_html.day_legend(kinds)),
+            data_quality_html.day(window, kinds, page.zone()),
+            note("Each line is an hour. Point at a span to see its minutes."),
             ui_html.offer(
-                "Its chart", f"chart?symbol={watched.market.symbol}&exchange={watched.market.exchange}"
+                "Chart", f"chart?symbol={watched.market.symbol}&exchange={watched.market.exchange}"
             ),
         )
     )
@@ -224,13 +239,13 @@ def _day(source: DashboardReads, watched: WatchedMarket, day: date) -> None:
 
 def _build(
     markets: Sequence[WatchedMarket], coverage: Coverage, traded: Sequence[DayTraded] | None = None
-) -> completeness.Completeness:
-    return completeness.build(markets, coverage.days, coverage.window, traded)
+) -> data_quality_view.Completeness:
+    return data_quality_view.build(markets, coverage.days, coverage.window, traded)
 
 
-def _picked(told: object, view: completeness.Completeness) -> None:
-    """A click on a cell shows that day of its market."""
-    event = told.get("chart_event") if isinstance(told, dict) else None
+def _pick(clicked: object, view: data_quality_view.Completeness) -> None:
+    """Shows the day of a clicked cell minute by minute."""
+    event = clicked.get("chart_event") if isinstance(clicked, dict) else None
     if not isinstance(event, dict) or event == st.session_state.get(_CLICK):
         return
     st.session_state[_CLICK] = event

@@ -1,4 +1,4 @@
-"""The views of the Data page beside completeness: each reads and draws itself again and again."""
+"""The views of the Data page other than completeness: each refreshes itself."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from coinwatch.times import now_us, utc_day
 from warehouse.candles.chart_reads import WatchedMarket
 
 DAGSTER = "dagster"
-"""Its row among the services."""
+"""Dagster's name among the services."""
 
 
-def find_troubles(source: DashboardReads, health: Health) -> tuple[problems.Problem, ...]:
-    """Everything that is or was wrong, of all that can be read."""
+def find_problems(source: DashboardReads, health: Health) -> tuple[problems.Problem, ...]:
+    """All current and past problems, as far as they can be read."""
     outlets = reads.outlets(source).value
     return problems.find(
         health.streams,
@@ -37,65 +37,64 @@ def find_troubles(source: DashboardReads, health: Health) -> tuple[problems.Prob
 
 @page.live
 def streams(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
-    """What runs, and how each stream does."""
+    """Services with their heartbeats, and the state of each stream."""
     health = source.health()
     if health.value is None:
         return
-    names = {one.market for one in markets}
-    rows = [row for row in health.value.streams if row.market in names]
+    shown = {watched.market for watched in markets}
+    rows = [row for row in health.value.streams if row.market in shown]
     if health.value.services:
-        told = operations_html.services(health.value.services, health.value.calls, page.zone())
+        services = operations_html.services(health.value.services, health.value.calls, page.zone())
     else:
-        told = ui_html.empty("Nothing runs", *page.START)
+        services = ui_html.empty("No service is running", *page.START)
     if rows:
-        heard = data_quality_html.streams(rows, page.zone(), now_us())
+        states = data_quality_html.streams(rows, page.zone(), now_us())
     else:
-        heard = ui_html.empty(
-            "No stream is known here", "The ingest daemon has not streamed these yet; it begins at once."
+        states = ui_html.empty(
+            "No streams yet", "The ingest daemon streams watched markets as soon as it starts."
         )
-    parts = (section("Services", told), section("Streams", heard))
+    parts = (section("Services", services), section("Streams", states))
     st.html(ui_html.wrap(*parts, frozen=bool(health.problem)))
 
 
 @page.every(2)
 def gaps(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
-    """When streams were not heard, and what became of it."""
+    """Stream gaps of a week, and their recovery."""
     health = source.health()
     if health.value is None:
         return
-    names = {one.market for one in markets}
-    rows = [row for row in health.value.gaps if row.market in names]
+    shown = {watched.market for watched in markets}
+    rows = [row for row in health.value.gaps if row.market in shown]
     if rows:
-        words = "Spans in which a stream was not heard, of a week, and what was fetched again by REST."
-        st.html(ui_html.wrap(note(words), data_quality_html.gaps(rows, page.zone())))
+        summary = note("Interruptions of streams in the last 7 days, and the trades recovered by REST.")
+        st.html(ui_html.wrap(summary, data_quality_html.gaps(rows, page.zone())))
     else:
-        said = ui_html.empty("No interruption in a week", "Every stream here was heard without a break.")
-        st.html(ui_html.wrap(said))
+        empty = ui_html.empty("No stream gaps in the last 7 days", "No stream was interrupted.")
+        st.html(ui_html.wrap(empty))
 
 
 @page.every(30)
 def checks(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
-    """Our days of candles beside the exchanges' own."""
-    found = reads.checks(source, [one.market_id for one in markets])
-    page.show_problem([found])
-    if found.value is None:
+    """How stored candles compare with the exchanges' daily candles."""
+    results = reads.checks(source, [watched.market_id for watched in markets])
+    page.show_problem([results])
+    if results.value is None:
         return
-    if found.value.days:
-        summary = note(operations_html.checked(found.value))
-        st.html(ui_html.wrap(summary, operations_html.checks(found.value, page.zone())))
+    if results.value.days:
+        st.html(ui_html.wrap(operations_html.checks(results.value, page.zone())))
         return
-    words = (
-        "Every night at 00:40 UTC the minutes of the day before are folded and compared with the exchange's "
-        "own candle of the day. What differs is fetched again.",
-        "Now, of yesterday: materialize `candle_checks` in Dagster.",
+    hints = (
+        "Every night at 00:40 UTC the minutes of the previous day are added up and compared with the "
+        "exchange's daily candle. Minutes that differ are fetched again.",
+        "To check yesterday now, materialize `candle_checks` in Dagster.",
     )
-    st.html(ui_html.wrap(ui_html.empty("No day was checked in a month", *words)))
+    st.html(ui_html.wrap(ui_html.empty("No checks in the last 30 days", *hints)))
 
 
 @page.every(5)
 def runs(source: DashboardReads) -> None:
-    """What Dagster says of itself, and its last runs."""
-    found, health = reads.runs(source), source.health()
+    """Dagster's last day, and its last runs."""
+    last_runs, health = reads.runs(source), source.health()
     address = dagster_url(source)
     parts = []
     if health.value is not None:
@@ -104,61 +103,61 @@ def runs(source: DashboardReads) -> None:
             for row in health.value.services
             if row.service == DAGSTER
         ][:1]
-    if found.value:
-        page.show_problem([found])
-        more = f'<p class="cw-notes"><a href="{address}" target="_blank" rel="noopener">Open Dagster</a></p>'
-        told = data_quality_html.runs(found.value, address, page.zone(), now_us())
-        st.html(ui_html.wrap(*parts, section("Last runs", told), more))
+    if last_runs.value:
+        page.show_problem([last_runs])
+        table = data_quality_html.runs(last_runs.value, address, page.zone(), now_us())
+        st.html(ui_html.wrap(*parts, section("Last runs", table)))
         return
-    why = f"Its database says: {found.problem}." if found.problem else "Its first schedule starts in minutes."
-    st.html(ui_html.wrap(*parts, ui_html.empty("No run of Dagster is known", why, *page.START)))
+    problem = last_runs.problem
+    why = f"Dagster's database: {problem}." if problem else "Its first schedule starts within minutes."
+    st.html(ui_html.wrap(*parts, ui_html.empty("No Dagster runs yet", why, *page.START)))
 
 
 @page.every(30)
 def storage(source: DashboardReads) -> None:
-    """What is on disk, and how long it is kept."""
-    found = reads.storage(source)
-    page.show_problem([found])
-    if found.value is not None:
-        told = operations_html.storage(found.value, source.settings, utc_day(now_us()))
-        st.html(ui_html.wrap(told, frozen=bool(found.problem)))
+    """What is stored, and how long it is kept."""
+    sizes = reads.storage(source)
+    page.show_problem([sizes])
+    if sizes.value is not None:
+        tables = operations_html.storage(sizes.value, source.settings, utc_day(now_us()))
+        st.html(ui_html.wrap(tables, frozen=bool(sizes.problem)))
 
 
 @page.every(5)
 def outlets(source: DashboardReads) -> None:
-    """Where alerts go besides connections, and what did not arrive."""
-    found = reads.outlets(source)
-    page.show_problem([found])
-    if found.value is None:
+    """The outlets of all clients, and failed deliveries."""
+    state = reads.outlets(source)
+    page.show_problem([state])
+    if state.value is None:
         return
-    if found.value.outlets:
-        told = operations_html.outlets(found.value, page.zone(), now_us())
-        st.html(ui_html.wrap(told, frozen=bool(found.problem)))
+    if state.value.outlets:
+        tables = operations_html.outlets(state.value, page.zone(), now_us())
+        st.html(ui_html.wrap(tables, frozen=bool(state.problem)))
         return
-    words = (
-        "Alerts go to those connected to the alert endpoint, and to outlets: webhooks, Telegram, e-mail and "
+    hints = (
+        "Alerts are sent to clients of the alert endpoint, and to outlets: webhooks, Telegram, e-mail and "
         "others.",
-        "Set one up: `coinwatch outlets add CLIENT URL`.",
+        "Add an outlet with `coinwatch outlets add CLIENT URL`.",
     )
-    st.html(ui_html.wrap(ui_html.empty("There is no outlet", *words)))
+    st.html(ui_html.wrap(ui_html.empty("No outlets", *hints)))
 
 
 @page.every(2)
 def errors(source: DashboardReads) -> None:
-    """What is wrong, and what was."""
+    """Current and past problems."""
     health = source.health()
     if health.value is None:
         return
-    found = find_troubles(source, health.value)
-    if found:
-        st.html(ui_html.wrap(data_quality_html.troubles(found, dagster_url(source), page.zone())))
+    known = find_problems(source, health.value)
+    if known:
+        st.html(ui_html.wrap(data_quality_html.problems(known, dagster_url(source), page.zone())))
         return
-    words = "Services, streams, interruptions, runs, budgets and outlets are well."
-    st.html(ui_html.wrap(ui_html.empty("Nothing is wrong", words)))
+    hint = "Services, streams, runs, API budgets and outlets work without errors."
+    st.html(ui_html.wrap(ui_html.empty("No problems", hint)))
 
 
 def dagster_url(source: DashboardReads) -> str:
-    """Where the viewer's browser finds Dagster: as set, else the host it sees us at, and Dagster's port."""
+    """Dagster's address for the viewer's browser: the setting, else our host with Dagster's port."""
     if source.settings.dagster_url:
         return source.settings.dagster_url.rstrip("/")
     host = urlsplit(st.context.url or "").hostname or source.settings.host

@@ -1,10 +1,10 @@
-"""Completeness by market and day as a heat map: options of Apache ECharts."""
+"""The heat map of completeness by market and day: options of Apache ECharts."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from app.dashboard.data_quality.completeness import DAY_S, Amounts, Completeness
+from app.dashboard.data_quality.view import DAY_S, Amounts, Completeness
 from app.dashboard.ui import echarts
 from app.dashboard.ui.echarts_js import STROKES
 from app.dashboard.ui.style import Palette
@@ -13,14 +13,14 @@ ROW_PX, DENSE_ROW_PX = 24, 17
 MANY_ROWS = 30
 FRAME_PX = 64
 NARROW_PX, NARROW_DAYS = 640, 45
-"""Where the map is narrower, it begins with this many days; the others are a drag away."""
+"""A map narrower than this starts with the last ``NARROW_DAYS``; dragging shows the others."""
 
 PICK = """
 function (params) { return {row: params.value[1], day: params.value[0], clicked: Date.now()}; }
 """
-"""Tells the cell of a click by its place; ``clicked`` makes each click another answer."""
+"""Returns the row and column of a clicked cell; ``clicked`` makes every click a new value."""
 
-# A cell is a day from bottom to top: minutes with trades, those without, what cannot be had, what is missing.
+# A cell is a day, from bottom to top: minutes with trades, without trades, unavailable, missing.
 _CELL = """
 function (params, api) {
   %(strokes)s
@@ -58,30 +58,30 @@ function (item) {
     return minutes < 90 ? minutes + ' min' : (minutes / 60).toFixed(1) + ' h'; };
   let html = '<b>' + %(rows)s[row] + '</b><br>' + %(days)s[day] + ' (UTC)<br>';
   html += 'verified: ' + hours(covered);
-  if (%(quiet)s) html += '<br>of it without a trade: ' + hours(quiet);
-  if (unavailable > 0) html += '<br>not served any more: ' + hours(unavailable);
+  if (%(quiet)s) html += '<br>without trades: ' + hours(quiet);
+  if (unavailable > 0) html += '<br>unavailable: ' + hours(unavailable);
   html += '<br>' + (missing > 0 ? '<b>missing: ' + hours(missing) + '</b>' : 'nothing missing');
-  return html + '<br><span style="opacity:.65">click: minute by minute</span>';
+  return html + '<br><span style="opacity:.65">click for each minute</span>';
 }
 """
 
 
 def height_px(view: Completeness) -> int:
-    """How high the map must be."""
+    """The height of the map."""
     row_px = DENSE_ROW_PX if len(view.rows) > MANY_ROWS else ROW_PX
     return FRAME_PX + row_px * max(1, len(view.rows))
 
 
 def options(view: Completeness, palette: Palette, script: echarts.Script) -> dict[str, Any]:
-    """A cell for each market and day that was asked for."""
+    """A cell for each market and day on which candles were wanted."""
     rows = [str(row.market) for row in view.rows]
     days = [f"{day:%-d %b}" for day in view.days]
     full = [f"{day:%A, %-d %B %Y}" for day in view.days]
-    drawn = echarts.base(palette, _spoken(view)) | {
+    drawn = echarts.base(palette, _description(view)) | {
         "grid": {"left": 8, "right": 12, "top": 8, "bottom": 8, "containLabel": True},
         "tooltip": echarts.tooltip(
             palette,
-            script(_TOOLTIP % {"rows": rows, "days": full, "quiet": "true" if view.tells_quiet else "false"}),
+            script(_TOOLTIP % {"rows": rows, "days": full, "quiet": "true" if view.has_quiet else "false"}),
             trigger="item",
         ),
         "xAxis": {
@@ -113,7 +113,7 @@ def options(view: Completeness, palette: Palette, script: echarts.Script) -> dic
                 "id": "days",
                 "type": "custom",
                 "clip": True,
-                "progressive": 0,  # in steps it would build up anew with each refresh
+                "progressive": 0,  # otherwise each refresh draws it in visible steps
                 "renderItem": script(
                     _CELL
                     % {
@@ -128,7 +128,7 @@ def options(view: Completeness, palette: Palette, script: echarts.Script) -> dic
                     [column, number, *_shares(day)]
                     for number, row in enumerate(view.rows)
                     for column, day in enumerate(row.days)
-                    if day is not None and day.asked_s > 0
+                    if day is not None and day.wanted_s > 0
                 ],
             }
         ],
@@ -142,11 +142,11 @@ def options(view: Completeness, palette: Palette, script: echarts.Script) -> dic
     return {"baseOption": drawn, "media": [{"query": {"maxWidth": NARROW_PX}, "option": narrow}]}
 
 
-def _spoken(view: Completeness) -> str:
-    """For those who do not see the map; the table below it has the numbers."""
-    lacking = sum(row.whole.missing_s > 0 for row in view.rows)
-    told = f"{lacking} of {len(view.rows)} markets lack candles" if lacking else "No market lacks candles"
-    return f"Completeness of candles by market and day. {told} in {len(view.days)} days."
+def _description(view: Completeness) -> str:
+    """A description for screen readers; the table below the map has the numbers."""
+    incomplete = sum(row.total.missing_s > 0 for row in view.rows)
+    summary = f"{incomplete} of {len(view.rows)} markets have" if incomplete else "No market has"
+    return f"Completeness of candles by market and day. {summary} missing candles in {len(view.days)} days."
 
 
 def _shares(day: Amounts) -> tuple[float, float, float, float]:

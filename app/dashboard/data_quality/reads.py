@@ -1,4 +1,4 @@
-"""What only the Data page asks of the warehouse: each minute of a day, checks, disk, outlets."""
+"""What only the Data page reads from the warehouse: coverage, runs, checks, storage, outlets."""
 
 from __future__ import annotations
 
@@ -27,30 +27,31 @@ class Coverage(NamedTuple):
 
     window: Window
     days: tuple[coverage_reads.DayCoverage, ...]
-    holes: tuple[coverage_reads.Hole, ...]
+    missing: tuple[coverage_reads.Hole, ...]
+    """Missing and unavailable ranges."""
 
 
 class Checks(NamedTuple):
-    """How the candles of a month compared with the exchanges' own."""
+    """How stored candles of a month compare with the exchanges' daily candles."""
 
     days: tuple[reads.ChecksOfDay, ...]
-    amiss: tuple[reads.CheckRow, ...]
+    mismatches: tuple[reads.CheckRow, ...]
 
 
 class Storage(NamedTuple):
-    """What is on disk, in bytes."""
+    """Sizes in bytes."""
 
     database: int
     dagster: int | None
-    """None: not told."""
+    """None when we may not read it."""
     free: int | None
-    """On the disk of the embedded server; None: the server is elsewhere."""
+    """On the disk of the embedded server; None for an external server."""
     tables: tuple[reads.TableSize, ...]
     tick_days: tuple[PartitionDay, ...]
 
 
 class Outlets(NamedTuple):
-    """Where alerts go besides connections, and what of a week did not arrive."""
+    """The outlets of all clients, and the deliveries of a week that failed."""
 
     outlets: tuple[reads.OutletRow, ...]
     failed: tuple[reads.FailedDelivery, ...]
@@ -100,7 +101,7 @@ def minutes(source: DashboardReads, market_id: int, day: date) -> Reading[covera
 
 
 def checks(source: DashboardReads, market_ids: Sequence[int]) -> Reading[Checks]:
-    """How the last ``CHECKED_DAYS`` compared."""
+    """The checks of the last ``CHECKED_DAYS`` days."""
 
     def ask(conn: Connection) -> Checks:
         first = utc_day(now_us()) - timedelta(days=CHECKED_DAYS)
@@ -110,14 +111,14 @@ def checks(source: DashboardReads, market_ids: Sequence[int]) -> Reading[Checks]
 
 
 def storage(source: DashboardReads) -> Reading[Storage]:
-    """What is on disk."""
+    """The sizes of databases, tables and days of trades."""
 
     def ask(conn: Connection) -> Storage:
-        is_here = source.settings.database_url is None
+        is_embedded = source.settings.database_url is None
         return Storage(
             reads.database_bytes(conn),
             reads.other_database_bytes(conn, DAGSTER_DATABASE),
-            shutil.disk_usage(source.settings.data_dir).free if is_here else None,
+            shutil.disk_usage(source.settings.data_dir).free if is_embedded else None,
             reads.table_sizes(conn),
             reads.tick_days(conn),
         )
@@ -126,7 +127,7 @@ def storage(source: DashboardReads) -> Reading[Storage]:
 
 
 def outlets(source: DashboardReads) -> Reading[Outlets]:
-    """Every outlet, of every client."""
+    """The outlets of all clients."""
 
     def ask(conn: Connection) -> Outlets:
         since = to_datetime(now_us() - WEEK_US)

@@ -44,6 +44,7 @@ _FORMATS: tuple[Callable[..., str], ...] = (
     formats.basis_points,
     formats.share,
     formats.signed,
+    formats.integer,
     formats.duration,
     formats.clock,
     formats.moment,
