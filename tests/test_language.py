@@ -11,8 +11,10 @@ from tests.conftest import PROJECT
 from tests.language import is_private_identifier, private_in_page, private_in_python, private_in_text
 
 CLEAN: tuple[str, ...] = (
+    "app/dashboard/data_quality",
     "app/dashboard/fundamentals",
     "app/dashboard/sentiment",
+    "tests/app/dashboard/data_quality",
     "tests/app/dashboard/fundamentals",
     "tests/app/dashboard/sentiment",
 )

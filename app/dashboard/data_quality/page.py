@@ -206,7 +206,7 @@ def _completeness(source: DashboardReads, markets: Sequence[WatchedMarket], days
     )
     zone = page.zone()
     names = {watched.market_id: watched.market for watched in markets}
-    parts = [data_quality_html.legend(view)]
+    parts: list[str] = [data_quality_html.legend(view)]
     if coverage.value.missing:
         missing = data_quality_html.missing(coverage.value.missing, names, zone)
         parts.append(section("Missing candles", missing))

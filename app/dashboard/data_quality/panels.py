@@ -43,6 +43,8 @@ def streams(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
         return
     shown = {watched.market for watched in markets}
     rows = [row for row in health.value.streams if row.market in shown]
+    services: str
+    states: str
     if health.value.services:
         services = operations_html.services(health.value.services, health.value.calls, page.zone())
     else:

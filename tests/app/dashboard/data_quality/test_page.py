@@ -15,15 +15,15 @@ from tests.app.dashboard.stock import PRICES, Stock
 @pytest.mark.parametrize(
     "view", ["completeness", "checks", "interruptions", "streams", "runs", "outlets", "errors"]
 )
-def test_data_has_words_for_every_view_without_anything(open_page: OpenPage, stock: Stock, view: str) -> None:
+def test_every_view_without_data_shows_what_to_do(open_page: OpenPage, stock: Stock, view: str) -> None:
     stock.markets(list(PRICES), streaming=False)
     page = open_page("data_quality", view=view)
-    said = words(page)
+    shown = words(page)
     assert page.query_params["view"] == view.capitalize()
-    assert 'class="cw-empty"' in said
+    assert 'class="cw-empty"' in shown
 
 
-def test_data_shows_what_is_missing_and_what_broke(open_page: OpenPage, stock: Stock) -> None:
+def test_missing_candles_and_stream_gaps_are_shown(open_page: OpenPage, stock: Stock) -> None:
     ids = stock.day(PRICES)
     kraken = ids["kraken:BTC-USDT"]
     with stock.engine.begin() as conn:
@@ -46,59 +46,57 @@ def test_data_shows_what_is_missing_and_what_broke(open_page: OpenPage, stock: S
                 last_error_at = now() where market_id = :id"""),
             {"id": kraken},
         )
-    said = words(open_page("data_quality"))
-    assert "Streams live</span><b>4 of 5" in said
-    assert "<b>71.4" in said  # three days wanted of one, one of each stored
-    assert "2 d missing, all markets" in said
-    said = words(open_page("data_quality", view="interruptions", market="kraken"))
-    assert "77" in said
-    assert "REST &lt;i&gt;ends&lt;/i&gt;" in said
-    said = words(open_page("data_quality", view="streams", market="kraken:BTC-USDT"))
-    assert "no &lt;b&gt;route&lt;/b&gt;" in said
-    assert "binance:BTC-USDT" not in said
-    said = words(open_page("data_quality", view="errors"))
-    assert "stream down: no &lt;b&gt;route" in said
-    assert "trades lost for good (silent)" in said
+    shown = words(open_page("data_quality"))
+    assert "Streams live</span><b>4 of 5" in shown
+    assert "<b>71.4" in shown  # three days wanted of one market, one of each stored
+    assert "2 d missing, all markets" in shown
+    shown = words(open_page("data_quality", view="interruptions", market="kraken"))
+    assert "77" in shown
+    assert "REST &lt;i&gt;ends&lt;/i&gt;" in shown
+    shown = words(open_page("data_quality", view="streams", market="kraken:BTC-USDT"))
+    assert "no &lt;b&gt;route&lt;/b&gt;" in shown
+    assert "binance:BTC-USDT" not in shown
+    shown = words(open_page("data_quality", view="errors"))
+    assert "stream down: no &lt;b&gt;route" in shown
+    assert "trades lost for good (silent)" in shown
 
 
-def test_data_shows_a_day_minute_by_minute(open_page: OpenPage, stock: Stock) -> None:
+def test_a_day_is_shown_minute_by_minute(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     yesterday = utc_day(stock.now_us - DAY_US).isoformat()
     page = open_page("data_quality", market="kraken:BTC-USDT", day=yesterday)
-    said = words(page)
-    assert said.count('class="track"') == 24
-    assert "with trades" in said
+    shown = words(page)
+    assert shown.count('class="track"') == 24
+    assert "with trades" in shown
     assert page.query_params["day"] == yesterday
-    assert 'href="chart?symbol=BTC-USDT&amp;exchange=kraken"' in said
-    page = open_page("data_quality", market="kraken", day=yesterday)  # of an exchange there is no such thing
+    assert 'href="chart?symbol=BTC-USDT&amp;exchange=kraken"' in shown
+    page = open_page("data_quality", market="kraken", day=yesterday)  # only for a single market
     assert "day" not in page.query_params
     assert "1999-01-01" in words(open_page("data_quality", market="kraken:BTC-USDT", day="1999-01-01"))
 
 
-def test_data_shows_what_care_is_taken(open_page: OpenPage, stock: Stock) -> None:
+def test_operations_are_shown(open_page: OpenPage, stock: Stock) -> None:
     kept.everything(stock, stock.day(PRICES)["kraken:BTC-USDT"])
-    said = words(open_page("data_quality", view="checks"))
-    assert "volume 5.25 here, 5.5 there" in said
-    assert "1 of 2 markets compared" in said
-    said = words(open_page("data_quality", view="storage"))
-    for word in ("candles</td>", "of at most 20.0 GB", "for ever", "No day of trades is over"):
-        assert word in said
-    said = words(open_page("data_quality", view="outlets"))
+    shown = words(open_page("data_quality", view="checks"))
+    assert "volume 5.25 stored, 5.5 at the exchange" in shown
+    assert "1 of 2 markets compared" in shown
+    shown = words(open_page("data_quality", view="storage"))
+    for word in ("candles</td>", "of at most 20.0 GB", "forever", "No day of trades exceeds"):
+        assert word in shown
+    shown = words(open_page("data_quality", view="outlets"))
     for word in ("disabled</span> 410 &lt;gone&gt;", "given up", "500 it broke", "rose above 9"):
-        assert word in said
-    assert "hook.example" not in said  # addresses are as good as secrets
-    said = words(open_page("data_quality", view="runs"))
+        assert word in shown
+    assert "hook.example" not in shown  # addresses are secrets
+    shown = words(open_page("data_quality", view="runs"))
     for word in ("7 succeeded", "news_job", "503 &lt;b&gt;", "oldest: kraken:BTC-USDT"):
-        assert word in said
-    said = words(open_page("data_quality", view="streams"))
-    assert "7 runs succeeded in 24 h, 2 failed" in said
-    said = words(open_page("data_quality", view="errors"))
-    assert "1 alert was given up in a week" in said
+        assert word in shown
+    shown = words(open_page("data_quality", view="streams"))
+    assert "7 runs succeeded in 24 h, 2 failed" in shown
+    shown = words(open_page("data_quality", view="errors"))
+    assert "1 alert was given up in a week" in shown
 
 
-def test_runs_link_to_where_dagster_is(
-    open_page: OpenPage, stock: Stock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_link_to_dagster(open_page: OpenPage, stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.everything(stock, stock.day(PRICES)["kraken:BTC-USDT"])
     run = "runs/0a7f2d1c-1111-2222-3333-444455556666"
     assert f'href="http://127.0.0.1:3000/{run}"' in words(open_page("data_quality", view="runs"))
@@ -107,8 +105,8 @@ def test_runs_link_to_where_dagster_is(
     assert f'href="https://dagster.example.org/{run}"' in words(open_page("data_quality", view="runs"))
 
 
-def test_data_clamps_a_hand_edited_address(open_page: OpenPage, stock: Stock) -> None:
+def test_an_edited_address_falls_back_to_defaults(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
-    said = words(open_page("data_quality", view="<x>", market="mtgox", days="7y"))
+    shown = words(open_page("data_quality", view="<x>", market="mtgox", days="7y"))
     for word in ("&lt;x&gt;", "mtgox", "7y"):
-        assert word in said
+        assert word in shown
