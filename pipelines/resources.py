@@ -11,7 +11,7 @@ import dagster as dg
 from psycopg import AsyncConnection
 from sqlalchemy import URL
 
-from coinwatch.settings import Settings, load_settings
+from coinwatch.settings import Settings, process_settings
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit
 from sources.http import Budget, HttpSource, exchange_http
@@ -58,8 +58,8 @@ class Coinwatch(dg.ConfigurableResource[None]):
     """The settings, the warehouse and the exchanges. Nothing is opened before it is asked for."""
 
     def settings(self) -> Settings:
-        """The settings as they are now. Raises SettingsError."""
-        return load_settings()
+        """The settings of this process. Raises SettingsError."""
+        return process_settings()
 
     @asynccontextmanager
     async def warehouse(self) -> AsyncIterator[AsyncConnection[Any]]:

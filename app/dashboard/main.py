@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 
 import streamlit as st
-from streamlit.navigation.page import Page
 
 from app.dashboard.alerts import page as alerts_page
 from app.dashboard.alerts import toasts
@@ -20,6 +19,7 @@ from app.dashboard.data_quality import page as data_quality_page
 from app.dashboard.fundamentals import page as fundamentals_page
 from app.dashboard.overview import page as overview_page
 from app.dashboard.sentiment import page as sentiment_page
+from app.dashboard.streamlit_private import Page
 from app.dashboard.ui import banner, html, style
 from app.dashboard.ui import page as ui_page
 from coinwatch.errors import SettingsError

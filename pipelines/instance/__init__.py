@@ -1,1 +1,5 @@
-"""What ``dagster.yaml`` names: where Dagster keeps its runs, files and logs, and how it watches runs."""
+"""Dagster's instance: its configuration, storage, files and run launcher.
+
+``dagster.yaml`` and ``workspace.yaml`` are here, so that an installed package has them; those at the top of
+the repository are links to these.
+"""

@@ -1,4 +1,4 @@
-"""Dagster's files, in the data folder: step logs and the values steps hand on."""
+"""Dagster's files in the data folder: logs of steps, and the values steps pass on."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from dagster._config import UserConfigSchema
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
-from dagster._core.storage.root import LocalArtifactStorage
-from dagster._serdes import ConfigurableClassData
-
-from coinwatch.settings import load_settings
+from coinwatch.settings import process_settings
+from pipelines.dagster_private import (
+    ConfigurableClassData,
+    LocalArtifactStorage,
+    LocalComputeLogManager,
+    UserConfigSchema,
+)
 
 
 def folder() -> Path:
     """``COINWATCH_DATA_DIR``/dagster."""
-    return load_settings().data_dir / "dagster"
+    return process_settings().data_dir / "dagster"
 
 
 class CoinwatchArtifacts(LocalArtifactStorage):
@@ -24,24 +25,28 @@ class CoinwatchArtifacts(LocalArtifactStorage):
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
+        """No options: the folder is a setting."""
         return {}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
+        """Called by Dagster to create the storage."""
         return cls(str(folder()), inst_data=inst_data)
 
 
 class CoinwatchComputeLogs(LocalComputeLogManager):
-    """What steps print, below ``COINWATCH_DATA_DIR``."""
+    """Output of steps, below ``COINWATCH_DATA_DIR``."""
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
+        """No options: the folder is a setting."""
         return {}
 
     @classmethod
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
+        """Called by Dagster to create the log manager."""
         return cls(str(folder() / "logs"), inst_data=inst_data)

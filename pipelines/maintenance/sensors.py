@@ -10,8 +10,8 @@ import socket
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.storage.tags import WILL_RETRY_TAG
 
+from pipelines.dagster_private import WILL_RETRY_TAG
 from pipelines.maintenance.health import SERVICE, SPAN, last_failure, oldest_gap, runs_by_status, why_failed
 from pipelines.resources import Coinwatch
 from warehouse.alerts.job_failures import record_failure

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG, PRIORITY_TAG
 
+from pipelines.dagster_private import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG, PRIORITY_TAG
 from pipelines.market_data.assets.candle_checks import candle_checks
 from pipelines.market_data.assets.candles import candles_1m
 from pipelines.market_data.assets.gap_report import gap_report

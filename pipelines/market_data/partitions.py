@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 import dagster as dg
-from dagster._core.storage.tags import (
+
+from coinwatch.intervals import Interval
+from coinwatch.settings import process_settings
+from coinwatch.times import SECOND_US, day_start_us, utc_day
+from coinwatch.windows import Window
+from pipelines.dagster_private import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
-
-from coinwatch.intervals import Interval
-from coinwatch.settings import load_settings
-from coinwatch.times import SECOND_US, day_start_us, utc_day
-from coinwatch.windows import Window
 
 CLOSING_GRACE_US = 30 * SECOND_US
 """How long after its end a candle is asked for: exchanges publish the last one late, and a minute
 taken for empty too early would be a gap that nobody sees."""
 
 DAYS = dg.DailyPartitionsDefinition(
-    start_date=load_settings().history_start.isoformat(),
+    start_date=process_settings().history_start.isoformat(),
     end_offset=1,  # today has a partition while it lasts
 )
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from coinwatch.settings import load_settings
+from coinwatch.settings import process_settings
 from coinwatch.times import now_us, utc_day
 from pipelines.market_data.jobs import ran_within, run_under_way
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, run_for_days
@@ -66,5 +66,5 @@ def sentiment_at_start(context: dg.SensorEvaluationContext) -> dg.RunRequest | d
 
 def _run_since(days_ago: int, job_name: str | None = None) -> dg.RunRequest:
     today = utc_day(now_us())
-    first = max(today - timedelta(days=days_ago), min(today, load_settings().history_start))
+    first = max(today - timedelta(days=days_ago), min(today, process_settings().history_start))
     return run_for_days(first, today, job_name)

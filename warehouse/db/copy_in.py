@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from psycopg import AsyncConnection, errors
 from psycopg.abc import PQGen
-from psycopg.generators import fetch_many, send
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
+
+from warehouse.db.psycopg_private import fetch_many, send
 
 _CHUNK_BYTES = 64 * 1024
 

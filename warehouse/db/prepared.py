@@ -9,9 +9,10 @@ from weakref import WeakKeyDictionary
 import msgspec
 from psycopg import AsyncConnection, errors
 from psycopg.abc import PQGen
-from psycopg.generators import fetch_many, send
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
+
+from warehouse.db.psycopg_private import fetch_many, send
 
 _prepared: WeakKeyDictionary[AsyncConnection, set[bytes]] = WeakKeyDictionary()
 """The names of what each connection has prepared."""

@@ -7,7 +7,8 @@ the page, so that nothing is fetched; browsers allow it after the first click on
 from __future__ import annotations
 
 import streamlit as st
-from streamlit.components.v2.types import ComponentRenderer
+
+from app.dashboard.streamlit_private import ComponentRenderer
 
 _CHIME = """
 const KEY = 'coinwatch.alerts.sound';

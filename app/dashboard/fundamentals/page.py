@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from urllib.parse import quote as quote_url
 
 import streamlit as st
-from streamlit.elements.lib.column_types import ColumnConfig
 
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.fundamentals import html as fundamentals_html
 from app.dashboard.fundamentals import plot, reads, table, view
 from app.dashboard.fundamentals.view import Asset
+from app.dashboard.streamlit_private import ColumnConfig
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page, query
 from app.dashboard.ui.style import palette
