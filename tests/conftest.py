@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ import pytest
 from psycopg import sql
 from sqlalchemy import URL, make_url
 
-from coinwatch.settings import Settings
+from coinwatch.settings import Settings, process_settings
 from warehouse.db.connect import connect, conninfo
 from warehouse.db.migrate import upgrade
 from warehouse.embedded.server import EmbeddedPostgres
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Tests started with nohup, from cron or after & in a script: what they start would ignore SIGINT too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 """Test databases are discarded, so they need not survive a crash of the machine."""
@@ -43,6 +48,12 @@ class ExternalServer:
 
     def socket_url(self, database: str) -> URL:
         return self.url.set(database=database)
+
+
+@pytest.fixture(autouse=True)
+def _unread_settings() -> None:
+    """Let each test read the settings of its own environment."""
+    process_settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import URL
 
-from coinwatch.settings import Settings
+from coinwatch.settings import Settings, process_settings
 from simulator.server import Simulator
 from tests.conftest import PROJECT
 from warehouse.db.connect import conninfo
@@ -46,6 +46,7 @@ def configure(
         }
         for name, value in given.items():
             monkeypatch.setenv(f"COINWATCH_{name.upper()}", value)
+        process_settings.cache_clear()
         return settings_for(**overrides)
 
     return set_all
