@@ -145,7 +145,7 @@ def blast(trades: int, *options: object) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def sender(module: str, *arguments: object) -> Iterator[dict[str, Any]]:
-    """A process that sends frames; what it says first: where to connect and how many will come."""
+    """A process that sends frames; yields its first line: where to connect and how many trades follow."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)], stdout=subprocess.PIPE, text=True
     )
@@ -203,7 +203,7 @@ def run_daemon(ready: dict[str, Any], url: sqlalchemy.URL) -> dict[str, Any]:
 
 
 class _OldTrades(BaseHTTPRequestHandler):
-    """What Binance's REST would say if nothing had been traded for long before the stream begins."""
+    """Binance's REST API, as if nothing was traded for a long time before the stream began."""
 
     def do_GET(self) -> None:  # the name is http.server's
         query = parse_qs(urlsplit(self.path).query)

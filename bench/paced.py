@@ -50,7 +50,7 @@ async def _send(connection: ServerConnection, count: int, per_s: int, price_of: 
 
 
 async def serve_paced(count: int, per_s: int, price_of: PriceOf) -> None:
-    """Send ``count`` trades, ``per_s`` a second, to whoever subscribes; ``price_of``: seconds to a price."""
+    """Send ``count`` trades, ``per_s`` a second, to each subscriber; ``price_of``: seconds to a price."""
 
     async def handle(connection: ServerConnection) -> None:
         await _send(connection, count, per_s, price_of)

@@ -174,7 +174,7 @@ def fill(url: URL, names: Sequence[str], days: int, ticks: int) -> dict[str, int
                 if ticks and day_us >= day_start_us(utc_day(end_us)) - TICK_DAYS * DAY_US:
                     _store_ticks(conn, list(ids.values()), window, ticks)
         with engine.begin() as conn:
-            _tell(conn, list(ids.values()), Window(begin_us, end_us))
+            _mark_complete(conn, list(ids.values()), Window(begin_us, end_us))
         if end_us - stored_us > DAY_US:
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
                 conn.execute(text("vacuum (freeze, analyze)"))
@@ -229,8 +229,8 @@ def _store_ticks(conn: Connection, ids: Sequence[int], window: Window, ticks: in
     conn.execute(_TICKS, {"ids": list(ids)} | span)
 
 
-def _tell(conn: Connection, ids: Sequence[int], window: Window) -> None:
-    """Everything in ``window`` is verified and rolled up, and all markets stream."""
+def _mark_complete(conn: Connection, ids: Sequence[int], window: Window) -> None:
+    """Mark ``window`` as covered and rolled up, and all markets as live."""
     asked = {"ids": list(ids), "since": to_datetime(window.start_us), "until": to_datetime(window.end_us)}
     conn.execute(
         text("""insert into candle_coverage (market_id, interval, covered, wanted)

@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of for a time."""
+"""Waiting for a condition instead of a fixed time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ async def eventually(check: Callable[[], T], timeout_s: float = 60) -> T: ...
 
 
 async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 60) -> T:
-    """Call ``check`` until its answer is truthy, and return that.
+    """Call ``check`` until it returns a truthy value, and return that. Errors it raises count as falsy.
 
-    Errors it raises count as not yet. AssertionError with the last answer or error after ``timeout_s``.
+    Raises:
+        AssertionError: Not within ``timeout_s``; carries the last value or error.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -36,14 +37,14 @@ async def eventually(check: Callable[[], T | Awaitable[T]], timeout_s: float = 6
             if value:
                 return value
             last = value
-        except Exception as error:  # whatever it raises, it may pass
+        except Exception as error:  # it may succeed later
             last = error
         _give_up(deadline, timeout_s, last)
         await asyncio.sleep(_POLL_S)
 
 
 def eventually_sync(check: Callable[[], T], timeout_s: float = 60) -> T:
-    """``eventually`` for tests without a loop."""
+    """``eventually`` for tests without an event loop."""
     deadline = time.monotonic() + timeout_s
     while True:
         last: object
@@ -52,7 +53,7 @@ def eventually_sync(check: Callable[[], T], timeout_s: float = 60) -> T:
             if value:
                 return value
             last = value
-        except Exception as error:  # whatever it raises, it may pass
+        except Exception as error:  # it may succeed later
             last = error
         _give_up(deadline, timeout_s, last)
         time.sleep(_POLL_S)

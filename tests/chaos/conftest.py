@@ -1,4 +1,4 @@
-"""One server as it is shipped, each test a database of its own on it."""
+"""A server as it is shipped, and a database on it for each test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MakeGround = Callable[..., AbstractAsyncContextManager[Ground]]
 
 @pytest.fixture(scope="session")
 def lasting_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A server that loses nothing when it is killed, with a migrated database to copy from."""
+    """A server with durable settings, and a migrated database to copy."""
     server = EmbeddedPostgres(tmp_path_factory.mktemp("chaos"))
     server.start()
     try:
@@ -43,7 +43,7 @@ def _numbers() -> Iterator[int]:
 def ground(lasting_postgres: EmbeddedPostgres, _numbers: Iterator[int], tmp_path: Path) -> MakeGround:
     """``async with ground(trades_per_s=…) as place``: everything but the daemons.
 
-    ``markets``: the busiest of each exchange, when none is named. Together they make ``trades_per_s``.
+    ``markets`` defaults to the busiest of each exchange. Together they make ``trades_per_s``.
     """
     name = f"chaos_{next(_numbers)}"
     server = lasting_postgres

@@ -1,4 +1,4 @@
-"""The count: what truly traded against what is stored and what the ledger says. Pure."""
+"""Compares true trades with stored ones and with unfillable stream gaps. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ Span = tuple[int, int]
 
 
 class Tally(msgspec.Struct):
-    """Trades of a stretch of time."""
+    """Counts of trades in a period."""
 
     true: int = 0
     lost: int = 0
-    """Not stored, though the ledger does not call them unfillable or their exchange shows all trades."""
+    """Not stored, and in no unfillable gap, or their exchange returns its whole history."""
     unfillable: int = 0
-    """Not stored, as the ledger says."""
+    """Not stored, and in an unfillable gap."""
     denied: int = 0
-    """Stored, although the ledger says they cannot be had."""
+    """Stored, although inside an unfillable gap."""
     twice: int = 0
     wrong: int = 0
-    """Stored, but never traded, or other than they were."""
+    """Stored, but never traded, or with other values."""
 
     @property
     def is_exact(self) -> bool:
+        """Whether every trade is stored once or inside an unfillable gap."""
         return not (self.lost or self.denied or self.twice or self.wrong)
 
     def __add__(self, other: Tally) -> Tally:
@@ -43,10 +44,14 @@ def count(
     stored: Collection[Trade],
     unfillable: Sequence[Span],
 ) -> Tally:
-    """Count one market.
+    """Count the trades of a market.
 
-    ``true``: what was traded in the stretch. ``everything``: at least what was traded in each minute of
-    which anything is stored. ``unfillable``: spans of the ledger, whose ends are known trades.
+    Args:
+        exchange: Its exchange.
+        true: What was traded in the period.
+        everything: At least what was traded in each minute of which anything is stored.
+        stored: What is stored.
+        unfillable: Unfillable gaps, whose ends are known trades.
     """
     if exchange.has_trade_ids:
         missing, twice, wrong = _by_id(exchange, true, everything, stored)
@@ -55,7 +60,7 @@ def count(
     shows_all = exchange.trade_paging is not Paging.NEWEST
     lost = [trade for trade in missing if shows_all or not _lies_in(trade, unfillable)]
     gone = {id(trade) for trade in missing}
-    # Of the last moment before the end of a span some may be known and others not.
+    # Of the trades in the last moment before the end of a gap, some may be stored.
     moment_us = max(exchange.rest_ts_step_us, 1_000)
     inner = [(start_us + 1, end_us - moment_us) for start_us, end_us in unfillable]
     return Tally(
@@ -102,7 +107,7 @@ def _numbers(trade: Trade) -> tuple[int, float, float, bool]:
 
 
 def _same(true: Trade | None, stored: Trade, step_us: int) -> bool:
-    """Whether they are the same trade; its time may be cut to what REST tells."""
+    """Whether they are the same trade; its time may have the lower resolution of REST."""
     if true is None or stored.ts_us not in (true.ts_us, true.ts_us - true.ts_us % step_us):
         return False
     return _numbers(true)[1:] == _numbers(stored)[1:]

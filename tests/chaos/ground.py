@@ -1,6 +1,6 @@
-"""A place to break things in: a Postgres of its own, the simulator, daemons as real programs, and the count.
+"""Where chaos tests break things: a Postgres, the simulator, daemons as real programs, and a count.
 
-What is counted: the simulator's true trades of a stretch of time against the rows of ``ticks``.
+The count compares the simulator's true trades of a period with the rows of ``ticks``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Ground:
         }
 
     async def start(self, count: int = 1, **settings: str) -> None:
-        """Start ``count`` daemons and wait until what they open with is settled."""
+        """Start ``count`` daemons and wait until their first gaps are filled."""
         self._last_settings = settings
         for _ in range(count):
             self.daemons.append(await self._spawn(settings))
@@ -83,22 +83,22 @@ class Ground:
             )
 
     async def kill(self, index: int = 0, *, again: bool = True) -> None:
-        """kill -9 one daemon; a new one takes its place, unless it is not to come ``again``."""
+        """kill -9 a daemon and start another in its place, unless not ``again``."""
         await _kill(self.daemons[index])
         if again:
             self.daemons[index] = await self._spawn(self._last_settings)
         else:
             del self.daemons[index]
 
-    def said(self, text: str) -> int:
-        """How many lines of the daemons' logs have ``text`` in them."""
+    def log_lines(self, text: str) -> int:
+        """How many lines of the daemons' logs contain ``text``."""
         return sum(text in line for line in self._log.read_text().splitlines())
 
     def kill_postgres(self) -> None:
         """kill -9 the postmaster."""
-        found = postmaster.find(self.server.folder / "data")
-        assert found is not None
-        found.process.kill()
+        server = postmaster.find(self.server.folder / "data")
+        assert server is not None
+        server.process.kill()
 
     async def end(self) -> None:
         for daemon in self.daemons:
@@ -109,7 +109,7 @@ class Ground:
             return await (await conn.execute(statement.encode(), parameters or None)).fetchall()
 
     async def settled(self) -> None:
-        """Until every market is heard, nothing is open, and what traded before now is stored."""
+        """Wait until every market is live, no gap is open, and what traded before now is stored."""
         from_us = now_us()
         names = list(map(str, self.markets))
 
@@ -138,13 +138,13 @@ class Ground:
         await eventually(has_come_this_far, SETTLED_WITHIN_S)
 
     async def _restart_ended(self) -> None:
-        """As ``coinwatch up`` does: one that starts while Postgres is away says so and ends."""
+        """Restart daemons that ended, as ``coinwatch up`` does: a start without Postgres fails."""
         for index, daemon in enumerate(self.daemons):
             if daemon.returncode is not None:
                 self.daemons[index] = await self._spawn(self._last_settings)
 
     async def counted(self, from_us: int, to_us: int) -> Tally:
-        """The trades from ``from_us`` to ``to_us``, once all that is still on its way has come."""
+        """Count the trades from ``from_us`` to ``to_us``, once those still on their way are stored."""
         await self.settled()
         tally = await self.tally(from_us, to_us)
         with suppress(AssertionError):
@@ -192,11 +192,11 @@ class Ground:
 def busiest() -> list[Market]:
     """One market of each exchange that is both streamed and simulated."""
     simulated = {venue.name for venue in VENUES} & EXCHANGES.keys()
-    found: dict[str, Market] = {}
+    busiest_by_exchange: dict[str, Market] = {}
     for sim in sorted(sim_markets().values(), key=lambda sim: sim.trades_per_s):
         if sim.market.exchange in simulated:
-            found[sim.market.exchange] = sim.market
-    return sorted(found.values())
+            busiest_by_exchange[sim.market.exchange] = sim.market
+    return sorted(busiest_by_exchange.values())
 
 
 async def _kill(daemon: asyncio.subprocess.Process) -> None:

@@ -1,4 +1,4 @@
-"""Each alert that is due comes once to the client that resumes, whatever is killed meanwhile."""
+"""Each due alert is delivered once to a client that resumes, whatever is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ pytestmark = [pytest.mark.timeout(900)]
 MARKETS = ("binance:BTC-USDT", "kraken:BTC-USDT", "coinbase:ETH-USD")
 CLIENTS = 10
 WITHIN = 0.001
-"""Of the price of now: so far may the price of a rule be away, that many are reached."""
+"""How far the price of a rule may be from the current price, so that many are reached."""
 
 
 class Endpoints:
-    """Alert endpoints as real programs, and the clients that hold on to them."""
+    """Alert endpoints as real programs, and their clients."""
 
     def __init__(self, place: Ground, folder: Path, count: int) -> None:
         self._place = place
         self._log = folder / "endpoints.log"
         self.ports = [free_port() for _ in range(count)]
         self._running: dict[int, asyncio.subprocess.Process] = {}
-        self.told: dict[str, list[Alert]] = {}
+        self.received: dict[str, list[Alert]] = {}
 
     async def start(self, port: int) -> None:
         settings = {
@@ -63,7 +63,7 @@ class Endpoints:
             )
 
     async def kill(self, port: int) -> None:
-        """kill -9, and start it again, as ``coinwatch up`` does."""
+        """kill -9 and restart, as ``coinwatch up`` does."""
         process = self._running[port]
         if process.returncode is None:
             process.kill()
@@ -71,7 +71,7 @@ class Endpoints:
         await self.start(port)
 
     async def keep_up(self) -> None:
-        """Start again those that have ended by themselves, as when Postgres was away at their start."""
+        """Restart endpoints that ended, as they do when Postgres is unavailable at their start."""
         while True:
             for port, process in list(self._running.items()):
                 if process.returncode is not None:
@@ -79,14 +79,14 @@ class Endpoints:
             await asyncio.sleep(0.5)
 
     async def listen(self, name: str, port: int) -> None:
-        """A client that comes back with the number of the last alert it got, until it is cancelled."""
-        told = self.told.setdefault(name, [])
+        """A client that resumes after the last alert it received, until cancelled."""
+        received = self.received.setdefault(name, [])
         while True:
-            after = told[-1].event_id if told else 0
+            after = received[-1].event_id if received else 0
             with suppress(EndpointUnreachable):
                 async with AlertClient(f"ws://127.0.0.1:{port}/ws", name=name, after=after) as client:
                     async for alert in client:
-                        told.append(alert)
+                        received.append(alert)
             await asyncio.sleep(0.5)
 
     def end(self) -> None:
@@ -107,7 +107,7 @@ async def endpoints(place: Ground, folder: Path, count: int) -> AsyncIterator[En
 
 
 async def make_rules(conn: AsyncConnection, count: int, chance: random.Random) -> list[Rule]:
-    """Rules around the last price of each market, some on any exchange, some that fire each time."""
+    """Rules around the last price of each market, some for any exchange, some that fire every time."""
     rules: list[Rule] = []
     rows = await (
         await conn.execute(
@@ -134,7 +134,7 @@ async def make_rules(conn: AsyncConnection, count: int, chance: random.Random) -
 
 
 async def due(place: Ground, rules: Sequence[Rule]) -> set[int]:
-    """The rules that a stored trade meets, of all that were made before them."""
+    """The rules that a stored trade meets, among those made before it."""
     reached: dict[tuple[str, str], tuple[float, float]] = {}
     for exchange, symbol, low, high in await place.query(
         "select m.exchange, m.symbol, min(price), max(price)"
@@ -142,19 +142,21 @@ async def due(place: Ground, rules: Sequence[Rule]) -> set[int]:
         " where t.ts > (select max(created_at) from alert_rules) group by 1, 2"
     ):
         reached[exchange, symbol] = low, high
-    found = set()
+    due_ids = set()
     for rule in rules:
         for (exchange, symbol), (low, high) in reached.items():
             if symbol == str(rule.symbol) and rule.exchange in (None, exchange):
                 condition = rule.condition
                 assert isinstance(condition, Above | Below)
                 if condition.met_by(high if isinstance(condition, Above) else low):
-                    found.add(rule.id)
-    return found
+                    due_ids.add(rule.id)
+    return due_ids
 
 
 @pytest.mark.parametrize(("times", "count"), [(3, 200), pytest.param(40, 5_000, marks=pytest.mark.proof)])
-async def test_every_due_alert_comes_once(ground: MakeGround, tmp_path: Path, times: int, count: int) -> None:
+async def test_every_due_alert_is_delivered_once(
+    ground: MakeGround, tmp_path: Path, times: int, count: int
+) -> None:
     chance = random.Random(11)
     async with ground(trades_per_s=100, markets=MARKETS) as place, endpoints(place, tmp_path, 3) as running:
         await place.start()
@@ -180,7 +182,7 @@ async def test_every_due_alert_comes_once(ground: MakeGround, tmp_path: Path, ti
 
         expected: set[int] = set()
 
-        async def all_told() -> bool:
+        async def all_delivered() -> bool:
             nonlocal expected
             try:
                 stored = {row[0] for row in await place.query("select distinct rule_id from alert_events")}
@@ -188,15 +190,15 @@ async def test_every_due_alert_comes_once(ground: MakeGround, tmp_path: Path, ti
                 expected = await due(place, rules)
             except (OperationalError, WarehouseError):
                 return False
-            heard = {alert.event_id for alerts in running.told.values() for alert in alerts}
+            heard = {alert.event_id for alerts in running.received.values() for alert in alerts}
             return expected <= stored and heard == set(range(1, last + 1))
 
-        with suppress(AssertionError):  # what is missing is said below
-            await eventually(all_told, 120)
+        with suppress(AssertionError):  # the assertions below show what is missing
+            await eventually(all_delivered, 120)
         for task in (keeping, *listening):
             task.cancel()
         await asyncio.gather(keeping, *listening, return_exceptions=True)
-        alerts = [alert for told in running.told.values() for alert in told]
+        alerts = [alert for received in running.received.values() for alert in received]
         once = {rule.id for rule in rules if rule.terms.repeat is Repeat.ONCE}
         fired = Counter(alert.rule_id for alert in alerts)
         print(f"{len(alerts):,} alerts of {len(fired):,} rules, {times} times killed")  # noqa: T201

@@ -1,7 +1,7 @@
-"""Whatever breaks, every trade is stored once: lost = 0, twice = 0, against the simulator's truth.
+"""Every trade is stored once after any fault: lost = 0, twice = 0, compared with the simulator's truth.
 
-Where an exchange's REST API gives only the newest trades, what is lost is exactly what the ledger
-calls unfillable. Each scenario runs shortly in every test run and in full with the proofs.
+Where an exchange's REST API returns only the newest trades, exactly those in unfillable gaps are missing.
+Each scenario runs briefly in every test run and in full with the proofs.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ pytestmark = [pytest.mark.timeout(900)]
 
 QUIET = "kraken:ADA-EUR"
 SHOW_ALL = [name for name, exchange in EXCHANGES.items() if exchange.trade_paging is not Paging.NEWEST]
-"""Exchanges whose REST API shows more than the newest trades."""
+"""Exchanges whose REST API returns more than the newest trades."""
 
 
 def counts(short: int, full: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("times", [short, pytest.param(full, marks=pytest.mark.proof)])
 
 
-async def run(place: Ground, times: int, hurt: Callable[[int], Awaitable[None]]) -> None:
-    """Hurt it so often; then every trade made meanwhile is stored once."""
+async def run(place: Ground, times: int, inflict: Callable[[int], Awaitable[None]]) -> None:
+    """Cause a fault ``times`` times; every trade made meanwhile must be stored once."""
     from_us = now_us()
     for number in range(times):
-        await hurt(number)
+        await inflict(number)
     await assert_exact(place, from_us, times)
 
 
 async def assert_exact(place: Ground, from_us: int, times: int) -> Tally:
-    """Every trade from then to now is stored once, or as the ledger says."""
+    """Every trade from ``from_us`` until now is stored once, or in an unfillable gap."""
     to_us = now_us()
     tally = await place.counted(from_us, to_us)
     print(f"{times} times, {(to_us - from_us) / 1e6:.0f} s: {tally}")  # noqa: T201  # the figures of a proof
     assert tally.is_exact
     assert tally.true > 100
-    assert not place.said("Traceback")
+    assert not place.log_lines("Traceback")
     return tally
 
 
@@ -106,26 +106,26 @@ async def test_postgres_away_at_5000_trades_a_second(ground: MakeGround, away_s:
 async def test_damaged_doubled_and_reordered_frames(ground: MakeGround, times: int) -> None:
     """Seconds of them, with sockets dropped once in the middle.
 
-    A frame that was late when its socket dropped can only be had again where REST shows all trades.
+    A frame that was late when its socket dropped can only be recovered where REST returns all trades.
     """
     async with ground(trades_per_s=600) as place:
         await place.start()
         for exchange in place.simulator.exchanges:
             place.simulator.disturb(exchange)
 
-        async def go_on(number: int) -> None:
+        async def disturb(number: int) -> None:
             if number == times // 2:
                 for exchange in SHOW_ALL:
                     place.simulator.drop_sockets(exchange)
             await asyncio.sleep(1)
 
-        await run(place, times, go_on)
-        assert place.said("a frame could not be read")
+        await run(place, times, disturb)
+        assert place.log_lines("a frame could not be read")
 
 
 @counts(3, 30)
-async def test_frames_that_never_come(ground: MakeGround, times: int) -> None:
-    """Where trades are numbered one by one, holes are seen and filled while the socket lives."""
+async def test_frames_that_never_arrive(ground: MakeGround, times: int) -> None:
+    """Where trades are numbered consecutively, holes are detected and filled while the socket is open."""
     markets = [str(market) for market in busiest() if EXCHANGES[market.exchange].consecutive_ids]
     async with ground(trades_per_s=300, markets=markets) as place:
         await place.start()
@@ -175,8 +175,8 @@ async def test_one_of_three_daemons_is_killed(ground: MakeGround, times: int) ->
 
 
 @counts(1, 5)
-async def test_silence_is_a_row_within_15_s(ground: MakeGround, times: int) -> None:
-    """Of a whole exchange, and of one market of another whose socket is alive."""
+async def test_silence_is_a_gap_within_15_s(ground: MakeGround, times: int) -> None:
+    """Of a whole exchange, and of one market of another whose socket is open."""
     markets = ["binance:BTC-USDT", "binance:ETH-USDT", "coinbase:BTC-USD", "kraken:BTC-USD"]
     async with ground(trades_per_s=100, markets=markets) as place:
         await place.start()
@@ -184,7 +184,7 @@ async def test_silence_is_a_row_within_15_s(ground: MakeGround, times: int) -> N
         async def silence(_: int) -> None:
             since = to_datetime(now_us())
 
-            async def are_told() -> bool:
+            async def are_recorded() -> bool:
                 rows = await place.query(
                     "select distinct exchange from stream_gaps join markets on markets.id = market_id"
                     " where cause = %s and opened_at > %s",
@@ -194,14 +194,14 @@ async def test_silence_is_a_row_within_15_s(ground: MakeGround, times: int) -> N
                 return {name for (name,) in rows} == {"binance", "kraken"}
 
             with place.simulator.go_silent("kraken"), place.simulator.go_silent("binance:BTC-USDT"):
-                await eventually(are_told, timeout_s=15)
+                await eventually(are_recorded, timeout_s=15)
             await place.settled()
 
         await run(place, times, silence)
 
 
 @counts(1, 5)
-async def test_an_end_that_is_announced_is_no_interruption(ground: MakeGround, times: int) -> None:
+async def test_an_announced_end_is_no_interruption(ground: MakeGround, times: int) -> None:
     markets = ["binance:BTC-USDT", "binance:ETH-USDT"]
     async with ground(trades_per_s=100, markets=markets) as place:
         await place.start()
@@ -216,8 +216,8 @@ async def test_an_end_that_is_announced_is_no_interruption(ground: MakeGround, t
         assert await place.query("select distinct cause from stream_gaps") == [(GapCause.STARTED,)]
 
 
-async def test_a_delisted_market_does_no_harm_to_others(ground: MakeGround) -> None:
-    """One of each exchange goes; then the sockets drop, so that it is asked for again with the others."""
+async def test_a_delisted_market_does_not_affect_others(ground: MakeGround) -> None:
+    """A market of each exchange is delisted; then sockets drop, so that all are subscribed to again."""
     also = ["binance:ETH-USDT", "coinbase:ETH-USD", "kraken:ETH-USD"]
     async with ground(trades_per_s=300, markets=[*map(str, busiest()), *also]) as place:
         await place.start()
@@ -243,7 +243,7 @@ async def test_a_delisted_market_does_no_harm_to_others(ground: MakeGround) -> N
 
 @pytest.mark.proof
 async def test_everything_at_once(ground: MakeGround) -> None:
-    """Two daemons share; frames are damaged all along, and each round breaks something else."""
+    """Two daemons share the markets; frames are damaged throughout, and each round adds other faults."""
     chance = random.Random(0)
     async with ground(trades_per_s=300) as place:
         simulator = place.simulator

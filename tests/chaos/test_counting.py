@@ -1,4 +1,4 @@
-"""A count that could not fail would prove nothing."""
+"""The count of the chaos tests detects every kind of error."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ def counted(stored: list[Trade], unfillable: list[Span], exchange: Exchange | No
 
 
 @pytest.mark.parametrize("exchange", [EXCHANGES["kraken"], ShowsNewest(), WithoutIds()])
-def test_what_is_stored_once_is_exact(exchange: Exchange) -> None:
+def test_trades_stored_once_are_exact(exchange: Exchange) -> None:
     tally = counted(TRUE, [], exchange)
     assert tally == Tally(true=10)
     assert tally.is_exact
 
 
 @pytest.mark.parametrize("exchange", [EXCHANGES["kraken"], ShowsNewest(), WithoutIds()])
-def test_what_is_not_stored_is_lost(exchange: Exchange) -> None:
+def test_trades_not_stored_are_lost(exchange: Exchange) -> None:
     tally = counted(TRUE[:4] + TRUE[5:], [], exchange)
     assert tally == Tally(true=10, lost=1)
     assert not tally.is_exact
 
 
 @pytest.mark.parametrize("exchange", [ShowsNewest(), WithoutIds()])
-def test_what_the_ledger_tells_is_counted_apart(exchange: Exchange) -> None:
+def test_unfillable_trades_are_counted_apart(exchange: Exchange) -> None:
     stored, span = TRUE[:3] + TRUE[6:], (3_000_000, 7_000_000)
     assert counted(stored, [span], exchange) == Tally(true=10, unfillable=3)
     assert counted(stored[:-1], [span], exchange) == Tally(true=10, unfillable=3, lost=1)
 
 
-def test_an_exchange_that_shows_all_trades_has_no_excuse() -> None:
+def test_unfillable_trades_of_a_full_history_are_lost() -> None:
     stored, span = TRUE[:3] + TRUE[6:], (3_000_000, 7_000_000)
     assert counted(stored, [span], EXCHANGES["kraken"]) == Tally(true=10, lost=3)
 
 
-def test_what_is_stored_must_not_be_called_missing() -> None:
+def test_stored_trades_must_not_be_unfillable() -> None:
     tally = counted(TRUE, [(3_000_000, 7_000_000)])
     assert tally == Tally(true=10, denied=3)
     assert not tally.is_exact
 
 
-def test_a_trade_stored_again_under_another_day_is_twice() -> None:
+def test_a_trade_stored_under_two_days_is_twice() -> None:
     assert counted([*TRUE, TRUE[3]], []) == Tally(true=10, twice=1)
 
 
@@ -75,10 +75,10 @@ def test_without_ids_a_trade_stored_under_two_is_twice() -> None:
 
 
 @pytest.mark.parametrize("exchange", [ShowsNewest(), WithoutIds()])
-def test_what_was_never_traded_is_wrong(exchange: Exchange) -> None:
+def test_trades_that_never_happened_are_wrong(exchange: Exchange) -> None:
     assert counted([*TRUE, trade(99)], [], exchange) == Tally(true=10, wrong=1)
 
 
-def test_other_numbers_are_wrong() -> None:
+def test_changed_numbers_are_wrong() -> None:
     assert counted([*TRUE[:-1], trade(10, price=2.0)], []) == Tally(true=10, wrong=1)
     assert counted([*TRUE[:-1], trade(11, trade_id=10)], []) == Tally(true=10, wrong=1)

@@ -1,4 +1,4 @@
-"""A stand-in exchange that says exactly what a test gives it, over a real websocket."""
+"""A stand-in exchange that sends exactly what a test scripts, over a real websocket."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Replay:
         self.url = ""
 
     def settings(self) -> dict[str, str]:
-        """Settings that point every scripted exchange here. There is nobody behind their REST roots."""
+        """Settings that point every scripted exchange here. No server is behind their REST roots."""
         sockets = {f"{exchange}_ws_url": f"{self.url}/{exchange}" for exchange in self.scripts}
         return sockets | {f"{exchange}_rest_url": "http://127.0.0.1:9" for exchange in self.scripts}
 

@@ -1,4 +1,4 @@
-"""What breaks, and that it costs no trade and no other stream."""
+"""Faults, none of which loses a trade or affects another stream."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def is_stored(daemon: Daemon, count: int) -> bool:
     return await daemon.stored() == count
 
 
-async def test_frames_that_cannot_be_read_are_counted_and_cost_nothing(run_daemon: RunDaemon) -> None:
+async def test_unreadable_frames_are_counted_and_skipped(run_daemon: RunDaemon) -> None:
     good = frames.binance("ZILUSDT", *range(100))
     garbage: list[str | bytes] = [
         good[0][:50],
@@ -92,7 +92,7 @@ async def test_a_message_in_parts_is_one_message(run_daemon: RunDaemon) -> None:
         assert await daemon.metric("frames_bad_total") == 0
 
 
-async def test_a_frame_of_20_mb_costs_the_connection_and_no_more(run_daemon: RunDaemon) -> None:
+async def test_a_frame_of_20_mb_ends_only_the_connection(run_daemon: RunDaemon) -> None:
     async def script(session: Session) -> None:
         await session.subscription()
         await session.send(*frames.binance("ZILUSDT", session.number))
@@ -107,7 +107,7 @@ async def test_a_frame_of_20_mb_costs_the_connection_and_no_more(run_daemon: Run
         assert replay.connections["binance"] == 2
 
 
-async def test_a_clean_close_backs_off_too(run_daemon: RunDaemon) -> None:
+async def test_reconnecting_after_a_clean_close_backs_off(run_daemon: RunDaemon) -> None:
     async def script(session: Session) -> None:
         await session.subscription()
         await session.send(*frames.binance("ZILUSDT", session.number))
@@ -122,14 +122,14 @@ async def test_a_clean_close_backs_off_too(run_daemon: RunDaemon) -> None:
             await eventually(lambda: is_stored(daemon, 3))
         assert replay.connections["binance"] <= 4
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             return bool((await daemon.health(ZIL))[1] == "closed by the exchange with code 1000 bye")
 
-        await eventually(is_told)
+        await eventually(is_reported)
         assert await daemon.metric("reconnects_total", exchange="binance") >= 3
 
 
-async def test_a_refused_market_is_marked_once_and_the_others_stream_on(run_daemon: RunDaemon) -> None:
+async def test_a_refused_market_is_marked_and_the_others_stream(run_daemon: RunDaemon) -> None:
     refusal = {"type": "error", "message": "Failed to subscribe", "reason": "SKL-USD is not a valid product"}
 
     async def script(session: Session) -> None:
@@ -162,7 +162,7 @@ async def _is(daemon: Daemon, market: Market, state: str) -> bool:
     return bool((await daemon.health(market))[0] == state)
 
 
-async def test_an_exchange_that_is_not_there_does_not_hold_up_the_others(run_daemon: RunDaemon) -> None:
+async def test_an_unreachable_exchange_does_not_delay_others(run_daemon: RunDaemon) -> None:
     async def script(session: Session) -> None:
         await session.subscription()
         await session.send(*frames.binance("ZILUSDT", 1, 2, 3))
@@ -176,7 +176,7 @@ async def test_an_exchange_that_is_not_there_does_not_hold_up_the_others(run_dae
         assert (await daemon.health(BAND))[1] == "connection refused"
 
 
-async def test_connections_cut_by_postgres_lose_nothing_and_double_nothing(run_daemon: RunDaemon) -> None:
+async def test_connections_cut_by_postgres_lose_or_double_no_trade(run_daemon: RunDaemon) -> None:
     cuts = 8
     cut = asyncio.Event()
 
@@ -213,9 +213,7 @@ async def is_more(daemon: Daemon, count: int) -> bool:
     return await daemon.stored() > count
 
 
-async def test_when_postgres_waits_sockets_wait_and_nothing_is_shed(
-    run_daemon: RunDaemon, database: sqlalchemy.URL
-) -> None:
+async def test_sockets_pause_while_postgres_is_slow(run_daemon: RunDaemon, database: sqlalchemy.URL) -> None:
     total = 2 * queue.HIGH_MARK
 
     async def script(session: Session) -> None:
@@ -230,7 +228,7 @@ async def test_when_postgres_waits_sockets_wait_and_nothing_is_shed(
             await eventually(lambda: is_full(daemon), timeout_s=90)
             held = [await daemon.metric("trades_received_total") for _ in range(3)]
             assert queue.HIGH_MARK <= held[0] < total
-            assert held[0] == held[2], "reading goes on although the queue is full"
+            assert held[0] == held[2], "reading continues although the queue is full"
         await eventually(lambda: is_stored(daemon, total), timeout_s=90)
         assert await daemon.ids(ZIL) == list(range(total))
 
@@ -241,9 +239,7 @@ async def is_full(daemon: Daemon) -> bool:
     return bool(received >= queue.HIGH_MARK and received == await daemon.metric("trades_received_total"))
 
 
-async def test_stopping_stores_what_is_held_and_says_so(
-    run_daemon: RunDaemon, database: sqlalchemy.URL
-) -> None:
+async def test_stopping_stores_queued_trades(run_daemon: RunDaemon, database: sqlalchemy.URL) -> None:
     async def script(session: Session) -> None:
         await session.subscription()
         await session.send(*frames.binance("ZILUSDT", *range(5_000)))
@@ -264,7 +260,7 @@ async def _received(daemon: Daemon, count: int) -> bool:
     return await daemon.metric("trades_received_total") == count
 
 
-async def test_stopping_while_postgres_stays_away_ends_with_a_clear_error(
+async def test_stopping_during_an_outage_reports_what_is_lost(
     run_daemon: RunDaemon, database: sqlalchemy.URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(daemon_module, "DRAIN_TIMEOUT_S", 0.3)
@@ -305,7 +301,7 @@ async def test_health_and_metrics_pages(run_daemon: RunDaemon) -> None:
             await daemon.get("/")
 
 
-async def test_a_busy_port_is_one_clear_line(
+async def test_a_taken_port_names_its_setting(
     settings_for: Callable[..., Settings], database: sqlalchemy.URL
 ) -> None:
     with socket.socket() as taken:
@@ -317,7 +313,7 @@ async def test_a_busy_port_is_one_clear_line(
             await daemon_module.run(settings, database, stop=asyncio.Event())
 
 
-async def test_the_state_survives_a_heartbeat_connection_that_is_cut(
+async def test_reporting_resumes_after_its_connection_is_cut(
     run_daemon: RunDaemon, database: sqlalchemy.URL
 ) -> None:
     async def script(session: Session) -> None:
@@ -338,7 +334,7 @@ async def test_the_state_survives_a_heartbeat_connection_that_is_cut(
         await eventually(lambda: _is(daemon, ZIL, "live"))
 
 
-async def test_a_silent_socket_is_left_and_a_talking_one_is_kept_alive(
+async def test_a_silent_socket_is_replaced_and_a_live_one_kept_alive(
     run_daemon: RunDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Binance, "max_silence_s", 0.4)

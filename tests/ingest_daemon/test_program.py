@@ -40,11 +40,11 @@ class Program(Daemon):
 
     process: asyncio.subprocess.Process
 
-    async def is_well(self) -> bool:
+    async def is_healthy(self) -> bool:
         return '"status":"ok"' in await self.get("/healthz")
 
     async def ended(self) -> tuple[int, str]:
-        """Its exit code and what it said."""
+        """Its exit code and output."""
         output, _ = await asyncio.wait_for(self.process.communicate(), 20)
         code = self.process.returncode
         assert code is not None
@@ -83,7 +83,7 @@ def start(settings_for: Callable[..., Settings], database: sqlalchemy.URL, tmp_p
     return starting
 
 
-async def test_what_is_stored_equals_the_truth_and_a_sigterm_loses_nothing_received(
+async def test_stored_trades_equal_the_truth_after_a_sigterm(
     start: StartProgram, database: sqlalchemy.URL
 ) -> None:
     async with (
@@ -148,8 +148,8 @@ async def _all_live(program: Program) -> bool:
 
 async def _nothing_is_open(program: Program) -> bool:
     rows = await program.query("select count(*) filter (where state = 'open'), count(*) from stream_gaps")
-    still_open, told = rows[0]
-    return bool(still_open == 0 and told >= len(NUMBERED))
+    open_gaps, gaps = rows[0]
+    return bool(open_gaps == 0 and gaps >= len(NUMBERED))
 
 
 async def _stored_over(program: Program, count: float) -> bool:
@@ -157,7 +157,7 @@ async def _stored_over(program: Program, count: float) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_commits_what_is_held_then_ends_well(
+async def test_a_signal_commits_queued_trades_and_exits_with_0(
     start: StartProgram, database: sqlalchemy.URL, number: signal.Signals
 ) -> None:
     locked = asyncio.Event()
@@ -179,7 +179,7 @@ async def test_a_signal_commits_what_is_held_then_ends_well(
         assert await program.ids(ZIL) == list(range(30_000))
 
 
-async def test_a_second_signal_ends_at_once(start: StartProgram, database: sqlalchemy.URL) -> None:
+async def test_a_second_signal_exits_at_once(start: StartProgram, database: sqlalchemy.URL) -> None:
     locked = asyncio.Event()
 
     async def script(session: Session) -> None:
@@ -211,20 +211,20 @@ async def _has_received(program: Program, count: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "overrides", "said"),
+    ("arguments", "overrides", "words"),
     [
         (["--markets", "nasdaq:BTC-USD"], {}, ["nasdaq", "binance"]),
         (["--markets", "binance:BTCWHAT"], {}, ["BTCWHAT", "BTC-USDT"]),
         (["--markets", ""], {}, ["MARKETS"]),
-        ([], {"database_url": "postgresql://nobody:hidden@127.0.0.1:9/none"}, ["127.0.0.1", "9", "none"]),
+        ([], {"database_url": "postgresql://stranger:hidden@127.0.0.1:9/none"}, ["127.0.0.1", "9", "none"]),
     ],
 )
-async def test_a_wrong_start_is_one_clear_line(
-    start: StartProgram, arguments: list[str], overrides: dict[str, str], said: list[str]
+async def test_a_wrong_setting_is_reported_in_one_line(
+    start: StartProgram, arguments: list[str], overrides: dict[str, str], words: list[str]
 ) -> None:
     async with start(*arguments, **overrides) as program:
         code, output = await program.ended()
         assert code == 1
         assert len(output.strip().splitlines()) == 1, output
-        assert all(word in output for word in said), output
+        assert all(word in output for word in words), output
         assert "hidden" not in output

@@ -29,7 +29,7 @@ class Clock:
         return time.time() + self.slept_s
 
 
-async def test_sockets_are_left_after_a_sleep_and_what_was_missed_is_recovered(
+async def test_sockets_are_replaced_after_a_sleep_and_the_gap_filled(
     run_daemon: RunDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()

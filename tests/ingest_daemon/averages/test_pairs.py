@@ -1,4 +1,4 @@
-"""From what was heard of markets to the averages of their pairs."""
+"""From trades of markets to the averages of their pairs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def at(pairs: Pairs, now: Now) -> dict[Symbol, PairAverage]:
     return {pair.symbol: pair for pair in pairs.averages(now.wall_us, now)}
 
 
-def test_the_last_live_trades_make_the_price() -> None:
+def test_the_average_is_of_the_last_live_trades() -> None:
     pairs = of_btc()
     for market_id, price in enumerate((100.0, 100.1, 100.2), 1):
         pairs.add_move(move(market_id, price, START), START)
@@ -58,7 +58,7 @@ def test_the_last_live_trades_make_the_price() -> None:
     assert pair.change_24h is None
 
 
-def test_a_trade_that_comes_late_does_not_turn_the_price_back() -> None:
+def test_a_late_trade_does_not_replace_a_newer_price() -> None:
     pairs = of_btc()
     pairs.add_move(move(1, 100.0, START), START)
     pairs.add_move(move(1, 50.0, later(1), ts_us=START.wall_us - 1), later(1))
@@ -67,7 +67,7 @@ def test_a_trade_that_comes_late_does_not_turn_the_price_back() -> None:
     assert at(pairs, later(2))[BTC].average.price == 101.0
 
 
-def test_a_clock_ahead_does_not_keep_out_what_follows() -> None:
+def test_a_trade_from_the_future_does_not_shut_out_later_ones() -> None:
     pairs = of_btc()
     pairs.add_move(move(1, 100.0, later(3_600)), START)
     pairs.add_move(move(1, 101.0, later(1)), later(1))
@@ -82,14 +82,14 @@ def test_a_clock_ahead_does_not_keep_out_what_follows() -> None:
         Now(START.wall_us - 3_600 * SECOND_US, START.steady_us + 11 * SECOND_US),  # the clock was set back
     ],
 )
-def test_no_clock_makes_an_old_price_fresh(now: Now) -> None:
+def test_no_clock_change_makes_an_old_price_fresh(now: Now) -> None:
     pairs = of_btc()
     pairs.add_move(move(1, 100.0, START), START)
     assert at(pairs, later(1)).keys() == {BTC}
     assert at(pairs, now) == {}
 
 
-def test_what_the_warehouse_recalls_is_as_old_as_it_says() -> None:
+def test_stored_trades_keep_their_age() -> None:
     pairs = of_btc()
     now = START
     pairs.add_stored(LiveTrade(1, 100.0, now.wall_us - 9 * SECOND_US, now.wall_us - 9 * SECOND_US), now)
@@ -107,7 +107,7 @@ def test_what_the_warehouse_recalls_is_as_old_as_it_says() -> None:
     assert at(pairs, later(2))[BTC].average.inputs["binance"].price == 101.0
 
 
-def test_the_usual_rate_decides_how_long_a_trade_counts() -> None:
+def test_the_trade_rate_decides_how_long_a_price_counts() -> None:
     pairs = of_btc()
     for market_id in (1, 2, 3):
         pairs.add_move(move(market_id, 100.0, START), START)
@@ -116,7 +116,7 @@ def test_the_usual_rate_decides_how_long_a_trade_counts() -> None:
     assert at(pairs, later(51)) == {}
 
 
-def test_a_market_silent_for_an_hour_is_not_told_of() -> None:
+def test_a_market_silent_for_an_hour_is_no_input() -> None:
     pairs = of_btc()
     pairs.add_move(move(1, 100.0, START), START)
     now = later(FORGET_US / SECOND_US)
@@ -125,7 +125,7 @@ def test_a_market_silent_for_an_hour_is_not_told_of() -> None:
     assert pairs.traded == [2]
 
 
-def test_volume_weighs_and_the_day_is_that_of_the_exchanges_used() -> None:
+def test_volumes_are_weights_and_unused_exchanges_do_not_count() -> None:
     pairs = of_btc()
     for market_id, price in enumerate((100.0, 101.0, 101.5, 150.0), 1):
         pairs.add_move(move(market_id, price, START), START)
@@ -146,7 +146,7 @@ def test_volume_weighs_and_the_day_is_that_of_the_exchanges_used() -> None:
     assert (pair.high_24h, pair.low_24h) == (110.0, 70.0)
 
 
-def test_less_than_a_day_is_no_24_hours() -> None:
+def test_less_than_a_day_gives_no_24_h_statistics() -> None:
     pairs = of_btc()
     pairs.add_move(move(1, 100.0, START), START)
     pairs.set_statistics([stats(1, hours=23)], [])
@@ -160,15 +160,15 @@ def test_quotes_are_kept_apart() -> None:
     pairs = known("kraken:BTC-USD", "kraken:BTC-EUR", "kraken:BTC-USDT")
     for market_id, price in enumerate((100.0, 90.0, 101.0), 1):
         pairs.add_move(move(market_id, price, START), START)
-    found = at(pairs, START)
-    assert {str(symbol): pair.average.price for symbol, pair in found.items()} == {
+    averages = at(pairs, START)
+    assert {str(symbol): pair.average.price for symbol, pair in averages.items()} == {
         "BTC-USD": 100.0,
         "BTC-EUR": 90.0,
         "BTC-USDT": 101.0,
     }
 
 
-def test_a_new_market_is_asked_about() -> None:
+def test_a_trade_of_an_unknown_market_is_noticed() -> None:
     pairs = of_btc()
     pairs.add_move(move(9, 5.0, START), START)
     assert pairs.has_unknown_markets
@@ -188,7 +188,7 @@ def trade_for(pairs: Pairs, prices: dict[int, float], seconds: int, step_s: int 
     return now
 
 
-def test_another_coin_is_quarantined_after_an_hour_and_comes_back() -> None:
+def test_a_deviating_market_is_quarantined_and_released() -> None:
     pairs = of_btc()
     hour_s = QUARANTINE_AFTER_US // SECOND_US
     trade_for(pairs, {1: 100.0, 2: 100.1, 3: 31.0}, hour_s - 60)
@@ -199,7 +199,7 @@ def test_another_coin_is_quarantined_after_an_hour_and_comes_back() -> None:
     assert began.since_us == START.wall_us
     assert pairs.take_disputes() == []
 
-    # Another process knows it from the warehouse, and does not believe it alone either.
+    # Another process reads the quarantine from the warehouse, and does not trust the market alone either.
     heir = Pairs(Method.MEDIAN, quarantined={3: began.since_us})
     heir.add_markets({place: Market(name, BTC) for place, name in enumerate(NAMES, 1)})
     heir.add_move(move(3, 31.0, now), now)
@@ -211,7 +211,7 @@ def test_another_coin_is_quarantined_after_an_hour_and_comes_back() -> None:
     assert (released.market_id, released.is_released) == (3, True)
 
 
-def test_a_pair_of_which_no_two_agree_has_no_average() -> None:
+def test_a_pair_without_two_agreeing_exchanges_has_no_average() -> None:
     pairs = of_btc()
     pairs.add_move(move(1, 100.0, START), START)
     pairs.add_move(move(2, 31.0, START), START)
@@ -222,7 +222,7 @@ def test_a_pair_of_which_no_two_agree_has_no_average() -> None:
     assert pairs.take_disputes() == [(BTC, False)]
 
 
-def test_an_outlier_stays_out_until_it_is_near() -> None:
+def test_an_outlier_is_excluded_until_it_is_close() -> None:
     pairs = of_btc()
 
     def is_used(price: float) -> bool:
@@ -250,28 +250,28 @@ def folding(*more: str, fold: bool = True) -> Pairs:
     return pairs
 
 
-def test_stablecoins_fold_by_their_own_market() -> None:
+def test_stablecoins_are_converted_at_their_own_market() -> None:
     pairs = folding("kraken:USDT-USD", "coinbase:USDT-USD", "bitstamp:USDT-USD")
     for market_id, price in enumerate((0.99, 0.99, 0.5), 6):
         pairs.add_move(move(market_id, price, START), START)
-    found = at(pairs, START)
-    pair = found[Symbol("BTC", "USD")].average
+    averages = at(pairs, START)
+    pair = averages[Symbol("BTC", "USD")].average
     assert pair.inputs.keys() == {"kraken", "binance:USDT", "okx:USDT"}
     assert pair.exchanges == ("binance", "kraken", "okx")
     assert pair.inputs["binance:USDT"].price == pytest.approx(101.0 * 0.99)
     assert pair.inputs["binance:USDT"].rate == 0.99
     assert pair.inputs["kraken"].rate is None
     assert recompute(pair.inputs, Method.MEDIAN) == pair.price
-    assert found[Symbol("SOL", "USD")].average.price == pytest.approx(50.5 * 0.99)
-    assert found[Symbol("SOL", "USDT")].average.price == 50.5
-    assert found[Symbol("USDT", "USD")].average.price == 0.99
+    assert averages[Symbol("SOL", "USD")].average.price == pytest.approx(50.5 * 0.99)
+    assert averages[Symbol("SOL", "USDT")].average.price == 50.5
+    assert averages[Symbol("USDT", "USD")].average.price == 0.99
 
 
-def test_without_a_market_of_its_own_btc_tells_what_a_stablecoin_is_worth() -> None:
-    found = at(folding(), START)
+def test_btc_prices_imply_the_rate_of_a_stablecoin() -> None:
+    averages = at(folding(), START)
     rate = 100.0 / 101.1
-    assert found[Symbol("SOL", "USD")].average.inputs["htx:USDT"].rate == pytest.approx(rate)
-    assert found[Symbol("BTC", "USD")].average.inputs.keys() == {"kraken"}
+    assert averages[Symbol("SOL", "USD")].average.inputs["htx:USDT"].rate == pytest.approx(rate)
+    assert averages[Symbol("BTC", "USD")].average.inputs.keys() == {"kraken"}
     assert at(folding(fold=False), START).keys() == {
         Symbol("BTC", "USD"),
         Symbol("BTC", "USDT"),
@@ -280,10 +280,10 @@ def test_without_a_market_of_its_own_btc_tells_what_a_stablecoin_is_worth() -> N
     }
 
 
-def test_what_cannot_be_folded_is_left_alone() -> None:
+def test_prices_without_a_rate_are_not_converted() -> None:
     pairs = known("htx:SOL-USDT", "kraken:SOL-USD", fold=True)
     pairs.add_move(move(1, 50.0, START), START)
     pairs.add_move(move(2, 51.0, START), START)
-    found = at(pairs, START)
-    assert found[Symbol("SOL", "USD")].average.inputs.keys() == {"kraken"}
-    assert found[Symbol("SOL", "USD")].average.price == 51.0
+    averages = at(pairs, START)
+    assert averages[Symbol("SOL", "USD")].average.inputs.keys() == {"kraken"}
+    assert averages[Symbol("SOL", "USD")].average.price == 51.0

@@ -1,4 +1,4 @@
-"""The task that averages: right from its first row, in one daemon at a time, through outages."""
+"""The averaging task: correct from its first row, in one daemon at a time, through outages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 class Desk:
-    """A warehouse in which markets trade as told."""
+    """A warehouse in which markets trade at given prices."""
 
     def __init__(self, url: sqlalchemy.URL, conn: psycopg.AsyncConnection, ids: dict[Market, int]) -> None:
         self.url = url
@@ -61,13 +61,13 @@ class Desk:
         """Trades at these prices, several times a second."""
         stop = asyncio.Event()
 
-        async def go_on() -> None:
+        async def keep_trading() -> None:
             async with await connect(self.url, application_name="test trading") as conn:
                 while not stop.is_set():
                     await self._trade(conn, prices, 0.0, late=False)
                     await asyncio.sleep(0.2)
 
-        task = asyncio.create_task(go_on())
+        task = asyncio.create_task(keep_trading())
         try:
             yield
         finally:
@@ -88,7 +88,7 @@ class Desk:
         return next((row for row in await self.rows() if from_datetime(row["ts"]) > since_us), None)
 
     async def next_row(self) -> Row:
-        """The first row of a second yet to come."""
+        """The first row of a second in the future."""
         since_us = now_us()
         row = await eventually(lambda: self.row_after(since_us))
         assert row
@@ -150,7 +150,7 @@ async def test_method_and_pace_are_settings(desk: Desk, averaging: RunAverager) 
     assert rows[0]["price"] == pytest.approx(300.4 / 3)
 
 
-async def test_the_first_row_knows_what_traded_before(desk: Desk, averaging: RunAverager) -> None:
+async def test_the_first_average_includes_stored_trades(desk: Desk, averaging: RunAverager) -> None:
     at_us = now_us()
     old = StreamHealth(
         state=StreamState.LIVE,
@@ -170,7 +170,7 @@ async def test_the_first_row_knows_what_traded_before(desk: Desk, averaging: Run
     assert row["inputs"]["coinbase"]["age_s"] >= 1
 
 
-async def test_recovered_trades_do_not_change_what_is_known_now(desk: Desk, averaging: RunAverager) -> None:
+async def test_recovered_trades_do_not_change_the_average(desk: Desk, averaging: RunAverager) -> None:
     await desk.trade({BINANCE: 100.0})
     async with averaging():
         await eventually(desk.rows)
@@ -179,7 +179,7 @@ async def test_recovered_trades_do_not_change_what_is_known_now(desk: Desk, aver
     assert row["price"] == 100.0
 
 
-async def test_a_market_that_falls_silent_drops_out(
+async def test_a_silent_market_is_left_out_of_the_average(
     desk: Desk, averaging: RunAverager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coinwatch.averaging.average.LEAST_OLD_US", SECOND_US)
@@ -197,7 +197,7 @@ async def test_a_market_that_falls_silent_drops_out(
     assert rows[-1]["state"] == "degraded"
 
 
-async def test_one_computes_and_another_takes_over(desk: Desk, averaging: RunAverager) -> None:
+async def test_one_daemon_computes_and_another_takes_over(desk: Desk, averaging: RunAverager) -> None:
     async def holder() -> str:
         cursor = await desk.conn.execute("select holder from leases where name = %s", (LEASE,))
         row = await cursor.fetchone()
@@ -225,7 +225,7 @@ async def _price_is(desk: Desk, price: float) -> bool:
     return bool(rows) and rows[-1]["price"] == price
 
 
-async def test_a_killed_daemons_turn_runs_out(desk: Desk, averaging: RunAverager) -> None:
+async def test_the_lease_of_a_killed_daemon_expires(desk: Desk, averaging: RunAverager) -> None:
     await hold(desk.conn, LEASE, "killed", 1.5)
     async with desk.trading({BINANCE: 100.0}), averaging():
         await asyncio.sleep(1.2)
@@ -233,7 +233,7 @@ async def test_a_killed_daemons_turn_runs_out(desk: Desk, averaging: RunAverager
         await eventually(desk.rows)
 
 
-async def test_it_goes_on_after_postgres_was_away(desk: Desk, averaging: RunAverager) -> None:
+async def test_averaging_resumes_after_an_outage(desk: Desk, averaging: RunAverager) -> None:
     with capture_logs() as logs:
         async with desk.trading({BINANCE: 100.0}), averaging():
             await eventually(desk.rows)
@@ -264,7 +264,7 @@ async def test_a_slow_second_leaves_no_backlog(desk: Desk, averaging: RunAverage
     assert len(set(seconds)) == len(seconds)
 
 
-async def test_who_is_in_quarantine_stays_out_and_returns(desk: Desk, averaging: RunAverager) -> None:
+async def test_a_quarantined_market_is_left_out_and_returns(desk: Desk, averaging: RunAverager) -> None:
     since_us = now_us() - SECOND_US
     await quarantine(desk.conn, desk.ids[KRAKEN], since_us, 2.0)
     async with averaging():
@@ -281,7 +281,7 @@ async def _is_released(desk: Desk) -> bool:
     return await cursor.fetchone() != (None,)
 
 
-async def test_an_hour_of_another_coin_is_entered(
+async def test_a_market_of_another_coin_is_quarantined(
     desk: Desk, averaging: RunAverager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coinwatch.averaging.quarantine.QUARANTINE_AFTER_US", SECOND_US)
@@ -297,7 +297,7 @@ async def test_an_hour_of_another_coin_is_entered(
     ]
 
 
-async def test_a_daemon_averages_what_it_streams_and_what_it_polls(run_daemon: RunDaemon) -> None:
+async def test_streamed_and_polled_markets_are_averaged(run_daemon: RunDaemon) -> None:
     streamed = tuple(Market(name, BTC) for name in ("binance", "coinbase", "kraken", "htx"))
     given = {"markets": streamed, "polled_markets": (Market("gateio", BTC),), "poll_every_s": 1.0}
     async with (
@@ -306,18 +306,18 @@ async def test_a_daemon_averages_what_it_streams_and_what_it_polls(run_daemon: R
     ):
 
         async def is_sound() -> bool:
-            found = await daemon.query(
+            rows = await daemon.query(
                 "select price, inputs, state from price_averages where array_length(exchanges, 1) = 5"
             )
-            for price, inputs, state in found:
+            for price, inputs, state in rows:
                 assert recompute(inputs, Method.MEDIAN) == price
                 assert state == "ok"
-            return len(found) >= 2
+            return len(rows) >= 2
 
         await eventually(is_sound, 20)
 
 
-async def test_waiting_for_a_whole_second_ends_when_the_clock_is_set_back() -> None:
+async def test_setting_the_clock_back_does_not_prolong_the_wait() -> None:
     times = iter([10_300_000, 10_300_000, 10_999_999, 11_000_001])
     slept: list[float] = []
 

@@ -1,4 +1,4 @@
-"""What the ledger is told of every order in which trades and interruptions can come."""
+"""Stream gaps for every order in which trades and interruptions can arrive."""
 
 from __future__ import annotations
 
@@ -30,38 +30,40 @@ def followed(*, is_consecutive: bool = True, known_ts_us: int = 0) -> Continuity
     return continuity
 
 
-def plan(continuity: Continuity, *ids: int, cut: GapCause | None = None, now_s: float = 0.0) -> LedgerEntries:
-    interruptions = [Interruption((MARKET,), cut)] if cut else []
+def plan(
+    continuity: Continuity, *ids: int, cause: GapCause | None = None, now_s: float = 0.0
+) -> LedgerEntries:
+    interruptions = [Interruption((MARKET,), cause)] if cause else []
     return continuity.plan(interruptions, rows(*ids), now_s)
 
 
-def test_the_first_live_trade_ends_what_was_open_when_the_market_began() -> None:
+def test_the_first_live_trade_ends_the_initial_gap() -> None:
     continuity = followed()
     assert plan(continuity, 5, 6, 7) == LedgerEntries([], [Ending(ID, 5, 5_000)])
     assert not plan(continuity, 8)
     assert continuity.newest(MARKET) == (8, 8_000)
 
 
-def test_a_trade_sent_again_does_not_end_a_gap() -> None:
+def test_a_repeated_trade_does_not_end_a_gap() -> None:
     continuity = followed(known_ts_us=9_000)
     assert not plan(continuity, 8, 9)
     assert continuity.newest(MARKET) is None
     assert plan(continuity, 9, 12, 13).endings == [Ending(ID, 12, 12_000)]
 
 
-def test_an_interruption_opens_a_row_once_and_the_next_trade_ends_it() -> None:
+def test_an_interruption_opens_one_gap_and_a_trade_ends_it() -> None:
     continuity = followed()
     plan(continuity, 1, 2)
-    cut = plan(continuity, cut=GapCause.DISCONNECTED)
-    assert cut == LedgerEntries([Opening(ID, GapCause.DISCONNECTED, 2, 2_000)], [])
-    assert not plan(continuity, cut=GapCause.SILENT)
+    entries = plan(continuity, cause=GapCause.DISCONNECTED)
+    assert entries == LedgerEntries([Opening(ID, GapCause.DISCONNECTED, 2, 2_000)], [])
+    assert not plan(continuity, cause=GapCause.SILENT)
     assert plan(continuity, 9).endings == [Ending(ID, 9, 9_000)]
 
 
-def test_an_interruption_and_what_came_after_it_are_one_entry() -> None:
+def test_an_interruption_and_its_end_are_one_entry() -> None:
     continuity = followed()
     plan(continuity, 1)
-    both = plan(continuity, 4, 5, cut=GapCause.DISCONNECTED)
+    both = plan(continuity, 4, 5, cause=GapCause.DISCONNECTED)
     assert both == LedgerEntries([Opening(ID, GapCause.DISCONNECTED, 1, 1_000)], [Ending(ID, 4, 4_000)])
 
 
@@ -81,18 +83,18 @@ def test_a_hole_counts_when_it_is_still_open_a_second_later() -> None:
     assert continuity.overdue_holes(20.0) == []
 
 
-def test_an_interruption_tells_the_holes_that_can_no_longer_fill() -> None:
+def test_an_interruption_records_the_open_holes() -> None:
     continuity = followed()
     plan(continuity, 1)
     plan(continuity, 3)
-    assert plan(continuity, cut=GapCause.SILENT).openings == [
+    assert plan(continuity, cause=GapCause.SILENT).openings == [
         Opening(ID, GapCause.MISSING_TRADES, 1, 1_000, 3, 3_000),
         Opening(ID, GapCause.SILENT, 3, 3_000),
     ]
     assert not continuity.has_holes
 
 
-def test_where_ids_do_not_follow_one_another_there_are_no_holes() -> None:
+def test_without_consecutive_ids_there_are_no_holes() -> None:
     continuity = followed(is_consecutive=False)
     plan(continuity, 10)
     assert not plan(continuity, 50, 30)
@@ -100,7 +102,7 @@ def test_where_ids_do_not_follow_one_another_there_are_no_holes() -> None:
     assert continuity.newest(MARKET) == (50, 50_000)
 
 
-def test_a_market_shown_complete_by_recovery_is_heard() -> None:
+def test_a_market_completed_by_recovery_is_live() -> None:
     continuity = followed()
     continuity.complete_until(MARKET, 20, 20_000, 0.0)
     assert not plan(continuity, 21)
@@ -108,16 +110,16 @@ def test_a_market_shown_complete_by_recovery_is_heard() -> None:
     assert continuity.has_holes
 
 
-def test_a_market_that_has_ended_is_nobodys() -> None:
+def test_a_market_that_is_no_longer_followed_has_no_gaps() -> None:
     continuity = followed()
     plan(continuity, 1, 5)
     continuity.end(MARKET)
-    assert not plan(continuity, 9, cut=GapCause.SILENT)
+    assert not plan(continuity, 9, cause=GapCause.SILENT)
     assert not continuity.has_holes
 
 
 @given(st.permutations(range(2, 30)), st.lists(st.integers(1, 6), min_size=1))
-def test_whatever_the_order_what_came_leaves_no_hole(order: list[int], sizes: list[int]) -> None:
+def test_reordered_trades_leave_no_hole(order: list[int], sizes: list[int]) -> None:
     continuity = followed()
     plan(continuity, 1)
     for part in _parts(order, sizes):
@@ -128,24 +130,26 @@ def test_whatever_the_order_what_came_leaves_no_hole(order: list[int], sizes: li
 @given(
     st.sets(st.integers(2, 40)), st.randoms(use_true_random=False), st.lists(st.integers(1, 6), min_size=1)
 )
-def test_the_rows_cover_exactly_what_never_came(missing: set[int], chance: object, sizes: list[int]) -> None:
+def test_the_gaps_cover_exactly_the_missing_trades(
+    missing: set[int], chance: object, sizes: list[int]
+) -> None:
     sent = [i for i in range(2, 41) if i not in missing]
     chance.shuffle(sent)  # type: ignore[attr-defined]
     continuity = followed()
     plan(continuity, 1)
     for part in [*_parts(sent, sizes), [41]]:
         plan(continuity, *part)
-    told = {
+    missing_ids = {
         i
         for row in continuity.overdue_holes(5.0)
         if row.after_id is not None and row.before_id is not None
         for i in range(row.after_id + 1, row.before_id)
     }
-    assert told == missing
+    assert missing_ids == missing
 
 
 @pytest.mark.parametrize(("usual_s", "quiet_s"), [(0.1, 8.0), (2.0, 16.0), (600.0, 300.0)])
-def test_a_market_is_suspected_by_its_own_rhythm(usual_s: float, quiet_s: float) -> None:
+def test_a_market_is_suspected_by_its_usual_interval(usual_s: float, quiet_s: float) -> None:
     continuity = followed()
     now_s = 0.0
     for number in range(1, 41):
@@ -157,7 +161,7 @@ def test_a_market_is_suspected_by_its_own_rhythm(usual_s: float, quiet_s: float)
     assert continuity.quiet(now_s + quiet_s * 1.5) == []
 
 
-def test_a_market_of_unknown_rhythm_is_suspected_soon_and_then_ever_later() -> None:
+def test_a_market_of_unknown_interval_is_suspected_ever_later() -> None:
     continuity = followed()
     continuity.complete_until(MARKET, None, 5, 5.0)
     asked_s, now_s = [], 5.0
@@ -173,7 +177,7 @@ def test_a_market_of_unknown_rhythm_is_suspected_soon_and_then_ever_later() -> N
     assert len(asked_s) < 10
 
 
-def test_few_trades_make_a_market_no_less_trusted_than_its_silence_did() -> None:
+def test_a_few_trades_do_not_reset_confirmed_silences() -> None:
     continuity = followed()
     plan(continuity, 1, now_s=0.5)
     assert continuity.quiet(8.4) == []
@@ -185,12 +189,12 @@ def test_few_trades_make_a_market_no_less_trusted_than_its_silence_did() -> None
     assert continuity.quiet(10.0 + 65) == [MARKET]
 
 
-def test_what_was_not_heard_does_not_make_a_market_slow() -> None:
+def test_interruptions_do_not_count_as_quiet_time() -> None:
     continuity = followed()
     now_s = 0.0
     for number in range(1, 41):
         now_s += 60.0 if number % 10 == 0 else 0.1
-        plan(continuity, number, cut=GapCause.SILENT if number % 10 == 0 else None, now_s=now_s)
+        plan(continuity, number, cause=GapCause.SILENT if number % 10 == 0 else None, now_s=now_s)
     assert continuity.quiet(now_s + 8.5) == [MARKET]
 
 

@@ -1,4 +1,4 @@
-"""A spool to test, and what is in it."""
+"""A spool to test, and its contents."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def opened(folder: Path, cap_bytes: int = CAP_BYTES) -> Iterator[Spool]:
 
 
 def drained(spool: Spool) -> list[bytes]:
-    found = []
+    payloads = []
     while (payload := spool.first()) is not None:
-        found.append(payload)
+        payloads.append(payload)
         spool.drop_first()
-    return found
+    return payloads

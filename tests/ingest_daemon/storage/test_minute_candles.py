@@ -1,4 +1,4 @@
-"""When the daemon folds which minutes."""
+"""When the daemon builds the candles of which minutes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ingest_daemon.storage.minute_candles import CATCH_UP_US, LATE_US, due, seco
 NOON_US = 20_000 * 1_440 * MINUTE_US + 720 * MINUTE_US
 
 
-def test_a_minute_is_folded_two_seconds_after_its_end() -> None:
+def test_a_minute_is_built_two_seconds_after_its_end() -> None:
     assert due(NOON_US, NOON_US + MINUTE_US + LATE_US - 1) is None
     assert due(NOON_US, NOON_US + MINUTE_US + LATE_US) == Window(NOON_US, NOON_US + MINUTE_US)
 
 
-def test_after_an_outage_the_last_minutes_are_made_up_for() -> None:
+def test_minutes_missed_in_an_outage_are_built_afterwards() -> None:
     now_us = NOON_US + 5 * MINUTE_US + 30 * SECOND_US
     assert due(NOON_US, now_us) == Window(NOON_US, NOON_US + 5 * MINUTE_US)
     assert due(NOON_US - 10**12, now_us) == Window(
@@ -33,5 +33,5 @@ def test_each_wait_ends_when_a_minute_is_due(now_us: int, done: int) -> None:
     window = due(then_us - LATE_US - MINUTE_US, then_us)
     assert window is not None
     assert window.end_us == then_us - LATE_US
-    found = due(NOON_US + done * MINUTE_US, now_us)
-    assert found is None or found.end_us + LATE_US <= now_us
+    window = due(NOON_US + done * MINUTE_US, now_us)
+    assert window is None or window.end_us + LATE_US <= now_us

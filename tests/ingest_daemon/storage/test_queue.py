@@ -26,7 +26,7 @@ class Socket:
         self.calls.append("resume")
 
 
-async def test_takes_all_that_waits_up_to_the_limit_in_order() -> None:
+async def test_take_returns_queued_trades_up_to_the_limit() -> None:
     queue = TradeQueue()
     queue.put(trades(0, 3), 1)
     queue.put(trades(3, 4), 2)
@@ -38,7 +38,7 @@ async def test_takes_all_that_waits_up_to_the_limit_in_order() -> None:
     assert (len(first.trades), len(second.trades), second.received_us) == (5, 2, 2)
 
 
-async def test_take_waits_for_the_first_trade_and_ends_when_closed_and_empty() -> None:
+async def test_take_waits_for_a_trade_and_ends_when_closed() -> None:
     queue = TradeQueue()
     taking = asyncio.create_task(queue.take(10))
     await asyncio.sleep(0)
@@ -53,7 +53,7 @@ async def test_take_waits_for_the_first_trade_and_ends_when_closed_and_empty() -
     assert await queue.take(10) is None
 
 
-async def test_sockets_are_held_back_between_the_marks_and_nothing_is_shed() -> None:
+async def test_sockets_pause_between_the_marks() -> None:
     queue = TradeQueue(high_mark=10, low_mark=4)
     early, late, gone = Socket(), Socket(), Socket()
     queue.attach(early)
@@ -76,13 +76,13 @@ async def test_sockets_are_held_back_between_the_marks_and_nothing_is_shed() -> 
 
 
 @pytest.mark.parametrize("count", [1, 25_000])
-async def test_len_counts_what_waits(count: int) -> None:
+async def test_len_counts_queued_trades(count: int) -> None:
     queue = TradeQueue()
     queue.put(trades(0, count), 1)
     assert len(queue) == count
 
 
-async def test_an_interruption_parts_what_came_before_from_what_came_after() -> None:
+async def test_an_interruption_starts_a_new_batch() -> None:
     queue = TradeQueue()
     queue.put(trades(0, 3), 1)
     queue.interrupt([MARKET], GapCause.DISCONNECTED)
@@ -104,7 +104,7 @@ async def test_an_interruption_parts_what_came_before_from_what_came_after() -> 
     assert len(queue) == 0
 
 
-async def test_a_patient_take_gives_an_empty_batch_when_nothing_comes() -> None:
+async def test_take_returns_an_empty_batch_after_its_patience() -> None:
     batch = await TradeQueue().take(10, patience_s=0.01)
     assert batch is not None
     assert not batch

@@ -32,7 +32,7 @@ CUT = (
 )
 
 
-async def test_postgres_that_ends_meanwhile_is_told_of_and_nothing_is_lost(
+async def test_a_replay_cut_by_postgres_loses_nothing(
     settings_for: Callable[..., Settings], database: sqlalchemy.URL, tmp_path: Path
 ) -> None:
     spool = Spool(tmp_path / "spool", 1_000_000)

@@ -29,7 +29,7 @@ def numbered(count: int, size: int = 1_000) -> list[bytes]:
     return [number.to_bytes(4, "big") * (size // 4) for number in range(count)]
 
 
-def test_what_goes_in_comes_out_in_order_and_leaves_nothing(folder: Path) -> None:
+def test_records_are_returned_in_order_and_leave_no_file(folder: Path) -> None:
     with opened(folder) as spool:
         assert spool.first() is None
         spool.drop_first()
@@ -47,7 +47,7 @@ def test_what_goes_in_comes_out_in_order_and_leaves_nothing(folder: Path) -> Non
         assert drained(spool) == [b"four"]
 
 
-def test_finished_files_are_deleted_along_the_way(folder: Path) -> None:
+def test_drained_files_are_deleted(folder: Path) -> None:
     payloads = numbered(100)
     with opened(folder, cap_bytes=120_000) as spool:
         for payload in payloads:
@@ -63,7 +63,7 @@ def test_finished_files_are_deleted_along_the_way(folder: Path) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_it_is_a_queue_whatever_is_done_and_however_often_it_is_opened(data: st.DataObject) -> None:
+def test_it_is_a_queue_under_any_operations_and_reopenings(data: st.DataObject) -> None:
     waiting: list[bytes] = []
     with tempfile.TemporaryDirectory() as folder:
         spool = Spool(Path(folder), 2_000)
@@ -89,15 +89,15 @@ def test_it_is_a_queue_whatever_is_done_and_however_often_it_is_opened(data: st.
         spool.close()
 
 
-def test_one_thread_appends_while_another_takes(folder: Path) -> None:
+def test_one_thread_appends_while_another_drains(folder: Path) -> None:
     payloads = numbered(300)
-    found: list[bytes] = []
+    taken: list[bytes] = []
     with opened(folder, cap_bytes=1_000_000) as spool:
 
         def take() -> None:
-            while len(found) < len(payloads):
+            while len(taken) < len(payloads):
                 if (payload := spool.first()) is not None:
-                    found.append(payload)
+                    taken.append(payload)
                     spool.drop_first()
 
         taker = threading.Thread(target=take)
@@ -105,10 +105,10 @@ def test_one_thread_appends_while_another_takes(folder: Path) -> None:
         for payload in payloads:
             spool.append(payload)
         taker.join(timeout=20)
-    assert found == payloads
+    assert taken == payloads
 
 
-def test_the_position_outlives_the_process(folder: Path) -> None:
+def test_the_position_survives_a_reopening(folder: Path) -> None:
     payloads = numbered(30)
     with opened(folder, cap_bytes=60_000) as spool:
         for payload in payloads:
@@ -127,7 +127,7 @@ def test_the_position_outlives_the_process(folder: Path) -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=8), st.data())
-def test_a_torn_end_costs_only_the_torn_record(payloads: list[bytes], data: st.DataObject) -> None:
+def test_a_torn_end_loses_only_the_torn_record(payloads: list[bytes], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with opened(folder) as spool:
@@ -156,7 +156,7 @@ def test_a_torn_end_costs_only_the_torn_record(payloads: list[bytes], data: st.D
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.binary(max_size=60), min_size=2, max_size=8), st.data())
-def test_a_changed_byte_costs_one_record_and_the_file_is_kept(
+def test_a_flipped_bit_loses_one_record_and_keeps_the_file(
     payloads: list[bytes], data: st.DataObject
 ) -> None:
     hurt = data.draw(st.integers(0, len(payloads) - 2))
@@ -175,12 +175,12 @@ def test_a_changed_byte_costs_one_record_and_the_file_is_kept(
             changed[place] ^= 1 << data.draw(st.integers(0, 7))
             path.write_bytes(changed)
             if is_open:
-                found = drained(spool)
+                left = drained(spool)
         if not is_open:
             with capture_logs() as logs, opened(folder) as spool:
                 assert spool.records == len(payloads) - 1
-                found = drained(spool)
-        assert found == payloads[:hurt] + payloads[hurt + 1 :]
+                left = drained(spool)
+        assert left == payloads[:hurt] + payloads[hurt + 1 :]
         [line] = logs
         assert line["log_level"] == "error"
         assert line["bytes"] == len(encode_record(payloads[hurt]))
@@ -188,7 +188,7 @@ def test_a_changed_byte_costs_one_record_and_the_file_is_kept(
         assert segments_in(folder) == []
 
 
-def test_a_file_that_is_all_garbage_is_passed_over(folder: Path) -> None:
+def test_a_file_of_garbage_is_skipped(folder: Path) -> None:
     payloads = numbered(40)
     with opened(folder, cap_bytes=80_000) as spool:
         for payload in payloads:
@@ -202,7 +202,7 @@ def test_a_file_that_is_all_garbage_is_passed_over(folder: Path) -> None:
     assert first.with_suffix(".damaged").exists()
 
 
-def test_the_cap(folder: Path) -> None:
+def test_the_spool_refuses_records_over_its_limit(folder: Path) -> None:
     payload = bytes(988)
     with capture_logs() as logs, opened(folder, cap_bytes=1_000_000) as spool:
         for number in range(1_000):
@@ -218,7 +218,7 @@ def test_the_cap(folder: Path) -> None:
     assert [line["event"].partition(";")[0] for line in logs] == ["the spool is nearly full"]
 
 
-def test_room_comes_back_file_by_file(folder: Path) -> None:
+def test_space_is_freed_file_by_file(folder: Path) -> None:
     payload = bytes(9_988)
     with opened(folder, cap_bytes=1_000_000) as spool:
         for _ in range(100):
@@ -230,7 +230,7 @@ def test_room_comes_back_file_by_file(folder: Path) -> None:
         spool.append(payload)
 
 
-def test_a_disk_that_refuses_leaves_what_is_there_whole(folder: Path) -> None:
+def test_a_refused_write_leaves_stored_records_whole(folder: Path) -> None:
     """By the kernel's own limit on the size of a file: a write is cut short, the next one refused."""
     payloads = numbered(5, 1_000)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)

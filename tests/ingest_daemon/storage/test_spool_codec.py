@@ -33,7 +33,7 @@ endings = st.builds(Ending, st.sampled_from(list(IDS.values())), ids, times)
 
 
 @given(trades, trades, st.lists(openings, max_size=3), st.lists(endings, max_size=3))
-def test_a_batch_comes_back_as_it_was(
+def test_a_batch_is_decoded_as_it_was_encoded(
     live: list[Trade], past: list[Trade], opened: list[Opening], ended: list[Ending]
 ) -> None:
     batch, entries = Batch([], live, past, 12), LedgerEntries(opened, ended)
@@ -42,7 +42,7 @@ def test_a_batch_comes_back_as_it_was(
     assert markets_in(payload) == MARKETS
 
 
-def test_ids_are_those_of_the_database_it_is_replayed_into() -> None:
+def test_market_ids_are_those_of_the_current_database() -> None:
     entries = LedgerEntries([Opening(7, GapCause.SILENT, 1, 2)], [Ending(8, 3, 4)])
     payload = encode(Batch(), entries, IDS)
     _, replayed = decode(payload, {MARKETS[0]: 100, MARKETS[1]: 200})

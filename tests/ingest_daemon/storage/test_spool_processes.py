@@ -1,4 +1,4 @@
-"""The spool between processes: what is killed, what shares a folder, whose disk is full."""
+"""The spool and processes: killed ones, several in one data folder, and a full disk."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def program(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_kill_9_while_appending_loses_nothing_that_was_kept(tmp_path: Path) -> None:
+def test_kill_9_while_appending_loses_no_stored_record(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     kept, chance = 0, random.Random(3)
     for _ in range(5):
@@ -68,7 +68,7 @@ def test_kill_9_while_appending_loses_nothing_that_was_kept(tmp_path: Path) -> N
             for _ in range(chance.randrange(1, 40)):
                 kept = int(process.stdout.readline()) + 1
             process.send_signal(signal.SIGKILL)
-            # What it still said before the signal reached it was kept as well.
+            # What it printed before the signal reached it was stored as well.
             for line in process.stdout.read().splitlines():
                 kept = int(line) + 1
         with opened(folder) as spool:
@@ -76,8 +76,8 @@ def test_kill_9_while_appending_loses_nothing_that_was_kept(tmp_path: Path) -> N
             assert spool.records in (kept, kept + 1)
             kept = spool.records
     with opened(folder) as spool:
-        found = drained(spool)
-    assert found == [number.to_bytes(8, "big") * 20_000 for number in range(kept)]
+        records = drained(spool)
+    assert records == [number.to_bytes(8, "big") * 20_000 for number in range(kept)]
 
 
 def can_mount() -> bool:
@@ -86,7 +86,7 @@ def can_mount() -> bool:
 
 
 @pytest.mark.skipif(not can_mount(), reason="a disk of a megabyte cannot be mounted here")
-def test_a_full_disk(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_and_drains_what_is_stored(tmp_path: Path) -> None:
     code = """
 import os
 from pathlib import Path
@@ -109,11 +109,11 @@ for _ in range(5):
     raise AssertionError("there was room")
 spool.close()
 spool = Spool(Path("disk/spool"), 100_000_000)
-found = []
+left = []
 while (payload := spool.first()) is not None:
-    found.append(payload)
+    left.append(payload)
     spool.drop_first()
-assert found == payloads[:kept], len(found)
+assert left == payloads[:kept], len(left)
 assert kept > 20, kept
 spool.append(payloads[kept])
 print("whole", kept)
@@ -132,8 +132,8 @@ print("whole", kept)
     assert done.stdout.startswith("whole ")
 
 
-def test_processes_never_share_a_spool_and_a_dead_ones_is_found(tmp_path: Path) -> None:
-    def said(process: subprocess.Popen[str]) -> str:
+def test_processes_share_no_spool_and_orphans_are_claimed(tmp_path: Path) -> None:
+    def read_line(process: subprocess.Popen[str]) -> str:
         assert process.stdout is not None
         return process.stdout.readline().strip()
 
@@ -141,12 +141,12 @@ def test_processes_never_share_a_spool_and_a_dead_ones_is_found(tmp_path: Path) 
         assert process.stdin is not None
         process.stdin.write(line + "\n")
         process.stdin.flush()
-        assert said(process) == "kept"
+        assert read_line(process) == "kept"
 
-    with program(CLAIM, tmp_path) as one, program(CLAIM, tmp_path) as two:
-        first, second = sorted((one, two), key=said)
+    with program(CLAIM, tmp_path) as some, program(CLAIM, tmp_path) as other:
+        first, second = sorted((some, other), key=read_line)
         with program(CLAIM, tmp_path) as third:
-            assert said(third) == "2"
+            assert read_line(third) == "2"
             for number, process in enumerate((first, second, third)):
                 keep(process, f"of {number}")
             for process in (first, third):
@@ -156,7 +156,7 @@ def test_processes_never_share_a_spool_and_a_dead_ones_is_found(tmp_path: Path) 
             assert drained(claimed.own) == [b"of 0\n"]
             assert [drained(spool) for spool in claimed.orphans] == [[b"of 2\n"]]
             with program(CLAIM, tmp_path) as fourth:
-                assert said(fourth) == "3"
+                assert read_line(fourth) == "3"
         second.kill()
         second.wait()
         with claim(tmp_path, 1_000_000) as claimed:
@@ -166,7 +166,7 @@ def test_processes_never_share_a_spool_and_a_dead_ones_is_found(tmp_path: Path) 
             assert claimed.orphans == []
 
 
-def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+def test_an_unusable_folder_names_its_setting(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file")
     with pytest.raises(SettingsError, match=r"COINWATCH_DATA_DIR.*File exists"), claim(tmp_path, 1_000_000):
         pass

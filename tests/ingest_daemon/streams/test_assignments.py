@@ -1,4 +1,4 @@
-"""What is streamed follows what is wanted: settings, and the watches of alert subscribers."""
+"""The streamed markets follow settings and watches."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def _has_ticks(daemon: Daemon, market: Market) -> bool:
     return bool(await daemon.ids(market))
 
 
-async def test_a_watch_on_a_market_nobody_streams_starts_it_and_it_ends_a_while_after(
+async def test_a_watched_market_streams_until_a_while_after(
     run_daemon: RunDaemon,
 ) -> None:
     async with (
@@ -61,14 +61,14 @@ async def test_a_watch_on_a_market_nobody_streams_starts_it_and_it_ends_a_while_
         await eventually(partial(_is, daemon, BTC, "live"))
         before = len(await daemon.ids(BTC))
 
-        async def goes_on() -> bool:
+        async def has_more() -> bool:
             return len(await daemon.ids(BTC)) > before
 
-        await eventually(goes_on)
+        await eventually(has_more)
 
 
 @pytest.mark.parametrize("mode", ["shared", "standby"])
-async def test_leases_are_held_while_it_runs_and_given_back(run_daemon: RunDaemon, mode: str) -> None:
+async def test_leases_are_held_and_released_at_the_end(run_daemon: RunDaemon, mode: str) -> None:
     async with Simulator(trades_per_s=100) as simulator:
         async with run_daemon(
             markets=(BTC, XRP), ingest_mode=mode, **simulator.settings_overrides()

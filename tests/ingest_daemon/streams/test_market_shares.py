@@ -21,14 +21,14 @@ MARKETS = st.lists(
 
 
 @given(st.integers(0, 2_000), st.integers(0, 50))
-def test_shares_cover_everything_and_are_even(wanted: int, daemons: int) -> None:
+def test_shares_cover_all_markets_evenly(wanted: int, daemons: int) -> None:
     share = fair_share(wanted, daemons)
     assert share * max(1, daemons) >= wanted
     assert (share - 1) * max(1, daemons) < wanted
 
 
 @given(MARKETS, st.integers(0, 60))
-def test_what_is_left_is_the_share(held: list[Market], share: int) -> None:
+def test_a_daemon_keeps_its_share(held: list[Market], share: int) -> None:
     released = to_release(held, share)
     assert len(set(released)) == len(released)
     assert set(released) <= set(held)
@@ -36,7 +36,7 @@ def test_what_is_left_is_the_share(held: list[Market], share: int) -> None:
 
 
 @given(MARKETS, st.integers(0, 60))
-def test_at_most_one_exchange_is_divided_and_the_largest_stay(held: list[Market], share: int) -> None:
+def test_at_most_one_exchange_is_divided_and_the_largest_kept(held: list[Market], share: int) -> None:
     released = set(to_release(held, share))
     kept = {market.exchange for market in held if market not in released}
     divided = kept & {market.exchange for market in released}
@@ -53,14 +53,14 @@ def test_at_most_one_exchange_is_divided_and_the_largest_stay(held: list[Market]
 
 
 @given(MARKETS, st.integers(0, 60), st.data())
-def test_the_order_of_what_is_held_does_not_matter(
+def test_the_order_of_held_markets_does_not_matter(
     held: list[Market], share: int, data: st.DataObject
 ) -> None:
     assert to_release(held, share) == to_release(data.draw(st.permutations(held)), share)
 
 
 @given(MARKETS, st.integers(0, 60), st.integers(0, 60))
-def test_a_smaller_share_only_adds_to_what_goes(held: list[Market], one: int, other: int) -> None:
-    small, large = sorted((one, other))
+def test_a_smaller_share_releases_more_of_the_same(held: list[Market], share: int, other: int) -> None:
+    small, large = sorted((share, other))
     more, less = to_release(held, small), to_release(held, large)
     assert more[: len(less)] == less

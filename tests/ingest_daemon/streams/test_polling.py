@@ -102,11 +102,11 @@ def polling(settings_for: Callable[..., Settings], database: sqlalchemy.URL) -> 
     return running
 
 
-def test_the_first_answer_gives_only_what_is_fresh() -> None:
+def test_the_first_response_yields_only_fresh_trades() -> None:
     assert [trade.trade_id for trade in NewTrades().select(trades(5, 6, 7), 6)] == [6, 7]
 
 
-def test_a_cached_answer_is_no_news_whatever_it_holds() -> None:
+def test_a_cached_response_yields_no_trades() -> None:
     new_trades = NewTrades()
     assert len(new_trades.select(trades(5, 6, 7), 6)) == 2
     assert new_trades.select(trades(5, 6, 7), 0) == []
@@ -114,7 +114,7 @@ def test_a_cached_answer_is_no_news_whatever_it_holds() -> None:
     assert [trade.trade_id for trade in new_trades.select(trades(6, 9, 8), 0)] == [8, 9]
 
 
-def test_what_was_seen_is_forgotten_when_it_is_old() -> None:
+def test_old_trade_ids_are_forgotten() -> None:
     new_trades = NewTrades()
     new_trades.select(trades(5), 0)
     new_trades.select(trades(6, at_us=2 * KEEP_US), 0)
@@ -123,14 +123,14 @@ def test_what_was_seen_is_forgotten_when_it_is_old() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 40), max_size=6), max_size=12), st.integers(0, 40))
-def test_each_trade_is_news_once(answers: list[list[int]], first_since_us: int) -> None:
+def test_each_trade_is_new_once(answers: list[list[int]], first_since_us: int) -> None:
     new_trades = NewTrades()
     given = [trade.trade_id for ids in answers for trade in new_trades.select(trades(*ids), first_since_us)]
     assert len(given) == len(set(given))
     assert set(given) == {trade_id for ids in answers for trade_id in ids if trade_id >= first_since_us}
 
 
-async def test_several_exchanges_are_polled_side_by_side(polling: RunPoller) -> None:
+async def test_several_exchanges_are_polled_in_parallel(polling: RunPoller) -> None:
     markets = (BINANCE, COINBASE, KRAKEN)
     async with (
         Simulator(trades_per_s=200) as simulator,
@@ -148,7 +148,7 @@ async def test_several_exchanges_are_polled_side_by_side(polling: RunPoller) -> 
     assert len(set(keys)) == len(keys)
 
 
-async def test_old_trades_and_cached_answers_never_count(polling: RunPoller) -> None:
+async def test_old_trades_and_cached_responses_are_ignored(polling: RunPoller) -> None:
     old = body(1, 2, 3, age_s=600)
     async with (
         scripted(old, old, body(4, age_s=-30)) as server,
@@ -158,7 +158,7 @@ async def test_old_trades_and_cached_answers_never_count(polling: RunPoller) -> 
     assert polled.trade_ids == [4]
 
 
-async def test_a_failing_exchange_is_told_once_and_tried_again(polling: RunPoller) -> None:
+async def test_a_failing_exchange_is_logged_once_and_retried(polling: RunPoller) -> None:
     busy = answer("busy", 503)
     with capture_logs() as logs:
         async with (
@@ -177,11 +177,11 @@ async def test_a_failing_exchange_is_told_once_and_tried_again(polling: RunPolle
             assert polled.state(BINANCE) is StreamState.LIVE
             await eventually(lambda: len(broken.requests) >= 3)
             assert polled.state(COINBASE) is StreamState.DOWN
-    told = [entry["of"] for entry in logs if entry["event"] == "polling failed; retrying"]
-    assert sorted(told) == ["binance", "coinbase"]
+    failing = [entry["of"] for entry in logs if entry["event"] == "polling failed; retrying"]
+    assert sorted(failing) == ["binance", "coinbase"]
 
 
-async def test_one_of_two_daemons_polls(polling: RunPoller, database: sqlalchemy.URL) -> None:
+async def test_only_one_of_two_daemons_polls(polling: RunPoller, database: sqlalchemy.URL) -> None:
     def given(server: ScriptedServer) -> dict[str, Any]:
         return {"polled_markets": (BINANCE,), "poll_every_s": 0.5, "binance_rest_url": server.root}
 
@@ -195,7 +195,7 @@ async def test_one_of_two_daemons_polls(polling: RunPoller, database: sqlalchemy
             await eventually(lambda: second.requests)
 
 
-async def test_it_goes_on_after_postgres_was_away(polling: RunPoller, database: sqlalchemy.URL) -> None:
+async def test_polling_resumes_after_an_outage(polling: RunPoller, database: sqlalchemy.URL) -> None:
     async with (
         scripted(body(1)) as server,
         polling(polled_markets=(BINANCE,), poll_every_s=0.5, binance_rest_url=server.root),
@@ -210,7 +210,7 @@ async def test_it_goes_on_after_postgres_was_away(polling: RunPoller, database: 
         await eventually(lambda: len(server.requests) > asked + 1)
 
 
-async def test_what_is_streamed_is_not_polled(
+async def test_streamed_markets_are_not_polled(
     settings_for: Callable[..., Settings], database: sqlalchemy.URL
 ) -> None:
     settings = settings_for(markets=(BINANCE,), polled_markets=(BINANCE,))

@@ -35,7 +35,7 @@ async def test_a_socket_is_replaced_before_its_exchange_ends_it(
         assert await daemon.query(CAUSES) == [(GapCause.STARTED,)]
 
 
-async def test_a_shutdown_that_is_announced_costs_no_trade(run_daemon: RunDaemon) -> None:
+async def test_an_announced_shutdown_loses_no_trade(run_daemon: RunDaemon) -> None:
     async def script(session: Session) -> None:
         await session.subscription()
         if session.number == 0:
@@ -58,7 +58,7 @@ async def test_a_shutdown_that_is_announced_costs_no_trade(run_daemon: RunDaemon
         assert await daemon.query(CAUSES) == [(GapCause.STARTED,)]
 
 
-async def test_sockets_of_a_limited_life_are_replaced_in_time(
+async def test_sockets_of_limited_life_are_replaced_in_time(
     run_daemon: RunDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Binance, "rotate_every_s", 2.0)
