@@ -11,6 +11,13 @@ from tests.conftest import PROJECT
 from tests.language import is_private_identifier, private_in_page, private_in_python, private_in_text
 
 CLEAN: tuple[str, ...] = (
+    "app/dashboard/alerts/history.py",
+    "app/dashboard/alerts/page.py",
+    "app/dashboard/alerts/rule_list.py",
+    "app/dashboard/alerts/sound.py",
+    "app/dashboard/alerts/states.py",
+    "app/dashboard/alerts/templates",
+    "app/dashboard/alerts/toasts.py",
     "app/dashboard/data_quality",
     "app/dashboard/fundamentals",
     "app/dashboard/sentiment",
@@ -20,6 +27,9 @@ CLEAN: tuple[str, ...] = (
     "bench/stored.py",
     "bench/walking.py",
     "ingest_daemon",
+    "tests/app/dashboard/alerts/test_browser.py",
+    "tests/app/dashboard/alerts/test_page.py",
+    "tests/app/dashboard/alerts/test_states.py",
     "tests/app/dashboard/data_quality",
     "tests/app/dashboard/fundamentals",
     "tests/app/dashboard/sentiment",

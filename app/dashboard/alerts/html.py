@@ -1,22 +1,24 @@
-"""The HTML of the Alerts page. Pure; every value from outside is escaped."""
+"""The HTML of the Alerts page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from html import escape
+from typing import NamedTuple
+
+from markupsafe import Markup
 
 from app.dashboard.alerts.lookback import Fired, Lookback
 from app.dashboard.alerts.states import State
 from app.dashboard.ui import html
-from coinwatch import formats
+from app.dashboard.ui.templates import render
 from coinwatch.alerts import Alert
-from coinwatch.times import from_datetime
 from warehouse.alerts import deliveries, edits
 from warehouse.alerts.reads import EventDelivery, OutletRow
 
 MOST_FIRINGS = 200
-"""More are counted, but not listed."""
+"""The last ones are listed; earlier ones are only counted."""
 
 _PILLS = {
     State.ARMED: "ok",
@@ -26,66 +28,77 @@ _PILLS = {
     State.FIRED: "",
     State.EXPIRED: "",
 }
-_DELIVERED = {
+_DELIVERY_PILLS = {
     deliveries.State.DELIVERED: "ok",
     deliveries.State.WAITING: "warn",
     deliveries.State.DEAD: "bad",
 }
 
 
-def notes(words: str) -> str:
-    """What is said below something, in passing."""
-    return f'<p class="cw-notes">{escape(words)}</p>'
+class _Pill(NamedTuple):
+    words: str
+    kind: str
+    tip: str
 
 
-def fault(words: str) -> str:
-    """What is wrong with the field above."""
-    return f'<p class="cw-fault" role="alert">{escape(words)}</p>'
+def notes(text: str) -> Markup:
+    """A line of explanation."""
+    return render("alerts/notes.html.j2", text=text)
 
 
-def summary(sentence: str, terms: Sequence[str]) -> str:
-    """What the form comes to."""
-    told = "".join(f" · {escape(one)}" for one in terms)
-    return f'<p class="cw-sum"><b>{escape(sentence)}</b>{told}</p>'
+def fault(text: str) -> Markup:
+    """The problem of the field above."""
+    return render("alerts/fault.html.j2", text=text)
 
 
-def rule(sentence: str, state: State, why: str, terms: Sequence[str], note: str) -> str:
-    """One alert rule."""
-    parts = [
-        f'<div class="cw-rule"><span class="what">{escape(sentence)}</span>',
-        f'<span class="cw-pill {_PILLS[state]}">{state}</span>',
-    ]
-    if why:
-        parts.append(f'<span class="muted">{escape(why)}</span>')
-    if terms:
-        parts.append(f'<span class="note">{escape(" · ".join(terms))}</span>')
-    if note:
-        parts.append(f'<span class="note">“{escape(note)}”</span>')
-    return "".join(parts) + "</div>"
+def summary(sentence: str, terms: Sequence[str]) -> Markup:
+    """A rule in words: its condition and terms."""
+    return render("alerts/summary.html.j2", sentence=sentence, terms=terms)
+
+
+def rule(sentence: str, state: State, why: str, terms: Sequence[str], note: str) -> Markup:
+    """A rule with its state."""
+    return render(
+        "alerts/rule.html.j2",
+        sentence=sentence,
+        state=state,
+        kind=_PILLS[state],
+        why=why,
+        terms=" · ".join(terms),
+        note=note,
+    )
 
 
 def history(
-    events: Sequence[Alert], told: Mapping[int, Sequence[EventDelivery]], zone: tzinfo, *, outlets: bool
-) -> str:
-    """What has fired; with ``outlets`` also how each event went there."""
-    rows = "".join(_event(event, told.get(event.event_id, ()), zone, outlets=outlets) for event in events)
-    last = '<th class="text">Delivered</th>' if outlets else ""
-    return (
-        '<div class="cw-scroll" tabindex="0"><table class="cw-table"><thead><tr><th class="time">Time</th>'
-        '<th class="time">Market</th><th class="number">Price</th><th class="text">Message</th>'
-        f"{last}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    events: Sequence[Alert],
+    deliveries_of: Mapping[int, Sequence[EventDelivery]],
+    zone: tzinfo,
+    *,
+    outlets: bool,
+) -> Markup:
+    """The alerts that have fired.
+
+    Args:
+        events: Newest first.
+        deliveries_of: Deliveries by event.
+        zone: The viewer's time zone.
+        outlets: Whether to show the deliveries.
+    """
+    rows = [
+        {
+            "event": event,
+            "market": f"{event.exchange}:{event.symbol}" if event.exchange else event.symbol,
+            "marks": _marks(event),
+            "deliveries": [_delivery(delivery) for delivery in deliveries_of.get(event.event_id, ())],
+        }
+        for event in events
+    ]
+    return render("alerts/history.html.j2", rows=rows, zone=zone, has_outlets=outlets)
 
 
-def outlets(rows: Sequence[OutletRow], zone: tzinfo) -> str:
-    """Where alerts go besides the websocket, and how that goes."""
-    body = "".join(_outlet(one, zone) for one in rows)
-    return (
-        '<div class="cw-scroll" tabindex="0"><table class="cw-table"><thead><tr><th class="name">Outlet</th>'
-        '<th class="name">To</th><th class="name">State</th><th class="number">Delivered</th>'
-        '<th class="number">Waiting</th><th class="number">Given up</th><th class="time">Last</th>'
-        f'<th class="text">Trouble</th></tr></thead><tbody>{body}</tbody></table></div>'
-    )
+def outlets(rows: Sequence[OutletRow], zone: tzinfo) -> Markup:
+    """The outlets with their deliveries."""
+    return render("alerts/outlets.html.j2", outlets=rows, zone=zone)
 
 
 def lookback(sentence: str, found: Lookback, zone: tzinfo) -> str:
@@ -111,70 +124,31 @@ def lookback(sentence: str, found: Lookback, zone: tzinfo) -> str:
     return f'{"".join(parts)}<p class="cw-notes">{" ".join(said)}</p>'
 
 
-def firings(found: Sequence[Fired], zone: tzinfo) -> str:
-    """When a rule would have fired, the newest first."""
-    rows = "".join(
-        f'<tr><td class="time">{html.time(one.ts_us, zone)}</td>'
-        f'<td class="time">{escape(one.exchange or "average")}</td>'
-        f'<td class="number">{formats.price(one.price)}</td>'
-        f'<td class="number">{"" if one.value is None else f"{one.value:,.4g}"}</td></tr>'
-        for one in reversed(found[-MOST_FIRINGS:])
+def firings(fired: Sequence[Fired], zone: tzinfo) -> Markup:
+    """The times at which a rule would have fired, newest first."""
+    return render("alerts/firings.html.j2", firings=list(reversed(fired[-MOST_FIRINGS:])), zone=zone)
+
+
+def _marks(event: Alert) -> list[_Pill]:
+    marks = (
+        (event.message.startswith(edits.TEST), _Pill("test", "", "A test, sent manually.")),
+        (event.late, _Pill("late", "warn", "Triggered by a trade that was recovered later.")),
+        (event.degraded, _Pill("degraded", "warn", "Fired during an open stream gap.")),
+        (event.paused, _Pill("paused", "warn", "The rule fired too often and was paused.")),
     )
-    return (
-        '<div class="cw-scroll cw-tall" tabindex="0"><table class="cw-table"><thead><tr>'
-        '<th class="time">Time</th><th class="time">On</th><th class="number">Price</th>'
-        f'<th class="number">Measured</th></tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    return [pill for applies, pill in marks if applies]
 
 
-def _event(event: Alert, told: Sequence[EventDelivery], zone: tzinfo, *, outlets: bool) -> str:
-    market = f"{event.exchange}:{event.symbol}" if event.exchange else event.symbol
-    marks = [
-        (event.message.startswith(edits.TEST), "test", "", "Sent by hand: nothing has happened."),
-        (event.late, "late", "warn", "By a trade that was recovered after its time."),
-        (event.degraded, "degraded", "warn", "While an interruption of the stream was not filled."),
-        (event.paused, "paused", "warn", "The rule fired too often and was paused."),
-    ]
-    pills = "".join(f" {_pill(word, kind, tip)}" for holds, word, kind, tip in marks if holds)
-    cells = [
-        f'<td class="time">{html.time(event.ts_us, zone)}</td>',
-        f'<td class="time">{escape(market)}</td>',
-        f'<td class="number">{formats.price(event.price)}</td>',
-        f'<td class="text">{escape(event.message)}{pills}</td>',
-    ]
-    if outlets:
-        went = " ".join(_delivery(one) for one in told)
-        cells.append(f'<td class="text">{went or formats.UNKNOWN}</td>')
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _delivery(one: EventDelivery) -> str:
+def _delivery(delivery: EventDelivery) -> _Pill:
+    attempts = f"{delivery.attempts} attempts" if delivery.attempts else "in progress"
     words = {
         deliveries.State.DELIVERED: "delivered",
-        deliveries.State.WAITING: f"tried {one.attempts} times" if one.attempts else "on its way",
+        deliveries.State.WAITING: attempts,
         deliveries.State.DEAD: "given up",
-    }[one.state]
-    status = f"HTTP {one.http_status}" if one.http_status else ""
-    tip = ", ".join(part for part in (status, one.error or "") if part)
-    return _pill(f"{one.kind} {one.outlet_id}: {words}", _DELIVERED[one.state], tip)
-
-
-def _outlet(one: OutletRow, zone: tzinfo) -> str:
-    disabled = one.disabled_why is not None
-    state = _pill("disabled" if disabled else "active", "bad" if disabled else "ok", one.disabled_why or "")
-    last = html.time(from_datetime(one.last_at), zone) if one.last_at else formats.UNKNOWN
-    trouble = one.disabled_why or one.last_error or ""
-    return (
-        f'<tr><td class="name">{one.kind} {one.id}</td><td class="name">{escape(one.to)}</td>'
-        f'<td class="name">{state}</td><td class="number">{one.delivered:,}</td>'
-        f'<td class="number">{one.waiting:,}</td><td class="number">{one.dead:,}</td>'
-        f'<td class="time">{last}</td><td class="text">{escape(trouble)}</td></tr>'
-    )
-
-
-def _pill(words: str, kind: str, tip: str) -> str:
-    title = f' title="{escape(tip)}"' if tip else ""
-    return f'<span class="cw-pill {kind}"{title}>{escape(words)}</span>'
+    }[delivery.state]
+    status = f"HTTP {delivery.http_status}" if delivery.http_status else ""
+    tip = ", ".join(part for part in (status, delivery.error or "") if part)
+    return _Pill(f"{delivery.kind} {delivery.outlet_id}: {words}", _DELIVERY_PILLS[delivery.state], tip)
 
 
 def _moment(name: str, ts_us: int, zone: tzinfo) -> str:

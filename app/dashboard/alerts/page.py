@@ -1,4 +1,4 @@
-"""Alerts: make rules, see what they would have done, list and change them; what has fired and went where."""
+"""The Alerts page: create, backtest, list and change rules; the history of alerts and their outlets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.dashboard.alerts import draft as alerts_draft
 from app.dashboard.alerts import form as alerts_form
-from app.dashboard.alerts import preview, reads, rule_list, sound, widgets
+from app.dashboard.alerts import history, preview, reads, rule_list, sound, widgets
 from app.dashboard.alerts.fields import CONDITIONS
 from app.dashboard.alerts.states import ALL, State
 from app.dashboard.data.failures import describe_failure
@@ -60,18 +60,18 @@ def show(source: DashboardReads) -> None:
 
 
 def _begin(source: DashboardReads, markets: Sequence[WatchedMarket], url: PageUrl, notes: list[str]) -> None:
-    """Fill in what the address asks for, when it must be."""
+    """Fill in the form from the address, on the first run and when the address has changed."""
     first = str(page.symbols_of(markets)[0])
     if alerts_draft.is_begun() and not url.fresh(alerts_draft.key(alerts_draft.SYMBOL)):
         return
     typed = (url.get("symbol") or first)[:60]
     condition = query.option("condition", url.get("condition"), list(CONDITIONS), "above")
-    price, word = alerts_form.price_from(url.get("price"))
-    notes += [condition.note, word]
-    named = url.get("condition") is not None
-    kind = condition.value if named or price is None else "above"
+    price, note = alerts_form.price_from(url.get("price"))
+    notes += [condition.note, note]
+    is_given = url.get("condition") is not None
+    condition_type = condition.value if is_given or price is None else "above"
     now = _price(source, markets, typed)
-    draft = alerts_form.draft_at(typed, kind, price, None if named else now)
+    draft = alerts_form.draft_at(typed, condition_type, price, None if is_given else now)
     alerts_draft.begin(draft)
 
 
@@ -91,44 +91,46 @@ def _form(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
         _price(source, markets, alerts_draft.typed()),
         save=save,
         look_back=look_back,
-        cancel=_start_anew,
+        cancel=_reset,
     )
-    page.notice(rule_list.said())
+    page.notice(rule_list.take_message())
 
 
 def _save(source: DashboardReads, known: Sequence[Market], drawn_for: str) -> None:
-    # From the state, not from the last run: a click may arrive together with what was typed before it.
+    # Read the session state, not the last run: a click may arrive together with values typed before it.
     if alerts_draft.typed() != drawn_for:
-        rule_list.say("Not saved: the symbol has changed, so look at the price first.")
+        rule_list.set_message("Not saved: the symbol has changed. Check the price first.")
         return
     rule = alerts_draft.tried(known)
     if rule is None:
-        rule_list.say("Not saved: something above is missing or wrong.")
+        rule_list.set_message("Not saved: a value above is missing or invalid.")
         return
     editing = alerts_draft.current().editing
     try:
         if editing is None:
-            made = reads.create_rule(source, rule)
+            saved = reads.create_rule(source, rule)
         else:
             replaced = source.change_alerts(
                 alerts_form.CLIENT, lambda conn: edits.replace_rule(conn, editing, rule)
             )
             if replaced is None:
-                rule_list.say(f"Not saved: alert {editing} is gone. Cancel, and make it anew.")
+                rule_list.set_message(
+                    f"Not saved: alert {editing} was deleted. Cancel and create a new alert."
+                )
                 return
-            made = replaced
+            saved = replaced
     except CoinwatchError as error:
-        rule_list.say(f"Not saved: {describe_failure(error)}.")
+        rule_list.set_message(f"Not saved: {describe_failure(error)}.")
         return
-    _start_anew()
-    done = "created" if editing is None else f"saved in place of alert {editing}"
-    st.toast(f"Alert {made.id} {done}.", icon=":material/check:")
+    _reset()
+    done = "created" if editing is None else f"saved; it replaces alert {editing}"
+    st.toast(f"Alert {saved.id} {done}.", icon=":material/check:")
 
 
-def _start_anew() -> None:
-    """A form without what was typed, for the same symbol and condition."""
-    kind = alerts_draft.part_values(alerts_draft.parts()[0])["type"]
-    alerts_draft.begin(alerts_form.draft_at(alerts_draft.typed(), kind, None, None))
+def _reset() -> None:
+    """Clear the form, but keep its symbol and condition."""
+    condition_type = alerts_draft.part_values(alerts_draft.parts()[0])["type"]
+    alerts_draft.begin(alerts_form.draft_at(alerts_draft.typed(), condition_type, None, None))
 
 
 def _close_preview() -> None:
@@ -141,7 +143,7 @@ def _lists(source: DashboardReads, url: PageUrl) -> tuple[str, str, str]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         page.preset(url, "alerts_view", query.option("view", url.get("view"), list(VIEWS), "alerts"), notes)
         view = st.segmented_control(
-            "View", list(VIEWS), format_func=lambda one: VIEWS[one], key="alerts_view", required=True
+            "View", list(VIEWS), format_func=lambda name: VIEWS[name], key="alerts_view", required=True
         )
         wanted, search = ALL, ""
         if view == "alerts":
@@ -157,9 +159,9 @@ def _lists(source: DashboardReads, url: PageUrl) -> tuple[str, str, str]:
             )
     page.notice(" ".join(note for note in notes if note))
     if view == "history":
-        rule_list.history(source)
+        history.show_events(source)
     elif view == "outlets":
-        rule_list.outlets(source)
+        history.show_outlets(source)
     else:
         rule_list.rules(source, wanted or ALL, search)
     return view or "alerts", wanted or ALL, search
@@ -171,5 +173,5 @@ def _price(source: DashboardReads, markets: Sequence[WatchedMarket], typed: str)
         symbol, exchange = alerts_form.resolve(typed, known)
     except CoinwatchError:
         return None
-    latest = source.latest([one.market_id for one in markets]).value or ()
+    latest = source.latest([watched.market_id for watched in markets]).value or ()
     return widgets.price_now(latest, markets, symbol, exchange)

@@ -1,7 +1,7 @@
-"""A sound when an alert fires, for viewers who want one: off at first, remembered by their browser.
+"""A sound when an alert fires. It is off by default; the browser of each viewer remembers the choice.
 
-The server knows nothing of it: it only tells the page the number of the newest event. Sound is made in
-the page, so that nothing is fetched; browsers allow it after the first click on the page.
+The server only sends the number of the newest event. The page synthesizes the sound, so nothing is
+downloaded; browsers allow sound after the first click on the page.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ function chime() {
 _LISTENER = (
     _CHIME
     + """
-// Streamlit gives its toasts the role of a dialog and no name.
+// Streamlit's toasts have the role of a dialog, but no name.
 memory.naming ??= new MutationObserver(() => {
   document.querySelectorAll('[data-testid="stToast"]:not([aria-label])')
     .forEach(toast => toast.setAttribute('aria-label', 'Message'));
@@ -76,12 +76,12 @@ def _components() -> tuple[ComponentRenderer, ComponentRenderer]:
 
 
 def listen(newest: int) -> None:
-    """Let the page chime when ``newest``, the number of the newest event, has grown since it was opened."""
+    """Play the sound when ``newest``, the number of the newest event, has grown since the page was opened."""
     listener, _ = _components()
     listener(key="alert_chime", data={"newest": newest}, height=1)
 
 
 def switch() -> None:
-    """Draw the box that turns sound on and off in this browser."""
-    _, box = _components()
-    box(key="alert_sound")
+    """Draw the checkbox that turns the sound on and off in this browser."""
+    _, checkbox = _components()
+    checkbox(key="alert_sound")

@@ -1,4 +1,4 @@
-"""Where an alert rule stands, for people. Pure."""
+"""The state of an alert rule and its explanation. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coinwatch.alerts.rules import STORM_FIRES
 
 
 class State(StrEnum):
-    """What becomes of a rule at the moment."""
+    """The state of a rule; the values also stand in addresses."""
 
     ARMED = "armed"
     WAITING = "waiting to re-arm"
@@ -27,7 +27,7 @@ ALL = "all"
 
 
 def state(rule: Rule, now_us: int) -> State:
-    """Where ``rule`` stands at ``now_us``."""
+    """The state of ``rule`` at ``now_us``."""
     if not rule.armed:
         once = rule.terms.repeat is Repeat.ONCE
         return State.FIRED if once and rule.fired_at_us is not None else State.EXPIRED
@@ -40,69 +40,69 @@ def state(rule: Rule, now_us: int) -> State:
     return State.WAITING if rule.state.waiting else State.ARMED
 
 
-def explained(rule: Rule, price: float | None, now_us: int) -> str:
-    """Why it stands so, or how far the price has to go."""
+def explanation(rule: Rule, price: float | None, now_us: int) -> str:
+    """The reason of the state, or the distance of ``price`` from the level of the rule."""
     match state(rule, now_us):
         case State.FIRED:
             return formats.age(rule.fired_at_us, now_us)
         case State.EXPIRED:
             return formats.age(rule.terms.expires_at_us, now_us)
         case State.PAUSED:
-            stormy = len(rule.state.recent_us) > STORM_FIRES
-            return f"it fired more than {STORM_FIRES} times in 3 minutes" if stormy else "by hand"
+            is_storm = len(rule.state.recent_us) > STORM_FIRES
+            return f"fired more than {STORM_FIRES} times in 3 minutes" if is_storm else "manually"
         case State.SNOOZED:
             left_us = (rule.state.snoozed_until_us or now_us) - now_us
             return f"for {formats.duration(left_us)} more"
         case State.WAITING:
-            return _last_fired(rule, now_us) or "until its condition is met no more"
-    resting_us = rule.ready_at_us(now_us) - now_us
-    if resting_us > 0:
-        return f"rests for {formats.duration(resting_us)} more"
-    return ", ".join(part for part in (_to_go(rule, price), _last_fired(rule, now_us)) if part)
+            return _last_fired(rule, now_us) or "until its condition no longer holds"
+    quiet_us = rule.ready_at_us(now_us) - now_us
+    if quiet_us > 0:
+        return f"does not fire for {formats.duration(quiet_us)} more"
+    return ", ".join(part for part in (_distance(rule, price), _last_fired(rule, now_us)) if part)
 
 
 def terms_words(rule: NewRule, now_us: int) -> tuple[str, ...]:
-    """What was asked of it besides its condition, in a few words each."""
+    """The terms of a rule, each in a few words; standard terms are left out."""
     terms = rule.terms
-    told = []
+    phrases = []
     if terms.repeat is Repeat.EVERY:
-        told.append("every time")
+        phrases.append("every time")
     elif terms.repeat is Repeat.CANDLE:
-        told.append(f"once per {terms.candle} candle")
+        phrases.append(f"once per {terms.candle} candle")
     source = getattr(rule.condition, "source", Source.TRADE)
     if source is Source.AVERAGE:
-        told.append("of the average")
+        phrases.append("on the average price")
     elif source is Source.CANDLE:
-        told.append(f"at the close of {getattr(rule.condition, 'interval', '')}")
+        phrases.append(f"at the close of {getattr(rule.condition, 'interval', '')}")
     if terms.holds_for_s:
-        told.append(f"holds for {duration_text(terms.holds_for_s)}")
+        phrases.append(f"holds for {duration_text(terms.holds_for_s)}")
     if terms.confirmed_on > 1:
-        told.append(f"on {terms.confirmed_on} exchanges")
+        phrases.append(f"on {terms.confirmed_on} exchanges")
     if terms.hysteresis:
-        told.append(f"comes back by {terms.hysteresis:g}")
+        phrases.append(f"hysteresis {terms.hysteresis:g}")
     if terms.cooldown_s:
-        told.append(f"rests for {duration_text(terms.cooldown_s)}")
+        phrases.append(f"cooldown {duration_text(terms.cooldown_s)}")
     if terms.quiet:
         quiet = terms.quiet
-        told.append(f"quiet {_clock(quiet.from_minute)} to {_clock(quiet.to_minute)} {quiet.tz}")
+        phrases.append(f"quiet hours {_clock(quiet.from_minute)} to {_clock(quiet.to_minute)} {quiet.tz}")
     if terms.expires_at_us is not None and terms.expires_at_us > now_us:
-        told.append(f"ends in {formats.duration(terms.expires_at_us - now_us)}")
-    return tuple(told)
+        phrases.append(f"expires in {formats.duration(terms.expires_at_us - now_us)}")
+    return tuple(phrases)
 
 
-def chosen(rules: Sequence[Rule], wanted: str, search: str, now_us: int) -> tuple[Rule, ...]:
-    """The rules of a state (or ALL of them) that have every word of ``search``, waiting ones first."""
-    needles = search.lower().split()
+def matching(rules: Sequence[Rule], wanted: str, search: str, now_us: int) -> tuple[Rule, ...]:
+    """The rules in the state ``wanted`` (or ALL) that contain every word of ``search``, active ones first."""
+    words = search.lower().split()
 
     def has(rule: Rule) -> bool:
         text = f"{rule.id} {form.sentence(rule)} {rule.typed} {rule.note or ''}".lower()
-        return all(needle in text for needle in needles)
+        return all(word in text for word in words)
 
-    found = [rule for rule in rules if wanted in (ALL, state(rule, now_us)) and has(rule)]
-    return tuple(sorted(found, key=lambda rule: state(rule, now_us) in OVER))
+    matches = [rule for rule in rules if wanted in (ALL, state(rule, now_us)) and has(rule)]
+    return tuple(sorted(matches, key=lambda rule: state(rule, now_us) in OVER))
 
 
-def _to_go(rule: Rule, price: float | None) -> str:
+def _distance(rule: Rule, price: float | None) -> str:
     condition = rule.condition
     if price is None or not isinstance(condition, Above | Below):
         return ""

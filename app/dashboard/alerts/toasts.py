@@ -1,7 +1,7 @@
-"""A toast, and a sound where the viewer wants one, in every open page when an alert fires.
+"""A toast in every open page when an alert fires, and a sound for viewers who turned it on.
 
-Every page draws ``watch`` once: a fragment of its own that asks, for all viewers together, for the last
-few events every few seconds, and shows a session those that are new to it.
+Every page draws ``watch`` once. This fragment reads the last few alerts every few seconds, once for all
+viewers, and shows each session those that are new to it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from coinwatch.alerts import Alert
 
 EVERY_S = 3
 MOST = 3
-"""So many toasts at once; more are counted in the last one."""
+"""Toasts shown at once; further alerts are counted in the last toast."""
 _SEEN = "alerts_seen"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+.!|~<>$:&-])")
 
 
 @page.every(EVERY_S)
 def watch(source: DashboardReads) -> None:
-    """Tell the viewer of what has fired since the session began, each event once."""
+    """Show each alert that has fired since the session started, once."""
     newest = reads.newest_events(source, form.CLIENT).value
     if newest is None:
         return
@@ -41,10 +41,10 @@ def watch(source: DashboardReads) -> None:
 
 
 def fresh_events(newest: Sequence[Alert], seen: int | None) -> list[Alert]:
-    """Those after the last one ``seen``, the newest first; a session that has seen nothing begins now."""
+    """The events after ``seen``, newest first; none for a new session, which has not seen any."""
     return [] if seen is None else [event for event in newest if event.event_id > seen]
 
 
 def plain(text: str) -> str:
-    """``text`` with nothing in it that Markdown would take for markup."""
+    """``text`` with all Markdown markup escaped."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))

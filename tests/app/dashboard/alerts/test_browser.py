@@ -29,7 +29,7 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
         yield driver
 
 
-def test_an_alert_from_the_chart_to_its_end(browser: webdriver.Chrome, database: URL, tmp_path: Path) -> None:
+def test_an_alert_from_chart_to_deletion(browser: webdriver.Chrome, database: URL, tmp_path: Path) -> None:
     stock = Stock.open(database, now_us())
     stock.day(PRICES)
     try:
@@ -38,17 +38,17 @@ def test_an_alert_from_the_chart_to_its_end(browser: webdriver.Chrome, database:
             viewer.visit("alerts?symbol=binance:BTC-USDT&price=60000")
             viewer.find("input[aria-label='Note']").send_keys("<b>buy</b> *all*", Keys.TAB)
             press(viewer, "button", "Create alert")
-            said = viewer.find(".cw-rule").text
-            assert "BTC-USDT on binance at or below 60,000.00" in said
-            assert "<b>buy</b> *all*" in said
+            rule = viewer.find(".cw-rule").text
+            assert "BTC-USDT on binance at or below 60,000.00" in rule
+            assert "<b>buy</b> *all*" in rule
             viewer.gone("[data-testid='stToast']")
             viewer.settle()
             assert viewer.faults() == []
 
             viewer.visit("sentiment")
             viewer.find(".cw-empty")
-            # It tells of what fires from its first look on: a test is sent until one is told.
-            eventually_sync(lambda: _test_is_told(stock, viewer), timeout_s=60)
+            # The page shows alerts that fire after its first read: tests are sent until it shows one.
+            eventually_sync(lambda: _shows_test(stock, viewer), timeout_s=60)
             toast = viewer.find("[data-testid='stToast']").text
             assert "TEST, nothing has happened: <b>buy</b> *all*: BTC-USDT" in toast
 
@@ -56,18 +56,18 @@ def test_an_alert_from_the_chart_to_its_end(browser: webdriver.Chrome, database:
             press(viewer, "[class*='st-key-more'] button", "More")
             press(viewer, "[role='menuitem']", "Delete")
             press(viewer, "[role='dialog'] button", "Delete alert")
-            viewer.find(".cw-empty", "No alert yet")
+            viewer.find(".cw-empty", "No alerts yet")
             assert viewer.faults() == []
     finally:
         stock.close()
 
 
 def press(viewer: Viewer, selector: str, text: str) -> None:
-    """Press what says ``text``, wherever it is drawn by then: lists are drawn anew every few seconds."""
+    """Press the element with ``text``; lists are redrawn every few seconds, so it is looked up just before."""
     viewer.driver.execute_script("arguments[0].click()", viewer.find(selector, text))
 
 
-def _test_is_told(stock: Stock, viewer: Viewer) -> bool:
+def _shows_test(stock: Stock, viewer: Viewer) -> bool:
     with stock.engine.begin() as conn:
         (rule,) = rules.list_rules(conn, client="dashboard").rules
         edits.send_test(conn, rule, exchange="binance", price=60_000.0, ts_us=now_us())
