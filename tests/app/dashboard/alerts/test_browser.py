@@ -63,7 +63,7 @@ def test_an_alert_from_chart_to_deletion(browser: webdriver.Chrome, database: UR
 
 
 def press(viewer: Viewer, selector: str, text: str) -> None:
-    """Press the element with ``text``; lists are redrawn every few seconds, so it is looked up just before."""
+    """Press the element with ``text``, looked up just before: lists are redrawn every few seconds."""
     viewer.driver.execute_script("arguments[0].click()", viewer.find(selector, text))
 
 
