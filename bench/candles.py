@@ -11,7 +11,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from coinwatch.times import DAY_US, MINUTE_US, to_datetime
 from coinwatch.windows import Window
 from sources.exchanges import EXCHANGES
 from warehouse.candles.coverage import gaps, multirange
-from warehouse.candles.store import store
+from warehouse.candles.store import Stored, store
 from warehouse.db.connect import connect
 from warehouse.db.migrate import upgrade
 from warehouse.embedded.server import EmbeddedPostgres
@@ -38,7 +38,8 @@ GAPS_A_MARKET = 122
 SMALL_MARKETS, SMALL_DAYS = 5, 30
 """What an anti-join over every slot finishes in seconds."""
 CANDLES = 200_000
-ROWS_ONE_BY_ONE = 50_000
+ROWS_BY_PANDAS = 50_000
+TURNS = 4
 ROUNDS = 5
 
 START_US = 20_000 * DAY_US
@@ -71,7 +72,8 @@ async def _find_gaps(conn: Conn) -> None:
     slots = range(year.start_us // MINUTE_US, year.end_us // MINUTE_US, 2)
     for market_id in ids.values():
         holes = [
-            Window(one * MINUTE_US, (one + 1) * MINUTE_US) for one in chance.sample(slots, GAPS_A_MARKET)
+            Window(minute * MINUTE_US, (minute + 1) * MINUTE_US)
+            for minute in chance.sample(slots, GAPS_A_MARKET)
         ]
         await conn.execute(
             "insert into candle_coverage (market_id, interval, wanted, covered)"
@@ -79,8 +81,7 @@ async def _find_gaps(conn: Conn) -> None:
             {"id": market_id, "year": multirange([year]), "holes": multirange(holes)},
         )
     await conn.execute("analyze candle_coverage, markets")
-    found = await gaps(conn)
-    count = sum(map(len, found.values()))
+    count = sum(map(len, (await gaps(conn)).values()))
     whole_s = await _median_s(lambda: gaps(conn))
     in_sql_s = await _median_s(lambda: conn.execute("select count(*) from v_gaps"))
     print(
@@ -118,39 +119,66 @@ where not exists (
 
 
 async def _store_candles(conn: Conn, url: sqlalchemy.URL) -> None:
+    """In turns, so that both meet the same load of the machine."""
     market = Market("binance", Symbol("A0", "USDT"))
     ids = await ensure_markets(conn, {market: "A0USDT"})
-    binance = EXCHANGES["binance"]
     candles = _candles(CANDLES, START_US + 100 * DAY_US)
     pages = [_klines(candles[first : first + 1_000]) for first in range(0, CANDLES, 1_000)]
-    started_s = time.perf_counter()
-    for page in pages:
-        decoded = binance.decode_candles(market, Interval.M1, page)
-        window = Window(decoded[0].open_ts_us, decoded[-1].open_ts_us + MINUTE_US)
-        await store(conn, ids[market], Interval.M1, decoded, [window])
-    ours = CANDLES / (time.perf_counter() - started_s)
-    cursor = await conn.execute("select count(*) from candles where market_id = %s", (ids[market],))
-    counted = await cursor.fetchone()
+    rows = [(to_datetime(candle.open_ts_us), *_numbers(candle)) for candle in candles]
+    await conn.execute(_PLAIN_TABLE)
+    ours_s = by_row_s = 0.0
+    for turn in range(TURNS):
+        ours_s += await _timed_s(_store_pages(conn, market, ids[market], pages[turn::TURNS]))
+        by_row_s += await _timed_s(_execute_many(conn, rows[turn::TURNS]))
+    again_s = await _timed_s(_store_pages(conn, market, ids[market], pages))
+    counted = await (
+        await conn.execute("select count(*) from candles where market_id = %s", (ids[market],))
+    ).fetchone()
     print(
-        f"decoded and upserted with coverage, 1,000 an answer: {ours:,.0f} candles/s, {counted} rows counted"
+        f"decoded and upserted with coverage, 1,000 an answer: {CANDLES / ours_s:,.0f} candles/s,"
+        f" {counted} rows counted; all of them again, unchanged: {CANDLES / again_s:,.0f} candles/s"
+    )
+    print(
+        f"executemany of the same upsert: {CANDLES / by_row_s:,.0f} candles/s,"
+        f" {by_row_s / ours_s:.1f} times slower"
     )
 
-    few = candles[:ROWS_ONE_BY_ONE]
-    rows = [(to_datetime(one.open_ts_us), *_numbers(one)) for one in few]
-    await conn.execute(_PLAIN_TABLE)
-    started_s = time.perf_counter()
-    async with conn.transaction(), conn.cursor() as many:
-        await many.executemany(_UPSERT_ONE, rows)
-    by_one = len(rows) / (time.perf_counter() - started_s)
-    print(f"executemany of the same upsert: {by_one:,.0f} candles/s, {ours / by_one:.1f} times slower")
-
+    few = rows[:ROWS_BY_PANDAS]
     engine = sqlalchemy.create_engine(url)
-    frame = pd.DataFrame(rows, columns=["open_ts", "open", "high", "low", "close", "volume"])
+    frame = pd.DataFrame(few, columns=["open_ts", "open", "high", "low", "close", "volume"])
     started_s = time.perf_counter()
     frame.to_sql("by_pandas", engine, index=False, chunksize=1_000, method="multi")
-    by_pandas = len(rows) / (time.perf_counter() - started_s)
+    by_pandas = len(few) / (time.perf_counter() - started_s)
     engine.dispose()
-    print(f"pandas.to_sql, inserts only: {by_pandas:,.0f} candles/s, {ours / by_pandas:.1f} times slower")
+    print(
+        f"pandas.to_sql, inserts only: {by_pandas:,.0f} candles/s,"
+        f" {CANDLES / ours_s / by_pandas:.1f} times slower"
+    )
+
+
+async def _store_pages(conn: Conn, market: Market, market_id: int, pages: Sequence[bytes]) -> None:
+    """As collection does: an answer is decoded while Postgres stores the one before."""
+    storing: asyncio.Task[Stored] | None = None
+    for page in pages:
+        decoded = EXCHANGES["binance"].decode_candles(market, Interval.M1, page)
+        window = Window(decoded[0].open_ts_us, decoded[-1].open_ts_us + MINUTE_US)
+        if storing:
+            await storing
+        storing = asyncio.create_task(store(conn, market_id, Interval.M1, decoded, [window]))
+        await asyncio.sleep(0)  # so that it is sent before the next answer is decoded
+    if storing:
+        await storing
+
+
+async def _execute_many(conn: Conn, rows: Sequence[tuple[object, ...]]) -> None:
+    async with conn.transaction(), conn.cursor() as cursor:
+        await cursor.executemany(_UPSERT_ONE, rows)
+
+
+async def _timed_s(work: Awaitable[None]) -> float:
+    started_s = time.perf_counter()
+    await work
+    return time.perf_counter() - started_s
 
 
 _PLAIN_TABLE = """
@@ -190,20 +218,20 @@ def _numbers(candle: Candle) -> tuple[float, ...]:
 
 
 def _klines(candles: list[Candle]) -> bytes:
-    """As Binance answers."""
+    """An answer of Binance."""
     return msgspec.json.encode(
         [
             [
-                one.open_ts_us // 1_000,
-                *map(str, (one.open, one.high, one.low, one.close, one.volume)),
-                one.open_ts_us // 1_000 + 59_999,
-                str(one.quote_volume),
-                one.trades,
+                candle.open_ts_us // 1_000,
+                *map(str, (candle.open, candle.high, candle.low, candle.close, candle.volume)),
+                candle.open_ts_us // 1_000 + 59_999,
+                str(candle.quote_volume),
+                candle.trades,
                 "0",
                 "0",
                 "0",
             ]
-            for one in candles
+            for candle in candles
         ]
     )
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import date
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import msgspec
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle
-from coinwatch.times import to_datetime, utc_day
+from coinwatch.times import to_datetime
 from coinwatch.windows import Window
 from warehouse.candles.coverage import multirange
 from warehouse.candles.rollups import ROLLUPS
-from warehouse.db.arrays import Column, Doubles, Integers, Times, takes_columns
+from warehouse.candles.rows import CandleRows
+from warehouse.db.arrays import takes_columns
 from warehouse.db.partitions import ensure_candle_months
 
 CANDLES = "candles"
 """NOTIFY channel: one CandlesNotice, as JSON, for each store that changed a row."""
+
+MANY_ROWS = 50
+"""From this many rows on, an insert is tried before the upsert: in a backfill nothing was stored before."""
+
+_known_months: WeakKeyDictionary[AsyncConnection[Any], set[date]] = WeakKeyDictionary()
+"""The months each connection has ensured. Partitions of candles are never dropped."""
 
 Source = Literal["exchange", "ticks", "rollup"]
 
@@ -116,6 +126,48 @@ select inserted, revised, withdrawn, (select count(*) from told) from counts
 """  # noqa: S608 -- built from constants of this file
 
 
+# A whole store in one statement, for a range in which no candle is stored yet: half the cost of _STORE,
+# which has to compare rows. If another process stores one of these candles meanwhile, it fails and changes
+# nothing. Each part reads the part before, so that locks are taken in the order of _COVER and _STORE.
+_INSERT_NEW = f"""
+with probe as materialized (
+    select not exists (
+        select from candles
+        where market_id = %(market_id)s and interval = %(interval)s
+          and open_ts >= %(start)s and open_ts < %(end)s
+    ) as is_new
+), covering as (
+    insert into candle_coverage as coverage (market_id, interval, covered)
+    select %(market_id)s, %(interval)s, %(covered)s::tstzmultirange
+    from probe
+    where is_new and not isempty(%(covered)s::tstzmultirange)
+    on conflict (market_id, interval) do update set covered = coverage.covered + excluded.covered
+    returning true
+), inserted as (
+    insert into candles
+        (market_id, interval, open_ts, open, high, low, close, volume, quote_volume, trades, source)
+    select %(market_id)s, %(interval)s, open_ts, open, high, low, close, volume,
+           nullif(quote_volume, 'NaN'), nullif(trades, -1), %(source)s
+    from (select count(*) from covering) as first
+    join probe on is_new
+    cross join unnest(
+        %(open_ts)s::timestamptz[], %(open)s::float8[], %(high)s::float8[], %(low)s::float8[],
+        %(close)s::float8[], %(volume)s::float8[], %(quote_volume)s::float8[], %(trades)s::int4[]
+    ) as given (open_ts, open, high, low, close, volume, quote_volume, trades)
+    returning true
+), counts as (
+    select count(*) as inserted from inserted having count(*) > 0
+), due as (
+    insert into candle_rollups as known (market_id, interval, due)
+    select %(market_id)s, rollup, tstzmultirange(tstzrange(%(start)s, %(end)s))
+    from counts cross join unnest(%(rollups)s::text[]) as rollup
+    on conflict (market_id, interval) do update set due = known.due + excluded.due
+    where not known.due @> excluded.due
+)
+select inserted, pg_notify('{CANDLES}', %(notice)s) from counts
+"""  # noqa: S608 -- built from constants of this file
+
+
 async def store(
     conn: AsyncConnection[Any],
     market_id: int,
@@ -124,17 +176,30 @@ async def store(
     covered: Sequence[Window],
     source: Source = "exchange",
 ) -> Stored:
-    """Store candles of one market and the spans they cover, in one transaction.
+    """Store candles of one market and the ranges they cover, in one transaction.
 
-    ``covered`` are the spans the exchange answered for, minutes without a trade included; a stored
-    candle in them that is not among ``candles`` is withdrawn. Safe to repeat, and to run beside other
-    stores of the same market: coverage grows in SQL and no range is lost.
+    Safe to repeat, and to run beside other stores of the same market: coverage grows in SQL, so no
+    range is lost.
+
+    Args:
+        conn: A connection in autocommit mode.
+        market_id: The market.
+        interval: The interval of all ``candles``.
+        candles: Each open time at most once.
+        covered: The ranges the exchange answered for, minutes without a trade included. A stored candle
+            in them that is not among ``candles`` is deleted.
+        source: Where the candles are from. Candles confirmed by the exchange are not replaced by others.
+
+    Raises:
+        psycopg.errors.CheckViolation: Postgres refused a candle. Nothing was stored.
     """
     if not candles and not covered:
         return Stored(0, 0, 0, 0)
-    await ensure_candle_months(conn, {utc_day(candle.open_ts_us).replace(day=1) for candle in candles})
+    rows = CandleRows.of(candles)
+    await _ensure_months(conn, rows.months())
     edges = [edge for window in covered for edge in (window.start_us, window.end_us)]
-    edges += [edge for candle in candles for edge in (candle.open_ts_us, candle.open_ts_us + interval.us)]
+    if candles:
+        edges += [int(rows.open_ts_us.min()), int(rows.open_ts_us.max()) + interval.us]
     changed = Window(min(edges), max(edges))
     notice = CandlesNotice(market_id, interval, changed.start_us, changed.end_us)
     values = {
@@ -142,35 +207,31 @@ async def store(
         "interval": interval.value,
         "source": source,
         "covered": multirange(covered),
-        **_columns(candles),
+        **rows.columns(),
         "start": to_datetime(changed.start_us),
         "end": to_datetime(changed.end_us),
         "rollups": [rollup.value for rollup in ROLLUPS] if interval is Interval.M1 else [],
         "notice": msgspec.json.encode(notice).decode(),
     }
-    async with conn.pipeline(), conn.transaction(), conn.cursor() as cursor:
+    async with conn.cursor() as cursor:
         takes_columns(cursor)
-        if covered:
-            # First and apart: the row it locks puts stores of one market in a queue, and what follows
-            # sees all that the ones before have stored.
-            await cursor.execute(_COVER, values)
-        await cursor.execute(_STORE, values)
-        inserted, revised, withdrawn, _ = await cursor.fetchone() or (0, 0, 0, 0)
+        if len(rows) >= MANY_ROWS:
+            with suppress(errors.UniqueViolation):
+                await cursor.execute(_INSERT_NEW, values)
+                if cursor.rowcount:
+                    return Stored(len(rows), 0, 0, 0)
+        async with conn.pipeline(), conn.transaction():
+            if covered:
+                # First and apart: the row it locks puts stores of one market in a queue, and what follows
+                # sees all that the ones before have stored.
+                await cursor.execute(_COVER, values)
+            await cursor.execute(_STORE, values)
+            inserted, revised, withdrawn, _ = await cursor.fetchone() or (0, 0, 0, 0)
     return Stored(inserted, revised, len(candles) - inserted - revised, withdrawn)
 
 
-def _columns(candles: Sequence[Candle]) -> dict[str, Column]:
-    """What ``unnest`` in _STORE reads; NaN and -1 stand for null."""
-    nothing = float("nan")
-    return {
-        "open_ts": Times([candle.open_ts_us for candle in candles]),
-        "open": Doubles([candle.open for candle in candles]),
-        "high": Doubles([candle.high for candle in candles]),
-        "low": Doubles([candle.low for candle in candles]),
-        "close": Doubles([candle.close for candle in candles]),
-        "volume": Doubles([candle.volume for candle in candles]),
-        "quote_volume": Doubles(
-            [nothing if candle.quote_volume is None else candle.quote_volume for candle in candles]
-        ),
-        "trades": Integers([-1 if candle.trades is None else candle.trades for candle in candles]),
-    }
+async def _ensure_months(conn: AsyncConnection[Any], months: set[date]) -> None:
+    known = _known_months.setdefault(conn, set())
+    if not months <= known:
+        await ensure_candle_months(conn, months)
+        known |= months

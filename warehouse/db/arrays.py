@@ -12,6 +12,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 POSTGRES_EPOCH_US = 946_684_800_000_000
+"""2000-01-01, from which Postgres counts microseconds and days."""
 
 
 class Column:

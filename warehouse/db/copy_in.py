@@ -11,6 +11,10 @@ from psycopg.pq.abc import PGconn
 
 from warehouse.db.psycopg_private import fetch_many, send
 
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+"""What comes before and after the rows of a binary COPY."""
+
 _CHUNK_BYTES = 64 * 1024
 
 

@@ -21,6 +21,8 @@ from psycopg import postgres
 
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, utc_day
+from warehouse.db.arrays import POSTGRES_EPOCH_US
+from warehouse.db.copy_in import HEADER, TRAILER
 from warehouse.db.notifications import MarketMove
 
 COPY_COLUMNS = ("trade_id", "ts", "price", "amount", "market_id", "day", "taker_buys")
@@ -29,11 +31,6 @@ COPY_COLUMNS = ("trade_id", "ts", "price", "amount", "market_id", "day", "taker_
 COLUMN_TYPES = ("int8", "timestamptz", "float8", "float8", "int4", "date", "bool")
 """In Postgres."""
 
-_POSTGRES_EPOCH_US = 946_684_800_000_000
-"""2000-01-01, from which Postgres counts microseconds and days."""
-
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
 _FORMATS = {
     "trade_id": ">i8",
     "ts": ">i8",
@@ -148,10 +145,10 @@ class TickRows(msgspec.Struct, frozen=True, dict=True):
 
     def copy_data(self) -> bytearray:
         """What COPY … FROM STDIN (FORMAT BINARY) takes for COPY_COLUMNS."""
-        data = bytearray(len(_HEADER) + len(self) * _ROW.itemsize + len(_TRAILER))
-        data[: len(_HEADER)] = _HEADER
-        data[-len(_TRAILER) :] = _TRAILER
-        rows = np.frombuffer(data, _ROW, len(self), len(_HEADER))
+        data = bytearray(len(HEADER) + len(self) * _ROW.itemsize + len(TRAILER))
+        data[: len(HEADER)] = HEADER
+        data[-len(TRAILER) :] = TRAILER
+        rows = np.frombuffer(data, _ROW, len(self), len(HEADER))
         rows[:] = _EMPTY_ROW
         for name, column in zip(COPY_COLUMNS, self._columns(), strict=True):
             rows[name] = column
@@ -169,7 +166,7 @@ class TickRows(msgspec.Struct, frozen=True, dict=True):
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
         """Those of COPY_COLUMNS, as Postgres counts time."""
-        since_2000_us = self.ts_us - _POSTGRES_EPOCH_US
+        since_2000_us = self.ts_us - POSTGRES_EPOCH_US
         day = since_2000_us // DAY_US
         return self.trade_id, since_2000_us, self.price, self.amount, self.market_id, day, self.taker_buys
 

@@ -19,9 +19,10 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import DAY_US, MINUTE_US, to_datetime
 from coinwatch.windows import Window, merge, subtract
+from tests.waiting import eventually
 from tests.warehouse.conftest import MARKET, START_US, minutes
 from warehouse.candles.coverage import missing
-from warehouse.candles.store import CANDLES, CandlesNotice, Stored, store
+from warehouse.candles.store import CANDLES, MANY_ROWS, CandlesNotice, Stored, store
 from warehouse.db.connect import connect
 from warehouse.markets import ensure_markets
 
@@ -141,6 +142,45 @@ async def test_a_refused_candle_leaves_neither_rows_nor_coverage(conn: Conn, mar
     assert await covered(conn, market_id) == []
 
 
+async def test_many_new_candles_are_stored_with_all_that_follows(conn: Conn, market_id: int) -> None:
+    many = [candle(minute, trades=None if minute % 2 else 3) for minute in range(MANY_ROWS)]
+    assert await store(conn, market_id, Interval.M1, many, [minutes(0, 90)]) == Stored(MANY_ROWS, 0, 0, 0)
+    assert [row[-3] for row in await rows(conn)] == [3, None] * (MANY_ROWS // 2)
+    assert await covered(conn, market_id) == [minutes(0, 90)]
+    due = await (
+        await conn.execute("select interval from candle_rollups where due @> %s", (to_datetime(START_US),))
+    ).fetchall()
+    assert {interval for (interval,) in due} == {"5m", "15m", "1h", "4h", "1d"}
+
+    corrected = [candle(0, close=1.75), *many[1:]]
+    assert await store(conn, market_id, Interval.M1, corrected, [minutes(0, 90)]) == Stored(
+        0, 1, MANY_ROWS - 1, 0
+    )
+
+
+async def test_many_candles_without_coverage_cover_nothing(conn: Conn, market_id: int) -> None:
+    many = [candle(minute) for minute in range(MANY_ROWS)]
+    assert (await store(conn, market_id, Interval.M1, many, [], source="ticks")).inserted == MANY_ROWS
+    assert await covered(conn, market_id) == []
+
+
+async def test_many_candles_and_one_stored_meanwhile(database: URL, conn: Conn, market_id: int) -> None:
+    """A candle made of trades is committed between the look for stored candles and the insert."""
+    many = [candle(minute) for minute in range(MANY_ROWS)]
+    async with await connect(database, application_name="daemon") as daemon, daemon.transaction():
+        await store(daemon, market_id, Interval.M1, [candle(3, close=1.75)], [], source="ticks")
+        storing = asyncio.create_task(store(conn, market_id, Interval.M1, many, [minutes(0, 90)]))
+        await eventually(lambda: _waits_for_lock(daemon))
+    assert await storing == Stored(inserted=MANY_ROWS - 1, revised=1, unchanged=0, withdrawn=0)
+    assert await covered(conn, market_id) == [minutes(0, 90)]
+
+
+async def _waits_for_lock(conn: Conn) -> bool:
+    cursor = await conn.execute("select count(*) from pg_stat_activity where wait_event_type = 'Lock'")
+    row = await cursor.fetchone()
+    return row is not None and row[0] > 0
+
+
 async def test_months_are_made_on_demand(conn: Conn, market_id: int) -> None:
     old = msgspec.structs.replace(candle(0), open_ts_us=17_000 * DAY_US)
     assert (await store(conn, market_id, Interval.M1, [old, candle(0)], [])).inserted == 2
@@ -159,22 +199,25 @@ async def test_listeners_hear_of_changes_only(conn: Conn, market_id: int, databa
     ]
 
 
-async def test_overlapping_stores_lose_no_range(database: URL, conn: Conn, market_id: int) -> None:
+@pytest.mark.parametrize("length", [25, MANY_ROWS + 25])
+async def test_overlapping_stores_lose_no_range(
+    database: URL, conn: Conn, market_id: int, length: int
+) -> None:
     """Eight writers, windows that overlap and touch, in different orders: nothing lost, no deadlock."""
-    windows = [minutes(start, start + 25) for start in range(0, 400, 10)]
+    windows = [minutes(start, start + length) for start in range(0, 400, 10)]
 
     async def write(turn: int) -> None:
         async with await connect(database, application_name=f"writer {turn}") as own:
             for window in windows[turn:] + windows[:turn]:
                 first = (window.start_us - START_US) // MINUTE_US
                 await store(
-                    own, market_id, Interval.M1, [candle(m) for m in range(first, first + 25)], [window]
+                    own, market_id, Interval.M1, [candle(m) for m in range(first, first + length)], [window]
                 )
 
     await asyncio.gather(*(write(turn) for turn in range(0, 40, 5)))
     assert await covered(conn, market_id) == merge(windows)
     stored = await rows(conn)
-    assert len(stored) == 415
+    assert len(stored) == 390 + length
     assert {row[-1] for row in stored} == {0}
 
 
