@@ -48,7 +48,14 @@ def _table() -> list[str]:
 
 def _met_when(declared: Declaration) -> str:
     text = declared.description.replace("``", "`").removesuffix(".")
-    return text[0].lower() + text[1:]
+    return text[0].lower() + text[1:] + _moment(declared)
+
+
+def _moment(declared: Declaration) -> str:
+    if declared.momentary_with is None:
+        return ""
+    values = " and ".join(f"`{name}` is `{value}`" for name, value in declared.momentary_with.items())
+    return f"; for that moment only{f', if {values}' if values else ''}"
 
 
 def _fields(declared: Declaration) -> str:

@@ -44,9 +44,9 @@ class ConditionTreeBuilder:
         """
         self.world = world
         self.pair = pair
+        self.owner = owner
         self.hysteresis = hysteresis
         self._market = market
-        self._owner = owner
         self._was_met = was_met
         self._memory = iter(memory)
 
@@ -75,14 +75,14 @@ class ConditionTreeBuilder:
         """A threshold at a price; the hysteresis is a percentage of it."""
         band = price * self.hysteresis / 100
         off = price - band if is_up else price + band
-        return self._start(Threshold(self._owner, series, on=price, off=off, is_up=is_up))
+        return self._start(Threshold(self.owner, series, on=price, off=off, is_up=is_up))
 
     def threshold(
         self, series: Series, on: float, *, is_up: bool = True, is_strict: bool = False
     ) -> Threshold:
         """A threshold of a number; the hysteresis is in the unit of that number."""
         off = on - self.hysteresis if is_up else on + self.hysteresis
-        return self._start(Threshold(self._owner, series, on=on, off=off, is_up=is_up, is_strict=is_strict))
+        return self._start(Threshold(self.owner, series, on=on, off=off, is_up=is_up, is_strict=is_strict))
 
     def reading_threshold(
         self, reading: Reading, level: float, side: Direction = Direction.ABOVE
@@ -94,11 +94,11 @@ class ConditionTreeBuilder:
         """A crossing of ``level``; ``band`` is the hysteresis in the unit of the series."""
         is_up = way is not Way.DOWN
         off = level - band if is_up else level + band
-        leg = self._start(Threshold(self._owner, series, on=level, off=off, is_up=is_up))
+        leg = self._start(Threshold(self.owner, series, on=level, off=off, is_up=is_up))
         return Pulse(leg) if way is Way.EITHER else Crossing(leg, was_off=self.remembered(self._was_met))
 
-    def remembered(self, default: bool) -> bool:
-        """The next bit of the memory; ``default`` without one."""
+    def remembered(self, default: bool = False) -> bool:
+        """The next bit of the memory of the tree before; ``default`` without one."""
         return next(self._memory, default)
 
     def _start(self, leg: Threshold) -> Threshold:

@@ -37,7 +37,7 @@ class OpenGap(Condition, frozen=True, tag="gap"):
 
 
 class JobFailed(Condition, frozen=True, kw_only=True, tag="job_failed"):
-    """The pipeline job ``job``, or any job, failed and is not retried. Met at the moment of each failure."""
+    """The pipeline job ``job``, or any job, failed and is not retried."""
 
     job: Annotated[str | None, fields.job()] = None
 
