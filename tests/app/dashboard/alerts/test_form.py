@@ -15,6 +15,7 @@ from coinwatch.alerts import NO_MARKET, Above, All, Crosses, NewRule, Repeat, So
 from coinwatch.alerts import Any as AnyOf
 from coinwatch.alerts.condition_parser import EXAMPLES, read_condition
 from coinwatch.alerts.conditions import singles
+from coinwatch.alerts.conditions.fields import Kind
 from coinwatch.errors import CoinwatchError
 from coinwatch.intervals import Interval
 from coinwatch.records import Market, Symbol
@@ -42,10 +43,10 @@ def made(*parts: Mapping[str, Any], **more: Any) -> NewRule:
 
 def fresh(kind: str) -> dict[str, Any]:
     """A condition as the form begins with it, with what has no beginning filled in."""
-    missing = {"price": 70_000.0, "exchanges": ["binance", "kraken"]}
+    missing = {Kind.PRICE: 70_000.0, Kind.EXCHANGES: ["binance", "kraken"]}
     fields = CONDITIONS[kind].fields
     return {"type": kind} | {
-        field.name: missing.get(field.name) if field.start is None else field.start for field in fields
+        field.name: missing.get(field.kind) if field.start is None else field.start for field in fields
     }
 
 
