@@ -37,7 +37,7 @@ from coinwatch.alerts.conditions.registry import (
 
 # The order of these imports is that of pages and forms.
 # isort: off
-from coinwatch.alerts.conditions.price import Above, Below, Crosses, Depeg, price_condition
+from coinwatch.alerts.conditions.price import Above, Below, Crosses, Depeg, Every, price_condition
 from coinwatch.alerts.conditions.window import Change, NewHigh, NewLow, Volume
 from coinwatch.alerts.conditions.market import FromAverage, Spread
 from coinwatch.alerts.conditions.indicator import AverageCross, Rsi
@@ -59,6 +59,7 @@ __all__ = [
     "Declaration",
     "Depeg",
     "Direction",
+    "Every",
     "FearGreed",
     "FromAverage",
     "Group",

@@ -8,8 +8,10 @@ from coinwatch.alerts.conditions import fields
 from coinwatch.alerts.conditions.base import Direction, Priced, Way
 from coinwatch.alerts.conditions.options import Companion, Option
 from coinwatch.alerts.conditions.registry import Declaration, declare
+from coinwatch.alerts.field_parsers import InvalidField
 from coinwatch.alerts.texts import price_text
 
+MIN_STEP_PERCENT = 0.01
 WAYS = {"either": "either way", "up": "up", "down": "down"}
 DIRECTION = Companion(
     "direction", "direction", "up or down, for --crosses and --ma-cross. Default: either way."
@@ -63,6 +65,27 @@ class Depeg(Priced, frozen=True, kw_only=True, tag="depeg"):
         return f"{self.percent:g} % or more off its peg of {price_text(self.peg)}"
 
 
+class Every(Priced, frozen=True, kw_only=True, tag="every"):
+    """The price reaches a step other than the one it reached last. Steps are the prices above 0 of
+    ``base`` * (1 + k * ``percent`` / 100) for all whole k: ``base`` itself (k = 0), above and below it."""
+
+    percent: Annotated[float, fields.percent("Step, percent")]
+    base: Annotated[float, fields.price("Base price")]
+
+    def refuse_contradictions(self) -> None:
+        super().refuse_contradictions()
+        if self.percent < MIN_STEP_PERCENT:
+            hint = f"a step of at least {MIN_STEP_PERCENT:g} percent"
+            raise InvalidField("bad_percent", f"percent is {self.percent:g}", hint)
+
+    def phrase(self) -> str:
+        return f"at a new step of {self.percent:g} % from {price_text(self.base)}"
+
+    def step(self, k: int) -> float:
+        """The price of a step, to the 15 digits that a price can have: 10 % above 100 is 110."""
+        return float(f"{self.base * (1 + k * self.percent / 100):.15g}")
+
+
 def price_condition(side: Direction, price: float) -> Above | Below:
     """A trade at ``price`` or beyond it."""
     return Above(price=price) if side is Direction.ABOVE else Below(price=price)
@@ -112,6 +135,26 @@ declare(
         measures="percent off the peg",
         options=(
             Option("depeg", "Alert when the price is this many percent off 1, for a stablecoin.", "percent"),
+        ),
+    )
+)
+declare(
+    Declaration(
+        struct=Every,
+        title="Every step of percent",
+        hint="Each time the price reaches another multiple of the step, above or below the base price.",
+        example='{"type":"every","percent":5,"base":60000}',
+        momentary_with={},
+        meaningless_terms=("hysteresis",),
+        options=(
+            Option(
+                "every",
+                "Alert at each step of this many percent from --base, up or down.",
+                "percent",
+                companions=(
+                    Companion("base", "base", "The price that --every counts from.", float, is_required=True),
+                ),
+            ),
         ),
     )
 )

@@ -28,7 +28,7 @@ def case(name: str, wish: dict[str, Any], then: list[Step], told: list[float], *
     return Case(name=name, wish={"condition": wish, **terms}, then=then, told=told, **more)
 
 
-FIELDS = ("price", "direction", "percent", "within", "over", "peg")
+FIELDS = ("price", "direction", "percent", "within", "over", "peg", "base")
 EVERY = {"repeat": "every"}
 OLD: list[Step] = [("binance", 100, 4 * DAY_S), ("binance", 90, 3 * HOUR_S), ("binance", 110, 2 * HOUR_S)]
 
@@ -135,6 +135,13 @@ PRICES = [
     case("off its peg below", condition("depeg", percent=0.5), trades(0.996, 0.994), [0.994]),
     case("off a peg of its own", condition("depeg", percent=1, peg=100), trades(100.5, 101), [101]),
     case(
+        "every step",
+        condition("every", percent=5, base=100),
+        trades(102, 106, 104, 95),
+        [106, 95],
+        terms=EVERY,
+    ),
+    case(
         "all of several",
         condition("all", of=[condition("above", price=100), condition("change", percent=5, within="1h")]),
         trades(90, 99, 95, 100),
@@ -202,6 +209,7 @@ def on_another_price(source: str) -> list[Case]:
         on("high", "new_high", [106, 105, 107], [107], over=240 if where else 5, before=climb),
         on("low", "new_low", [101, 102, 100], [100], over=240 if where else 5, before=climb),
         on("off its peg", "depeg", [100.5, 99], [99], percent=1, peg=100, values=[1.0]),
+        on("every step", "every", [102, 106, 95], [106, 95], percent=5, base=100, terms=EVERY),
         on("met already", "above", [103], [103], price=100, before=[(source, 102)]),
         on("no more when it counts", "above", [99], [], price=100, before=[(source, 102)]),
     ]

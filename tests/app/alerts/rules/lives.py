@@ -213,6 +213,7 @@ LEAVES: st.SearchStrategy[Condition] = st.one_of(
         st.sampled_from(c.Move),
         SOURCES,
     ),
+    st.builds(lambda percent, source: c.Every(percent=percent, base=100.0, **source), PERCENTS, SOURCES),
     st.builds(lambda over_s, source: c.NewHigh(over_s=over_s, **source), WINDOWS, SOURCES),
     st.builds(lambda over_s, source: c.NewLow(over_s=over_s, **source), WINDOWS, SOURCES),
     st.builds(lambda percent, source: c.Depeg(percent=percent, peg=100.0, **source), PERCENTS, SOURCES),

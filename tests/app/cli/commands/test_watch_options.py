@@ -21,6 +21,7 @@ from coinwatch.alerts.condition_parser import EXAMPLES, read_condition
             {"falls": 5.0, "within": "15m", "on_average": True},
             [{"type": "change", "percent": 5.0, "within": "15m", "direction": "fall", "source": "average"}],
         ),
+        ({"every": 5.0, "base": 100.0}, [{"type": "every", "percent": 5.0, "base": 100.0}]),
         ({"new_high": "7d"}, [{"type": "new_high", "over": "7d"}]),
         (
             {"new_low": "7d", "on_close": "1h"},
@@ -59,6 +60,8 @@ def test_none_of_the_protocol_is_left_out() -> None:
         "above": 1.0,
         "below": 1.0,
         "crosses": 1.0,
+        "every": 1.0,
+        "base": 1.0,
         "moves": 1.0,
         "within": "1h",
         "new_high": "1h",
