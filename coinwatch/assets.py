@@ -1,4 +1,4 @@
-"""What Coinwatch knows of assets beside their price: coins, their metrics, what they are. All frozen."""
+"""Records of fundamentals: coins, their metrics and descriptions. All are immutable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class MetricsSource(StrEnum):
-    """Who said it."""
+    """A provider of metrics."""
 
     COINGECKO = "coingecko"
     COINMARKETCAP = "coinmarketcap"
@@ -18,26 +18,26 @@ class MetricsSource(StrEnum):
 
 
 class Coin(msgspec.Struct, frozen=True):
-    """An entry of CoinGecko's list of all coins."""
+    """An entry of CoinGecko's list of coins."""
 
     id: str
-    """``bitcoin``. Unique, unlike the ticker."""
+    """CoinGecko's id, such as ``bitcoin``; unique, unlike the ticker."""
     symbol: str
-    """The ticker in capitals, BTC."""
+    """The ticker in capitals, such as BTC."""
     name: str
     platforms: Mapping[str, str] = {}
-    """Contract address by platform, ``{"ethereum": "0x…"}``; empty for a coin of its own chain."""
+    """Contract address by platform, ``{"ethereum": "0x…"}``; empty for a coin with its own chain."""
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source says of an asset at one time. None: it did not say, or nothing sensible."""
+    """The metrics of an asset from one provider at one time. None: not reported, or not plausible."""
 
     observed_us: int | None = None
-    """As old as its source says it is."""
+    """When the provider last updated them."""
     price_usd: float | None = None
     market_cap_usd: float | None = None
     rank: int | None = None
-    """By market cap, 1 is the largest."""
+    """By market cap; 1 is the largest."""
     fdv_usd: float | None = None
     """Fully diluted valuation."""
     volume_24h_usd: float | None = None
@@ -57,27 +57,27 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     change_7d: float | None = None
     change_30d: float | None = None
     tvl_usd: float | None = None
-    """Value locked."""
+    """Total value locked."""
 
 
 class CoinMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """A coin as a provider lists it, with its metrics."""
 
     id: str
-    """The provider's own: ``bitcoin`` at CoinGecko, ``1`` at CoinMarketCap."""
+    """The provider's own id: ``bitcoin`` at CoinGecko, ``1`` at CoinMarketCap."""
     symbol: str
     """The ticker in capitals."""
     name: str
     metrics: Metrics
     contract: str | None = None
-    """Where the provider tells it; see ``same_contract``."""
+    """The contract address where the provider reports it, as ``plain_contract`` spells it."""
     image: str | None = None
     dropped: tuple[str, ...] = ()
-    """Fields whose value no coin can have, by the provider's names."""
+    """Fields with implausible values, by the provider's names."""
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What an asset is, in words and links, as CoinMarketCap tells it."""
+    """CoinMarketCap's description of an asset."""
 
     cmc_id: int
     description: str | None
@@ -89,6 +89,6 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plain_contract(address: str) -> str:
-    """A contract address as it can be compared: those of Ethereum's kind know no capitals."""
+    """Normalise a contract address for comparison: Ethereum-style ones are case-insensitive."""
     address = address.strip()
     return address.lower() if address[:2].lower() == "0x" else address

@@ -1,8 +1,7 @@
-"""Technical indicators of a series of candles, by TA-Lib.
+"""Technical indicators of a series of candles, computed by TA-Lib. Pure: no I/O.
 
-The series is the candles that were traded, in order: where nothing traded there is no candle, and the
-one before counts as the previous. Periods are counted in candles. Where an indicator has not enough
-candles yet, it is NaN.
+A series holds only intervals with trades, in order; intervals without trades are skipped, not filled.
+Periods are counted in candles. An indicator without enough candles is NaN.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ NAMES = (
     "atr_14",
     "vwap",
 )
-"""What is computed. Bollinger's middle band is ``sma_20``."""
+"""The indicators computed. The middle Bollinger band is ``sma_20``."""
 
 WARM_UP = 4_000
-"""How many candles before the first that is wanted make the result that of the whole series.
+"""How many candles to read before the first wanted one, so that the result equals that of the whole series.
 
-EMA, MACD, RSI and ATR remember for ever; the slowest, EMA(200), keeps 199/201 of its past a candle and
-so 4e-18 of it after this many. It is more than a day of the shortest interval, too, which VWAP needs.
+EMA, MACD, RSI and ATR depend on all earlier candles. The slowest, EMA(200), keeps 199/201 of its past per
+candle, so 4e-18 of it after this many. It also exceeds a day of the shortest interval, as VWAP requires.
 """
 
 
@@ -61,11 +60,17 @@ class Series(msgspec.Struct, frozen=True):
 
 
 def compute(series: Series, first_obv: float | None = None) -> Mapping[str, Floats]:
-    """Every indicator of NAMES at every candle of ``series``.
+    """Compute every indicator of NAMES at every candle of ``series``.
 
-    SMA, EMA, RSI, MACD(12, 26, 9), Bollinger(20, 2), OBV and ATR as TA-Lib has them. VWAP is that of the
-    UTC day so far, of typical prices: (high + low + close) / 3. ``first_obv``: OBV at the first candle,
-    where the series is the end of a longer one.
+    SMA, EMA, RSI, MACD(12, 26, 9), Bollinger(20, 2), OBV and ATR follow TA-Lib. VWAP covers the UTC day
+    so far, by typical price: (high + low + close) / 3.
+
+    Args:
+        series: The candles, ordered by time.
+        first_obv: OBV at the first candle, when the series continues a longer one.
+
+    Returns:
+        For each name an array as long as the series.
     """
     if not len(series):
         return {name: np.empty(0) for name in NAMES}
@@ -81,19 +86,19 @@ def compute(series: Series, first_obv: float | None = None) -> Mapping[str, Floa
         "macd_histogram": macd_histogram,
         "bollinger_upper": upper,
         "bollinger_lower": lower,
-        "obv": talib.OBV(close, _starting_with(first_obv, series.volume)),
+        "obv": talib.OBV(close, _continuing(first_obv, series.volume)),
         "atr_14": talib.ATR(high, low, close, 14),
         "vwap": _vwap(series),
     }
 
 
-def _starting_with(first: float | None, volume: Floats) -> Floats:
-    """OBV begins with the first volume, so that a sum begun before goes on from there, bit for bit."""
+def _continuing(first: float | None, volume: Floats) -> Floats:
+    """TA-Lib starts OBV at the first volume; replacing that continues an earlier sum bit for bit."""
     return volume if first is None else np.concatenate(([first], volume[1:]))
 
 
 def _vwap(series: Series) -> Floats:
-    """Each day is summed by itself, so that the result does not depend on where the series begins."""
+    """Each day is summed separately, so that the result is independent of where the series begins."""
     typical = (series.high + series.low + series.close) / 3
     days = series.open_ts_us // DAY_US
     starts = np.flatnonzero(np.diff(days, prepend=days[0] - 1))

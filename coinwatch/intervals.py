@@ -9,7 +9,7 @@ from coinwatch.times import SECOND_US
 
 
 class Interval(StrEnum):
-    """The length of a candle. All divide the UTC day, so candles open on the same grid everywhere."""
+    """The length of a candle. Each divides the UTC day evenly, so all markets share one grid."""
 
     M1 = "1m"
     M5 = "5m"
@@ -20,10 +20,12 @@ class Interval(StrEnum):
 
     @property
     def seconds(self) -> int:
+        """The length in seconds."""
         return _SECONDS[self]
 
     @property
     def us(self) -> int:
+        """The length in microseconds."""
         return _SECONDS[self] * SECOND_US
 
     def floor(self, ts_us: int) -> int:
@@ -36,7 +38,7 @@ class Interval(StrEnum):
 
     @classmethod
     def parse(cls, text: str) -> Interval:
-        """``text`` as an interval. Raises CoinwatchError naming those there are."""
+        """Parse ``text``, such as ``5m``. Raises CoinwatchError that lists the intervals."""
         try:
             return cls(text.strip().lower())
         except ValueError:

@@ -1,4 +1,4 @@
-"""What Coinwatch talks about: markets, trades, candles, instruments. All frozen."""
+"""The records all of Coinwatch shares: markets, trades, candles, instruments. All are immutable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coinwatch.intervals import Interval
 
 
 class Symbol(msgspec.Struct, frozen=True, order=True, cache_hash=True):
-    """A pair of assets, canonical spelling ``BTC-USDT``."""
+    """A pair of assets, written ``BTC-USDT``."""
 
     base: str
     quote: str
@@ -22,7 +22,7 @@ class Symbol(msgspec.Struct, frozen=True, order=True, cache_hash=True):
 
     @classmethod
     def canonical(cls, text: str) -> Self:
-        """Read the canonical spelling as stored; people's spellings go through ``symbols``."""
+        """Parse the canonical spelling as stored; ``coinwatch.symbols`` parses user input."""
         base, _, quote = text.partition("-")
         return cls(base, quote)
 
@@ -38,30 +38,30 @@ class Market(msgspec.Struct, frozen=True, order=True, cache_hash=True):
 
     @classmethod
     def canonical(cls, text: str) -> Self:
-        """Read the canonical spelling ``exchange:BASE-QUOTE`` as stored."""
+        """Parse the canonical spelling ``exchange:BASE-QUOTE`` as stored."""
         exchange, _, symbol = text.partition(":")
         return cls(exchange, Symbol.canonical(symbol))
 
 
 class Side(StrEnum):
-    """Who crossed the spread: the taker."""
+    """The side of the taker, who crossed the spread."""
 
     BUY = "buy"
     SELL = "sell"
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """One trade as the exchange reported it.
+    """A trade as the exchange reported it.
 
-    On the hot path nothing is checked twice: the decoder that makes a Trade has made sure that
+    A Trade validates nothing, because it is made on the hot path: its decoder has already checked that
     price and amount are finite and positive.
     """
 
     market: Market
     trade_id: int
-    """The exchange's own id, unique within the market, fits 63 bits."""
+    """The exchange's own id, unique within the market, below 2**63."""
     ts_us: int
-    """The exchange's clock, UTC microseconds; finer digits are cut."""
+    """The exchange's clock, UTC microseconds; finer digits are truncated."""
     price: float
     """In the quote asset."""
     amount: float
@@ -70,13 +70,14 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def side(self) -> Side:
+        """The taker's side."""
         return Side.BUY if self.taker_buys else Side.SELL
 
 
 class Candle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Open, high, low, close and volume of one market over one interval.
 
-    Raises ValueError when made from numbers that no market can produce.
+    Raises ValueError for impossible numbers, such as a low above the high.
     """
 
     market: Market
@@ -89,9 +90,9 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     volume: float
     """In the base asset."""
     quote_volume: float | None = None
-    """In the quote asset; None where the exchange does not say."""
+    """In the quote asset; None where the exchange does not report it."""
     trades: int | None = None
-    """How many trades; None where the exchange does not say."""
+    """The number of trades; None where the exchange does not report it."""
 
     def __post_init__(self) -> None:
         if self.open_ts_us % self.interval.us:
@@ -105,6 +106,8 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class MarketStatus(StrEnum):
+    """Whether a market is traded, by its exchange's list."""
+
     ACTIVE = "active"
     DELISTED = "delisted"
 
@@ -119,4 +122,4 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     price_step: float | None = None
     amount_step: float | None = None
     listed_us: int | None = None
-    """When trading began, or will; None where the list does not say."""
+    """When trading began or will begin; None where the list does not include it."""

@@ -1,4 +1,4 @@
-"""What people type, resolved: ``btcusdc``, ``BTC/USDC``, ``btc-usdc``, ``Binance:btc_usdc``."""
+"""Parsing of symbols and markets as people type them: ``btcusdc``, ``BTC/USDC``, ``Binance:btc_usdc``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUOTES = (
     *("AUD", "CAD", "BRL", "TRY", "KRW", "INR", "MXN", "PLN", "ZAR", "SGD"),
     *("BTC", "ETH", "BNB", "SOL"),
 )
-"""Assets that others are quoted in, used to cut spellings that have no separator."""
+"""Quote assets, used to split spellings without a separator."""
 
 _LONGEST_FIRST = sorted(QUOTES, key=len, reverse=True)
 _SEPARATOR = re.compile(r"[-/_\s]+")
@@ -25,16 +25,22 @@ _EXCHANGE = re.compile(r"[a-z][a-z0-9]{1,19}")
 def parse_symbol(text: str, known: Collection[Symbol] = ()) -> Symbol:
     """Resolve a typed pair to its canonical symbol.
 
-    A spelling without separator is cut where ``known`` has the pair, else before the longest
-    quote asset it ends with. When ``known`` is given the pair must be in it.
-    Raises UnknownSymbol, with near matches from ``known``.
+    A spelling without separator is split to match a pair of ``known``, else before the longest quote
+    asset it ends with.
+
+    Args:
+        text: What was typed.
+        known: The pairs that exist; when given, the result is one of them.
+
+    Raises:
+        UnknownSymbol: The text is no pair, or not a known one; carries near matches from ``known``.
     """
     typed = text.strip().upper()
     parts = [part for part in _SEPARATOR.split(typed) if part]
     if len(parts) == 2 and all(_ASSET.fullmatch(part) for part in parts):
         symbol = Symbol(parts[0], parts[1])
     elif len(parts) == 1 and _ASSET.fullmatch(typed):
-        symbol = _cut(text, typed, known)
+        symbol = _split(text, typed, known)
     else:
         raise UnknownSymbol(text, "not a pair; write it like BTC-USDT")
     if known and symbol not in known:
@@ -56,10 +62,10 @@ def parse_market(text: str, exchanges: Collection[str] = (), known: Collection[S
     return Market(exchange, parse_symbol(pair, known))
 
 
-def _cut(text: str, typed: str, known: Collection[Symbol]) -> Symbol:
+def _split(text: str, typed: str, known: Collection[Symbol]) -> Symbol:
     candidates = sorted(symbol for symbol in known if symbol.base + symbol.quote == typed)
     if len(candidates) > 1:
-        raise UnknownSymbol(text, "could be several pairs", tuple(map(str, candidates)))
+        raise UnknownSymbol(text, "matches several pairs", tuple(map(str, candidates)))
     if candidates:
         return candidates[0]
     for quote in _LONGEST_FIRST:

@@ -1,4 +1,4 @@
-"""One clock notation: integer microseconds since the epoch, UTC (``ts_us``)."""
+"""Conversion of times. Inside Coinwatch a time is an integer of microseconds since the epoch (``ts_us``)."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ _EPOCH_DAY = _EPOCH.date().toordinal()
 
 
 def now_us() -> int:
-    """This machine's clock, in microseconds."""
+    """The time of this machine's clock, in microseconds."""
     return time.time_ns() // 1_000
 
 
 def to_datetime(ts_us: int) -> datetime:
-    """``ts_us`` as an aware UTC datetime, exactly."""
+    """Convert to an aware UTC datetime, without loss."""
     return _EPOCH + timedelta(microseconds=ts_us)
 
 
 def from_datetime(moment: datetime) -> int:
-    """An aware datetime as microseconds, exactly. Raises ValueError when it is naive."""
+    """Convert an aware datetime to microseconds, without loss. Raises ValueError when it is naive."""
     if moment.tzinfo is None:
         raise ValueError(f"naive datetime {moment.isoformat()}: give it a time zone")
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def utc_day(ts_us: int) -> date:
-    """The UTC calendar day that ``ts_us`` falls on."""
+    """The UTC calendar day of ``ts_us``."""
     return date.fromordinal(_EPOCH_DAY + ts_us // DAY_US)
 
 

@@ -1,4 +1,4 @@
-"""Tokens of the alert endpoint: secrets of a subscriber, of which the endpoint knows the hashes alone."""
+"""Access tokens of the alert endpoint. The endpoint stores only their hashes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import secrets
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-"""What an owner of tokens, or a client, may be called."""
+"""The form of the name of a token's owner or of a client."""
 HASH = re.compile(r"[0-9a-f]{64}")
 LONGEST_TOKEN = 200
 
@@ -15,10 +15,10 @@ _BYTES = 32
 
 
 def new_token() -> str:
-    """A secret that cannot be guessed, to be recognised as ours by scanners for secrets."""
+    """Make a random token, with a prefix by which secret scanners recognise it."""
     return f"coinwatch_{secrets.token_urlsafe(_BYTES)}"
 
 
 def token_hash(token: str) -> str:
-    """What is stored of a token. Not salted or slow: tokens are random, not words people choose."""
+    """The stored form of a token: unsalted SHA-256, which suffices because tokens are random."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""Half-open spans of time and their arithmetic: start inclusive, end exclusive."""
+"""Half-open time spans and their arithmetic: start inclusive, end exclusive. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -21,22 +21,26 @@ class Window(msgspec.Struct, frozen=True, order=True):
 
     @property
     def length_us(self) -> int:
+        """The length in microseconds."""
         return self.end_us - self.start_us
 
     def intersect(self, other: Window) -> Window | None:
-        """What both cover, or None when they do not overlap."""
+        """The overlap of both, or None when they do not overlap."""
         start_us, end_us = max(self.start_us, other.start_us), min(self.end_us, other.end_us)
         return Window(start_us, end_us) if start_us < end_us else None
 
     def pieces(self, length_us: int) -> Iterator[Window]:
-        """Cut into consecutive windows of at most ``length_us``, the last one shorter."""
+        """Split into consecutive windows of ``length_us``; the last may be shorter.
+
+        Raises ValueError when the length is not positive.
+        """
         if length_us <= 0:
             raise ValueError(f"piece length must be positive, not {length_us}")
         for start_us in range(self.start_us, self.end_us, length_us):
             yield Window(start_us, min(start_us + length_us, self.end_us))
 
     def days(self) -> Iterator[Window]:
-        """Cut at every UTC midnight inside the window."""
+        """Split at every UTC midnight inside the window."""
         start_us = self.start_us
         while start_us < self.end_us:
             midnight_us = (start_us // DAY_US + 1) * DAY_US
@@ -45,7 +49,7 @@ class Window(msgspec.Struct, frozen=True, order=True):
 
 
 def merge(windows: Iterable[Window]) -> list[Window]:
-    """The same time as few, ordered, non-touching windows."""
+    """The union of ``windows`` as ordered windows that do not touch."""
     merged: list[Window] = []
     for window in sorted(windows):
         if merged and window.start_us <= merged[-1].end_us:
@@ -57,19 +61,19 @@ def merge(windows: Iterable[Window]) -> list[Window]:
 
 
 def subtract(wanted: Iterable[Window], taken: Iterable[Window]) -> list[Window]:
-    """What of ``wanted`` lies outside ``taken``, as ordered, non-touching windows."""
+    """The parts of ``wanted`` outside ``taken``, as ordered windows that do not touch."""
     remaining: list[Window] = []
-    gone = merge(taken)
+    merged = merge(taken)
     for window in merge(wanted):
         start_us = window.start_us
-        for hole in gone:
-            if hole.end_us <= start_us:
+        for cut in merged:
+            if cut.end_us <= start_us:
                 continue
-            if hole.start_us >= window.end_us:
+            if cut.start_us >= window.end_us:
                 break
-            if hole.start_us > start_us:
-                remaining.append(Window(start_us, hole.start_us))
-            start_us = hole.end_us
+            if cut.start_us > start_us:
+                remaining.append(Window(start_us, cut.start_us))
+            start_us = cut.end_us
         if start_us < window.end_us:
             remaining.append(Window(start_us, window.end_us))
     return remaining

@@ -1,4 +1,4 @@
-"""Dagster assets, checks, schedules and sensors; the collection they run is plain async Python."""
+"""Dagster assets, checks, schedules and sensors. The collection they run is plain async Python."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import warnings
 
 import dagster as dg
 
-# A bounded backfill policy is what keeps partial success; every process here would warn of it.
+# Bounded backfill policies keep partial success; without the filter every process warns about them.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)

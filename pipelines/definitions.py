@@ -1,10 +1,10 @@
-"""Everything Dagster runs here: ``defs``, which ``workspace.yaml`` names. Loads without a database."""
+"""The definitions that Dagster loads: ``defs``, named in ``workspace.yaml``. Loads without a database."""
 
 from __future__ import annotations
 
 import dagster as dg
 
-# As modules, because Dagster takes only one Definitions at the top of this one.
+# Imported as modules, because Dagster allows one Definitions object in this module's namespace.
 from pipelines.fundamentals import definitions as fundamentals
 from pipelines.maintenance import definitions as maintenance
 from pipelines.market_data import definitions as market_data
@@ -18,7 +18,7 @@ defs = dg.Definitions.merge(
     maintenance.DEFINITIONS,
     dg.Definitions(
         resources={"coinwatch": Coinwatch()},
-        # A process for each step would cost seconds and win nothing: the work is waiting for answers.
+        # A process per step would cost seconds and gain nothing: steps mostly wait for answers.
         executor=dg.in_process_executor,
     ),
 )

@@ -1,4 +1,4 @@
-"""What assets, schedules and sensors work with, made from Coinwatch's settings when they run."""
+"""The resource of assets, schedules and sensors: settings, warehouse and exchange clients."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from warehouse.ops.budgets import WarehouseBudget
 
 APPLICATION = "coinwatch-pipelines"
 LEFT_TO_RECOVERY = 1 / 3
-"""The share of each limit that collecting leaves to the daemon, whose gaps cannot wait."""
+"""The share of each rate limit left to the daemon, whose recovery is more urgent."""
 
 
 @cache
-def _bring_up_to_date(url: URL) -> None:
-    """Once a process: Dagster may be all of Coinwatch that runs here."""
+def _upgrade_once(url: URL) -> None:
+    """Upgrade the tables once per process, because Dagster may run without the rest of Coinwatch."""
     upgrade(url)
 
 
 class CountedBudget:
-    """A budget that counts the requests it let through."""
+    """A budget that counts requests."""
 
     def __init__(self, budget: Budget) -> None:
         self.requests = 0
@@ -40,22 +40,24 @@ class CountedBudget:
     async def acquire(
         self, host: str, scope: str, limit: RateLimit, cost: float, reserve: float = 0.0
     ) -> None:
+        """As ``Budget.acquire``, and count the request."""
         await self._budget.acquire(host, scope, limit, cost, reserve)
         self.requests += 1
 
     async def block(self, host: str, scope: str, seconds: float) -> None:
+        """As ``Budget.block``."""
         await self._budget.block(host, scope, seconds)
 
 
 class Clients(NamedTuple):
-    """REST clients by exchange, and what they spend from."""
+    """REST clients by exchange, and their budget."""
 
     by_exchange: Mapping[str, HttpSource]
     budget: CountedBudget
 
 
 class Coinwatch(dg.ConfigurableResource[None]):
-    """The settings, the warehouse and the exchanges. Nothing is opened before it is asked for."""
+    """Access to the settings, the warehouse and the exchanges; everything is opened on demand."""
 
     def settings(self) -> Settings:
         """The settings of this process. Raises SettingsError."""
@@ -63,15 +65,15 @@ class Coinwatch(dg.ConfigurableResource[None]):
 
     @asynccontextmanager
     async def warehouse(self) -> AsyncIterator[AsyncConnection[Any]]:
-        """A connection of its own, autocommit, to tables that are up to date. Raises WarehouseError."""
+        """Open a connection in autocommit, after upgrading the tables. Raises WarehouseError."""
         url = database_url(self.settings())
-        _bring_up_to_date(url)
+        _upgrade_once(url)
         async with session(url, application_name=APPLICATION) as conn:
             yield conn
 
     @asynccontextmanager
     async def budget(self) -> AsyncIterator[CountedBudget]:
-        """The request limits that all processes share, on a connection of its own."""
+        """Open the request budget shared by all processes, on its own connection."""
         async with self.warehouse() as conn:
             yield CountedBudget(WarehouseBudget(conn))
 
@@ -79,9 +81,9 @@ class Coinwatch(dg.ConfigurableResource[None]):
     async def exchanges(
         self, names: Iterable[str], reserve: float = LEFT_TO_RECOVERY
     ) -> AsyncIterator[Clients]:
-        """REST clients by exchange, spending from the budgets that all processes share.
+        """Open the REST clients of the exchanges ``names``, with the budget shared by all processes.
 
-        ``reserve`` is the share of each that they leave to others.
+        ``reserve`` is the share of each rate limit left to other processes.
         """
         settings = self.settings()
         async with AsyncExitStack() as stack:

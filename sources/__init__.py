@@ -1,1 +1,1 @@
-"""The outside world: exchanges and providers, read into the vocabulary of ``coinwatch``."""
+"""Clients and decoders of exchanges and providers; they produce the records of ``coinwatch``."""

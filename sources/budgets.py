@@ -1,6 +1,6 @@
-"""Asking no more often than an exchange allows: the contract, and the limit of one process.
+"""Request budgets: the contract, and the budget of a single process.
 
-``warehouse.ops.budgets.WarehouseBudget`` keeps the limit all processes share.
+``warehouse.ops.budgets.WarehouseBudget`` is the budget shared by all processes.
 """
 
 from __future__ import annotations
@@ -16,35 +16,41 @@ from coinwatch.errors import Retryable
 from sources.exchanges.base import RateLimit
 
 LONGEST_BLOCK_S = 60.0
-"""``acquire`` sits out a block up to this long; of a longer one it tells its caller."""
+"""``acquire`` waits for a block up to this long; for a longer one it raises Retryable."""
 
 
 class Budget(Protocol):
-    """Token buckets by host (the address of an API) and scope (what it meters)."""
+    """Token buckets by host (the address of an API) and scope (what the API meters)."""
 
     async def acquire(
         self, host: str, scope: str, limit: RateLimit, cost: float, reserve: float = 0.0
     ) -> None:
-        """Wait until ``cost`` can be spent, and spend it.
+        """Wait until ``cost`` can be spent, then spend it.
 
-        ``reserve`` is the share of the bucket left to others: backfills leave the last third to
-        recovery. Raises Retryable when the host has blocked us for more than LONGEST_BLOCK_S, or
-        when the calls of this month are spent.
+        Args:
+            host: The API's address.
+            scope: What the API meters, such as ``ip``.
+            limit: The bucket's size and refill, and the calls allowed a month.
+            cost: In the unit of the limit.
+            reserve: The share of the bucket to leave to others: backfills leave a third to recovery.
+
+        Raises:
+            Retryable: The host blocks us for more than LONGEST_BLOCK_S, or the month's calls are spent.
         """
 
     async def block(self, host: str, scope: str, seconds: float) -> None:
-        """Let nobody ask for ``seconds``, because the host said so."""
+        """Stop all requests to the host and scope for ``seconds``, as the host demanded."""
 
 
 class Bucket:
-    """One bucket, full at first. All times are seconds of one clock, passed in."""
+    """A token bucket, full at first. All times are seconds of one clock, passed in."""
 
     def __init__(self, limit: RateLimit, now_s: float) -> None:
         self._tokens = limit.capacity
         self._refilled_s = now_s
 
     def spend(self, limit: RateLimit, cost: float, reserve: float, now_s: float) -> float:
-        """Spend ``cost`` and return 0, or spend nothing and return after how many seconds to ask again."""
+        """Spend ``cost`` and return 0, or spend nothing and return the seconds to wait before retrying."""
         elapsed_s = max(0.0, now_s - self._refilled_s)
         self._tokens = min(limit.capacity, self._tokens + elapsed_s * limit.per_second)
         self._refilled_s = max(self._refilled_s, now_s)
@@ -56,17 +62,17 @@ class Bucket:
 
 
 def needed(limit: RateLimit, cost: float, reserve: float) -> float:
-    """How full the bucket must be: ``cost`` and what is left to others, but never more than full.
+    """The tokens that must be in the bucket: ``cost`` plus the reserve, capped at the capacity.
 
-    So a request dearer than the whole bucket waits for a full one, and leaves it in debt.
+    A request that costs more than the capacity therefore waits for a full bucket and overdraws it.
     """
     return min(cost + reserve * limit.capacity, limit.capacity)
 
 
 class LocalBudget:
-    """The limit of this process alone.
+    """The budget of this process alone.
 
-    Where other processes ask the same hosts and Postgres is away, pass a third of the limit.
+    When other processes share the hosts and Postgres is unavailable, pass a third of the limit.
     """
 
     def __init__(
@@ -113,7 +119,7 @@ class LocalBudget:
 
 
 def month_spent(host: str, per_month: int, wait_s: float) -> Retryable:
-    """What to raise when nothing is left of a month's calls; the next month begins in ``wait_s``."""
+    """The error to raise when the month's calls are spent; the next month begins in ``wait_s`` seconds."""
     return Retryable(
         host,
         f"all {per_month:,} calls of this month are spent; "

@@ -1,7 +1,7 @@
-"""Contract addresses of the coins an exchange trades: what tells coins of one ticker apart for sure.
+"""Contract addresses of the coins an exchange trades, which identify coins that share a ticker.
 
-Of our exchanges Gate.io tells them without a key, in one request: the page "Query all currency
-information" of its API v4.
+Of the supported exchanges, Gate.io serves them without a key and in one request: page "Query all
+currency information" of its API v4.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ EXCHANGE = "gateio"
 
 
 def contracts_request() -> RestRequest:
-    """Ask for all currencies: a few megabytes."""
+    """The request for all currencies; the answer has a few megabytes."""
     return RestRequest("/api/v4/spot/currencies")
 
 
 def decode_contracts(body: bytes) -> dict[str, frozenset[str]]:
     """``[{"currency":"LINK","name":"Chainlink","delisted":false,"chains":[{"name":"ETH","addr":"0x5149…"}]}]``
 
-    Addresses by ticker, of currencies that have any. Raises BadMessage.
+    Returns addresses by ticker, for currencies that have any. Raises BadMessage.
     """
     rows = json_of(EXCHANGE, body)
     if not isinstance(rows, list):
-        raise BadMessage(EXCHANGE, "an answer that is no list of currencies", body)
+        raise BadMessage(EXCHANGE, "the answer is not a list of currencies", body)
     contracts: dict[str, frozenset[str]] = {}
     for row in rows:
         ticker = text(row.get("currency")) if isinstance(row, dict) else None
         chains = row.get("chains") if ticker else None
         if not (ticker and isinstance(chains, list)):
             continue
-        told = (text(chain.get("addr")) for chain in chains if isinstance(chain, dict))
-        addresses = frozenset(plain_contract(address) for address in told if address)
+        listed = (text(chain.get("addr")) for chain in chains if isinstance(chain, dict))
+        addresses = frozenset(plain_contract(address) for address in listed if address)
         if addresses:
             contracts[ticker.upper()] = addresses
     return contracts

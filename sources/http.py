@@ -1,4 +1,4 @@
-"""The one HTTP client: limits, timeouts, retries and errors of every REST request."""
+"""The HTTP client of all REST requests: rate limits, timeouts, retries and error translation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +16,7 @@ import msgspec
 import stamina
 
 from coinwatch.errors import BadMessage, Fatal, Retryable, SourceError
+from coinwatch.http_dates import http_date, retry_after_s
 from coinwatch.times import from_datetime
 from sources.budgets import LONGEST_BLOCK_S, Budget, LocalBudget
 from sources.exchanges.base import Exchange, RateLimit, RestRequest
@@ -25,28 +25,28 @@ __all__ = ["Answer", "Budget", "ErrorRules", "HttpSource", "LocalBudget", "Patie
 
 MAX_BODY = 64 * 1024 * 1024
 _NEVER_BY_PROXY = ("all://127.0.0.1", "all://localhost", "all://[::1]")
-"""A proxy of the environment is for the world outside, not for a simulator on this machine."""
+"""The environment's proxy is never used for a simulator on this machine."""
 _BLOCKS_S = {429: 5.0, 418: 120.0}
-"""How long nobody asks after such a status, when the exchange names no time itself."""
+"""How long all requests stop after such a status when the answer has no ``Retry-After``."""
 
-# A failure that passes is no news; one that does not is raised.
+# No log line for each retry: a temporary failure is not reported, a lasting one is raised.
 stamina.instrumentation.set_on_retry_hooks([])
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A body, and the exchange's clock when it answered (None when it sent no ``Date``)."""
+    """The body of an answer, and the server's clock (None when it sent no ``Date``)."""
 
     body: bytes
     date_us: int | None
     is_unchanged: bool = False
-    """304: there is nothing newer than what the request named; the body is empty."""
+    """Status 304: nothing changed since the ``etag`` of the request; the body is empty."""
     etag: str | None = None
-    """With ``last_modified``: what to name in the next request, where the answer says so."""
+    """To send with the next request, like ``last_modified``; None when the answer has none."""
     last_modified: str | None = None
 
 
 class Patience(msgspec.Struct, frozen=True):
-    """How long to wait for an answer, and how often to ask again."""
+    """Timeouts in seconds, and how often and how soon to retry."""
 
     connect_s: float = 5.0
     read_s: float = 10.0
@@ -57,7 +57,7 @@ class Patience(msgspec.Struct, frozen=True):
 
 
 class ErrorRules(msgspec.Struct, frozen=True):
-    """How an exchange says errors in its bodies; see ``Exchange``."""
+    """How an API reports errors in its bodies; see the class variables of ``Exchange``."""
 
     error_in: Callable[[bytes], str | None] = lambda body: None
     throttled: tuple[str, ...] = ()
@@ -65,12 +65,7 @@ class ErrorRules(msgspec.Struct, frozen=True):
 
 
 class HttpSource:
-    """GETs below one REST root. ``async with`` opens it; tasks may share it.
-
-    ``reserve`` is the share of the limit left to others (see ``Budget``); ``headers`` are sent with
-    each request, a key for one. ``takes_markup``: feeds and pages, of which XML and HTML are no
-    failure, and which may have moved elsewhere.
-    """
+    """A client for GET requests below one REST root. ``async with`` opens it; tasks may share it."""
 
     def __init__(
         self,
@@ -86,10 +81,24 @@ class HttpSource:
         headers: Mapping[str, str] | None = None,
         takes_markup: bool = False,
     ) -> None:
+        """Prepare the client; no connection is opened.
+
+        Args:
+            name: The source's name in errors.
+            root: The URL that request paths are appended to.
+            budget: The budget that requests are paid from.
+            limit: The rate limit of the API.
+            transport: Replaces the network, in tests.
+            reserve: The share of the limit to leave to others; see ``Budget``.
+            errors: How the API reports errors in its bodies.
+            patience: Timeouts and retries.
+            headers: Sent with each request, such as an API key.
+            takes_markup: For feeds and pages: XML and HTML are accepted, and redirects are followed.
+        """
         self.name = name
         self.root = root.rstrip("/")
         self.host = self.root.partition("://")[2]
-        """What budgets know it by."""
+        """The key of its budget."""
         self._budget = budget
         self._limit = limit
         self._reserve = reserve
@@ -103,7 +112,7 @@ class HttpSource:
 
     async def __aenter__(self) -> Self:
         self._client = httpx.AsyncClient(
-            # To read the certificates takes 20 ms and more, for which nothing else would run.
+            # In a thread, because reading the certificates would block the event loop for 20 ms or more.
             verify=await asyncio.to_thread(_tls),
             transport=self._transport,
             mounts=dict.fromkeys(_NEVER_BY_PROXY),
@@ -121,10 +130,12 @@ class HttpSource:
             self._client = None
 
     async def get(self, request: RestRequest) -> Answer:
-        """Ask, within the limit, again after passing failures.
+        """Send a request within the rate limit, and retry temporary failures.
 
-        Raises Retryable when the failures do not pass or the exchange wants a long pause, Fatal for
-        a refusal, BadMessage for what is no API's answer; never an exception of the HTTP library.
+        Raises:
+            Retryable: All attempts failed, or the API demands a longer pause.
+            Fatal: The API refused the request.
+            BadMessage: The answer is not one of an API, or too large.
         """
         async for attempt in stamina.retry_context(
             on=_wait_before_retry,
@@ -144,31 +155,31 @@ class HttpSource:
     async def _ask(self, request: RestRequest) -> Answer:
         async with self._response(request) as response:
             body = await self._body(response)
-        told = response.headers
+        headers = response.headers
         if response.status_code == 304:
-            return Answer(b"", _date_us(told.get("Date")), is_unchanged=True)
+            return Answer(b"", _date_us(headers.get("Date")), is_unchanged=True)
         if not response.is_success:
             raise await self._refusal(request, response, body)
         if body.lstrip()[:1] == b"<" and not self._takes_markup:
-            raise BadMessage(self.name, f"{request.path} answered a page of HTML, not JSON", body)
+            raise BadMessage(self.name, f"{request.path} answered with an HTML page, not JSON", body)
         message = self._errors.error_in(body)
         if message is not None:
-            raise await self._said(f"{request.path}: {message}", message)
-        etag, last_modified = told.get("ETag"), told.get("Last-Modified")
-        return Answer(body, _date_us(told.get("Date")), etag=etag, last_modified=last_modified)
+            raise await self._error_of_message(f"{request.path}: {message}", message)
+        etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
+        return Answer(body, _date_us(headers.get("Date")), etag=etag, last_modified=last_modified)
 
     @asynccontextmanager
     async def _response(self, request: RestRequest) -> AsyncIterator[httpx.Response]:
-        """The open response; whatever the library raises while it is open becomes ours."""
+        """The open response; exceptions of the HTTP library become SourceErrors."""
         if self._client is None:
-            raise RuntimeError("an HttpSource is opened by async with")
+            raise RuntimeError("open the HttpSource with async with")
         try:
             async with (
                 asyncio.timeout(self._patience.total_s),
                 self._client.stream(
                     "GET",
                     f"{self.root}{request.path}",
-                    params=request.params or None,  # an empty one would cut off what the path has
+                    params=request.params or None,  # empty params would drop the query of the path
                     headers=request.headers,
                 ) as response,
             ):
@@ -188,15 +199,16 @@ class HttpSource:
         async for chunk in response.aiter_bytes():
             size += len(chunk)
             if size > MAX_BODY:
-                raise BadMessage(self.name, f"an answer of more than {MAX_BODY:,} bytes", chunk)
+                raise BadMessage(self.name, f"the answer is larger than {MAX_BODY:,} bytes", chunk)
             chunks.append(chunk)
         return b"".join(chunks)
 
     async def _refusal(self, request: RestRequest, response: httpx.Response, body: bytes) -> SourceError:
-        """The error that an unsuccessful status means."""
+        """The error for an unsuccessful status."""
         status = response.status_code
         what = f"{request.path}: HTTP {status} {_message(body)}".rstrip()
-        wait_s = _retry_after_s(response.headers)
+        now = http_date(response.headers.get("Date")) or datetime.now(UTC)
+        wait_s = retry_after_s(response.headers.get("Retry-After"), now)
         if status in _BLOCKS_S:
             wait_s = _BLOCKS_S[status] if wait_s is None else wait_s
             await self._budget.block(self.host, self._limit.scope, wait_s)
@@ -206,10 +218,10 @@ class HttpSource:
         if status >= 500 or status == 408:
             return Retryable(self.name, what, retry_after_s=wait_s)
         message = self._errors.error_in(body)
-        return Fatal(self.name, what) if message is None else await self._said(what, message)
+        return Fatal(self.name, what) if message is None else await self._error_of_message(what, message)
 
-    async def _said(self, what: str, message: str) -> SourceError:
-        """The error that the exchange's own message means."""
+    async def _error_of_message(self, what: str, message: str) -> SourceError:
+        """The error for a message of ``error_in``."""
         if message.startswith(self._errors.throttled):
             await self._budget.block(self.host, self._limit.scope, _BLOCKS_S[429])
             return Retryable(self.name, what, retry_after_s=_BLOCKS_S[429])
@@ -227,7 +239,16 @@ def exchange_http(
     reserve: float = 0.0,
     patience: Patience | None = None,
 ) -> HttpSource:
-    """The client for an exchange's REST API; ``scale`` is the setting ``rate_limit_scale``."""
+    """Make the client of an exchange's REST API.
+
+    Args:
+        exchange: The exchange.
+        root: The URL of its REST API.
+        budget: The budget that requests are paid from.
+        scale: The setting ``rate_limit_scale``.
+        reserve: The share of the limit to leave to others; see ``Budget``.
+        patience: Timeouts and retries.
+    """
     return HttpSource(
         exchange.name,
         root,
@@ -240,7 +261,7 @@ def exchange_http(
 
 
 def _wait_before_retry(error: Exception) -> bool | float:
-    """For stamina: whether to try again, or after how many seconds the exchange allows it."""
+    """For stamina: whether to retry, or the seconds to wait before that."""
     if not isinstance(error, Retryable):
         return False
     if error.retry_after_s is None:
@@ -249,7 +270,7 @@ def _wait_before_retry(error: Exception) -> bool | float:
 
 
 def _message(body: bytes) -> str:
-    """What an error body says: ``{"code":-1121,"msg":"Invalid symbol."}``, ``{"message":"NotFound"}``."""
+    """The message of an error body such as ``{"code":-1121,"msg":"Invalid symbol."}``."""
     try:
         answer: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -262,31 +283,10 @@ def _message(body: bytes) -> str:
 
 
 def _date_us(header: str | None) -> int | None:
-    moment = _http_date(header)
+    moment = http_date(header)
     return from_datetime(moment) if moment else None
 
 
 @cache
 def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
-
-
-def _retry_after_s(headers: httpx.Headers) -> float | None:
-    """``Retry-After`` in seconds; it may be a number or a date."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    until = _http_date(text)
-    if until is None:
-        return None
-    now = _http_date(headers.get("Date")) or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
-
-
-def _http_date(header: str | None) -> datetime | None:
-    """``Tue, 11 Nov 2025 00:17:04 GMT``; None when it is absent or no date."""
-    try:
-        moment = parsedate_to_datetime(header or "")
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

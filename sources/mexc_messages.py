@@ -1,7 +1,7 @@
-"""The protobuf messages of MEXC's streams, as far as we read them.
+"""The protobuf messages of MEXC's streams, limited to the fields that are used.
 
-Source: PushDataV3ApiWrapper.proto and PublicAggreDealsV3Api.proto in mexcdevelop/websocket-proto. Fields
-that are not named here are skipped, as protobuf does.
+Source: PushDataV3ApiWrapper.proto and PublicAggreDealsV3Api.proto in mexcdevelop/websocket-proto.
+Protobuf skips fields that are not declared here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
         "publicAggreDeals": (314, "Deals"),
     },
 }
-"""Of each message its fields: name, number and type; the field ``deals`` is repeated."""
+"""The fields of each message: name, number and type; the field ``deals`` is repeated."""
 
 
 def _push_data() -> Any:
@@ -41,16 +41,16 @@ def _push_data() -> Any:
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
-            made = message.field.add(name=field, number=number)
-            made.label = made.LABEL_REPEATED if field == "deals" else made.LABEL_OPTIONAL
+            added = message.field.add(name=field, number=number)
+            added.label = added.LABEL_REPEATED if field == "deals" else added.LABEL_OPTIONAL
             if isinstance(kind, str):
-                made.type, made.type_name = made.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+                added.type, added.type_name = added.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
             else:
-                made.type = kind
+                added.type = kind
     pool = DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     return GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.PushData"))
 
 
 read_push_data = _push_data().FromString
-"""A frame as a message. Raises google.protobuf.message.DecodeError."""
+"""Parse a frame. Raises google.protobuf.message.DecodeError."""

@@ -1,4 +1,4 @@
-"""From the rows of REST answers to records, checked. Pure; shared by the exchanges."""
+"""Validated records from the rows of REST answers, for all exchanges. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from sources.wire import LATEST_US, UNREADABLE, is_trade
 
 _ASSET = re.compile(r"[A-Z0-9]{1,20}")
 _LARGEST_VOLUME = 1e18
-"""No market turns over as much in a day, whatever it is quoted in."""
+"""More than any market trades in a day, in any quote asset."""
 
 T = TypeVar("T")
 
 read_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
-"""A list, its rows as they came: one that cannot be read then does not cost the others."""
+"""Parse a list into undecoded rows, so that one unreadable row does not affect the others."""
 
 
 class CandleRow(NamedTuple):
+    """A candle's numbers as an exchange sent them, not validated."""
+
     open_ts_us: int
     open: float
     high: float
@@ -36,6 +38,8 @@ class CandleRow(NamedTuple):
 
 
 class TradeRow(NamedTuple):
+    """A trade's numbers as an exchange sent them, not validated."""
+
     trade_id: int
     ts_us: int
     price: float
@@ -44,22 +48,24 @@ class TradeRow(NamedTuple):
 
 
 class BadCandles(BadMessage):
-    """Some candles of an answer are impossible, the others are fine."""
+    """Some candles of an answer are impossible; the others are valid."""
 
     def __init__(
         self, source: str, message: str, raw: bytes, good: list[Candle], bad_ts_us: frozenset[int]
     ) -> None:
         super().__init__(source, message, raw)
         self.good = good
-        """By open time."""
+        """The valid candles, ordered by open time."""
         self.bad_ts_us = bad_ts_us
-        """Open times of the intervals of which nothing is known."""
+        """Open times of the intervals with impossible candles."""
 
 
 def candles(market: Market, interval: Interval, rows: Iterable[CandleRow], body: bytes) -> list[Candle]:
-    """Candles by open time, each time once (the later row wins).
+    """Make candles, ordered by open time and unique by it (the later row wins).
 
-    Raises BadCandles naming market and time of impossible ones, BadMessage for times that are none.
+    Raises:
+        BadCandles: Some candles are impossible; carries the others.
+        BadMessage: An open time is out of range.
     """
     by_time: dict[int, Candle] = {}
     bad: dict[int, str] = {}
@@ -91,16 +97,16 @@ def candles(market: Market, interval: Interval, rows: Iterable[CandleRow], body:
 
 
 def trades(market: Market, rows: Iterable[TradeRow], body: bytes) -> list[Trade]:
-    """Trades in the order of ``rows``. Raises BadMessage naming market and trade of an impossible one."""
-    made: list[Trade] = []
+    """Make trades in the order of ``rows``. Raises BadMessage with the market and id of an impossible one."""
+    valid: list[Trade] = []
     try:
         for row in rows:
             if not is_trade(row.trade_id, row.ts_us, row.price, row.amount):
                 raise ValueError(f"trade {row.trade_id} has impossible numbers")
-            made.append(Trade(market, *row))
+            valid.append(Trade(market, *row))
     except UNREADABLE as error:
         raise BadMessage(market.exchange, f"{market}: {error}", body) from error
-    return made
+    return valid
 
 
 def instrument(
@@ -114,7 +120,7 @@ def instrument(
     amount_step: float | None,
     listed_us: int | None = None,
 ) -> Instrument | None:
-    """An instrument, or None for names that no one could type (``币安人生``, ``TSLAx``)."""
+    """Make an instrument; None for asset names outside A-Z and 0-9, such as ``币安人生`` and ``TSLAx``."""
     if not (_ASSET.fullmatch(base) and _ASSET.fullmatch(quote)):
         return None
     return Instrument(
@@ -127,10 +133,10 @@ def instrument(
     )
 
 
-def instruments(found: Iterable[Instrument | None]) -> list[Instrument]:
-    """Each market once; where an exchange lists it twice, the active listing."""
+def instruments(listing: Iterable[Instrument | None]) -> list[Instrument]:
+    """Drop Nones and duplicates; of two listings of a market the active one is kept."""
     by_market: dict[Market, Instrument] = {}
-    for listed in found:
+    for listed in listing:
         if listed is not None and (
             listed.market not in by_market or by_market[listed.market].status is MarketStatus.DELISTED
         ):
@@ -141,19 +147,18 @@ def instruments(found: Iterable[Instrument | None]) -> list[Instrument]:
 def volumes(
     exchange: str, rows: Collection[T], volume: Callable[[T], tuple[str, float]], body: bytes
 ) -> dict[str, float]:
-    """What ``volume`` reads of each row: a market's native name and its volume in the quote asset.
+    """Volumes in the quote asset by native market name, read from each row by ``volume``.
 
-    Rows that it cannot read or that cannot be true are left out.
-    Raises BadMessage when that is all of them.
+    Unreadable and implausible rows are left out. Raises BadMessage when no row is left.
     """
-    found: dict[str, float] = {}
+    by_native: dict[str, float] = {}
     for row in rows:
         try:
             native, amount = volume(row)
         except UNREADABLE:
             continue
         if 0.0 <= amount < _LARGEST_VOLUME:
-            found[native] = amount
-    if rows and not found:
+            by_native[native] = amount
+    if rows and not by_native:
         raise BadMessage(exchange, f"none of {len(rows)} tickers can be read", body)
-    return found
+    return by_native

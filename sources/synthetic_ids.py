@@ -1,4 +1,7 @@
-"""Ids for trades that have none, made of their own numbers: whoever sees the trade makes the same. Pure."""
+"""Ids for trades without any, derived from their numbers: every process derives the same id.
+
+Pure: no I/O.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,17 @@ _pack = Struct("<qdd?q").pack
 _Key = tuple[str, int, float, float, bool]
 
 REMEMBERED = 5_000
-"""How many trades are remembered at the least, to count equal ones."""
+"""How many recent trades are remembered at least, to count equal ones."""
 
 
-def made_id(ts_us: int, price: float, amount: float, taker_buys: bool, ordinal: int) -> int:
-    """63 bits of a hash. ``ordinal`` counts equal trades of one moment, from 0."""
+def synthetic_id(ts_us: int, price: float, amount: float, taker_buys: bool, ordinal: int) -> int:
+    """Derive an id of 63 bits. ``ordinal`` counts equal trades at one time, from 0."""
     numbers = _pack(ts_us, price, amount, taker_buys, ordinal)
     return int.from_bytes(blake2b(numbers, digest_size=8).digest()) >> 1
 
 
-class Ordinals:
-    """Counts equal trades, in the order they come."""
+class SyntheticIds:
+    """Assigns ids to trades in the order they arrive, and counts equal trades."""
 
     def __init__(self) -> None:
         self._newer: Counter[_Key] = Counter()
@@ -34,18 +37,18 @@ class Ordinals:
         self._newer[key] += 1
         if len(self._newer) >= REMEMBERED:
             self._older, self._newer = self._newer, Counter()
-        return made_id(ts_us, price, amount, taker_buys, ordinal)
+        return synthetic_id(ts_us, price, amount, taker_buys, ordinal)
 
 
-class Repeats:
-    """Tells frames that came before, among at least the last ``REMEMBERED``."""
+class RecentFrames:
+    """Detects repeated frames, among at least the last ``REMEMBERED``."""
 
     def __init__(self) -> None:
         self._newer: set[bytes] = set()
         self._older: set[bytes] = set()
 
     def has(self, frame: bytes | memoryview) -> bool:
-        """Whether ``frame`` is a repetition; it is remembered either way."""
+        """Whether ``frame`` repeats an earlier one; it is remembered in any case."""
         digest = blake2b(frame, digest_size=12).digest()
         if digest in self._newer or digest in self._older:
             return True

@@ -1,4 +1,4 @@
-"""Trades of one market over a span, by whatever pages the exchange's REST API has."""
+"""Fetching the trades of one market over a span, by the paging its exchange's REST API offers."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from sources.http import HttpSource
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A trade as one end of a span: what lies at it is known."""
+    """An end of a span: a trade that is already known."""
 
     trade_id: int | None
-    """None: only the time is known."""
+    """None when only the time is known."""
     ts_us: int
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """The part of a span that REST no longer shows. What lies at its ends is known."""
+    """The part of a span that the REST API no longer serves; both ends are known trades."""
 
     after: Mark
     before: Mark | None
-    """None: up to now."""
+    """None for a span up to now."""
     reason: str
-    """A sentence, such as ``bybit's REST API shows only its newest 60 trades``."""
+    """A sentence such as ``bybit's REST API shows only its newest 60 trades``."""
 
 
 class FetchedTrades(msgspec.Struct, frozen=True):
-    """A page of trades of a span, and what of the span cannot be had."""
+    """A page of trades of a span, and the part of the span that is not available."""
 
     trades: list[Trade]
     missing: Missing | None = None
@@ -41,13 +41,14 @@ class FetchedTrades(msgspec.Struct, frozen=True):
 async def fetch_trades(
     exchange: Exchange, http: HttpSource, market: Market, after: Mark, until: Mark | None
 ) -> AsyncIterator[FetchedTrades]:
-    """Fetch every trade after ``after`` up to ``until`` (None: the newest when asked), page by page.
+    """Fetch every trade after ``after`` up to ``until`` (None for the newest), page by page.
 
-    The pages come in any order. They may repeat trades, and hold some at the very ends of the span
-    or, where REST tells time coarsely, just beyond.
+    Pages arrive in any order. They may repeat trades and include the trades at the ends of the span or,
+    where the REST API rounds times, just beyond.
 
-    Raises Retryable also when REST lags behind the stream and does not show ``until`` yet; Fatal;
-    BadMessage. The pages already yielded stay true.
+    Raises:
+        Retryable: A temporary failure, or the REST API lags behind the stream and lacks ``until``.
+        Fatal, BadMessage: As ``HttpSource.get``. Pages yielded before remain valid.
     """
     span = _Span(exchange, http, market, after, until)
     if exchange.trade_paging is Paging.SINCE:
@@ -65,14 +66,14 @@ async def fetch_trades(
 async def pages_since(
     exchange: Exchange, http: HttpSource, market: Market, since_us: int
 ) -> AsyncIterator[list[Trade]]:
-    """The trades at or after ``since_us``, oldest first, each once. The last page ends with the newest.
+    """Fetch the trades at or after ``since_us``, oldest first and each once, up to the newest.
 
-    For exchanges that page by ``Paging.SINCE``. Raises as ``fetch_trades`` does, and Fatal where the
-    exchange does not show trades as old as that.
+    For exchanges with ``Paging.SINCE``. Raises like ``fetch_trades``, and Fatal when the exchange no longer
+    serves trades that old.
     """
     if since_us < _oldest_shown_us(exchange):
         raise Fatal(
-            exchange.name, f"{market}: the REST API shows no trades as old as {to_datetime(since_us)}"
+            exchange.name, f"{market}: the REST API does not serve trades as old as {to_datetime(since_us)}"
         )
     repeated: set[int] = set()  # ids of trades at ``since_us``, which the next page repeats
     while True:
@@ -85,7 +86,7 @@ async def pages_since(
         if reached_us <= since_us:
             raise BadMessage(
                 exchange.name,
-                f"{market}: {len(page)} trades do not lead on from {since_us} us",
+                f"{market}: a page of {len(page)} trades does not advance beyond {since_us} us",
                 answer.body,
             )
         since_us = reached_us
@@ -97,7 +98,7 @@ def _oldest_shown_us(exchange: Exchange) -> int:
 
 
 class _Span:
-    """What lies between two marks, and the ways to page through it."""
+    """The span between two marks, and the ways to page through it."""
 
     def __init__(
         self, exchange: Exchange, http: HttpSource, market: Market, after: Mark, until: Mark | None
@@ -107,13 +108,14 @@ class _Span:
         self._market = market
         self._after = after
         self._until = until
-        self._start_us = self._told(after.ts_us)
+        self._start_us = self._rest_time(after.ts_us)
         self._ids_grow = exchange.consecutive_ids or exchange.trade_paging in (
             Paging.FROM_ID,
             Paging.BEFORE_ID,
         )
 
     async def onwards(self, first_id: int) -> AsyncIterator[FetchedTrades]:
+        """Page forward by id from ``first_id``."""
         from_id, shown = first_id, False
         while True:
             page = await self._page(self._exchange.trades_request(self._market, from_id=from_id))
@@ -129,6 +131,7 @@ class _Span:
         self._check(shown)
 
     async def backwards(self) -> AsyncIterator[FetchedTrades]:
+        """Page backward by id from the end of the span."""
         until = self._until
         before_id = None if until is None or until.trade_id is None else until.trade_id + 1
         oldest: list[Trade] = []
@@ -142,7 +145,7 @@ class _Span:
                 yield FetchedTrades(self._part(older))
                 return
             if not older or len(page) < self._exchange.trades_per_request:
-                # There are no older ones to show. That a known trade is not among them tells of loss.
+                # The oldest page available. If it lacks a known trade, older ones were lost.
                 lost = self._after.trade_id is not None
                 yield FetchedTrades(self._part(older), self._older_missing(oldest) if lost else None)
                 return
@@ -150,10 +153,12 @@ class _Span:
             before_id = older[0].trade_id
 
     async def since(self) -> AsyncIterator[FetchedTrades]:
+        """Page forward by time from the start of the span."""
         oldest_us = _oldest_shown_us(self._exchange)
         shown = self._until is not None and self._until.ts_us < oldest_us
         lost = self._start_us < oldest_us
-        start_us = oldest_us + MINUTE_US if lost else self._start_us  # a while may pass until it is asked
+        # A margin, because some time may pass before the request is sent.
+        start_us = oldest_us + MINUTE_US if lost else self._start_us
         async for page in pages_since(self._exchange, self._http, self._market, start_us):
             yield FetchedTrades(self._part(page), self._older_missing(page) if lost else None)
             lost = False
@@ -163,7 +168,7 @@ class _Span:
         self._check(shown)
 
     async def newest(self) -> AsyncIterator[FetchedTrades]:
-        """The narrowest answer that reaches back to the start, else the widest and what it lacks."""
+        """Request the smallest answer that reaches back to the start, else the largest and what it lacks."""
         page: list[Trade] = []
         reached = False
         for request in self._exchange.newest_trades_requests(self._market):
@@ -172,7 +177,7 @@ class _Span:
             if reached:
                 break
         self._check(self._shows_end(page))
-        # A short answer shows all trades there are; one that lacks a known trade shows they were cut.
+        # A short answer has all trades that exist, unless it lacks a known trade.
         all_shown = self._after.trade_id is None and len(page) < self._exchange.trades_per_request
         lost = not (reached or all_shown)
         yield FetchedTrades(self._part(page), self._older_missing(page) if lost else None)
@@ -189,12 +194,12 @@ class _Span:
         from_id = max(trade_id - self._exchange.trades_per_request, 0)
         return self._exchange.trades_request(self._market, from_id=from_id)
 
-    def _told(self, ts_us: int) -> int:
-        """``ts_us`` as REST tells it."""
+    def _rest_time(self, ts_us: int) -> int:
+        """``ts_us`` as the REST API rounds it."""
         return ts_us - ts_us % self._exchange.rest_ts_step_us
 
     def _part(self, page: Sequence[Trade]) -> list[Trade]:
-        """The trades of the span; whoever belongs to it by either id or time does."""
+        """The trades of the page that belong to the span by id or by time."""
         return [trade for trade in page if self._is_after(trade) and self._is_until(trade)]
 
     def _is_after(self, trade: Trade) -> bool:
@@ -208,7 +213,7 @@ class _Span:
         return trade.ts_us <= self._until.ts_us or (known is not None and trade.trade_id < known)
 
     def _reaches_back(self, page: Sequence[Trade]) -> bool:
-        """Whether ``page`` begins so early that no trade of the span can be older."""
+        """Whether ``page`` starts early enough that no trade of the span can be older."""
         if not page:
             return False
         known = self._after.trade_id
@@ -216,16 +221,16 @@ class _Span:
             return page[0].trade_id <= known + int(self._exchange.consecutive_ids)
         if known is not None and self._exchange.has_trade_ids and any(t.trade_id == known for t in page):
             return True
-        # Of its oldest moment a page may show only a part.
+        # A page may hold only some of the trades at its oldest time.
         return page[0].ts_us < self._start_us
 
     def _shows_end(self, page: Sequence[Trade]) -> bool:
-        """Whether REST has come as far as the end of the span."""
+        """Whether the REST API already serves the end of the span."""
         until = self._until
         if until is None or self._is_past_end(page):
             return True
         if until.trade_id is None:
-            return any(trade.ts_us >= self._told(until.ts_us) for trade in page)
+            return any(trade.ts_us >= self._rest_time(until.ts_us) for trade in page)
         return any(trade.trade_id == until.trade_id for trade in page)
 
     def _is_past_end(self, page: Sequence[Trade]) -> bool:
@@ -235,7 +240,7 @@ class _Span:
             return False
         if until.trade_id is not None and self._ids_grow:
             return any(trade.trade_id >= until.trade_id for trade in page)
-        return any(trade.ts_us > self._told(until.ts_us) for trade in page)
+        return any(trade.ts_us > self._rest_time(until.ts_us) for trade in page)
 
     def _check(self, is_end_shown: bool) -> None:
         end = self._until
@@ -244,10 +249,10 @@ class _Span:
             raise Retryable(self._exchange.name, f"{self._market}: the REST API does not show {what} yet")
 
     def _older_missing(self, page: Sequence[Trade]) -> Missing:
-        """All that lies before the oldest trade of ``page``, which is the oldest REST shows."""
+        """The part of the span before the oldest trade of ``page``, the oldest that REST serves."""
         name = self._exchange.name
         if not page:
-            return Missing(self._after, self._until, f"{name}'s REST API shows no trades any more")
+            return Missing(self._after, self._until, f"{name}'s REST API no longer shows any trades")
         oldest, step_us = page[0], self._exchange.rest_ts_step_us
         if self._exchange.trade_paging is Paging.NEWEST:
             reason = f"{name}'s REST API shows only its newest {len(page):,} trades"
@@ -257,5 +262,5 @@ class _Span:
             return Missing(self._after, self._until, reason)
         if self._ids_grow:
             return Missing(self._after, Mark(oldest.trade_id, oldest.ts_us + step_us - 1), reason)
-        # Others of its moment may not be shown: known is only what comes after that.
+        # Other trades at its time may be missing: only what follows that time is known.
         return Missing(self._after, Mark(None, oldest.ts_us + step_us), reason)

@@ -1,4 +1,4 @@
-"""Reading what comes over a wire: checks and times that every source shares. Pure."""
+"""Checks and time conversions for decoding frames and bodies, for all sources. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from coinwatch.errors import RAW_SHOWN, BadMessage
 
 INFINITY = float("inf")
 MAX_ID = 2**63 - 1
-"""Trade ids are stored as bigint."""
+"""The largest trade id, as ids are stored as bigint."""
 LATEST_US = 4_102_444_800_000_000
-"""1 January 2100: a time beyond it is a wrong unit or damage, not a trade."""
+"""1 January 2100: a later time has the wrong unit or is corrupt."""
 
 Positive: TypeAlias = Annotated[float, msgspec.Meta(gt=0, lt=sys.float_info.max)]
 """A price or an amount: positive and finite."""
 TradeId: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 
 UNREADABLE = (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.MsgspecError)
-"""All that reading junk may raise: wrong UTF-8, JSON, shape, depth, number or time."""
+"""Everything that decoding corrupt input can raise: bad UTF-8, JSON, shape, depth, number or time."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -33,25 +33,25 @@ T = TypeVar("T")
 
 
 def iso_us(text: str) -> int:
-    """RFC 3339 time as microseconds; finer digits are cut.
+    """Convert an RFC 3339 time to microseconds; finer digits are truncated.
 
-    Raises ValueError, or TypeError where the time has no zone.
+    Raises ValueError, or TypeError when the time has no zone.
     """
     return (_read_datetime(text) - _EPOCH) // _MICROSECOND
 
 
 def seconds_us(seconds: Decimal) -> int:
-    """Unix seconds, as exact as they were sent, in microseconds; finer digits are cut.
+    """Convert Unix seconds to microseconds without loss; finer digits are truncated.
 
-    Raises ValueError or ArithmeticError for what is no time.
+    Raises ValueError or ArithmeticError for an invalid time.
     """
-    if not 0 < seconds < LATEST_US:  # before scaling: a wild exponent makes a giant integer
+    if not 0 < seconds < LATEST_US:  # before scaling, as a huge exponent would make a huge integer
         raise ValueError(f"not a time: {seconds}")
     return int(seconds.scaleb(6))
 
 
 def is_trade(trade_id: int, ts_us: int, price: float, amount: float) -> bool:
-    """Whether the numbers can be a trade's: positive, finite, and of a size we can store."""
+    """Whether the numbers can be those of a trade: positive, finite and storable."""
     return (
         0.0 < price < INFINITY
         and 0.0 < amount < INFINITY
@@ -61,12 +61,12 @@ def is_trade(trade_id: int, ts_us: int, price: float, amount: float) -> bool:
 
 
 def bad_frame(source: str, why: str, frame: bytes | memoryview) -> BadMessage:
-    """The error for a frame that cannot be read; keeps the frame's start."""
+    """The error for a frame that cannot be decoded; keeps the start of the frame."""
     return BadMessage(source, why, bytes(frame[:RAW_SHOWN]))
 
 
 def read(source: str, what: str, decode: Callable[[bytes], T], body: bytes) -> T:
-    """``decode(body)``. Raises BadMessage, naming ``what``, whatever is wrong with the body."""
+    """Decode a body. Raises BadMessage, with ``what`` in the message, for any decoding error."""
     try:
         return decode(body)
     except UNREADABLE as error:

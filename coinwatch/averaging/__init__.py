@@ -1,1 +1,1 @@
-"""The average price of a pair from the last trades of several exchanges. Pure."""
+"""The average price of a pair over the last trades of several exchanges. Pure: no I/O."""

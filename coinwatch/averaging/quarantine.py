@@ -1,6 +1,7 @@
-"""Markets of one pair that are over 20 % from the others: left out at once, quarantined after an hour.
+"""Quarantine of markets that stay more than 20 % from the other markets of their pair.
 
-Such a market is most likely another coin of the same ticker. Pure; ``averaging`` judges, this remembers.
+Such a market is most likely another coin with the same ticker. ``average`` excludes it at once; after
+an hour it is quarantined. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -16,53 +17,56 @@ QUARANTINE_AFTER_US = 60 * MINUTE_US
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A market was quarantined, or released."""
+    """A market was quarantined or released."""
 
     name: str
     since_us: int
-    """From when on it was over 20 % from the others."""
+    """Since when it has been more than 20 % from the others."""
     is_released: bool
     deviation: float
-    """From the others, now."""
+    """The distance from the others now; 0.2 is 20 %."""
 
 
-class _Astray(msgspec.Struct):
+class _Suspect(msgspec.Struct):
     since_us: int
     compared_us: int
     is_quarantined: bool = False
 
 
 class Quarantine:
+    """The markets of one pair that are not trusted, by candidate name."""
+
     def __init__(self, held: Mapping[str, int] | None = None) -> None:
-        """``held``: the names that are in quarantine, and since when they are off."""
-        self._astray = {name: _Astray(since, since, True) for name, since in (held or {}).items()}
+        """``held``: the quarantined names, and since when they deviate (microseconds)."""
+        self._suspects = {name: _Suspect(since, since, True) for name, since in (held or {}).items()}
 
     def trusts(self, name: str) -> bool:
-        return name not in self._astray
+        """Whether the market is trusted: neither deviating nor quarantined."""
+        return name not in self._suspects
 
-    def heed(self, judgement: Judgement, now_us: int) -> list[Change]:
-        """Remember what ``judgement`` says of each market; who was quarantined or released by it.
+    def update(self, judgement: Judgement, now_us: int) -> list[Change]:
+        """Apply the deviations of ``judgement``; returns the markets it quarantined or released.
 
-        An hour without anybody to compare with clears a market that is not in quarantine.
+        A market that is not quarantined is trusted again after an hour without another to compare with.
         """
         changes = []
         for name, deviation in sorted(judgement.deviations.items()):
-            astray = self._astray.get(name)
+            suspect = self._suspects.get(name)
             if name in judgement.trusted:
-                if astray is not None:
-                    del self._astray[name]
-                    if astray.is_quarantined:
-                        changes.append(Change(name, astray.since_us, True, deviation))
+                if suspect is not None:
+                    del self._suspects[name]
+                    if suspect.is_quarantined:
+                        changes.append(Change(name, suspect.since_us, True, deviation))
                 continue
-            if astray is None:
-                astray = self._astray[name] = _Astray(now_us, now_us)
-            astray.compared_us = now_us
-            if not astray.is_quarantined and now_us - astray.since_us >= QUARANTINE_AFTER_US:
-                astray.is_quarantined = True
-                changes.append(Change(name, astray.since_us, False, deviation))
-        self._astray = {
-            name: astray
-            for name, astray in self._astray.items()
-            if astray.is_quarantined or now_us - astray.compared_us < QUARANTINE_AFTER_US
+            if suspect is None:
+                suspect = self._suspects[name] = _Suspect(now_us, now_us)
+            suspect.compared_us = now_us
+            if not suspect.is_quarantined and now_us - suspect.since_us >= QUARANTINE_AFTER_US:
+                suspect.is_quarantined = True
+                changes.append(Change(name, suspect.since_us, False, deviation))
+        self._suspects = {
+            name: suspect
+            for name, suspect in self._suspects.items()
+            if suspect.is_quarantined or now_us - suspect.compared_us < QUARANTINE_AFTER_US
         }
         return changes

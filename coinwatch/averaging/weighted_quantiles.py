@@ -1,7 +1,7 @@
-"""Weighted medians, and weights of which nobody has too much. Pure.
+"""Weighted quantiles, and weights with an upper limit. Pure: no I/O.
 
-Weights are counted in parts of a million, whole numbers, so that sums are exact and whoever computes
-again from stored weights gets the same.
+Weights are whole parts of a million: sums are exact, and computing again from stored weights gives the
+same result.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ PARTS = 1_000_000
 
 
 def shares(weights: Mapping[str, float], most: float) -> dict[str, float]:
-    """Positive ``weights`` as parts of one, none above ``most``, or an even share where that is more.
+    """Scale positive ``weights`` to a sum of 1 with none above ``most``, or an even share if that is more.
 
-    What one may not have goes to the others in proportion, which may bring the next one to the limit,
-    until none is above it.
+    The excess of a capped weight is spread over the others in proportion, repeatedly, until none exceeds
+    the limit.
     """
     free = dict(weights)
     most = max(most, 1 / len(free)) if free else most
@@ -25,10 +25,10 @@ def shares(weights: Mapping[str, float], most: float) -> dict[str, float]:
     while free:
         left = 1 - most * len(capped)
         total = fsum(free.values())
-        found = {name: weight / total * left for name, weight in free.items()}
-        above = [name for name, share in found.items() if share > most]
+        scaled = {name: weight / total * left for name, weight in free.items()}
+        above = [name for name, share in scaled.items() if share > most]
         if not above:
-            return capped | found
+            return capped | scaled
         for name in above:
             capped[name] = most
             del free[name]
@@ -36,14 +36,15 @@ def shares(weights: Mapping[str, float], most: float) -> dict[str, float]:
 
 
 def in_parts(share: float) -> int:
-    """A share of one in parts of a million, at least one of them."""
+    """A share from 0 to 1 as parts of a million, at least one part."""
     return max(1, round(share * PARTS))
 
 
 def quantile(values: Sequence[tuple[float, int]], numerator: int, denominator: int) -> float:
-    """The value up to which ``numerator / denominator`` of the weight lies, of (value, weight) pairs.
+    """The ``numerator / denominator`` quantile of (value, weight) pairs.
 
-    Midway to the next where the weight is parted exactly between two. Raises ValueError without values.
+    Where the weight is split exactly between two values, their midpoint. Raises ValueError when there are
+    no values.
     """
     ordered = sorted(values)
     wanted = sum(weight for _, weight in ordered) * numerator
@@ -58,5 +59,5 @@ def quantile(values: Sequence[tuple[float, int]], numerator: int, denominator: i
 
 
 def median(values: Sequence[tuple[float, int]]) -> float:
-    """The value with half of the weight on either side, of (value, weight) pairs."""
+    """The weighted median of (value, weight) pairs."""
     return quantile(values, 1, 2)

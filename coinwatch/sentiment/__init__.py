@@ -1,1 +1,1 @@
-"""Sentiment: which assets a text mentions, and how scores combine. Pure."""
+"""Sentiment: which assets a text mentions, and how scores combine. Pure: no I/O."""

@@ -1,4 +1,4 @@
-"""Articles and posts: how they are told apart, and which are copies of others. Pure."""
+"""Articles and posts: canonical URLs, and detection of copies. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 LONGEST_TITLE = 500
 FEWEST_WORDS = 4
-"""Shorter titles ("Market wrap") come back every day without being copies of each other."""
+"""Shorter titles, such as "Market wrap", recur daily without being copies of each other."""
 
 _TRACKING = re.compile(r"utm_\w+|fbclid|gclid|mc_[ce]id|ref|ref_src|source|cmpid|ncid|partner|rss")
 _WORDS = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
@@ -21,14 +21,14 @@ class Text(msgspec.Struct, frozen=True):
     """An article, a post or a message."""
 
     url: str
-    """Where it can be read; see ``canonical_url``."""
+    """Its address, as ``canonical_url`` spells it."""
     title: str
-    """A headline; of a message without one, its beginning."""
+    """The headline, or the beginning of a message without a headline."""
     published_us: int
 
 
 def canonical_url(url: str) -> str | None:
-    """``url`` without what only says who linked to it; None when no browser could open it."""
+    """``url`` without tracking parameters; None when a browser could not open it."""
     try:
         parts = urlsplit(url.strip())
         port = f":{parts.port}" if parts.port else ""
@@ -42,37 +42,37 @@ def canonical_url(url: str) -> str | None:
     return urlunsplit((parts.scheme.lower(), f"{host}{port}", path, urlencode(query), ""))
 
 
-def title_key(title: str, outlet: str = "") -> str | None:
-    """What two titles of one article have in common: their words, without capitals, marks and outlet.
+def title_key(title: str, feed: str = "") -> str | None:
+    """A key shared by the titles of one article: its words without case, punctuation and feed name.
 
-    None when there are too few words to tell copies by.
+    None when the title has too few words to identify copies.
     """
     plain = unicodedata.normalize("NFKC", title).casefold().replace("\u2019", "'")
-    head, mark, tail = _last_part(plain)
-    if mark and _letters(tail) == _letters(outlet.casefold()):
+    head, separator, tail = _last_part(plain)
+    if separator and _letters(tail) == _letters(feed.casefold()):
         plain = head
     words = _WORDS.findall(plain)
     return " ".join(words) if len(words) >= FEWEST_WORDS else None
 
 
-def without_copies(texts: Iterable[Text], outlet: str = "") -> list[Text]:
-    """The texts without those that have the address or the title of an earlier one."""
+def without_copies(texts: Iterable[Text], feed: str = "") -> list[Text]:
+    """Drop texts with the URL or the title key of an earlier text."""
     seen: set[str] = set()
     kept = []
-    for one in texts:
-        marks = {one.url, *filter(None, [title_key(one.title, outlet)])}
-        if not marks & seen:
-            kept.append(one)
-        seen |= marks
+    for text in texts:
+        keys = {text.url, *filter(None, [title_key(text.title, feed)])}
+        if not keys & seen:
+            kept.append(text)
+        seen |= keys
     return kept
 
 
 def _last_part(title: str) -> tuple[str, str, str]:
-    """``bitcoin rises | coindesk`` in its parts."""
-    for mark in (" | ", " - ", " \u2013 ", " \u2014 "):
-        head, found, tail = title.rpartition(mark)
-        if found:
-            return head, found, tail
+    """Split ``bitcoin rises | coindesk`` at its last separator."""
+    for separator in (" | ", " - ", " \u2013 ", " \u2014 "):
+        head, match, tail = title.rpartition(separator)
+        if match:
+            return head, match, tail
     return title, "", ""
 
 

@@ -1,4 +1,4 @@
-"""Which assets a text is about. Pure."""
+"""Which assets a text mentions. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WELL_KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "ETC": ("Ethereum Classic",),
     "WBTC": ("Wrapped Bitcoin",),
 }
-"""Names that are known before any provider told them; the last ones keep theirs from being another's."""
+"""Names known without any provider; the last ones keep "Bitcoin Cash" from matching Bitcoin."""
 
 TICKERS_THAT_ARE_WORDS: Final = frozenset(
     """
@@ -35,9 +35,9 @@ TICKERS_THAT_ARE_WORDS: Final = frozenset(
     PEOPLE PERP PIXEL POND PORTAL POWER PROM PUMP QUICK RAD RARE RAY REAL REEF REP ROSE RUNE SAFE SAGA SAND
     SC SEC SEED SHELL SKY SLEEP SNAP SOLVE SPELL STAR STEEM STEP STORM STRONG SUN SUPER SURE SWEAT T TIME
     TON TRIBE TROY TRUMP TRUST TURBO UP US USA USD USUAL WAVES WIN WING X ZEN
-    """.split()  # noqa: SIM905 -- a list of words is read as one
+    """.split()  # noqa: SIM905 -- easier to read than quoted words
 )
-"""They count when written as ``$LINK``, never as ``LINK``; by their names, such assets are found anyway."""
+"""Tickers that match only as ``$LINK``, never as ``LINK``; such assets still match by name."""
 
 NAMES_THAT_ARE_WORDS: Final = frozenset(
     """
@@ -46,24 +46,24 @@ NAMES_THAT_ARE_WORDS: Final = frozenset(
     mask movement near neon ocean official one optimism orbit order orchid origin people plasma portal pulse
     render request reserve river safe saga sand serum shadow sky solar sonic space stacks star status step
     storm story sun super time token trust unity usual wave waves wing world zero
-    """.split()  # noqa: SIM905 -- a list of words is read as one
+    """.split()  # noqa: SIM905 -- easier to read than quoted words
 )
-"""Never taken for the asset, as headlines write every word with a capital; its ticker may be."""
+"""Names that never match, because headlines capitalise every word; the ticker still matches."""
 
 NAMES_IN_CAPITALS: Final = frozenset({"avalanche", "cosmos", "polygon", "ripple", "stellar", "terra"})
-"""Words too, but so rare with a capital that they count then: no "avalanche of orders"."""
+"""Words that match only with a capital: not the "avalanche of orders"."""
 
-_CAPITALS_TO_SHOUT = 0.7
-_LETTERS_TO_SHOUT = 12
+_CAPITALS_SHARE = 0.7
+_CAPITALS_LETTERS = 12
 _SHORTEST_NAME = 3
 
 
 class Mentions:
-    """Finds assets by ticker and name. ``names`` are the names of each ticker, such as BTC: Bitcoin.
+    """Finds assets by ticker and name. ``names`` maps tickers to names, such as BTC to Bitcoin.
 
-    Names count as whole words, in any capitals unless they are words of the language; of names that
-    begin alike the longest counts, so that "Bitcoin Cash" is no Bitcoin. Tickers count in capitals, and not
-    where everything is in capitals; behind a dollar sign they always do.
+    Names match as whole words, case-insensitively unless they are English words. The longest match wins,
+    so "Bitcoin Cash" is not Bitcoin. Tickers match in capitals, unless the whole text is in capitals, and
+    always after a dollar sign.
     """
 
     def __init__(self, names: Mapping[str, Collection[str]]) -> None:
@@ -78,31 +78,31 @@ class Mentions:
         longest_first = sorted(self._by_name, key=lambda name: (-len(name), name))
         alternatives = "|".join(re.escape(name).replace(r"\ ", r"\s+") for name in longest_first)
         self._names = re.compile(rf"(?<![\w$])(?:{alternatives})(?!\w)", re.IGNORECASE)
-        some = "|".join(re.escape(ticker) for ticker in sorted(tickers, key=lambda one: (-len(one), one)))
-        self._cashtags = re.compile(rf"(?<!\w)\$({some})(?!\w)", re.IGNORECASE)
-        self._plain_tickers = re.compile(rf"(?<![\w$])({some})(?!\w)")
+        by_length = sorted(tickers, key=lambda ticker: (-len(ticker), ticker))
+        any_ticker = "|".join(map(re.escape, by_length))
+        self._cashtags = re.compile(rf"(?<!\w)\$({any_ticker})(?!\w)", re.IGNORECASE)
+        self._plain_tickers = re.compile(rf"(?<![\w$])({any_ticker})(?!\w)")
 
     def of(self, text: str) -> tuple[str, ...]:
-        """The tickers of the assets that ``text`` names, in order of the alphabet."""
-        found = {match[1].upper() for match in self._cashtags.finditer(text)} & self._tickers
-        shouts = _shouts(text)
+        """The tickers of the assets that ``text`` mentions, in alphabetical order."""
+        tickers = {match[1].upper() for match in self._cashtags.finditer(text)} & self._tickers
+        in_capitals = _in_capitals(text)
         for match in self._names.finditer(text):
             name = _plain(match[0])
-            if name not in NAMES_IN_CAPITALS or (match[0][0].isupper() and not shouts):
-                found.update(
-                    filter(None, [self._by_name.get(name)])
-                )  # odd letters match, and are other words
-        if not shouts:
-            found |= {match[1] for match in self._plain_tickers.finditer(text)} - TICKERS_THAT_ARE_WORDS
-        return tuple(sorted(found))
+            if name not in NAMES_IN_CAPITALS or (match[0][0].isupper() and not in_capitals):
+                # Ignoring case also matches other letters, such as the long s: those are no names.
+                tickers.update(filter(None, [self._by_name.get(name)]))
+        if not in_capitals:
+            tickers |= {match[1] for match in self._plain_tickers.finditer(text)} - TICKERS_THAT_ARE_WORDS
+        return tuple(sorted(tickers))
 
 
 def _plain(name: str) -> str:
     return " ".join(name.split()).lower()
 
 
-def _shouts(text: str) -> bool:
-    """Whether a whole text is in capitals, so that they say nothing of single words."""
+def _in_capitals(text: str) -> bool:
+    """Whether the whole text is in capitals, so that those of single words mean nothing."""
     letters = [letter for letter in text if letter.isalpha()]
     capitals = sum(map(str.isupper, letters))
-    return len(letters) >= _LETTERS_TO_SHOUT and capitals >= _CAPITALS_TO_SHOUT * len(letters)
+    return len(letters) >= _CAPITALS_LETTERS and capitals >= _CAPITALS_SHARE * len(letters)

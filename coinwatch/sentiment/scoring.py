@@ -1,4 +1,4 @@
-"""What sources of sentiment say of a day, on one scale; and how they become one score. Pure."""
+"""Sentiment scores by day on one scale, and their combination into one score. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import msgspec
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 
-class Source(StrEnum):
-    """Who tells a sentiment."""
+class SentimentSource(StrEnum):
+    """A source of sentiment scores."""
 
     FEAR_GREED = "fear_greed"
     GDELT = "gdelt"
@@ -27,12 +27,12 @@ class Source(StrEnum):
     COMBINED = "combined"
 
 
-TEXT_SOURCES: Final = (Source.NEWS, Source.REDDIT, Source.TELEGRAM)
-"""Those whose texts we score ourselves."""
+TEXT_SOURCES: Final = (SentimentSource.NEWS, SentimentSource.REDDIT, SentimentSource.TELEGRAM)
+"""Sources whose texts Coinwatch scores itself."""
 
 
 class Scale(StrEnum):
-    """What a source's own values mean."""
+    """The scale of a source's own values."""
 
     PERCENT = "0..100"
     TONE = "-100..100"
@@ -41,110 +41,121 @@ class Scale(StrEnum):
 
 
 class DayScore(msgspec.Struct, frozen=True, kw_only=True):
-    """What a source says of an asset, or of the whole market, on a day (UTC)."""
+    """A source's score of an asset, or of the whole market, on a UTC day."""
 
     day: date
-    source: Source
+    source: SentimentSource
     base: str | None
-    """Ticker of the asset, BTC; None: the whole market."""
+    """Ticker of the asset, such as BTC; None for the whole market."""
     value: float | None
-    """As the source tells it, on its ``scale``; None: it was asked, and had nothing to tell."""
+    """The source's own value, on its ``scale``; None when it answered without one."""
     scale: Scale
     score: float | None
-    """From -1 to 1; None where the source only counts, or told nothing."""
+    """From -1 to 1; None where the source only counts, or has no value."""
     items: int | None = None
-    """How many texts or votes it is made of, where that is known."""
+    """The number of texts or votes behind it, where known."""
     detail: Mapping[str, Any] = {}
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One source within a combined score."""
 
-    source: Source
+    source: SentimentSource
     score: float
     weight: float
     items: int | None
     of_market: bool
-    """It speaks of the whole market, not of this asset."""
+    """Whether it scores the whole market rather than this asset."""
 
 
 GDELT_REACH: Final = 10.0
-"""Tones are from -100 to 100 and, by GDELT's documentation, commonly between -10 and 10."""
-WEIGHTS: Final[Mapping[Source, float]] = {
-    Source.NEWS: 3.0,
-    Source.GDELT: 2.0,
-    Source.FEAR_GREED: 2.0,
-    Source.REDDIT: 1.5,
-    Source.TELEGRAM: 1.0,
-    Source.VOTES: 1.0,
+"""Tones range from -100 to 100 but, by GDELT's documentation, are mostly between -10 and 10."""
+WEIGHTS: Final[Mapping[SentimentSource, float]] = {
+    SentimentSource.NEWS: 3.0,
+    SentimentSource.GDELT: 2.0,
+    SentimentSource.FEAR_GREED: 2.0,
+    SentimentSource.REDDIT: 1.5,
+    SentimentSource.TELEGRAM: 1.0,
+    SentimentSource.VOTES: 1.0,
 }
-"""What is linked to its texts weighs most; votes, which nearly always praise, least. X only counts."""
+"""Sources with linked texts weigh most; votes, which are nearly always positive, least. X only counts."""
 OF_MARKET: Final = 0.5
-"""The weight of what is said of the whole market, within the score of one asset, is so much of its own."""
+"""The factor on the weight of a score of the whole market within the score of one asset."""
 FEW_ITEMS: Final = 5
-"""A source with so many texts on a day has half of its weight; with ten times as many nearly all of it."""
+"""With this many texts a day a source has half of its weight; with ten times as many, nearly all of it."""
 
 
 def from_percent(value: float) -> float:
-    """0..100, of which 50 is neutral, as -1..1."""
+    """Convert 0..100, where 50 is neutral, to -1..1."""
     return _limited(value / 50 - 1)
 
 
 def from_tone(tone: float) -> float:
-    """GDELT's average tone as -1..1."""
+    """Convert GDELT's average tone to -1..1."""
     return _limited(tone / GDELT_REACH)
 
 
 def combine(
     day: date, base: str | None, own: Iterable[DayScore], market: Iterable[DayScore] = ()
 ) -> DayScore | None:
-    """One score of what sources say of an asset and of the whole market, with its parts and weights.
+    """Combine the scores of an asset and of the whole market into one, stored with its parts and weights.
 
-    None when no source speaks of the asset itself. Whatever the order, the parts are sorted.
+    Args:
+        day: The UTC day of all scores.
+        base: The asset's ticker; None for the whole market.
+        own: Scores of the asset itself, in any order.
+        market: Scores of the whole market; only Fear & Greed counts.
+
+    Returns:
+        The combined score, or None when there is no score of the asset itself.
     """
-    parts = [_part(one, of_market=False) for one in own if one.score is not None and one.source in WEIGHTS]
+    parts = [
+        _part(score, of_market=False) for score in own if score.score is not None and score.source in WEIGHTS
+    ]
     if not parts:
         return None
     has_own = {part.source for part in parts}
     parts += [
-        _part(one, of_market=True)
-        for one in market
-        if one.score is not None and one.source == Source.FEAR_GREED and one.source not in has_own
+        _part(score, of_market=True)
+        for score in market
+        if score.source == SentimentSource.FEAR_GREED
+        and score.score is not None
+        and score.source not in has_own
     ]
     parts.sort(key=lambda part: part.source)
-    score = score_of(parts)
+    combined = score_of(parts)
     return DayScore(
         day=day,
-        source=Source.COMBINED,
+        source=SentimentSource.COMBINED,
         base=base,
-        value=score,
+        value=combined,
         scale=Scale.UNIT,
-        score=score,
+        score=combined,
         items=sum(part.items or 0 for part in parts if not part.of_market) or None,
         detail={"parts": [msgspec.to_builtins(part) for part in parts]},
     )
 
 
 def score_of(parts: Collection[Part]) -> float:
-    """The mean of the parts by their weights; what a stored combined score can be recomputed with."""
+    """The weighted mean of the parts; recomputes a stored combined score."""
     mean = fsum(part.score * part.weight for part in parts) / fsum(part.weight for part in parts)
     return _limited(mean)
 
 
 def parts_of(detail: Mapping[str, Any]) -> list[Part]:
-    """The parts that are stored with a combined score. Raises msgspec.ValidationError."""
+    """Parse the parts stored with a combined score. Raises msgspec.ValidationError."""
     return msgspec.convert(detail.get("parts", []), list[Part])
 
 
-def _part(one: DayScore, *, of_market: bool) -> Part:
-    weight = WEIGHTS[one.source] * (OF_MARKET if of_market else 1.0)
-    if one.source in TEXT_SOURCES and one.items:
-        weight *= one.items / (one.items + FEW_ITEMS)
+def _part(score: DayScore, *, of_market: bool) -> Part:
+    weight = WEIGHTS[score.source] * (OF_MARKET if of_market else 1.0)
+    if score.source in TEXT_SOURCES and score.items:
+        weight *= score.items / (score.items + FEW_ITEMS)
     return Part(
-        source=one.source,
-        score=round(one.score or 0.0, 6),
+        source=score.source,
+        score=round(score.score or 0.0, 6),
         weight=round(weight, 6),
-        items=one.items,
+        items=score.items,
         of_market=of_market,
     )
 
@@ -166,20 +177,20 @@ MARKET_WORDS: Final[Mapping[str, float]] = {
         ("delist", "delists", "delisted", "delisting", "sues", "sued", "outage", "outages"), -1.5
     ),
     **dict.fromkeys(("fud", "bans", "banned", "probe"), -1.3),
-    # Terms of the trade, which the lexicon takes for praise or blame.
+    # Neutral terms of trading that the lexicon scores as positive or negative.
     **dict.fromkeys(
         ("block", "blocks", "share", "shares", "trust", "interest", "security", "securities"), 0.0
     ),
     **dict.fromkeys(("treasure", "proof", "proofs", "stake", "stakes", "gas", "play", "gainers"), 0.0),
 }
-"""Valences from -4 to 4. The lexicon is of social media in 2014: it knows neither a rally nor an outflow,
-takes a hack for nothing and an exploit for a trifle; and a block, a share and a trust for feelings."""
+"""Valences from -4 to 4 that correct VADER's lexicon of social media in 2014: it lacks "rally" and
+"outflow", takes "hack" as neutral and "exploit" as harmless, and scores "block", "share" and "trust"."""
 MODEL: Final = f"vader {version('vaderSentiment')}, market words 1"
-"""Stored with each score. The number after the words changes with them."""
+"""Stored with each score. Increase the number whenever MARKET_WORDS changes."""
 
 
 def score_text(text: str) -> float:
-    """From -1 to 1: VADER's compound score, with ``MARKET_WORDS``."""
+    """Score a text from -1 to 1: VADER's compound score with ``MARKET_WORDS``."""
     return float(_analyzer().polarity_scores(text)["compound"])
 
 

@@ -214,7 +214,7 @@ class Pairs:
         memory = self._memory(symbol, folded=folded)
         judgement = average_of(candidates, self._method)
         memory.excluded = memory.excluded - judgement.trusted | judgement.excluded
-        changes = memory.quarantine.heed(judgement, now.wall_us)
+        changes = memory.quarantine.update(judgement, now.wall_us)
         if folded:
             return judgement.average
         for change in changes:

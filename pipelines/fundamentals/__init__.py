@@ -1,1 +1,1 @@
-"""Assets of the group ``fundamentals``: what is known of coins beside their price."""
+"""Assets of the group ``fundamentals``: metrics and descriptions of coins."""

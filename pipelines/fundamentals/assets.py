@@ -1,6 +1,6 @@
-"""The assets: one call, metadata out."""
+"""The assets of the group ``fundamentals``."""
 
-# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+# No postponed annotations in this file: Dagster compares the annotation of `context` with the class.
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import dagster as dg
 from coinwatch.times import now_us
 from pipelines.fundamentals.checks import METRICS_CHECKS, check_metrics
 from pipelines.fundamentals.collect import Collected, Described, collect_metadata, collect_metrics
-from pipelines.fundamentals.providers import Left, calls_left, providers
+from pipelines.fundamentals.providers import CallsLeft, calls_left, providers
 from pipelines.fundamentals.report import described_metadata, metrics_metadata, passes_soon
 from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
@@ -23,45 +23,45 @@ POOL = "coingecko"
 
 _METRICS_COLUMNS = dg.TableSchema(
     columns=[
-        dg.TableColumn("asset_id", "text", "As CoinGecko calls it, bitcoin"),
-        dg.TableColumn("ts", "timestamptz", "The hour it was asked in"),
+        dg.TableColumn("asset_id", "text", "CoinGecko's id, such as bitcoin"),
+        dg.TableColumn("ts", "timestamptz", "The hour of collection"),
         dg.TableColumn("source", "text", "coingecko, coinmarketcap or defillama"),
-        dg.TableColumn("observed_at", "timestamptz", "As old as its source says it is"),
+        dg.TableColumn("observed_at", "timestamptz", "When the source updated the metrics"),
         dg.TableColumn("rank", "integer", "By market cap"),
         *(
             dg.TableColumn(name, "double precision", meaning)
             for name, meaning in {
-                "price_usd": "Over the exchanges its source follows",
+                "price_usd": "Averaged over the exchanges that the source follows",
                 "market_cap_usd": "Price times circulating supply",
                 "fdv_usd": "Fully diluted valuation",
-                "volume_24h_usd": "On the exchanges its source follows",
+                "volume_24h_usd": "On the exchanges that the source follows",
                 "circulating_supply": "In the asset itself",
                 "total_supply": "In the asset itself",
-                "max_supply": "In the asset itself; null: without a limit, or not known",
-                "ath_usd": "All-time high, with ath_at",
-                "atl_usd": "All-time low, with atl_at",
+                "max_supply": "In the asset itself; null when unlimited or unknown",
+                "ath_usd": "All-time high; ath_at has its time",
+                "atl_usd": "All-time low; atl_at has its time",
                 "change_1h": "0.01 is 1 %",
                 "change_24h": "0.01 is 1 %",
                 "change_7d": "0.01 is 1 %",
                 "change_30d": "0.01 is 1 %",
-                "tvl_usd": "Value locked; of defillama only",
+                "tvl_usd": "Total value locked; only from defillama",
             }.items()
         ),
     ]
 )
 _ASSETS_COLUMNS = dg.TableSchema(
     columns=[
-        dg.TableColumn("id", "text", "As CoinGecko calls it, bitcoin"),
-        dg.TableColumn("symbol", "text", "The ticker; several assets may have the same"),
-        dg.TableColumn("name", "text", "Bitcoin"),
+        dg.TableColumn("id", "text", "CoinGecko's id, such as bitcoin"),
+        dg.TableColumn("symbol", "text", "The ticker, which assets may share"),
+        dg.TableColumn("name", "text", "Such as Bitcoin"),
         dg.TableColumn("platforms", "jsonb", "Contract address by platform"),
-        dg.TableColumn("categories", "text[]", "What CoinMarketCap files it under"),
-        dg.TableColumn("description", "text", "By CoinMarketCap"),
+        dg.TableColumn("categories", "text[]", "CoinMarketCap's categories"),
+        dg.TableColumn("description", "text", "CoinMarketCap's description"),
         dg.TableColumn("links", "jsonb", "Lists of URLs by kind"),
-        dg.TableColumn("images", "jsonb", "URL by who serves it"),
-        dg.TableColumn("launched_on", "date", "Null: not told"),
-        dg.TableColumn("cmc_id", "integer", "As CoinMarketCap numbers it"),
-        dg.TableColumn("gone_at", "timestamptz", "Since when CoinGecko lists it no more"),
+        dg.TableColumn("images", "jsonb", "Image URL by provider"),
+        dg.TableColumn("launched_on", "date", "Null when unknown"),
+        dg.TableColumn("cmc_id", "integer", "CoinMarketCap's id"),
+        dg.TableColumn("gone_at", "timestamptz", "When CoinGecko removed it from its list"),
     ]
 )
 
@@ -70,7 +70,7 @@ class _Metrics(NamedTuple):
     collected: Collected
     checks: list[dg.AssetCheckResult]
     requests: int
-    left: list[Left]
+    left: list[CallsLeft]
 
 
 @dg.asset(
@@ -89,22 +89,22 @@ class _Metrics(NamedTuple):
 def asset_metrics(
     context: dg.AssetExecutionContext, coinwatch: Coinwatch
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Price, market cap, rank, supplies and all-time highs of assets, and value locked, hour by hour.
+    """Hourly price, market cap, rank, supply, all-time high and low, and value locked of assets.
 
-    Of the 250 largest coins and of all that our markets trade, in pages of 250: two or three of
-    CoinGecko's 10,000 calls a month each hour, and one request to CoinMarketCap, which is stored
-    beside it, and speaks alone while CoinGecko fails. Which asset a base is, is decided here:
-    contracts and our own prices decide, COINWATCH_ASSET_IDS overrides. An absurd number is left out
-    and named. Data by CoinGecko, CoinMarketCap and DefiLlama.
+    Covers the 250 largest coins and all coins of our markets, in pages of 250: two or three of
+    CoinGecko's 10,000 monthly calls an hour, and one request to CoinMarketCap, whose metrics are stored
+    as a second source and replace CoinGecko's while that fails. The asset also maps each base of our
+    markets to a coin, by contract address and by our own prices; COINWATCH_ASSET_IDS overrides the
+    mapping. Implausible values are dropped and listed. Data by CoinGecko, CoinMarketCap and DefiLlama.
     """
     run = asyncio.run(_collect_metrics(coinwatch, context))
     yield from run.checks
     metadata = metrics_metadata(run.collected, run.requests, run.left)
-    errors = [error for told in run.collected.told.values() for error in told.errors]
+    errors = [error for result in run.collected.results.values() for error in result.errors]
     for error in errors:
         context.log.warning(str(error))
     if not run.collected.has_metrics:
-        problem = "\n".join(["No source told any metrics.", *map(str, errors)])
+        problem = "\n".join(["No source returned metrics.", *map(str, errors)])
         raise dg.Failure(problem, metadata=metadata, allow_retries=passes_soon(errors))
     yield dg.MaterializeResult(metadata=metadata)
 
@@ -135,12 +135,12 @@ async def _collect_metrics(coinwatch: Coinwatch, context: dg.AssetExecutionConte
     ),
 )
 def asset_metadata(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
-    """What assets are: name, categories, description, links, platforms, launch and images.
+    """Weekly name, categories, description, links, platforms, launch date and images of assets.
 
-    CoinGecko tells all that only coin by coin, a thousand calls of its 10,000 a month. So it is asked
-    for its list of all coins with their contracts, which is one call, and the words, links, launch and
-    pictures are CoinMarketCap's, 100 assets a request: of those behind our markets first, then of the
-    largest. A coin that is listed no more keeps its row, and the time it went.
+    CoinGecko provides the list of all coins with their contracts in one call. Descriptions, links, launch
+    dates and logos come from CoinMarketCap, 100 assets a request, first for the assets of our markets and
+    then for the largest; CoinGecko would need a call per coin. A coin removed from the list keeps its row,
+    with the time of removal.
     """
     described, requests, left = asyncio.run(_collect_metadata(coinwatch))
     metadata = described_metadata(described, requests, left)
@@ -154,7 +154,7 @@ def asset_metadata(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> d
     return dg.MaterializeResult(metadata=metadata)
 
 
-async def _collect_metadata(coinwatch: Coinwatch) -> tuple[Described, int, list[Left]]:
+async def _collect_metadata(coinwatch: Coinwatch) -> tuple[Described, int, list[CallsLeft]]:
     async with coinwatch.warehouse() as conn, providers(coinwatch) as (opened, budget):
         described = await collect_metadata(conn, opened, now_us())
         left = await calls_left(conn, coinwatch, opened)

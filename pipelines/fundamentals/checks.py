@@ -1,4 +1,4 @@
-"""What must be true of fundamentals, whatever a run said of itself."""
+"""Asset checks of fundamentals."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from pipelines.fundamentals.report import cell, table
 from warehouse.assets.metrics import Difference, differing_from_ours, differing_sources, our_prices
 
 FAR = 0.05
-"""0.05 is 5 %. Sources are minutes apart, and follow other exchanges than we."""
+"""The largest difference accepted: sources are minutes apart and average other exchanges than ours."""
 
 PRICES_AGREE = dg.AssetCheckSpec(
     "prices_agree_with_ours",
     asset="asset_metrics",
-    description=f"CoinGecko's price of the asset behind each base is within {FAR:.0%} of our own: else the "
-    "base is taken for another coin, and its market cap, supply and description are that coin's.",
+    description=f"CoinGecko's price of the asset mapped to each base is within {FAR:.0%} of our own price. "
+    "A larger difference means that the base is mapped to another coin.",
     blocking=True,
 )
 SOURCES_AGREE = dg.AssetCheckSpec(
     "sources_agree",
     asset="asset_metrics",
-    description=f"CoinGecko's and CoinMarketCap's prices of an asset are within {FAR:.0%} of each other.",
+    description=f"The prices of CoinGecko and CoinMarketCap are within {FAR:.0%} of each other.",
 )
 BASES_DECIDED = dg.AssetCheckSpec(
     "bases_are_decided",
     asset="asset_metrics",
-    description="It is known which asset each base of our markets is; COINWATCH_ASSET_IDS can say so.",
+    description="Each base of the markets is mapped to an asset; COINWATCH_ASSET_IDS overrides the mapping.",
 )
 METRICS_CHECKS = [PRICES_AGREE, SOURCES_AGREE, BASES_DECIDED]
-"""Evaluated by the asset itself, because Dagster skips checks of an asset that failed."""
+"""Evaluated within the asset, because Dagster skips the checks of a failed asset."""
 
 
 async def check_metrics(conn: Conn, collected: Collected, now_us: int) -> list[dg.AssetCheckResult]:
-    """Evaluate METRICS_CHECKS on what this hour's collection stored."""
+    """Evaluate METRICS_CHECKS on the metrics stored for this hour."""
     ours = dollar_prices(await our_prices(conn, now_us))
     compared, far = await differing_from_ours(conn, collected.hour_us, ours, FAR)
     both, apart = await differing_sources(conn, collected.hour_us, FAR)
-    undecided = [one for one in collected.decisions if one.asset_id is None]
-    rows = [f"| {one.base} | {cell(one.reason)} |" for one in undecided]
+    undecided = [decision for decision in collected.decisions if decision.asset_id is None]
+    rows = [f"| {decision.base} | {cell(decision.reason)} |" for decision in undecided]
     return [
         _prices(PRICES_AGREE, compared, far, "ours", dg.AssetCheckSeverity.ERROR),
         _prices(SOURCES_AGREE, both, apart, "CoinMarketCap", dg.AssetCheckSeverity.WARN),
@@ -53,7 +53,11 @@ async def check_metrics(conn: Conn, collected: Collected, now_us: int) -> list[d
             metadata={
                 "bases": len(collected.decisions),
                 "undecided": len(undecided),
-                **({"why": dg.MetadataValue.md(table("| base | why |", "|---|---|", rows))} if rows else {}),
+                **(
+                    {"reasons": dg.MetadataValue.md(table("| base | reason |", "|---|---|", rows))}
+                    if rows
+                    else {}
+                ),
             },
         ),
     ]
@@ -82,5 +86,5 @@ def _prices(
 
 
 def _lines(far: Sequence[Difference]) -> Iterator[str]:
-    for one in far:
-        yield f"| {one.asset_id} | {one.price_usd:.6g} | {one.other_usd:.6g} |"
+    for difference in far:
+        yield f"| {difference.asset_id} | {difference.price_usd:.6g} | {difference.other_usd:.6g} |"

@@ -1,4 +1,4 @@
-"""Collection of fundamentals as plain async functions. Knows nothing of Dagster."""
+"""Collection of fundamentals as plain async functions, independent of Dagster."""
 
 from __future__ import annotations
 
@@ -35,60 +35,62 @@ from warehouse.assets.store import (
 
 HOUR_US = 60 * MINUTE_US
 TOP_PAGES = 1
-"""Pages of the largest coins that are kept whether a market trades them or not."""
+"""Pages of the largest coins, which are stored whether a market trades them or not."""
 MOST_PAGES = 6
-"""Pages of further coins in one hour: with the others 5,200 calls in a month, of 10,000."""
+"""The most pages of further coins in one hour: together 5,200 of the 10,000 calls a month."""
 RECENT_US = 2 * HOUR_US
 """Only prices younger than this are compared."""
 DESCRIBED = 1_000
-"""Assets whose words and links are kept: ten requests a week."""
+"""The number of assets with descriptions: ten requests a week."""
 
 Conn = AsyncConnection[Any]
 Log = Callable[[str], None]
 
 
 class Providers(NamedTuple):
-    """The clients, opened."""
+    """The opened clients."""
 
     coingecko: HttpSource
     coinmarketcap: HttpSource
     defillama: HttpSource
     gateio: HttpSource
-    """For the contracts of what it trades."""
+    """For the contract addresses of the coins it trades."""
     cmc_key: str | None = None
 
 
-class Told(msgspec.Struct):
-    """What one source said."""
+class SourceResult(msgspec.Struct):
+    """The result of collecting from one source."""
 
     stored: int = 0
-    """Assets."""
+    """The number of assets with stored metrics."""
     dropped: Counter[str] = msgspec.field(default_factory=Counter)
-    """How often a field was absurd, by the source's name of it."""
+    """The number of implausible values by field, by the source's names."""
     dropped_of: list[str] = []
-    """The assets it was absurd of."""
+    """The assets with implausible values."""
     unreadable: int = 0
-    """Entries without even an id."""
+    """The number of entries without an id."""
     errors: list[SourceError] = []
 
 
 class Collected(msgspec.Struct, frozen=True):
-    """What an hour's collection did."""
+    """The result of an hour's collection."""
 
     hour_us: int
-    told: dict[MetricsSource, Told]
+    results: dict[MetricsSource, SourceResult]
     decisions: list[Decision]
     changed: int
-    """Decisions that name another asset than before."""
-    left_out: int
-    """Coins not asked for, as an hour has only so many pages."""
-    not_told: list[str]
-    """Assets of bases that CoinGecko was asked about, and said nothing of."""
+    """The number of bases mapped to another asset than before."""
+    not_requested: int
+    """The number of coins not requested because of the hourly limit of pages."""
+    without_metrics: list[str]
+    """Assets of bases for which CoinGecko returned nothing."""
 
     @property
     def has_metrics(self) -> bool:
-        """Whether anybody told market caps; value locked alone is not enough."""
-        return any(told.stored for source, told in self.told.items() if source != MetricsSource.DEFILLAMA)
+        """Whether a source returned market caps; value locked alone does not count."""
+        return any(
+            result.stored for source, result in self.results.items() if source != MetricsSource.DEFILLAMA
+        )
 
 
 async def collect_metrics(
@@ -99,14 +101,27 @@ async def collect_metrics(
     now_us: int,
     log: Log = lambda line: None,
 ) -> Collected:
-    """Decide which asset each base is, and store what all sources say of those and of the largest coins.
+    """Map each base to an asset, and store the metrics of those and of the largest coins.
 
-    ``configured`` are bases wanted although nothing of them may be stored yet. A source that fails is
-    named in the answer and the others go on; what Postgres refuses is raised.
+    A failing source does not affect the others.
+
+    Args:
+        conn: To the warehouse, in autocommit.
+        providers: The opened clients.
+        configured: Bases to map even if nothing of them is stored yet.
+        overrides: Asset ids by base, which take precedence over the mapping.
+        now_us: The current time.
+        log: Receives a line of progress for each source.
+
+    Returns:
+        The result of each source, with its errors, and the decisions on all bases.
+
+    Raises:
+        WarehouseError: Postgres failed.
     """
     hour_us = now_us // HOUR_US * HOUR_US
-    told = {source: Told() for source in MetricsSource}
-    of_gecko = told[MetricsSource.COINGECKO]
+    results = {source: SourceResult() for source in MetricsSource}
+    of_gecko = results[MetricsSource.COINGECKO]
     is_known = bool(await listed_coins(conn)) or await _refresh_list(
         conn, providers.coingecko, of_gecko.errors
     )
@@ -119,10 +134,10 @@ async def collect_metrics(
     undecided = wanted - {base for base, row in decided.items() if row.asset_id} - set(overrides)
     ids = [asset.id for asset in known if asset.id in pinned]
     ids += [asset.id for asset in known if asset.symbol in undecided and asset.id not in pinned]
-    coins, left_out = await _ask_coingecko(providers.coingecko, ids, of_gecko) if is_known else ({}, 0)
+    coins, not_requested = await _fetch_coingecko(providers.coingecko, ids, of_gecko) if is_known else ({}, 0)
     tickers = {asset.symbol for asset in known}
     there = await bases_on(conn, contracts.EXCHANGE) & undecided & tickers
-    addresses = await _ask_contracts(providers.gateio, of_gecko.errors) if coins and there else {}
+    addresses = await _fetch_contracts(providers.gateio, of_gecko.errors) if coins and there else {}
 
     decisions: list[Decision] = []
     changed = 0
@@ -133,55 +148,54 @@ async def collect_metrics(
             by_ticker[asset.symbol].append(candidates[asset.id])
         for base in sorted(wanted | {base for base, row in decided.items() if row.asset_id}):
             row = decided.get(base)
-            before = None
+            previous = None
             if row and row.asset_id and row.decided_by != "override":
-                before = Decision(base=base, asset_id=row.asset_id, by=row.decided_by, reason=row.reason)
-            asked = Base(
+                previous = Decision(base=base, asset_id=row.asset_id, by=row.decided_by, reason=row.reason)
+            known_base = Base(
                 base=base,
                 price_usd=prices.get(base),
                 contracts=addresses.get(base, ()) if base in there else (),
-                before=before,
+                previous=previous,
             )
-            decisions.append(decide(asked, by_ticker[base], overrides, candidates))
-        changed = await store_bases(
-            conn, [(one.base, one.asset_id, one.by, one.reason) for one in decisions], now_us
-        )
+            decisions.append(decide(known_base, by_ticker[base], overrides, candidates))
+        rows = [(decision.base, decision.asset_id, decision.by, decision.reason) for decision in decisions]
+        changed = await store_bases(conn, rows, now_us)
         await add_coins(conn, [Coin(coin.id, coin.symbol, coin.name) for coin in coins.values()])
         metrics = {coin.id: coin.metrics for coin in coins.values()}
         of_gecko.stored = await store_metrics(conn, MetricsSource.COINGECKO, hour_us, metrics)
         await store_images(
             conn, {coin.id: coin.image for coin in coins.values() if coin.image}, coingecko.NAME
         )
-    log(f"CoinGecko: {len(coins)} coins; {changed} bases decided anew")
+    log(f"CoinGecko: {len(coins)} coins; the asset of {changed} bases changed")
 
-    of_cmc = await _collect_coinmarketcap(conn, providers, coins, hour_us, now_us, told)
+    of_cmc = await _collect_coinmarketcap(conn, providers, coins, hour_us, now_us, results)
     log(f"CoinMarketCap: {len(of_cmc)} coins")
-    mattering = {*coins, *of_cmc, *(one.asset_id for one in decisions if one.asset_id)}
-    locked = await _collect_value_locked(conn, providers.defillama, mattering, hour_us, told)
+    of_bases = {decision.asset_id for decision in decisions if decision.asset_id}
+    tracked = {*coins, *of_cmc, *of_bases}
+    locked = await _collect_value_locked(conn, providers.defillama, tracked, hour_us, results)
     log(f"DefiLlama: {locked} assets with value locked")
-    behind_bases = {one.asset_id for one in decisions if one.asset_id}
-    not_told = [] if of_gecko.errors else sorted(behind_bases - coins.keys())
-    return Collected(hour_us, told, decisions, changed, left_out, not_told)
+    without_metrics = [] if of_gecko.errors else sorted(of_bases - coins.keys())
+    return Collected(hour_us, results, decisions, changed, not_requested, without_metrics)
 
 
-async def _ask_coingecko(
-    client: HttpSource, ids: list[str], told: Told
+async def _fetch_coingecko(
+    client: HttpSource, ids: list[str], result: SourceResult
 ) -> tuple[dict[str, CoinMetrics], int]:
-    """The largest coins and those with ``ids``, by id; and how many ids were not asked for."""
+    """The largest coins and those with ``ids``, by id, and the number of ids not requested."""
     coins: dict[str, CoinMetrics] = {}
     top = [coingecko.top_request(page) for page in range(1, TOP_PAGES + 1)]
-    if not await _ask_pages(client, top, coingecko.decode_metrics, coins, told):
+    if not await _fetch_pages(client, top, coingecko.decode_metrics, coins, result):
         return coins, 0
-    _note_emptiness(client, coins, told)
-    missing = [one for one in dict.fromkeys(ids) if one not in coins]
+    _check_not_empty(client, coins, result)
+    missing = [coin_id for coin_id in dict.fromkeys(ids) if coin_id not in coins]
     requests = coingecko.metrics_requests(missing)
-    await _ask_pages(client, requests[:MOST_PAGES], coingecko.decode_metrics, coins, told)
-    left_out = sum(len(request.params["ids"].split(",")) for request in requests[MOST_PAGES:])
-    return coins, left_out
+    await _fetch_pages(client, requests[:MOST_PAGES], coingecko.decode_metrics, coins, result)
+    not_requested = sum(len(request.params["ids"].split(",")) for request in requests[MOST_PAGES:])
+    return coins, not_requested
 
 
-async def _ask_contracts(client: HttpSource, errors: list[SourceError]) -> dict[str, frozenset[str]]:
-    """Contract addresses by base; none when they cannot be had: then prices decide alone."""
+async def _fetch_contracts(client: HttpSource, errors: list[SourceError]) -> dict[str, frozenset[str]]:
+    """Contract addresses by base; empty on failure, in which case only prices decide."""
     try:
         return contracts.decode_contracts((await client.get(contracts.contracts_request())).body)
     except SourceError as error:
@@ -189,36 +203,36 @@ async def _ask_contracts(client: HttpSource, errors: list[SourceError]) -> dict[
         return {}
 
 
-async def _ask_pages(
+async def _fetch_pages(
     client: HttpSource,
     requests: Iterable[RestRequest],
     decode: Callable[[bytes], Page],
     coins: dict[str, CoinMetrics],
-    told: Told,
+    result: SourceResult,
 ) -> bool:
-    """Add what pages say to ``coins``. False when no further page need be asked for."""
+    """Add the coins of the pages to ``coins``. False when further requests would fail too."""
     for request in requests:
         try:
             answer = await client.get(request)
             page = decode(answer.body)
         except BadMessage as error:  # this page is bad; another may be good
-            told.errors.append(error)
+            result.errors.append(error)
             continue
         except SourceError as error:
-            told.errors.append(error)
+            result.errors.append(error)
             return False
-        told.unreadable += page.unreadable
+        result.unreadable += page.unreadable
         for coin in page.coins:
             coins[coin.id] = coin
-            told.dropped.update(coin.dropped)
+            result.dropped.update(coin.dropped)
             if coin.dropped:
-                told.dropped_of.append(coin.id)
+                result.dropped_of.append(coin.id)
     return True
 
 
-def _note_emptiness(client: HttpSource, largest: Mapping[str, CoinMetrics], told: Told) -> None:
-    if not largest and not told.errors:
-        told.errors.append(BadMessage(client.name, "its list of the largest coins has none"))
+def _check_not_empty(client: HttpSource, largest: Mapping[str, CoinMetrics], result: SourceResult) -> None:
+    if not largest and not result.errors:
+        result.errors.append(BadMessage(client.name, "the list of the largest coins is empty"))
 
 
 async def _collect_coinmarketcap(
@@ -227,14 +241,14 @@ async def _collect_coinmarketcap(
     coins: Mapping[str, CoinMetrics],
     hour_us: int,
     now_us: int,
-    told: Mapping[MetricsSource, Told],
+    results: Mapping[MetricsSource, SourceResult],
 ) -> set[str]:
-    """Ask for its largest coins, find out which are ours, and store those; returns our ids of them."""
-    of_cmc = told[MetricsSource.COINMARKETCAP]
+    """Fetch its largest coins, match them with ours and store their metrics; returns our ids of them."""
+    of_cmc = results[MetricsSource.COINMARKETCAP]
     listed: dict[str, CoinMetrics] = {}
     request = coinmarketcap.listings_request(key=providers.cmc_key)
-    await _ask_pages(providers.coinmarketcap, [request], coinmarketcap.decode_listings, listed, of_cmc)
-    _note_emptiness(providers.coinmarketcap, listed, of_cmc)
+    await _fetch_pages(providers.coinmarketcap, [request], coinmarketcap.decode_listings, listed, of_cmc)
+    _check_not_empty(providers.coinmarketcap, listed, of_cmc)
     if not listed:
         return set()
     if coins:
@@ -256,13 +270,13 @@ async def _collect_coinmarketcap(
 async def _collect_value_locked(
     conn: Conn,
     client: HttpSource,
-    mattering: Collection[str],
+    tracked: Collection[str],
     hour_us: int,
-    told: Mapping[MetricsSource, Told],
+    results: Mapping[MetricsSource, SourceResult],
 ) -> int:
-    """Store what is locked in chains, else in protocols, of the assets that matter."""
-    of_llama = told[MetricsSource.DEFILLAMA]
-    if not mattering:
+    """Store the value locked in chains, else in protocols, of the tracked assets; returns their number."""
+    of_llama = results[MetricsSource.DEFILLAMA]
+    if not tracked:
         return 0
     usd: dict[str, float] = {}
     for request, decode in (
@@ -276,7 +290,7 @@ async def _collect_value_locked(
             continue
         of_llama.dropped["tvl"] += locked.dropped
         usd.update(locked.usd)
-    metrics = {one: Metrics(tvl_usd=usd[one]) for one in mattering if one in usd}
+    metrics = {asset_id: Metrics(tvl_usd=usd[asset_id]) for asset_id in tracked if asset_id in usd}
     of_llama.stored = await store_metrics(conn, MetricsSource.DEFILLAMA, hour_us, metrics)
     return of_llama.stored
 
@@ -310,19 +324,19 @@ def _contracts(coin: CoinMetrics) -> tuple[str, ...]:
 
 
 class Described(msgspec.Struct, frozen=True):
-    """What a collection of descriptions did."""
+    """The result of a collection of descriptions."""
 
     listed: Listed | None
-    """What changed in the list of all coins; None: it could not be had."""
-    asked: int
+    """The changes of the list of all coins; None when it could not be fetched."""
+    requested: int
     described: int
     errors: list[SourceError]
 
 
 async def collect_metadata(conn: Conn, providers: Providers, now_us: int) -> Described:
-    """Refresh the list of all coins, and what the assets that matter are.
+    """Refresh the list of all coins and the descriptions of the tracked assets.
 
-    A source that fails is named in the answer and the other goes on; what Postgres refuses is raised.
+    A failing source does not affect the other; its errors are in the result. Raises WarehouseError.
     """
     errors: list[SourceError] = []
     listed = await _refresh_list(conn, providers.coingecko, errors)
@@ -331,15 +345,15 @@ async def collect_metadata(conn: Conn, providers: Providers, now_us: int) -> Des
     for request in coinmarketcap.descriptions_requests(list(ours), key=providers.cmc_key):
         try:
             answer = await providers.coinmarketcap.get(request)
-            told = coinmarketcap.decode_descriptions(answer.body)
+            descriptions = coinmarketcap.decode_descriptions(answer.body)
         except BadMessage as error:
             errors.append(error)
             continue
         except SourceError as error:
             errors.append(error)
             break
-        of_ours = {ours[one.cmc_id]: one for one in told if one.cmc_id in ours}
-        described += await store_descriptions(conn, of_ours, now_us)
+        by_id = {ours[entry.cmc_id]: entry for entry in descriptions if entry.cmc_id in ours}
+        described += await store_descriptions(conn, by_id, now_us)
     return Described(listed, len(ours), described, errors)
 
 
@@ -352,7 +366,7 @@ async def _refresh_list(conn: Conn, client: HttpSource, errors: list[SourceError
         return None
     before = await listed_coins(conn)
     if not coins or len(coins) < before / 2:
-        problem = f"its list has {len(coins):,} coins and had {before:,} before; that one was kept"
+        problem = f"its list has {len(coins):,} coins after {before:,} before; the previous list was kept"
         errors.append(BadMessage(client.name, problem, answer.body))
         return None
     return await store_coins(conn, coins)

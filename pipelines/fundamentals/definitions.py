@@ -1,4 +1,4 @@
-"""The group ``fundamentals``, as Dagster loads it."""
+"""The Dagster definitions of the group ``fundamentals``."""
 
 import dagster as dg
 

@@ -1,7 +1,7 @@
-"""Which asset a base of markets is. Pure: what is known goes in, a decision with its reason comes out.
+"""Mapping of the bases of markets to assets, with a reason for each decision. Pure: no I/O.
 
-Tickers clash: dozens of coins are called CAT, and copies of BTC on other chains are called BTC too.
-So the name decides nothing. A contract address does, and so does a price that is ours.
+Tickers are ambiguous: dozens of coins are called CAT, and copies of BTC on other chains are called BTC.
+The mapping therefore relies on contract addresses and on our own prices, never on the name.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from statistics import median
 import msgspec
 
 AGREES = 0.03
-"""A candidate's price within this of ours is the same: theirs may be minutes old."""
+"""A candidate's price within this of ours counts as equal, because it may be minutes old; 0.03 is 3 %."""
 CONTRADICTS = 0.2
-"""A decision once made stands until the price is further off than this."""
+"""A decision stands until the price differs by more than this."""
 OUTWEIGHS = 10.0
-"""Of several coins at our price, copies of one another, the original is this many times as large."""
+"""Of several coins at our price the original is at least this many times as large as its copies."""
 DOLLARS = ("USD", "USDT", "USDC")
 
 
@@ -26,84 +26,93 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     price_usd: float | None = None
-    """None: not known, or too old to be compared."""
+    """None when unknown, or too old to compare."""
     market_cap_usd: float | None = None
     contracts: Collection[str] = ()
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """Which asset it is; None with the reason why nothing could be decided."""
+    """The asset of a base, or the reason why it is undecided."""
 
     base: str
     asset_id: str | None = None
+    """None when undecided."""
     by: str | None = None
-    """override, contract or price."""
+    """``override``, ``contract`` or ``price``; None when undecided."""
     reason: str
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
-    """A base of our markets, and what we know of it ourselves."""
+    """A base of our markets, with our own price and contract addresses."""
 
     base: str
     price_usd: float | None = None
     contracts: Collection[str] = ()
-    before: Decision | None = None
-    """What was decided before, by no override."""
+    previous: Decision | None = None
+    """The previous decision, unless it was an override."""
 
 
 def decide(
     base: Base, candidates: Sequence[Candidate], overrides: Mapping[str, str], listed: Collection[str]
 ) -> Decision:
-    """Which of ``candidates`` the base is. ``overrides`` win; they must be among the ``listed`` ids."""
+    """Choose the asset of a base.
+
+    Args:
+        base: The base, with our own price and contract addresses.
+        candidates: The coins with its ticker.
+        overrides: Asset ids by base, which take precedence.
+        listed: The known asset ids; an override must be one of them.
+    """
     if wanted := overrides.get(base.base):
         if wanted in listed:
-            return _is(base, wanted, "override", "COINWATCH_ASSET_IDS says so")
-        return _undecided(base, f"COINWATCH_ASSET_IDS says {wanted}, which CoinGecko does not list")
+            return _decided(base, wanted, "override", "set by COINWATCH_ASSET_IDS")
+        return _undecided(base, f"COINWATCH_ASSET_IDS sets {wanted}, which CoinGecko does not list")
     if not candidates:
         return _undecided(base, "CoinGecko lists no coin with this ticker")
     contracts = set(base.contracts)
-    of_contract = [one for one in candidates if contracts.intersection(one.contracts)]
-    if len(of_contract) == 1:
-        return _by_contract(base, of_contract[0])
-    for one in candidates:
-        if base.before and base.before.asset_id == one.id and not _contradicts(base, one):
-            return base.before
+    same_contract = [candidate for candidate in candidates if contracts.intersection(candidate.contracts)]
+    if len(same_contract) == 1:
+        return _by_contract(base, same_contract[0])
+    for candidate in candidates:
+        is_previous = base.previous and base.previous.asset_id == candidate.id
+        if base.previous and is_previous and not _contradicts(base, candidate):
+            return base.previous
     return _by_price(base, candidates)
 
 
-def _by_contract(base: Base, one: Candidate) -> Decision:
-    if _contradicts(base, one):
-        return _undecided(base, f"the contract is that of {one.id}, but {_prices(base, one)}")
-    return _is(base, one.id, "contract", "its contract address is known to be the same")
+def _by_contract(base: Base, candidate: Candidate) -> Decision:
+    if _contradicts(base, candidate):
+        reason = f"the contract address is that of {candidate.id}, but {_prices(base, candidate)}"
+        return _undecided(base, reason)
+    return _decided(base, candidate.id, "contract", "the contract address matches")
 
 
 def _by_price(base: Base, candidates: Sequence[Candidate]) -> Decision:
     if base.price_usd is None:
-        return _undecided(base, "no price of ours to compare with")
-    priced = [one for one in candidates if one.price_usd is not None]
+        return _undecided(base, "we have no own price to compare with")
+    priced = [candidate for candidate in candidates if candidate.price_usd is not None]
     if not priced:
-        return _undecided(base, f"no recent price of its {len(candidates)} candidates")
-    priced.sort(key=lambda one: (_distance(base, one), one.id))
-    agreeing = [one for one in priced if _distance(base, one) <= AGREES]
+        return _undecided(base, f"none of {len(candidates)} candidates has a recent price")
+    priced.sort(key=lambda candidate: (_distance(base, candidate), candidate.id))
+    agreeing = [candidate for candidate in priced if _distance(base, candidate) <= AGREES]
     if not agreeing:
-        return _undecided(
-            base, f"none of {len(priced)} candidates is at our price: {_prices(base, priced[0])}"
-        )
+        return _undecided(base, f"none of {len(priced)} candidates has our price: {_prices(base, priced[0])}")
     if len(agreeing) == 1:
-        return _is(base, agreeing[0].id, "price", _prices(base, agreeing[0]))
-    largest, second = sorted(agreeing, key=lambda one: (-(one.market_cap_usd or 0.0), one.id))[:2]
+        return _decided(base, agreeing[0].id, "price", _prices(base, agreeing[0]))
+    largest, second = sorted(agreeing, key=_by_size)[:2]
     if largest.market_cap_usd and largest.market_cap_usd >= OUTWEIGHS * (second.market_cap_usd or 0.0):
-        return _is(
-            base,
-            largest.id,
-            "price",
-            f"{_prices(base, largest)}; by far the largest of {len(agreeing)} at it",
-        )
-    names = ", ".join(sorted(one.id for one in agreeing)[:5])
-    return _undecided(base, f"{len(agreeing)} candidates are at our price, none by far the largest: {names}")
+        reason = f"{_prices(base, largest)}; by far the largest of {len(agreeing)} candidates at that price"
+        return _decided(base, largest.id, "price", reason)
+    names = ", ".join(sorted(candidate.id for candidate in agreeing)[:5])
+    return _undecided(base, f"{len(agreeing)} candidates have our price, none by far the largest: {names}")
 
 
-def _is(base: Base, asset_id: str, by: str, reason: str) -> Decision:
+def _by_size(candidate: Candidate) -> tuple[float, str]:
+    """Sorts the largest first."""
+    return -(candidate.market_cap_usd or 0.0), candidate.id
+
+
+def _decided(base: Base, asset_id: str, by: str, reason: str) -> Decision:
     return Decision(base=base.base, asset_id=asset_id, by=by, reason=reason)
 
 
@@ -111,49 +120,54 @@ def _undecided(base: Base, reason: str) -> Decision:
     return Decision(base=base.base, reason=reason)
 
 
-def _distance(base: Base, one: Candidate) -> float:
-    """How far the price is from ours: 0.1 is 10 %, as far up as down."""
-    if base.price_usd is None or one.price_usd is None:
+def _distance(base: Base, candidate: Candidate) -> float:
+    """The symmetric difference of the candidate's price and ours: 0.1 is 10 %; infinite when unknown."""
+    if base.price_usd is None or candidate.price_usd is None:
         return float("inf")
-    return max(base.price_usd, one.price_usd) / min(base.price_usd, one.price_usd) - 1
+    return max(base.price_usd, candidate.price_usd) / min(base.price_usd, candidate.price_usd) - 1
 
 
-def _contradicts(base: Base, one: Candidate) -> bool:
-    return CONTRADICTS < _distance(base, one) < float("inf")
+def _contradicts(base: Base, candidate: Candidate) -> bool:
+    return CONTRADICTS < _distance(base, candidate) < float("inf")
 
 
-def _prices(base: Base, one: Candidate) -> str:
-    return f"{one.id} is at {one.price_usd:.6g} USD, ours at {base.price_usd:.6g}"
+def _prices(base: Base, candidate: Candidate) -> str:
+    return f"{candidate.id} is at {candidate.price_usd:.6g} USD, ours at {base.price_usd:.6g}"
 
 
 def dollar_prices(prices: Iterable[tuple[str, str, float]]) -> dict[str, float]:
-    """Prices in USD by base, out of prices as (base, quote, price) of several pairs.
+    """Prices in USD by base, from (base, quote, price) of several pairs.
 
-    USDT and USDC count as dollars. Any other quote is worth what the bases priced in both say; a base
-    that is only priced in quotes of which nothing says that has no price.
+    USDT and USDC count as dollars. Other quotes are converted by their own USD price, or by the bases
+    priced in both. A base priced only in quotes that cannot be converted is left out.
     """
     by_quote: defaultdict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for base, quote, price in prices:
         by_quote["USD" if quote in DOLLARS else quote][base].append(price)
-    in_dollars = {base: median(found) for base, found in by_quote.pop("USD", {}).items()}
+    in_dollars = {base: median(values) for base, values in by_quote.pop("USD", {}).items()}
     others: defaultdict[str, list[float]] = defaultdict(list)
     for quote, bases in by_quote.items():
-        shared = [in_dollars[base] / median(found) for base, found in bases.items() if base in in_dollars]
+        shared = [in_dollars[base] / median(values) for base, values in bases.items() if base in in_dollars]
         worth = in_dollars.get(quote) or (median(shared) if shared else None)
         if worth is None:
             continue
-        for base, found in bases.items():
-            others[base] += [price * worth for price in found]
-    return {base: median(found) for base, found in others.items()} | in_dollars
+        for base, values in bases.items():
+            others[base] += [price * worth for price in values]
+    return {base: median(values) for base, values in others.items()} | in_dollars
 
 
 def same_coin(
     coins: Iterable[Candidate], others: Iterable[tuple[str, Candidate]], tickers: Mapping[str, str]
 ) -> dict[str, str]:
-    """Which of another provider's coins are the same: their ids by ours.
+    """Match our coins with those of another provider, by a shared contract or a unique equal price.
 
-    ``others`` come with their ticker, ``tickers`` are those of ``coins`` by id. A shared contract
-    decides, else a price that agrees where only one coin of theirs and one of ours have it.
+    Args:
+        coins: Our coins.
+        others: The other provider's coins, each with its ticker.
+        tickers: The tickers of our coins by id.
+
+    Returns:
+        The other provider's ids by ours.
     """
     ours = list(coins)
     by_ticker: defaultdict[str, list[Candidate]] = defaultdict(list)
@@ -162,17 +176,17 @@ def same_coin(
         by_ticker[ticker].append(other)
         by_contract.update(dict.fromkeys(other.contracts, other))
     same: dict[str, str] = {}
-    for one in ours:
-        shared = {by_contract[address].id for address in one.contracts if address in by_contract}
+    for coin in ours:
+        shared = {by_contract[address].id for address in coin.contracts if address in by_contract}
         if len(shared) == 1:
-            same[one.id] = shared.pop()
+            same[coin.id] = shared.pop()
             continue
-        base = Base(base=tickers[one.id], price_usd=one.price_usd)
-        agreeing = [other for other in by_ticker[tickers[one.id]] if _distance(base, other) <= AGREES]
+        base = Base(base=tickers[coin.id], price_usd=coin.price_usd)
+        agreeing = [other for other in by_ticker[tickers[coin.id]] if _distance(base, other) <= AGREES]
         if len(agreeing) == 1:
-            same[one.id] = agreeing[0].id
+            same[coin.id] = agreeing[0].id
     taken = defaultdict(list)
     for ours_id, theirs_id in same.items():
         taken[theirs_id].append(ours_id)
-    sizes = {one.id: one.market_cap_usd or 0.0 for one in ours}
-    return {max(ids, key=lambda one: (sizes[one], one)): theirs for theirs, ids in taken.items()}
+    sizes = {coin.id: coin.market_cap_usd or 0.0 for coin in ours}
+    return {max(ids, key=lambda our_id: (sizes[our_id], our_id)): theirs for theirs, ids in taken.items()}

@@ -1,12 +1,10 @@
-"""The clients of the providers, as the settings say; and what is left of a month's calls."""
+"""The clients of the providers, by the settings, and the remaining calls of the month."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
-
-from pydantic import SecretStr
 
 from pipelines.fundamentals.collect import Conn, Providers
 from pipelines.resources import LEFT_TO_RECOVERY, Coinwatch, CountedBudget
@@ -15,11 +13,12 @@ from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit
 from sources.http import HttpSource, exchange_http
 from sources.providers import coingecko, coinmarketcap, defillama
+from sources.providers.credentials import secret_text
 from warehouse.ops.budgets import calls_this_month
 
 
-class Left(NamedTuple):
-    """Calls left this month at one provider."""
+class CallsLeft(NamedTuple):
+    """The remaining calls of this month at one provider."""
 
     provider: str
     left: int
@@ -28,17 +27,17 @@ class Left(NamedTuple):
 
 @asynccontextmanager
 async def providers(coinwatch: Coinwatch) -> AsyncIterator[tuple[Providers, CountedBudget]]:
-    """Clients that spend from the budgets all processes share. None needs a key."""
+    """Open the clients, with the budget shared by all processes. None requires a key."""
     settings = coinwatch.settings()
     scale = settings.rate_limit_scale
-    cmc_key = _told(settings.coinmarketcap_api_key)
+    cmc_key = secret_text(settings.coinmarketcap_api_key)
     async with AsyncExitStack() as stack:
         budget = await stack.enter_async_context(coinwatch.budget())
         opened = Providers(
             coingecko.coingecko_http(
                 settings.rest_url(coingecko.NAME),
                 budget,
-                key=_told(settings.coingecko_api_key),
+                key=secret_text(settings.coingecko_api_key),
                 scale=scale,
             ),
             coinmarketcap.coinmarketcap_http(
@@ -59,9 +58,9 @@ async def providers(coinwatch: Coinwatch) -> AsyncIterator[tuple[Providers, Coun
         yield opened, budget
 
 
-async def calls_left(conn: Conn, coinwatch: Coinwatch, opened: Providers) -> list[Left]:
-    """What is left of this month at the providers that count by the month."""
-    key = _told(coinwatch.settings().coingecko_api_key)
+async def calls_left(conn: Conn, coinwatch: Coinwatch, opened: Providers) -> list[CallsLeft]:
+    """The remaining calls of this month at the providers with a monthly limit."""
+    key = secret_text(coinwatch.settings().coingecko_api_key)
     limits: list[tuple[HttpSource, RateLimit]] = [
         (opened.coingecko, coingecko.rate_limit(key)),
         (opened.coinmarketcap, coinmarketcap.rate_limit(opened.cmc_key)),
@@ -70,10 +69,5 @@ async def calls_left(conn: Conn, coinwatch: Coinwatch, opened: Providers) -> lis
     for client, limit in limits:
         if limit.per_month is not None:
             calls = await calls_this_month(conn, client.host, limit.scope)
-            left.append(Left(client.name, max(0, limit.per_month - calls), limit.per_month))
+            left.append(CallsLeft(client.name, max(0, limit.per_month - calls), limit.per_month))
     return left
-
-
-def _told(key: SecretStr | None) -> str | None:
-    """An empty key is none: it is what an emptied line of ``.env`` means."""
-    return (key.get_secret_value().strip() or None) if key else None

@@ -1,4 +1,4 @@
-"""Routine collection of fundamentals."""
+"""Schedules and sensors of fundamentals."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY
 METRICS_JOB = dg.define_asset_job(
     "collect_asset_metrics",
     selection=dg.AssetSelection.assets(asset_metrics),
-    description="This hour's metrics of all assets that matter.",
+    description="Collect this hour's metrics of all tracked assets.",
 )
 METADATA_JOB = dg.define_asset_job(
     "collect_asset_metadata",
     selection=dg.AssetSelection.assets(asset_metadata),
-    description="What assets are, and the list of all coins.",
+    description="Refresh asset descriptions and the list of all coins.",
 )
-_DESCRIBED_EVERY = timedelta(days=7)
-_A_MOMENT = timedelta(minutes=30)
+_DESCRIBE_EVERY = timedelta(days=7)
+_RETRY_AFTER = timedelta(minutes=30)
 
 asset_metrics_every_hour = dg.ScheduleDefinition(
     name="asset_metrics_every_hour",
@@ -34,14 +34,14 @@ asset_metrics_every_hour = dg.ScheduleDefinition(
 
 @dg.schedule(job=METADATA_JOB, cron_schedule="37 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def asset_metadata_every_week(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """A week after the last success; looked at every hour, so that a failure is repaired in one."""
+    """Run a week after the last success; checked hourly, so that a failed run is repeated within an hour."""
     if run_id := run_under_way(context.instance, METADATA_JOB.name):
-        return dg.SkipReason(f"Run {run_id} is still at it.")
+        return dg.SkipReason(f"Run {run_id} is still in progress.")
     at = _materialized_at(context.instance, asset_metadata.key)
     if at is None and _materialized_at(context.instance, asset_metrics.key) is None:
-        return dg.SkipReason("No metrics yet: they tell which assets matter.")
-    if at and datetime.now(UTC) - at < _DESCRIBED_EVERY:
-        return dg.SkipReason(f"Done at {at:%Y-%m-%d %H:%M} UTC, due again a week later.")
+        return dg.SkipReason("There are no metrics yet, which determine the tracked assets.")
+    if at and datetime.now(UTC) - at < _DESCRIBE_EVERY:
+        return dg.SkipReason(f"Last run at {at:%Y-%m-%d %H:%M} UTC; the next is due a week later.")
     return dg.RunRequest(run_config=PRINT_WARNINGS_ONLY)
 
 
@@ -51,16 +51,16 @@ def asset_metadata_every_week(context: dg.ScheduleEvaluationContext) -> dg.RunRe
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def fundamentals_at_start(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """The first metrics and descriptions, once there are candles, instead of at the schedule's next tick."""
+    """Collect the first metrics and descriptions as soon as there are candles, before the schedule is due."""
     if _materialized_at(context.instance, dg.AssetKey("candles_1m")) is None:
-        return dg.SkipReason("No candles yet: their prices tell which assets are traded.")
+        return dg.SkipReason("There are no candles yet, whose prices identify the traded assets.")
     for asset, job in ((asset_metrics, METRICS_JOB), (asset_metadata, METADATA_JOB)):
         if _materialized_at(context.instance, asset.key) is not None:
             continue
-        if ran_within(context.instance, job.name, _A_MOMENT):
-            return dg.SkipReason(f"{job.name} has just been tried; its schedule tries again.")
+        if ran_within(context.instance, job.name, _RETRY_AFTER):
+            return dg.SkipReason(f"{job.name} was tried recently; its schedule will retry.")
         return dg.RunRequest(job_name=job.name, run_config=PRINT_WARNINGS_ONLY)
-    return dg.SkipReason("There are metrics and descriptions; their schedules go on.")
+    return dg.SkipReason("Metrics and descriptions exist; their schedules keep them current.")
 
 
 def _materialized_at(instance: dg.DagsterInstance, asset: dg.AssetKey) -> datetime | None:

@@ -1,1 +1,1 @@
-"""Assets of the group ``maintenance``: what keeps the warehouse small and quick."""
+"""Assets of the group ``maintenance``: partitions, retention and statistics of the database."""

@@ -1,6 +1,6 @@
-"""The assets of maintenance: each is a state the warehouse is brought to, and says what it took."""
+"""The assets of the group ``maintenance``."""
 
-# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+# No postponed annotations in this file: Dagster compares the annotation of `context` with the class.
 
 import asyncio
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ GROUP = "maintenance"
 OWNERS = ["team:platform"]
 KINDS = {"postgres", "python"}
 RETRY_LOCKS = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL)
-"""What fails here waited for a lock, or for Postgres to come back."""
+"""Retries for locks that were not granted, and for outages of Postgres."""
 DAILY_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50))
 
 PARTITIONS_FOR_TOMORROW = dg.AssetCheckSpec(
     "partitions_for_tomorrow",
     asset="partitions_ahead",
-    description="Trades, averages and candles of tomorrow have a partition to go to.",
+    description="The partitions of tomorrow's trades, averages, candles and indicators exist.",
 )
 CANDLES_BEFORE_DROPPING = dg.AssetCheckSpec(
     "candles_before_dropping",
     asset="tick_retention",
-    description="No day of ticks is over the limits without its candles being verified, and none was "
-    "dropped like that.",
+    description="No day of ticks exceeds the limits because its candles are unverified, and none was dropped "
+    "with unverified candles.",
 )
 
 
@@ -47,14 +47,14 @@ CANDLES_BEFORE_DROPPING = dg.AssetCheckSpec(
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=6)),
 )
 def partitions_ahead(coinwatch: Coinwatch) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Partitions of the coming days and month, so that midnight finds them made."""
-    days, lacking = asyncio.run(_make_partitions(coinwatch))
+    """Create the partitions of the coming days and month, ahead of midnight."""
+    days, missing = asyncio.run(_make_partitions(coinwatch))
     yield dg.MaterializeResult(metadata={"first_day": days[0].isoformat(), "last_day": days[-1].isoformat()})
     yield dg.AssetCheckResult(
         check_name=PARTITIONS_FOR_TOMORROW.name,
         asset_key=PARTITIONS_FOR_TOMORROW.asset_key,
-        passed=not lacking,
-        metadata={"absent": ", ".join(lacking)},
+        passed=not missing,
+        metadata={"absent": ", ".join(missing)},
     )
 
 
@@ -76,10 +76,10 @@ async def _make_partitions(coinwatch: Coinwatch) -> tuple[list[date], list[str]]
 def tick_retention(
     context: dg.AssetExecutionContext, coinwatch: Coinwatch
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Trades within their limits of age and size: whole days go, the oldest first.
+    """Drop whole days of trades, oldest first, to stay within the limits of age and size.
 
-    A day goes only once every minute of it is verified in candle_coverage, on every market that traded;
-    or when the limit of size is exceeded by half, because a full disk stops everything.
+    A day is dropped only after every minute of it is verified in candle_coverage for every market that
+    traded, or when the size limit is exceeded by half, because a full disk stops everything.
     """
     settings = coinwatch.settings()
     limits = settings.ticks_keep_days, settings.ticks_keep_gb
@@ -114,9 +114,9 @@ async def _drop_ticks(
     freshness_policy=DAILY_FRESHNESS,
 )
 def history_retention(coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
-    """Averages of 400 days, alerts and closed interruptions of 90, refused trades of 30.
+    """Keep averages for 400 days, alerts and closed stream gaps for 90, rejected trades for 30.
 
-    Rows of streams silent for 30 days and of processes gone for 7 are deleted, too.
+    Rows of streams without trades for 30 days and of processes gone for 7 days are deleted as well.
     """
     deleted, average_days = asyncio.run(_delete_history(coinwatch))
     return dg.MaterializeResult(metadata=rows_metadata(deleted, average_days))
@@ -136,10 +136,10 @@ async def _delete_history(coinwatch: Coinwatch) -> tuple[dict[str, int], list[re
     freshness_policy=DAILY_FRESHNESS,
 )
 def dagster_retention(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
-    """Dagster's own events, runs, step logs and artifacts, without what tells the state of assets.
+    """Prune Dagster's own events, runs, step logs and artifacts, but not the state of assets.
 
-    What a run said on its way is kept for 7 days, replaced materialisations and the runs that nothing
-    refers to for 30; partition status, latest materialisations and results of checks for ever.
+    Events of runs are kept for 7 days; superseded materialisations and unreferenced runs for 30; partition
+    status, latest materialisations and check results forever.
     """
     pruned = asyncio.run(_prune_dagster(coinwatch, context.instance))
     return dg.MaterializeResult(metadata=dagster_metadata(pruned))
@@ -159,7 +159,7 @@ async def _prune_dagster(coinwatch: Coinwatch, instance: dg.DagsterInstance) -> 
     freshness_policy=DAILY_FRESHNESS,
 )
 def table_statistics(coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
-    """Dead rows cleared and statistics counted anew, where autovacuum does neither in time or at all."""
+    """Vacuum and analyze the tables for which autovacuum is too late or never runs."""
     asyncio.run(_vacuum(coinwatch))
     return dg.MaterializeResult(
         metadata={"vacuumed": ", ".join(retention.VACUUMED), "analyzed": ", ".join(retention.ANALYZED)}

@@ -1,4 +1,4 @@
-"""The group ``maintenance``, as Dagster loads it."""
+"""The Dagster definitions of the group ``maintenance``."""
 
 import dagster as dg
 
@@ -15,11 +15,11 @@ from pipelines.maintenance.schedules import (
     partitions_every_hour,
     retention_every_day,
 )
-from pipelines.maintenance.sensors import tell_failures, tell_health
+from pipelines.maintenance.sensors import report_failures, report_health
 
 DEFINITIONS = dg.Definitions(
     assets=[partitions_ahead, tick_retention, history_retention, dagster_retention, table_statistics],
     jobs=[PARTITIONS_JOB, RETENTION_JOB],
     schedules=[partitions_every_hour, retention_every_day],
-    sensors=[tell_failures, tell_health],
+    sensors=[report_failures, report_health],
 )

@@ -1,8 +1,9 @@
-"""How Dagster is doing, in one row for those who do not look at Dagster."""
+"""The health of Dagster, for the ``dagster`` row of ``service_heartbeats``."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 import dagster as dg
@@ -25,7 +26,7 @@ _UNDER_WAY = (
 
 
 def runs_by_status(instance: dg.DagsterInstance, since: datetime) -> dict[str, int]:
-    """How many runs made since then succeeded, failed or were canceled, and how many of all are under way."""
+    """The number of runs since then that succeeded, failed or were canceled, and of all under way."""
 
     def count(*statuses: dg.DagsterRunStatus, after: datetime | None = since) -> int:
         return instance.get_runs_count(dg.RunsFilter(statuses=list(statuses), created_after=after))
@@ -39,7 +40,7 @@ def runs_by_status(instance: dg.DagsterInstance, since: datetime) -> dict[str, i
 
 
 def last_failure(instance: dg.DagsterInstance) -> dict[str, str] | None:
-    """The newest run that failed: its job, id, end (UTC, ISO) and what was said, cut to 500 letters."""
+    """The latest failed run: its job, id, end (ISO 8601, UTC) and error, cut to 500 characters."""
     records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1)
     if not records:
         return None
@@ -50,20 +51,20 @@ def last_failure(instance: dg.DagsterInstance) -> dict[str, str] | None:
         "job": run.job_name,
         "run_id": run.run_id,
         "at": ended.isoformat(timespec="seconds"),
-        "text": why_failed(instance, run.run_id)[:_LONGEST_TEXT],
+        "text": failure_text(instance, run.run_id)[:_LONGEST_TEXT],
     }
 
 
-def why_failed(instance: dg.DagsterInstance, run_id: str) -> str:
-    """What a failed step said, else what was said of the run."""
+def failure_text(instance: dg.DagsterInstance, run_id: str) -> str:
+    """The error of the run's failed step, else the message of the run's failure."""
     kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
-    said = ""
+    message = ""
     for record in instance.get_records_for_run(run_id, of_type=kinds).records:
         event = record.event_log_entry.dagster_event
         if event is None:
             continue
         if not event.is_step_failure:
-            said = said or event.message or ""
+            message = message or event.message or ""
             continue
         failure = event.step_failure_data
         if failure.user_failure_data and failure.user_failure_data.description:
@@ -71,20 +72,20 @@ def why_failed(instance: dg.DagsterInstance, run_id: str) -> str:
         if failure.error:
             cause = failure.error.cause or failure.error
             return cause.message.strip()
-    return said
+    return message
 
 
 async def oldest_gap(conn: AsyncConnection[Any]) -> dict[str, Any] | None:
-    """The candles that are wanted and missing for the longest: market and span (UTC, ISO), and how many."""
-    holes = await gaps(conn)
-    if not holes:
+    """The oldest missing range: market, span (ISO 8601, UTC) and the number of markets with any."""
+    missing = await gaps(conn)
+    if not missing:
         return None
     market_id, window = min(
-        ((market_id, windows[0]) for market_id, windows in holes.items()), key=lambda found: found[1]
+        ((market_id, windows[0]) for market_id, windows in missing.items()), key=itemgetter(1)
     )
     return {
         "market": str((await markets_by_id(conn))[market_id]),
         "from": to_datetime(window.start_us).isoformat(),
         "to": to_datetime(window.end_us).isoformat(),
-        "markets_with_gaps": len(holes),
+        "markets_with_gaps": len(missing),
     }

@@ -1,4 +1,4 @@
-"""Maintenance itself, without Dagster's assets: plain functions on connections, folders and an instance."""
+"""Maintenance as plain functions on connections, folders and a Dagster instance."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from warehouse.ops.dagster_prune import (
 )
 
 DAYS_AHEAD = 3
-"""Should Dagster stand still for so long, the first row of a day still finds its partition."""
+"""How many days ahead partitions are created, so that Dagster can be down for that long."""
 _RUNS_AT_ONCE = 2_000
 
 
 class DagsterPruned(msgspec.Struct, frozen=True):
-    """What one ``prune_dagster`` deleted, and what Dagster's database takes now."""
+    """What ``prune_dagster`` deleted, and the remaining size of Dagster's database."""
 
     chatter_events: int
     superseded_events: int
     runs: int
     folders: int
-    """Of step logs and artifacts, one a run."""
+    """Folders of step logs and artifacts, counted by run."""
     database_bytes: int
 
 
 async def make_partitions(conn: AsyncConnection[Any], today: date) -> list[date]:
-    """Make the partitions of today and DAYS_AHEAD days; returns the days.
+    """Create the partitions of today and the next DAYS_AHEAD days; returns the days.
 
-    ``conn`` must be in autocommit. Raises WarehouseError when a lock could not be had for 30 s.
+    ``conn`` must be in autocommit. Raises WarehouseError when a lock is not granted within 30 s.
     """
     days = [today + timedelta(days=number) for number in range(DAYS_AHEAD + 1)]
     await ensure_tick_days(conn, days)
@@ -62,9 +62,13 @@ async def make_partitions(conn: AsyncConnection[Any], today: date) -> list[date]
 async def prune_dagster(
     conn: AsyncConnection[Any], instance: dg.DagsterInstance, folder: Path, now: datetime
 ) -> DagsterPruned:
-    """Delete what Dagster no longer needs; see warehouse.dagster_prune for what that is.
+    """Delete what Dagster no longer needs; ``warehouse.ops.dagster_prune`` defines that.
 
-    ``conn``: to Dagster's own database, in autocommit. ``folder``: where its local files are.
+    Args:
+        conn: To Dagster's own database, in autocommit.
+        instance: The Dagster instance, which deletes the runs.
+        folder: The folder of Dagster's local files.
+        now: The current time; ages are counted from it.
     """
     chatter_before, history_before = now - timedelta(days=CHATTER_DAYS), now - timedelta(days=HISTORY_DAYS)
     chatter = await delete_chatter(conn, chatter_before)
@@ -82,7 +86,7 @@ async def prune_dagster(
 
 
 def _run_folders(folder: Path) -> dict[str, list[Path]]:
-    """What step logs and artifacts there are, by run."""
+    """The folders of step logs and artifacts by run id."""
     folders: dict[str, list[Path]] = {}
     for kind in ("logs", "storage"):
         for path in (folder / kind).glob("*-*-*-*-*"):

@@ -1,4 +1,4 @@
-"""What an operator reads on a run of maintenance."""
+"""Dagster metadata of the runs of maintenance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Metadata = Mapping[str, dg.MetadataValue]
 
 
 def ticks_metadata(drops: TickDrops, stored: Sequence[PartitionDay], limits: tuple[int, float]) -> Metadata:
-    """Metadata of a retention of ticks, after which ``stored`` are there; limits in days and gigabytes."""
+    """Metadata of ``tick_retention``: the drops, the days still stored, and the limits in days and GB."""
     total = sum(day.bytes for day in stored)
     return {
         "days_dropped": dg.MetadataValue.int(len(drops.dropped)),
@@ -31,33 +31,36 @@ def ticks_metadata(drops: TickDrops, stored: Sequence[PartitionDay], limits: tup
 
 
 def _by_day(drops: TickDrops, stored: Sequence[PartitionDay]) -> str:
-    lines = ["| day | GB | what became of it | candles lacking |", "|---|---:|---|---|"]
+    lines = ["| day | GB | outcome | unverified candles |", "|---|---:|---|---|"]
     fates = {day.day: "dropped" for day in drops.dropped}
     fates |= {day.day: "dropped, candles not verified" for day in drops.lost}
     fates |= {day.day: "kept, candles not verified" for day in drops.kept}
     for day in sorted({day.day: day for day in (*drops.dropped, *stored)}.values(), key=lambda day: day.day):
-        lacking = "; ".join(
+        unverified = "; ".join(
             f"{market} {spell_all(windows)}" for market, windows in drops.lacking.get(day.day, {}).items()
         )
-        lines.append(f"| {day.day} | {day.bytes / _GB:.3f} | {fates.get(day.day, 'stored')} | {lacking} |")
+        lines.append(f"| {day.day} | {day.bytes / _GB:.3f} | {fates.get(day.day, 'stored')} | {unverified} |")
     return "\n".join(lines)
 
 
 def warning(drops: TickDrops) -> str | None:
-    """What must not be overlooked: days that went, or stay, without candles in their place."""
+    """The days dropped or kept beyond the limits without verified candles; None when there are none."""
     lines = [
-        *(f"{day.day}: LOST, {_lacks(drops, day)}, and ticks took far too much disk" for day in drops.lost),
-        *(f"{day.day}: kept beyond the limits, {_lacks(drops, day)}" for day in drops.kept),
+        *(
+            f"{day.day}: LOST, {_unverified(drops, day)}, and ticks far exceeded their size limit"
+            for day in drops.lost
+        ),
+        *(f"{day.day}: kept beyond the limits, {_unverified(drops, day)}" for day in drops.kept),
     ]
     return "\n".join(lines) or None
 
 
-def _lacks(drops: TickDrops, day: PartitionDay) -> str:
+def _unverified(drops: TickDrops, day: PartitionDay) -> str:
     return f"candles not verified on {len(drops.lacking[day.day])} markets"
 
 
 def rows_metadata(deleted: Mapping[str, int], average_days: Sequence[PartitionDay]) -> Metadata:
-    """Metadata of a retention of everything that is not ticks."""
+    """Metadata of ``history_retention``."""
     lines = [
         "| table | deleted |",
         "|---|---:|",
@@ -72,7 +75,7 @@ def rows_metadata(deleted: Mapping[str, int], average_days: Sequence[PartitionDa
 
 
 def dagster_metadata(pruned: DagsterPruned) -> Metadata:
-    """Metadata of a pruning of Dagster's own database."""
+    """Metadata of ``dagster_retention``."""
     return {
         "events_deleted": dg.MetadataValue.int(pruned.chatter_events + pruned.superseded_events),
         "events_of_old_runs": dg.MetadataValue.int(pruned.chatter_events),

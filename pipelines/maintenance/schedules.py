@@ -1,4 +1,4 @@
-"""Maintenance by the clock."""
+"""Schedules of maintenance."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY
 PARTITIONS_JOB = dg.define_asset_job(
     "make_partitions",
     selection=dg.AssetSelection.assets(partitions_ahead),
-    description="Make the partitions of the coming days.",
+    description="Create the partitions of the coming days.",
 )
 RETENTION_JOB = dg.define_asset_job(
     "retain",
     selection=dg.AssetSelection.assets(
         tick_retention, history_retention, dagster_retention, table_statistics
     ),
-    description="Delete what is old, in the warehouse and in Dagster's own database.",
+    description="Delete old data from the warehouse and from Dagster's own database.",
 )
 
 partitions_every_hour = dg.ScheduleDefinition(
@@ -33,7 +33,7 @@ partitions_every_hour = dg.ScheduleDefinition(
     run_config=PRINT_WARNINGS_ONLY,
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-# After the nightly comparison of candles, which may still need yesterday's trades.
+# After the nightly candle checks, which may still need yesterday's trades.
 retention_every_day = dg.ScheduleDefinition(
     name="retention_every_day",
     job=RETENTION_JOB,

@@ -1,1 +1,1 @@
-"""Assets of the group ``market_data``: what trades where, and its candles."""
+"""Assets of the group ``market_data``: markets, candles, indicators and checks of them."""

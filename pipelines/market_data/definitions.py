@@ -1,4 +1,4 @@
-"""The group ``market_data``, as Dagster loads it."""
+"""The Dagster definitions of the group ``market_data``."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""The jobs that run without being asked, and whether one is under way."""
+"""The scheduled jobs of the group ``market_data``, and the state of their runs."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipelines.dagster_private import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG, PRIORITY_TAG
 from pipelines.market_data.assets.candle_checks import candle_checks
 from pipelines.market_data.assets.candles import candles_1m
 from pipelines.market_data.assets.gap_report import gap_report
 from pipelines.market_data.assets.indicators import indicators
 from pipelines.market_data.assets.markets import markets
 from pipelines.market_data.assets.rollups import rollups
+from pipelines.run_tags import HIGH_PRIORITY, last_partition
 
 MARKETS_JOB = dg.define_asset_job(
     "refresh_markets",
     selection=dg.AssetSelection.assets(markets),
-    description="Refresh every exchange's list.",
+    description="Refresh the market lists of all exchanges.",
 )
 CANDLES_JOB = dg.define_asset_job(
     "collect_candles",
     selection=dg.AssetSelection.assets(candles_1m),
-    description="Keep today complete: one run over all markets, every five minutes.",
-    tags={PRIORITY_TAG: "1"},  # the others can wait
+    description="Complete today's candles of all markets in one run, every five minutes.",
+    tags=HIGH_PRIORITY,
 )
 GAPS_JOB = dg.define_asset_job(
     "fill_gaps",
     selection=dg.AssetSelection.assets(candles_1m),
-    description="Fill what is missing of the days before, without holding up today.",
+    description="Fill missing ranges of earlier days without delaying today's candles.",
 )
 ROLLUPS_JOB = dg.define_asset_job(
     "roll_up",
     selection=dg.AssetSelection.assets(rollups, indicators),
-    description="Make the candles of 5m and longer whose minutes changed, and their indicators.",
+    description="Rebuild the candles of 5m and longer whose minutes changed, and their indicators.",
 )
 CHECKS_JOB = dg.define_asset_job(
     "check_candles",
     selection=dg.AssetSelection.assets(candle_checks),
-    description="Compare days with the exchanges' own, and mend what differs.",
+    description="Compare days of candles with the exchanges' own, and correct differences.",
 )
 REPORT_JOB = dg.define_asset_job(
     "report_gaps",
     selection=dg.AssetSelection.assets(gap_report),
-    description="List what is missing, and what nobody can have any more.",
+    description="List missing and unavailable candles.",
 )
 
 UNDER_WAY = [
@@ -56,22 +56,21 @@ UNDER_WAY = [
 
 
 def run_under_way(instance: dg.DagsterInstance, job_name: str) -> str | None:
-    """The id of a run of the job that is queued or running, None when there is none."""
+    """The id of a queued or running run of the job, None when there is none."""
     ids = instance.get_run_ids(dg.RunsFilter(job_name=job_name, statuses=UNDER_WAY), limit=1)
     return ids[0] if ids else None
 
 
 def collecting(instance: dg.DagsterInstance, day: str | None = None) -> str | None:
-    """The id of a run under way that collects candles, whoever asked for it: a schedule, a backfill.
+    """The id of a queued or running run that collects candles, by schedule, sensor or backfill.
 
-    ``day``: only a run that ends with this partition.
+    ``day``: only a run whose last partition is this one.
     """
     for run in instance.get_runs(dg.RunsFilter(statuses=UNDER_WAY)):
         of_candles = run.job_name in (CANDLES_JOB.name, GAPS_JOB.name)
-        if of_candles or candles_1m.key in (run.asset_selection or ()):
-            last = run.tags.get(ASSET_PARTITION_RANGE_END_TAG) or run.tags.get(PARTITION_NAME_TAG)
-            if day in (None, last):
-                return run.run_id
+        collects = of_candles or candles_1m.key in (run.asset_selection or ())
+        if collects and day in (None, last_partition(run)):
+            return run.run_id
     return None
 
 

@@ -1,4 +1,4 @@
-"""Routine collection."""
+"""Schedules of market data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dagster as dg
 
 from coinwatch.times import now_us, utc_day
 from pipelines.market_data.collection.active import want_active
-from pipelines.market_data.collection.missing_ranges import days_in, uncovered
+from pipelines.market_data.collection.missing_ranges import days_in, missing_in
 from pipelines.market_data.jobs import CANDLES_JOB, CHECKS_JOB, MARKETS_JOB, REPORT_JOB, collecting
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, closed_window, run_for_days
 from pipelines.resources import Coinwatch
@@ -35,10 +35,10 @@ gap_report_every_hour = dg.ScheduleDefinition(
 def candles_every_5_minutes(
     context: dg.ScheduleEvaluationContext, coinwatch: Coinwatch
 ) -> dg.RunRequest | dg.SkipReason:
-    """Complete today, and the end of yesterday while it lacks something. Older days are for ``fill_gaps``."""
+    """Complete today, and yesterday while a range of it is missing. ``fill_gaps`` fills older days."""
     today = utc_day(now_us())
     if run_id := collecting(context.instance, day=today.isoformat()):
-        return dg.SkipReason(f"Run {run_id} is still at it.")
+        return dg.SkipReason(f"Run {run_id} is still in progress.")
     return asyncio.run(_request(coinwatch))
 
 
@@ -47,10 +47,10 @@ async def _request(coinwatch: Coinwatch) -> dg.RunRequest | dg.SkipReason:
     today = utc_day(now)
     window = closed_window(max(today - timedelta(days=1), min(today, settings.history_start)), today, now)
     if window is None:
-        return dg.SkipReason("No minute of the first day is over yet.")
+        return dg.SkipReason("No minute of the first day is closed yet.")
     async with coinwatch.warehouse() as conn:
-        lacking = await uncovered(conn, await want_active(conn, settings), window)
-    days = days_in(hole for holes in lacking.values() for hole in holes)
+        missing = await missing_in(conn, window, await want_active(conn, settings))
+    days = days_in(window for windows in missing.values() for window in windows)
     if not days:
         return dg.SkipReason("Every closed minute of today is covered.")
     return run_for_days(min(days), today)
@@ -58,6 +58,6 @@ async def _request(coinwatch: Coinwatch) -> dg.RunRequest | dg.SkipReason:
 
 @dg.schedule(job=CHECKS_JOB, cron_schedule="40 0 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def candle_checks_every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Yesterday, and the day before it once more: what was incomplete then may be whole now."""
+    """Check yesterday, and the day before it again, which may have been incomplete last night."""
     yesterday = utc_day(now_us()) - timedelta(days=1)
     return run_for_days(yesterday - timedelta(days=1), yesterday)

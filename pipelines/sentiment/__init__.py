@@ -1,1 +1,1 @@
-"""Assets of the group ``sentiment``: what people seem to think."""
+"""Assets of the group ``sentiment``: sentiment scores and the texts behind them."""

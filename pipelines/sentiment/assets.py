@@ -1,6 +1,6 @@
-"""The assets: one call, metadata out."""
+"""The assets of the group ``sentiment``."""
 
-# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+# No postponed annotations in this file: Dagster compares the annotation of `context` with the class.
 
 import asyncio
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from pipelines.fundamentals.report import passes_soon
 from pipelines.market_data.partitions import DAYS, days_of
 from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
-from pipelines.sentiment.checks import OUTLETS_READ, SCORES_CHECKS, check_outlets, check_scores
+from pipelines.sentiment.checks import FEEDS_READ, SCORES_CHECKS, check_feeds, check_scores
 from pipelines.sentiment.clients import score_clients, text_clients
 from pipelines.sentiment.collect import Collected, collect_scores, wanted_assets
 from pipelines.sentiment.report import scores_metadata, texts_metadata
-from pipelines.sentiment.texts import Outlet, collect_texts, rescore
-from sources.providers.sentiment_credentials import not_configured
+from pipelines.sentiment.texts import FeedResult, collect_texts, rescore
+from sources.providers.credentials import not_configured
 from warehouse.sentiment.store import Mentioned, asset_ids, named_assets, newest_texts, scores_between
 
 GROUP = "sentiment"
@@ -32,33 +32,33 @@ NEWEST_SHOWN = 20
 
 _NEWS_COLUMNS = dg.TableSchema(
     columns=[
-        dg.TableColumn("url", "text", "Where it can be read"),
+        dg.TableColumn("url", "text", "The text's address"),
         dg.TableColumn("source", "text", "news, reddit or telegram"),
         dg.TableColumn("outlet", "text", "The feed, subreddit or channel"),
-        dg.TableColumn("published_at", "timestamptz", "As its outlet says"),
-        dg.TableColumn("title", "text", "Of a message without one, its beginning"),
+        dg.TableColumn("published_at", "timestamptz", "By the feed, subreddit or channel"),
+        dg.TableColumn("title", "text", "The headline, or the beginning of a message"),
         dg.TableColumn("score", "double precision", "From -1 to 1"),
-        dg.TableColumn("model", "text", "What scored it, with its version"),
-        dg.TableColumn("bases", "text[]", "The assets it names, by base of markets"),
-        dg.TableColumn("copies", "jsonb", "URLs of copies by outlet"),
+        dg.TableColumn("model", "text", "The model of the score, with its version"),
+        dg.TableColumn("bases", "text[]", "The mentioned assets, by base of markets"),
+        dg.TableColumn("copies", "jsonb", "URLs of copies by feed"),
     ]
 )
 _SENTIMENT_COLUMNS = dg.TableSchema(
     columns=[
         dg.TableColumn("day", "date", "UTC"),
-        dg.TableColumn("base", "text", "Of markets, BTC; null: the whole market"),
-        dg.TableColumn("source", "text", "fear_greed, gdelt, news, …; combined: made of the others"),
-        dg.TableColumn("score", "double precision", "From -1 to 1; null: the source only counts"),
-        dg.TableColumn("value", "double precision", "As the source tells it, on its scale"),
+        dg.TableColumn("base", "text", "Base of markets, such as BTC; null for the whole market"),
+        dg.TableColumn("source", "text", "fear_greed, gdelt, news, …; combined is made of the others"),
+        dg.TableColumn("score", "double precision", "From -1 to 1; null when the source only counts"),
+        dg.TableColumn("value", "double precision", "The source's own value, on its scale"),
         dg.TableColumn("scale", "text", "0..100, -100..100, -1..1 or posts"),
-        dg.TableColumn("items", "integer", "How many texts it is made of"),
-        dg.TableColumn("detail", "jsonb", "Of combined: parts with their scores and weights"),
+        dg.TableColumn("items", "integer", "The number of texts or votes"),
+        dg.TableColumn("detail", "jsonb", "For combined, the parts with their scores and weights"),
     ]
 )
 
 
 class _Texts(NamedTuple):
-    outlets: list[Outlet]
+    results: list[FeedResult]
     rescored: int
     newest: list[Mentioned]
     requests: int
@@ -81,26 +81,26 @@ class _Scores(NamedTuple):
     freshness_policy=dg.FreshnessPolicy.time_window(
         warn_window=timedelta(hours=1), fail_window=timedelta(hours=6)
     ),
-    check_specs=[OUTLETS_READ],
+    check_specs=[FEEDS_READ],
 )
 def news(
     context: dg.AssetExecutionContext, coinwatch: Coinwatch
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Headlines of news feeds, and of Reddit and Telegram where these are configured, each once.
+    """Headlines of news feeds, and of Reddit and Telegram where configured, each stored once.
 
-    Feeds are asked only for what changed since (ETag, Last-Modified). A copy of another outlet's
-    article is noted with that and not counted again. Each title is scored from -1 to 1 and says
-    which assets it names; the score stays linked to its article. An outlet that fails is named.
+    Feeds are fetched only when changed (ETag, Last-Modified). A copy of another feed's article is stored
+    with that article and not counted again. Each title is scored from -1 to 1 and lists the assets it
+    mentions; the score stays linked to its article. A feed that fails is reported.
     """
     run = asyncio.run(_collect_texts(coinwatch, context))
-    yield check_outlets(run.outlets, now_us())
+    yield check_feeds(run.results, now_us())
     off = not_configured(coinwatch.settings())
-    metadata = texts_metadata(run.outlets, run.rescored, run.newest, off, run.requests)
-    errors = [outlet.error for outlet in run.outlets if outlet.error]
+    metadata = texts_metadata(run.results, run.rescored, run.newest, off, run.requests)
+    errors = [result.error for result in run.results if result.error]
     for error in errors:
         context.log.warning(str(error))
-    if errors and len(errors) == len(run.outlets):
-        problem = "\n".join(["No outlet could be read.", *map(str, errors)])
+    if errors and len(errors) == len(run.results):
+        problem = "\n".join(["No feed could be read.", *map(str, errors)])
         soon = passes_soon(error for error in errors if isinstance(error, SourceError))
         raise dg.Failure(problem, metadata=metadata, allow_retries=soon)
     yield dg.MaterializeResult(metadata=metadata)
@@ -111,8 +111,8 @@ async def _collect_texts(coinwatch: Coinwatch, context: dg.AssetExecutionContext
         names = await named_assets(conn)
         mentions = Mentions({**dict.fromkeys(_bases(coinwatch.settings()), ()), **names})
         rescored = await rescore(conn, mentions, now_us())
-        outlets = await collect_texts(conn, clients, mentions, now_us(), log=context.log.info)
-        return _Texts(outlets, rescored, await newest_texts(conn, NEWEST_SHOWN), budget.requests)
+        results = await collect_texts(conn, clients, mentions, now_us(), log=context.log.info)
+        return _Texts(results, rescored, await newest_texts(conn, NEWEST_SHOWN), budget.requests)
 
 
 @dg.asset(
@@ -133,24 +133,24 @@ async def _collect_texts(coinwatch: Coinwatch, context: dg.AssetExecutionContext
 def sentiment(
     context: dg.AssetExecutionContext, coinwatch: Coinwatch
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """What people seem to think of each asset and of the whole market, by UTC day and source.
+    """Sentiment scores of each asset and of the whole market, by UTC day and source.
 
-    Fear & Greed of any day, GDELT's tone of the last three months, CoinGecko's votes of today, the
-    scores of the texts stored of the day, and counts of posts on X where a token is configured; and a
-    combined score, stored with its parts and their weights. Many days are one run, because a request
-    tells of many. A source that fails is named, and the others are stored.
+    Sources are Fear & Greed for any day, GDELT's tone for the last three months, CoinGecko's votes of
+    today, the scores of the texts stored for the day, and numbers of posts on X if a token is configured.
+    A combined score is stored with its parts and their weights. One run covers many days, because one
+    request does. A source that fails is reported and does not affect the others.
     Source of Fear & Greed: alternative.me; data by CoinGecko and the GDELT Project.
     """
     days = days_of(context.partition_keys)
     run = asyncio.run(_collect_scores(coinwatch, days[0], days[-1], context))
     yield from run.checks
-    last_day = [one for one in run.stored if one.day == run.collected.last]
+    last_day = [score for score in run.stored if score.day == run.collected.last]
     off = not_configured(coinwatch.settings())
     metadata = scores_metadata(run.collected, last_day, off, run.requests)
     for error in run.collected.errors:
         context.log.warning(str(error))
-    if run.collected.errors and not any(told.days for told in run.collected.told.values()):
-        problem = "\n".join(["No source that was asked told anything.", *map(str, run.collected.errors)])
+    if run.collected.errors and not any(result.days for result in run.collected.results.values()):
+        problem = "\n".join(["No source returned any scores.", *map(str, run.collected.errors)])
         raise dg.Failure(problem, metadata=metadata, allow_retries=passes_soon(run.collected.errors))
     yield dg.MaterializeResult(metadata=metadata)
 

@@ -1,4 +1,4 @@
-"""What must be true of sentiment, whatever a run said of itself."""
+"""Asset checks of sentiment."""
 
 from __future__ import annotations
 
@@ -7,99 +7,101 @@ from datetime import timedelta
 
 import dagster as dg
 
-from coinwatch.sentiment.scoring import DayScore, Source, parts_of, score_of
+from coinwatch.sentiment.scoring import DayScore, SentimentSource, parts_of, score_of
 from coinwatch.times import to_datetime, utc_day
 from pipelines.fundamentals.report import cell, table
 from pipelines.sentiment.collect import Collected, Conn
-from pipelines.sentiment.texts import Outlet
+from pipelines.sentiment.texts import FeedResult
 from warehouse.sentiment.store import newest_day
 
 QUIET = timedelta(days=2)
-"""Outlets of this trade publish every day."""
+"""Feeds about crypto publish every day."""
 
-OUTLETS_READ = dg.AssetCheckSpec(
+FEEDS_READ = dg.AssetCheckSpec(
     "outlets_are_read",
     asset="news",
-    description=f"Every outlet answers, and had something new within {QUIET.days} days.",
+    description=f"Every feed, subreddit and channel answers, and had new texts within {QUIET.days} days.",
 )
 FEAR_GREED_FRESH = dg.AssetCheckSpec(
     "fear_greed_is_sane_and_fresh",
     asset="sentiment",
-    description="The Fear & Greed index of yesterday or today is stored, and all are from 0 to 100.",
+    description="The Fear & Greed index of yesterday or today is stored, and all values are from 0 to 100.",
 )
-SOURCES_TOLD = dg.AssetCheckSpec(
-    "sources_told",
+SOURCES_ANSWERED = dg.AssetCheckSpec(
+    "sources_answered",
     asset="sentiment",
-    description="Every source that was asked has answered; what one lacks, the next run asks for again.",
+    description="Every source answered all requests; the next run retries those that failed.",
 )
 COMBINED_OF_PARTS = dg.AssetCheckSpec(
     "combined_scores_follow_from_their_parts",
     asset="sentiment",
-    description="Each combined score of these days is the mean of the parts stored with it, by their "
-    "weights, and these parts are what is stored of their sources.",
+    description="Each combined score of these days is the weighted mean of the parts stored with it, and the "
+    "parts equal the stored scores of their sources.",
     blocking=True,
 )
-SCORES_CHECKS = [FEAR_GREED_FRESH, SOURCES_TOLD, COMBINED_OF_PARTS]
-"""Evaluated by the asset itself, because Dagster skips checks of an asset that failed."""
+SCORES_CHECKS = [FEAR_GREED_FRESH, SOURCES_ANSWERED, COMBINED_OF_PARTS]
+"""Evaluated within the asset, because Dagster skips the checks of a failed asset."""
 
 
-def check_outlets(outlets: Sequence[Outlet], now_us: int) -> dg.AssetCheckResult:
-    """Evaluate OUTLETS_READ."""
+def check_feeds(results: Sequence[FeedResult], now_us: int) -> dg.AssetCheckResult:
+    """Evaluate FEEDS_READ."""
     since = to_datetime(now_us) - QUIET
     rows = []
-    for outlet in outlets:
-        if outlet.error:
-            rows.append(f"| {outlet.name} | {cell(str(outlet.error))} |")
-        elif outlet.changed_at and outlet.changed_at < since and not outlet.stored.new:
-            rows.append(f"| {outlet.name} | nothing new since {outlet.changed_at:%Y-%m-%d %H:%M} UTC |")
-    return _result(OUTLETS_READ, rows, {"outlets": len(outlets)}, dg.AssetCheckSeverity.WARN)
+    for result in results:
+        if result.error:
+            rows.append(f"| {result.name} | {cell(str(result.error))} |")
+        elif result.changed_at and result.changed_at < since and not result.stored.new:
+            rows.append(f"| {result.name} | nothing new since {result.changed_at:%Y-%m-%d %H:%M} UTC |")
+    return _result(FEEDS_READ, rows, {"feeds": len(results)}, dg.AssetCheckSeverity.WARN)
 
 
 async def check_scores(
     conn: Conn, collected: Collected, scores: Sequence[DayScore], now_us: int
 ) -> list[dg.AssetCheckResult]:
-    """Evaluate SCORES_CHECKS; ``scores`` are all that is stored of the days."""
-    index = [one for one in scores if one.source == Source.FEAR_GREED and one.value is not None]
-    rows = [f"| {one.day} | {one.value} |" for one in index if not 0 <= (one.value or 0.0) <= 100]
-    newest = await newest_day(conn, Source.FEAR_GREED)
+    """Evaluate SCORES_CHECKS; ``scores`` are all stored scores of the days."""
+    index = [
+        score for score in scores if score.source == SentimentSource.FEAR_GREED and score.value is not None
+    ]
+    rows = [f"| {score.day} | {score.value} |" for score in index if not 0 <= (score.value or 0.0) <= 100]
+    newest = await newest_day(conn, SentimentSource.FEAR_GREED)
     if newest is None or newest < utc_day(now_us) - timedelta(days=1):
         rows.append(f"| newest | {newest or 'none stored'} |")
     failed = [
         f"| {source} | {cell(str(error))} |"
-        for source, told in collected.told.items()
-        for error in told.errors
+        for source, result in collected.results.items()
+        for error in result.errors
     ]
-    combined = [one for one in scores if one.source == Source.COMBINED]
+    combined = [score for score in scores if score.source == SentimentSource.COMBINED]
     wrong = _not_of_parts(combined, scores)
     return [
         _result(FEAR_GREED_FRESH, rows, {"days": len(index)}, dg.AssetCheckSeverity.ERROR),
-        _result(SOURCES_TOLD, failed, {"sources": len(collected.told)}, dg.AssetCheckSeverity.WARN),
+        _result(SOURCES_ANSWERED, failed, {"sources": len(collected.results)}, dg.AssetCheckSeverity.WARN),
         _result(COMBINED_OF_PARTS, wrong, {"combined": len(combined)}, dg.AssetCheckSeverity.ERROR),
     ]
 
 
 def _not_of_parts(combined: Sequence[DayScore], scores: Sequence[DayScore]) -> list[str]:
-    stored = {(one.day, one.source, one.base): one.score for one in scores}
+    stored = {(score.day, score.source, score.base): score.score for score in scores}
     rows = []
-    for one in combined:
-        parts = parts_of(one.detail)
-        if not parts or abs(score_of(parts) - (one.score or 0.0)) > 1e-6:
-            rows.append(f"| {one.day} {one.base or 'market'} | is {one.score} |")
+    for score in combined:
+        parts = parts_of(score.detail)
+        if not parts or abs(score_of(parts) - (score.score or 0.0)) > 1e-6:
+            rows.append(f"| {score.day} {score.base or 'market'} | is {score.score} |")
         for part in parts:
-            now = stored.get((one.day, part.source, None if part.of_market else one.base))
+            now = stored.get((score.day, part.source, None if part.of_market else score.base))
             if now is None or abs(now - part.score) > 1e-6:
-                rows.append(f"| {one.day} {one.base or 'market'} | {part.source} is {now} |")
+                rows.append(f"| {score.day} {score.base or 'market'} | {part.source} is {now} |")
     return rows
 
 
 def _result(
     spec: dg.AssetCheckSpec, rows: Sequence[str], counts: Mapping[str, int], severity: dg.AssetCheckSeverity
 ) -> dg.AssetCheckResult:
-    found = {"found": dg.MetadataValue.md(table("| what | found |", "|---|---|", rows))} if rows else {}
+    problems = {"problems": dg.MetadataValue.md(table("| of | problem |", "|---|---|", rows))} if rows else {}
     return dg.AssetCheckResult(
         check_name=spec.name,
         asset_key=spec.asset_key,
         passed=not rows,
         severity=severity,
-        metadata={**counts, "wrong": len(rows), **found},
+        metadata={**counts, "problem_count": len(rows), **problems},
     )

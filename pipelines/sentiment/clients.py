@@ -1,4 +1,4 @@
-"""The clients of the sources of sentiment, as the settings say. None needs a key; those that do are off."""
+"""The clients of the sources of sentiment, by the settings. Sources that need credentials are optional."""
 
 from __future__ import annotations
 
@@ -6,34 +6,32 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
-import asyncpraw
-
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from pipelines.resources import Coinwatch, CountedBudget
 from sources.http import HttpSource
 from sources.providers import alternative, coingecko, gdelt, news, reddit, telegram, x
-from sources.providers.sentiment_credentials import not_configured, told
+from sources.providers.credentials import not_configured, secret_text
 
 
 class Feed(NamedTuple):
-    """An outlet's news feed."""
+    """A news feed and its client."""
 
     url: str
     client: HttpSource
 
 
 class TextClients(NamedTuple):
-    """Where texts come from."""
+    """The clients of sources of texts; those not configured are None."""
 
     feeds: Mapping[str, Feed]
-    """By outlet."""
-    reddit: asyncpraw.Reddit | None = None
+    """By name."""
+    reddit: reddit.RedditClient | None = None
     telegram: HttpSource | None = None
     channels: tuple[str, ...] = ()
 
 
 class ScoreClients(NamedTuple):
-    """Where scores of days come from."""
+    """The clients of sources of daily scores; ``x`` is None unless configured."""
 
     alternative: HttpSource
     gdelt: HttpSource
@@ -43,28 +41,26 @@ class ScoreClients(NamedTuple):
 
 @asynccontextmanager
 async def text_clients(coinwatch: Coinwatch) -> AsyncIterator[tuple[TextClients, CountedBudget]]:
-    """Clients that spend from the budgets all processes share."""
+    """Open the clients of texts, with the budget shared by all processes."""
     settings = coinwatch.settings()
     scale, off = settings.rate_limit_scale, not_configured(settings)
     async with AsyncExitStack() as stack:
         budget = await stack.enter_async_context(coinwatch.budget())
         feeds = {
-            outlet: Feed(
-                url, await stack.enter_async_context(news.feed_http(outlet, url, budget, scale=scale))
-            )
-            for outlet, url in settings.news_feeds
+            name: Feed(url, await stack.enter_async_context(news.feed_http(name, url, budget, scale=scale)))
+            for name, url in settings.news_feeds
         }
         posts = None
-        if Source.REDDIT not in off:
+        if SentimentSource.REDDIT not in off:
             posts = await stack.enter_async_context(
                 reddit.reddit_client(
                     settings.rest_url(reddit.NAME),
                     settings.reddit_client_id or "",
-                    told(settings.reddit_client_secret) or "",
+                    secret_text(settings.reddit_client_secret) or "",
                 )
             )
         messages = None
-        if Source.TELEGRAM not in off:
+        if SentimentSource.TELEGRAM not in off:
             root = settings.rest_url(telegram.NAME)
             messages = await stack.enter_async_context(telegram.telegram_http(root, budget, scale=scale))
         yield TextClients(feeds, posts, messages, settings.telegram_channels), budget
@@ -72,9 +68,9 @@ async def text_clients(coinwatch: Coinwatch) -> AsyncIterator[tuple[TextClients,
 
 @asynccontextmanager
 async def score_clients(coinwatch: Coinwatch) -> AsyncIterator[tuple[ScoreClients, CountedBudget]]:
-    """Clients that spend from the budgets all processes share."""
+    """Open the clients of scores, with the budget shared by all processes."""
     settings = coinwatch.settings()
-    scale, token = settings.rate_limit_scale, told(settings.x_bearer_token)
+    scale, token = settings.rate_limit_scale, secret_text(settings.x_bearer_token)
     async with AsyncExitStack() as stack:
         budget = await stack.enter_async_context(coinwatch.budget())
         yield (
@@ -89,7 +85,7 @@ async def score_clients(coinwatch: Coinwatch) -> AsyncIterator[tuple[ScoreClient
                     coingecko.coingecko_http(
                         settings.rest_url(coingecko.NAME),
                         budget,
-                        key=told(settings.coingecko_api_key),
+                        key=secret_text(settings.coingecko_api_key),
                         scale=scale,
                     )
                 ),

@@ -1,4 +1,4 @@
-"""The group ``sentiment``, as Dagster loads it."""
+"""The Dagster definitions of the group ``sentiment``."""
 
 import dagster as dg
 

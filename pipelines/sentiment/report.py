@@ -1,4 +1,4 @@
-"""What an operator reads on a run of sentiment."""
+"""Dagster metadata of the runs of sentiment."""
 
 from __future__ import annotations
 
@@ -6,50 +6,50 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 
-from coinwatch.sentiment.scoring import MODEL, DayScore, Source, parts_of
+from coinwatch.sentiment.scoring import MODEL, DayScore, SentimentSource, parts_of
 from pipelines.fundamentals.report import cell, table
 from pipelines.sentiment.collect import Collected
-from pipelines.sentiment.texts import Outlet
+from pipelines.sentiment.texts import FeedResult
 from warehouse.sentiment.store import Mentioned
 
 Metadata = Mapping[str, dg.MetadataValue]
 
 
 def texts_metadata(
-    outlets: Sequence[Outlet],
+    results: Sequence[FeedResult],
     rescored: int,
     newest: Iterable[Mentioned],
-    off: Mapping[Source, str],
+    off: Mapping[SentimentSource, str],
     requests: int,
 ) -> Metadata:
-    """Metadata of a materialisation of ``news``, which scored ``rescored`` stored texts anew."""
+    """Metadata of a materialisation of ``news``, which scored ``rescored`` stored texts again."""
     return {
-        "texts_new": dg.MetadataValue.int(sum(outlet.stored.new for outlet in outlets)),
-        "texts_changed": dg.MetadataValue.int(sum(outlet.stored.changed for outlet in outlets)),
+        "texts_new": dg.MetadataValue.int(sum(result.stored.new for result in results)),
+        "texts_changed": dg.MetadataValue.int(sum(result.stored.changed for result in results)),
         "texts_rescored": dg.MetadataValue.int(rescored),
-        "copies_left_out": dg.MetadataValue.int(sum(outlet.stored.copies for outlet in outlets)),
-        "unreadable": dg.MetadataValue.int(sum(outlet.unreadable for outlet in outlets)),
-        "outlets": dg.MetadataValue.int(len(outlets)),
-        "outlets_failed": dg.MetadataValue.int(sum(outlet.error is not None for outlet in outlets)),
+        "copies_left_out": dg.MetadataValue.int(sum(result.stored.copies for result in results)),
+        "unreadable": dg.MetadataValue.int(sum(result.unreadable for result in results)),
+        "feeds": dg.MetadataValue.int(len(results)),
+        "feeds_failed": dg.MetadataValue.int(sum(result.error is not None for result in results)),
         "requests": dg.MetadataValue.int(requests),
         "model": dg.MetadataValue.text(MODEL),
         "not_configured": dg.MetadataValue.text(_off(off)),
-        "by_outlet": dg.MetadataValue.md(_by_outlet(outlets)),
+        "by_feed": dg.MetadataValue.md(_by_feed(results)),
         "newest": dg.MetadataValue.md(_newest(newest)),
     }
 
 
 def scores_metadata(
-    collected: Collected, today: Iterable[DayScore], off: Mapping[Source, str], requests: int
+    collected: Collected, today: Iterable[DayScore], off: Mapping[SentimentSource, str], requests: int
 ) -> Metadata:
     """Metadata of a materialisation of ``sentiment``, which took ``requests``."""
-    told = collected.told.values()
+    results = collected.results.values()
     return {
-        "scores_told": dg.MetadataValue.int(sum(one.days for one in told)),
-        "scores_changed": dg.MetadataValue.int(sum(one.changed for one in told)),
+        "scores_received": dg.MetadataValue.int(sum(result.days for result in results)),
+        "scores_changed": dg.MetadataValue.int(sum(result.changed for result in results)),
         "combined": dg.MetadataValue.int(collected.combined),
-        "dropped": dg.MetadataValue.int(sum(one.dropped for one in told)),
-        "sources_failed": dg.MetadataValue.int(sum(bool(one.errors) for one in told)),
+        "dropped": dg.MetadataValue.int(sum(result.dropped for result in results)),
+        "sources_failed": dg.MetadataValue.int(sum(bool(result.errors) for result in results)),
         "requests": dg.MetadataValue.int(requests),
         "not_configured": dg.MetadataValue.text(_off(off)),
         "by_source": dg.MetadataValue.md(_by_source(collected)),
@@ -57,19 +57,19 @@ def scores_metadata(
     }
 
 
-def _off(off: Mapping[Source, str]) -> str:
+def _off(off: Mapping[SentimentSource, str]) -> str:
     return "; ".join(f"{source} (set {names})" for source, names in off.items()) or "none"
 
 
-def _by_outlet(outlets: Iterable[Outlet]) -> str:
+def _by_feed(results: Iterable[FeedResult]) -> str:
     rows = []
-    for outlet in outlets:
-        counts = (outlet.read, outlet.stored.new, outlet.stored.copies, outlet.unreadable)
-        state = "nothing new" if outlet.is_unchanged else "" if outlet.is_whole else "cut short or broken"
-        state = str(outlet.error) if outlet.error else state
-        rows.append(f"| {outlet.source} | {outlet.name} | {' | '.join(map(str, counts))} | {cell(state)} |")
+    for result in results:
+        counts = (result.read, result.stored.new, result.stored.copies, result.unreadable)
+        state = "unchanged" if result.is_unchanged else "" if result.is_whole else "truncated or broken"
+        state = str(result.error) if result.error else state
+        rows.append(f"| {result.source} | {result.name} | {' | '.join(map(str, counts))} | {cell(state)} |")
     return table(
-        "| source | outlet | read | new | copies | unreadable | error or state |",
+        "| source | feed | read | new | copies | unreadable | error or state |",
         "|---|---|---:|---:|---:|---:|---|",
         rows,
     )
@@ -81,26 +81,28 @@ def _newest(texts: Iterable[Mentioned]) -> str:
         f"| {cell(text.outlet)} | [{_link_text(text.title)}]({text.url}) |"
         for text in texts
     ]
-    return table("| published, UTC | score | assets | outlet | title |", "|---|---:|---|---|---|", rows)
+    return table("| published, UTC | score | assets | feed | title |", "|---|---:|---|---|---|", rows)
 
 
 def _by_source(collected: Collected) -> str:
     rows = []
-    for source, told in collected.told.items():
-        state = cell("; ".join(map(str, told.errors)) or told.not_asked)
-        rows.append(f"| {source} | {told.days} | {told.changed} | {told.dropped} | {state} |")
-    return table("| source | told | changed | dropped | error or state |", "|---|---:|---:|---:|---|", rows)
+    for source, result in collected.results.items():
+        state = cell("; ".join(map(str, result.errors)) or result.skipped)
+        rows.append(f"| {source} | {result.days} | {result.changed} | {result.dropped} | {state} |")
+    return table(
+        "| source | received | changed | dropped | error or state |", "|---|---:|---:|---:|---|", rows
+    )
 
 
 def _combined(scores: Iterable[DayScore]) -> str:
     rows = []
-    for one in scores:
-        if one.source == Source.COMBINED and one.score is not None:
+    for score in scores:
+        if score.source == SentimentSource.COMBINED and score.score is not None:
             parts = ", ".join(
-                f"{part.source} {part.score:+.2f} · {part.weight:.2f}" for part in parts_of(one.detail)
+                f"{part.source} {part.score:+.2f} · {part.weight:.2f}" for part in parts_of(score.detail)
             )
-            rows.append(f"| {one.base or 'market'} | {one.score:+.3f} | {one.items or ''} | {parts} |")
-    return table("| of | score | texts | parts: score · weight |", "|---|---:|---:|---|", rows)
+            rows.append(f"| {score.base or 'market'} | {score.score:+.3f} | {score.items or ''} | {parts} |")
+    return table("| asset | score | texts | parts: score · weight |", "|---|---:|---:|---|", rows)
 
 
 def _link_text(title: str) -> str:

@@ -1,4 +1,4 @@
-"""Routine collection of sentiment."""
+"""Schedules and sensors of sentiment."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sources.providers.gdelt import HISTORY_DAYS
 NEWS_JOB = dg.define_asset_job(
     "collect_news",
     selection=dg.AssetSelection.assets(news),
-    description="What news feeds, Reddit and Telegram have that is new.",
+    description="Collect new texts of news feeds, Reddit and Telegram.",
 )
 SENTIMENT_JOB = dg.define_asset_job(
     "collect_sentiment",
     selection=dg.AssetSelection.assets(sentiment),
-    description="Scores of yesterday and today, by source and combined.",
+    description="Collect scores of yesterday and today, by source and combined.",
 )
-_A_MOMENT = timedelta(minutes=30)
+_RETRY_AFTER = timedelta(minutes=30)
 
 news_every_15_minutes = dg.ScheduleDefinition(
     name="news_every_15_minutes",
@@ -37,9 +37,9 @@ news_every_15_minutes = dg.ScheduleDefinition(
 
 @dg.schedule(job=SENTIMENT_JOB, cron_schedule="47 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
 def sentiment_every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Yesterday, whose last texts come late, and today; every six hours a week, for what was missed."""
+    """Score today, and yesterday, whose last texts arrive late; every six hours the last week again."""
     if run_id := run_under_way(context.instance, SENTIMENT_JOB.name):
-        return dg.SkipReason(f"Run {run_id} is still at it.")
+        return dg.SkipReason(f"Run {run_id} is still in progress.")
     return _run_since(REPAIRED_DAYS if context.scheduled_execution_time.hour % 6 == 0 else 1)
 
 
@@ -49,19 +49,19 @@ def sentiment_every_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def sentiment_at_start(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """The first news, then scores of as many days back as sources tell; both once there are candles."""
+    """Collect the first news and then the full history of scores, as soon as there are candles."""
     instance = context.instance
     if instance.get_latest_materialization_event(dg.AssetKey("candles_1m")) is None:
-        return dg.SkipReason("No candles yet: they come first.")
+        return dg.SkipReason("There are no candles yet, which have priority.")
     for asset, job in ((news, NEWS_JOB), (sentiment, SENTIMENT_JOB)):
         if instance.get_latest_materialization_event(asset.key) is not None:
             continue
-        if ran_within(instance, job.name, _A_MOMENT):
-            return dg.SkipReason(f"{job.name} has just been tried; its schedule tries again.")
+        if ran_within(instance, job.name, _RETRY_AFTER):
+            return dg.SkipReason(f"{job.name} was tried recently; its schedule will retry.")
         if asset is sentiment:
             return _run_since(HISTORY_DAYS, job.name)
         return dg.RunRequest(job_name=job.name, run_config=PRINT_WARNINGS_ONLY)
-    return dg.SkipReason("There are news and scores; their schedules go on.")
+    return dg.SkipReason("News and scores exist; their schedules keep them current.")
 
 
 def _run_since(days_ago: int, job_name: str | None = None) -> dg.RunRequest:

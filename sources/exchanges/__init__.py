@@ -1,4 +1,4 @@
-"""The exchanges Coinwatch knows, by name: a module here for each."""
+"""The supported exchanges by name, one module each. A new one starts from ``_template.py``."""
 
 from __future__ import annotations
 

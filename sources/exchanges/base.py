@@ -1,6 +1,6 @@
-"""The contract every exchange fulfils: a stateless, pure description of one exchange.
+"""The contract of an exchange: a stateless description without I/O or clock.
 
-No sockets and no clock here. The ingest daemon owns the sockets, ``sources.http`` the requests.
+The ingest daemon opens the sockets, ``sources.http`` sends the requests.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from coinwatch.windows import Window
 
 
 class RateLimit(msgspec.Struct, frozen=True):
-    """A bucket that holds ``capacity`` and refills by ``per_second``.
-
-    ``scope`` names what the exchange meters (its address ``ip``, a key …).
-    """
+    """A token bucket, in the unit of the exchange: requests or their weight."""
 
     capacity: float
     per_second: float
+    """The refill rate."""
     scope: str = "ip"
+    """What the exchange meters: the address (``ip``), a key …"""
     per_month: int | None = None
-    """Calls allowed in a calendar month (UTC), whatever each costs; None: no such limit."""
+    """Calls allowed in a calendar month (UTC), whatever each costs; None for no such limit."""
 
     def scaled(self, factor: float) -> RateLimit:
-        """The same limit, ``factor`` times as generous by the second; a month's calls stay as they are."""
+        """The limit with capacity and refill times ``factor``; the monthly limit is unchanged."""
         return RateLimit(self.capacity * factor, self.per_second * factor, self.scope, self.per_month)
 
 
 class Paging(StrEnum):
-    """How the REST API gives the trades of a span: which arguments ``trades_request`` takes."""
+    """How the REST API pages through trades: which argument ``trades_request`` takes."""
 
     FROM_ID = "from id"
     """``from_id``: a page of the oldest trades from that id on."""
@@ -46,7 +45,7 @@ class Paging(StrEnum):
     BEFORE_ID = "before id"
     """``before_id``: a page of the newest trades before that id."""
     NEWEST = "newest"
-    """No argument: only the newest trades can be had, as far as ``newest_trades_requests`` reach."""
+    """No argument: only the newest trades are available, see ``newest_trades_requests``."""
 
 
 class RestRequest(msgspec.Struct, frozen=True):
@@ -56,33 +55,33 @@ class RestRequest(msgspec.Struct, frozen=True):
     params: dict[str, str] = {}
     cost: float = 1
     headers: dict[str, str] = {}
-    """Of this request alone, such as ``If-None-Match``."""
+    """Additional headers, such as ``If-None-Match``."""
 
 
 class Skipped(msgspec.Struct, frozen=True):
-    """A frame that is fine but holds no trade for us. ``kind`` is one of few words, fit for a counter."""
+    """A valid frame without trades of the wanted markets. ``kind`` is a metric label of few values."""
 
     kind: str
 
 
 class Rejected(msgspec.Struct, frozen=True):
-    """The exchange refused a subscription. ``native`` is the market meant, None when it did not say."""
+    """The exchange refused a subscription. ``native`` is the market, None when the frame has none."""
 
     native: str | None
     reason: str
 
 
 class Past(msgspec.Struct, frozen=True):
-    """True trades from before the subscription, sent on subscribing.
+    """Trades from before the subscription, which some exchanges send on subscribing.
 
-    They are stored, but say nothing of where the stream begins.
+    They are stored, but do not mark the start of the stream.
     """
 
     trades: list[Trade]
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The exchange wants this text frame from us at once: its own kind of pong."""
+    """A frame to send back at once, where pings of the exchange are not those of the transport."""
 
     frame: bytes
 
@@ -102,85 +101,91 @@ PONG = Skipped("pong")
 SHUTDOWN = Skipped("shutdown")
 """The exchange is about to close the socket."""
 OTHER = Skipped("other")
-"""A kind of frame we know nothing of."""
+"""An unknown kind of frame."""
 
 
 class Exchange(ABC):
     """Everything Coinwatch knows about one exchange."""
 
     name: ClassVar[str]
+    """Its name in markets, settings and metrics: lower case, as in ``binance:BTC-USDT``."""
     rest_limit: ClassVar[RateLimit]
+    """The rate limit of the REST API, below what the exchange allows."""
 
     markets_per_socket: ClassVar[int]
+    """How many markets to subscribe to on one socket."""
     max_silence_s: ClassVar[float]
-    """A socket without any frame (pings and heartbeats count) for this long is dead."""
+    """A socket without any frame, pings and heartbeats included, for this long is dead."""
     keepalive_s: ClassVar[float | None] = None
-    """How often the exchange wants ``keepalive()`` from us; None: never."""
+    """How often to send ``keepalive()``; None: never."""
 
     intervals: ClassVar[frozenset[Interval]] = frozenset(Interval)
-    """The candle intervals its REST API serves."""
+    """The candle intervals of the REST API."""
     candles_per_request: ClassVar[int]
+    """The most candles in one answer."""
     candles_depth: ClassVar[int | None] = None
-    """Only this many most recent closed candles are served; None: all."""
+    """How many of the most recent closed candles are served; None: all."""
     candles_late_us: ClassVar[int] = 30 * SECOND_US
-    """How long after its end a candle may still be missing from the answer, or change."""
+    """How long after its end a candle may still be absent or change."""
     trades_per_request: ClassVar[int]
+    """The most trades in one answer."""
     trade_paging: ClassVar[Paging]
+    """How the REST API pages through trades."""
     trades_reach_us: ClassVar[int | None] = None
-    """How far back pages by ``SINCE`` show trades; None: to the first."""
+    """How far back ``Paging.SINCE`` serves trades; None: to the first trade."""
     has_trade_ids: ClassVar[bool] = True
-    """Without them ids are made of a trade's own numbers, and equal trades are told apart by counting."""
+    """Whether trades have ids. Otherwise ids are derived from their numbers (``sources.synthetic_ids``)."""
     consecutive_ids: ClassVar[bool]
-    """Whether each trade of a market has the id after the one before it, so that a hole can be seen."""
+    """Whether the ids of a market's trades are consecutive, so that a lost trade is detected."""
     rest_ts_step_us: ClassVar[int] = 1
-    """How coarsely the REST API tells the time of a trade, where that is coarser than the stream."""
+    """The resolution of trade times in the REST API, where it is coarser than in the stream."""
     rotate_every_s: ClassVar[float | None] = None
-    """How long the exchange lets a socket live; None: no limit is known."""
+    """How long the exchange keeps a socket open; None: no known limit."""
 
     throttled_errors: ClassVar[tuple[str, ...]] = ()
-    """How those messages of ``error_in`` start that mean we ask too often."""
+    """Prefixes of ``error_in`` messages that mean too many requests."""
     passing_errors: ClassVar[tuple[str, ...]] = ()
-    """How those messages of ``error_in`` start that a later try may not get."""
+    """Prefixes of ``error_in`` messages that mean a temporary failure."""
 
     @abstractmethod
     def native(self, market: Market) -> str:
-        """The exchange's spelling of ``market`` in its streams."""
+        """The market's name in streams."""
 
     def rest_native(self, market: Market) -> str:
-        """The exchange's spelling of ``market`` in its REST API."""
+        """The market's name in the REST API."""
         return self.native(market)
 
     # Streams
 
     @abstractmethod
     def stream_url(self, root: str) -> str:
-        """Where to connect, below ``root``."""
+        """The URL to connect to, below ``root``."""
 
     @abstractmethod
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
-        """Frames that ask for the trades of ``markets``, in batches the exchange allows."""
+        """Frames that subscribe to the trades of ``markets``, in batches the exchange allows."""
 
     @abstractmethod
     def unsubscribe(self, markets: Sequence[Market]) -> list[bytes]:
-        """Frames that end what ``subscribe`` asked for."""
+        """Frames that end the subscriptions of ``subscribe``."""
 
     def keepalive(self) -> bytes | None:
-        """A frame to send every ``keepalive_s``; None where transport pings are enough."""
+        """The frame to send every ``keepalive_s``; None where transport pings suffice."""
         return None
 
     @abstractmethod
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """A function from one frame to its trades, in the order sent.
+        """Make a function that decodes one frame to its trades, in the order sent.
 
-        Trades of markets not in ``markets`` are Skipped. The function raises BadMessage for
-        anything it cannot read, and nothing else.
+        Trades of markets outside ``markets`` are Skipped. The function raises BadMessage for any frame
+        it cannot decode, and nothing else. It may keep state, so each connection needs its own.
         """
 
     def many_decoder(self, markets: Collection[Market]) -> ManyDecoder | None:
-        """The same for many frames at once, where an exchange floods: a third of the time for each.
+        """Make a function that decodes many frames at once, in a third of the time, for busy exchanges.
 
-        It gives None when any of the frames is more or less than one sound trade of ``markets``; then
-        they are to be read one by one. None in place of the function: there is none.
+        The function returns None unless each frame is exactly one valid trade of ``markets``; decode the
+        frames one by one then. None instead of a function: not supported.
         """
         return None
 
@@ -188,16 +193,16 @@ class Exchange(ABC):
 
     @abstractmethod
     def candles_request(self, market: Market, interval: Interval, window: Window) -> RestRequest:
-        """Ask for the candles that open in ``window``, at most ``candles_per_request`` of them.
+        """The request for the candles that open in ``window``, at most ``candles_per_request``.
 
         Raises Fatal for an interval the exchange does not serve.
         """
 
     @abstractmethod
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """All candles of the answer, the one still open included, by open time, each once.
+        """The candles of an answer, ordered and unique by open time, including the one still open.
 
-        Raises BadMessage; where only some candles are impossible BadCandles, which has the others.
+        Raises BadMessage; if only some candles are impossible, BadCandles, which carries the others.
         """
 
     @abstractmethod
@@ -209,48 +214,48 @@ class Exchange(ABC):
         since_us: int | None = None,
         before_id: int | None = None,
     ) -> RestRequest:
-        """Ask for a page of trades as ``trade_paging`` says, or, without arguments, for the latest.
+        """The request for a page of trades, paged by ``trade_paging``, or for the latest page.
 
-        The page may begin with older trades (Coinbase, where fewer than a page are newer).
-        Raises Fatal where the exchange cannot page that way.
+        The page may start with older trades (Coinbase, when less than a page is newer). Raises Fatal when
+        the exchange cannot page that way.
         """
 
     def newest_trades_requests(self, market: Market) -> Sequence[RestRequest]:
-        """Ask for the latest trades, from the cheapest request to the one that reaches furthest back."""
+        """Requests for the latest trades, from the cheapest to the one that reaches furthest back."""
         return [self.trades_request(market)]
 
     @abstractmethod
     def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
-        """The trades of the answer, oldest first. Raises BadMessage."""
+        """The trades of an answer, oldest first. Raises BadMessage."""
 
     @abstractmethod
     def instruments_request(self) -> RestRequest:
-        """Ask for the list of all markets."""
+        """The request for the list of all markets."""
 
     @abstractmethod
     def decode_instruments(self, body: bytes) -> list[Instrument]:
-        """The spot markets of the list, each symbol once. Raises BadMessage."""
+        """The spot markets of an answer, each symbol once. Raises BadMessage."""
 
     def volumes_request(self) -> RestRequest | None:
-        """Ask for the last 24 hours' volume of all markets; None where no single request tells it."""
+        """The request for the 24-hour volumes of all markets; None where no single request returns them."""
         return None
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
-        """By native name as in ``Instrument``: the volume of the last 24 hours, in the quote asset.
+        """The 24-hour volume in the quote asset, by native name as in ``Instrument``.
 
-        Markets of which no sound number is told are left out. Raises BadMessage, and Fatal where there
-        is no ``volumes_request``.
+        Markets without a plausible number are left out. Raises BadMessage, and Fatal without a
+        ``volumes_request``.
         """
-        raise Fatal(self.name, "tells no volumes")
+        raise Fatal(self.name, "does not publish volumes")
 
     def error_in(self, body: bytes) -> str | None:
-        """The error an answer tells in its body, whatever its HTTP status, else None."""
+        """The error message in a body, whatever the HTTP status; None when there is none."""
         return None
 
     # Shared by the exchanges
 
     def by_native(self, markets: Collection[Market]) -> dict[str, Market]:
-        """``markets`` by their spelling in the stream."""
+        """``markets`` by their name in streams."""
         return {self.native(market): market for market in markets}
 
     def check_interval(self, interval: Interval) -> None:

@@ -26,13 +26,13 @@ from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, 
 from sources.wire import LATEST_US, UNREADABLE, Positive, TradeId, bad_frame, read
 
 _STREAMS_PER_FRAME = 200
-"""A frame stays small, and a few frames stay under the 5 messages a second Binance allows."""
+"""Keeps frames small, and their number below the 5 messages a second that Binance allows."""
 _MICROSECONDS_FROM = 10**14
-"""Times from here on are microseconds (``timeUnit=MICROSECOND``): in milliseconds, the year 5138."""
+"""Greater times are microseconds (``timeUnit=MICROSECOND``); in milliseconds this is the year 5138."""
 
 
 class _AggTrade(msgspec.Struct, gc=False, tag_field="e", tag="aggTrade"):
-    """What the types demand is checked while the frame is read, which costs next to nothing."""
+    """Constraints of the types are checked during parsing, at almost no cost."""
 
     s: str
     a: TradeId
@@ -59,7 +59,7 @@ class _Error(msgspec.Struct):
 
 
 class _Other(msgspec.Struct):
-    """What tells the kinds of other frames apart, wrapped or not."""
+    """The fields that distinguish other kinds of frames, wrapped or not."""
 
     stream: str = ""
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -126,7 +126,7 @@ _KINDS = {
     "serverShutdown": base.SHUTDOWN,
 }
 
-# Prices and amounts are JSON strings: strict=False reads them into floats in the same pass.
+# Prices and amounts arrive as JSON strings: strict=False parses them to floats in the same pass.
 _read_frame = msgspec.json.Decoder(_AggTradeFrame, strict=False).decode
 _read_frames = msgspec.json.Decoder(list[_MillisecondFrame], strict=False).decode
 _read_bare = msgspec.json.Decoder(_AggTrade, strict=False).decode
@@ -139,8 +139,10 @@ _encode = msgspec.json.encode
 
 
 class Binance(Exchange):
+    """The spot markets of Binance."""
+
     name: ClassVar[str] = "binance"
-    # 6,000 weight a minute for an address.
+    # Binance allows a weight of 6,000 a minute per address.
     rest_limit: ClassVar[RateLimit] = RateLimit(1_000, 100)
     markets_per_socket: ClassVar[int] = 500  # 1,024 streams are allowed
     max_silence_s: ClassVar[float] = 45  # pings come every 20 s
@@ -178,12 +180,12 @@ class Binance(Exchange):
         ]
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads, wrapped as ``{"stream":"btcusdt@aggTrade","data":…}`` or bare::
+        """Decodes one trade, wrapped as ``{"stream":"btcusdt@aggTrade","data":…}`` or bare::
 
             {"e":"aggTrade","E":1617647603484,"s":"BTCUSDT","a":18938405,"p":"0.21448000",
              "q":"2062.90000000","f":23806928,"l":23806928,"T":1617647603483,"m":false,"M":true}
 
-        ``m`` says that the buyer was the maker, so that the taker sold.
+        ``m`` is true when the buyer was the maker, so the taker sold.
         """
         market_of = self.by_native(markets).get
 
@@ -228,7 +230,7 @@ class Binance(Exchange):
                 "symbol": self.rest_native(market),
                 "interval": str(interval),
                 "startTime": str(window.start_us // 1_000),
-                "endTime": str(window.end_us // 1_000 - 1),  # Binance includes it
+                "endTime": str(window.end_us // 1_000 - 1),  # inclusive
                 "limit": str(self.candles_per_request),
             },
             cost=2,
@@ -286,7 +288,7 @@ class Binance(Exchange):
         return instruments(_instrument(entry) for entry in listed)
 
     def volumes_request(self) -> RestRequest:
-        """The page 24hr Ticker Price Change Statistics, in its short form."""
+        """Documented on the page "24hr Ticker Price Change Statistics"; this is its short form."""
         return RestRequest("/api/v3/ticker/24hr", {"type": "MINI"}, cost=80)
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
@@ -314,12 +316,12 @@ def _volume(row: msgspec.Raw) -> tuple[str, float]:
 
 
 def _us(time: int) -> int:
-    """A time of Binance, in milliseconds or microseconds, as microseconds."""
+    """Convert a time of Binance, in milliseconds or microseconds, to microseconds."""
     return time if time >= _MICROSECONDS_FROM else time * 1_000
 
 
 def _decode_other(frame: bytes | memoryview) -> _AggTrade | Skipped | Rejected:
-    """Any frame but a sound wrapped aggTrade."""
+    """Decode any frame that is not a valid wrapped aggTrade."""
     try:
         event = outer = _read_other(frame)
         if outer.data is not msgspec.UNSET:
@@ -336,4 +338,4 @@ def _decode_other(frame: bytes | memoryview) -> _AggTrade | Skipped | Rejected:
         return _KINDS.get(event.e, base.OTHER)
     if event.u is not None or event.lastUpdateId is not None:
         return base.BOOK
-    raise bad_frame("binance", "a frame of no known kind", frame)
+    raise bad_frame("binance", "unknown kind of frame", frame)

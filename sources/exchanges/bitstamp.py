@@ -33,7 +33,7 @@ class _StreamTrade(msgspec.Struct, gc=False):
     id: int
     microtimestamp: int
     type: Literal[0, 1]
-    price_str: float  # ``price`` is a number that was rounded on its way
+    price_str: float  # ``price`` is a rounded number
     amount_str: float
 
 
@@ -110,7 +110,7 @@ _KINDS = {
     **dict.fromkeys(("order_created", "order_changed", "order_deleted"), Skipped("order")),
 }
 
-# Numbers come as JSON strings here and there: strict=False reads them in the same pass.
+# Some numbers arrive as JSON strings: strict=False parses them in the same pass.
 _read_frame = msgspec.json.Decoder(_TradeFrame, strict=False).decode
 _read_other = msgspec.json.Decoder(_Other).decode
 _read_error = msgspec.json.Decoder(_ErrorFrame).decode
@@ -123,13 +123,15 @@ _encode = msgspec.json.encode
 
 
 class Bitstamp(Exchange):
+    """The spot markets of Bitstamp."""
+
     name: ClassVar[str] = "bitstamp"
     rest_limit: ClassVar[RateLimit] = RateLimit(50, 15)  # 10,000 requests in ten minutes
     markets_per_socket: ClassVar[int] = 100
     max_silence_s: ClassVar[float] = 12
     keepalive_s: ClassVar[float | None] = 5
     candles_per_request: ClassVar[int] = 1_000
-    trades_per_request: ClassVar[int] = 1_000_000  # an answer is cut by its time alone
+    trades_per_request: ClassVar[int] = 1_000_000  # an answer is limited by time only
     trade_paging: ClassVar[Paging] = Paging.NEWEST
     consecutive_ids: ClassVar[bool] = False  # one counter for all markets
     rest_ts_step_us: ClassVar[int] = SECOND_US
@@ -142,7 +144,7 @@ class Bitstamp(Exchange):
         return root
 
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
-        """``{"event":"bts:subscribe","data":{"channel":"live_trades_btcusd"}}``, one for each market."""
+        """``{"event":"bts:subscribe","data":{"channel":"live_trades_btcusd"}}``, one frame per market."""
         return [self._frame("bts:subscribe", market) for market in markets]
 
     def unsubscribe(self, markets: Sequence[Market]) -> list[bytes]:
@@ -156,7 +158,7 @@ class Bitstamp(Exchange):
         return b'{"event":"bts:heartbeat"}'
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads one trade from a frame; ``type`` is what the taker did, 0 to buy and 1 to sell::
+        """Decodes one trade per frame; ``type`` is the taker's side, 0 buy and 1 sell::
 
         {"data":{"id":216000477,"timestamp":"1641343699","amount":0.0792,"amount_str":"0.07920000",
          "price":3805.44,"price_str":"3805.44","type":0,"microtimestamp":"1641343699596000",
@@ -196,12 +198,12 @@ class Bitstamp(Exchange):
                 "step": str(interval.seconds),
                 "limit": str(self.candles_per_request),
                 "start": str(window.start_us // SECOND_US),
-                "end": str((window.end_us - interval.us) // SECOND_US),  # Bitstamp includes it
+                "end": str((window.end_us - interval.us) // SECOND_US),  # inclusive
             },
         )
 
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """Intervals without a trade are flat rows without volume: ``{"data":{"pair":"BTC/USD","ohlc":
+        """Intervals without a trade are rows without volume: ``{"data":{"pair":"BTC/USD","ohlc":
         [{"timestamp":"1577776800","open":"7222.32","high":"7222.32","low":"7222.32",
         "close":"7222.32","volume":"0.00762049"}]}}``
         """
@@ -260,13 +262,13 @@ class Bitstamp(Exchange):
         )
 
     def volumes_request(self) -> RestRequest:
-        """The tickers of all currency pairs, section Tickers."""
+        """Documented in the section "Tickers", for all currency pairs."""
         return RestRequest("/api/v2/ticker/")
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
         """``[{"pair":"BTC/USD","last":"2211.00","vwap":"2189.80","volume":"213.26801100"}]``
 
-        The volume is of the base asset, ``vwap`` the average price of the same 24 hours.
+        The volume is in the base asset; ``vwap`` is the average price of the same 24 hours.
         """
         return volumes(self.name, read(self.name, "ticker", read_rows, body), _volume, body)
 
@@ -275,7 +277,7 @@ class Bitstamp(Exchange):
         try:
             refusal = _read_refusal(body)
         except UNREADABLE:
-            return None  # the decoder will say what is wrong with it
+            return None  # the decoder reports what is wrong
         return f"{refusal.code or 'error'}: {refusal.reason}"
 
 
@@ -302,11 +304,11 @@ def _volume(row: msgspec.Raw) -> tuple[str, float]:
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
-    """Any frame but a sound trade."""
+    """Decode any frame that is not a valid trade frame."""
     try:
         other = _read_other(frame)
         if other.event == "trade":
-            _read_frame(frame)  # says what is wrong with it
+            _read_frame(frame)  # raises with the reason
         if other.event == "bts:error":
             native = other.channel.removeprefix(_CHANNEL) or None
             return Rejected(native, _read_error(frame).data.message)

@@ -28,7 +28,7 @@ from sources.wire import UNREADABLE, bad_frame, is_trade, read
 _TOPIC = "publicTrade."
 _MS_US = 1_000
 _ALREADY = "error:already subscribed"
-"""Said, as a failure, of a topic that goes on streaming."""
+"""A failure that needs no action: the topic is streaming."""
 _INTERVALS = {
     Interval.M1: "1",
     Interval.M5: "5",
@@ -116,7 +116,7 @@ _KINDS = {
     "kline": base.CANDLE,
 }
 
-# Numbers come as JSON strings: strict=False reads them in the same pass.
+# Numbers arrive as JSON strings: strict=False parses them in the same pass.
 _read_frame = msgspec.json.Decoder(_TradeFrame, strict=False).decode
 _read_other = msgspec.json.Decoder(_Other).decode
 _read_answer = msgspec.json.Decoder(_Answer).decode
@@ -129,6 +129,8 @@ _encode = msgspec.json.encode
 
 
 class Bybit(Exchange):
+    """The spot markets of Bybit."""
+
     name: ClassVar[str] = "bybit"
     rest_limit: ClassVar[RateLimit] = RateLimit(100, 60)  # 600 requests in five seconds
     markets_per_socket: ClassVar[int] = 100
@@ -151,7 +153,7 @@ class Bybit(Exchange):
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
         """``{"op":"subscribe","args":["publicTrade.BTCUSDT"]}``
 
-        A frame for each market, because one unknown topic makes Bybit refuse its whole frame.
+        One frame per market, because Bybit rejects a whole frame for one unknown topic.
         """
         return [self._frame("subscribe", market) for market in markets]
 
@@ -166,7 +168,7 @@ class Bybit(Exchange):
         return b'{"op":"ping"}'
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads one or more trades from a frame; ``S`` is the taker's side::
+        """Decodes one or more trades per frame; ``S`` is the taker's side::
 
         {"topic":"publicTrade.BTCUSDT","ts":1786310822606,"type":"snapshot","data":[
          {"i":"2290000001189048101","T":1786310822605,"p":"65140.5","v":"0.002705","S":"Buy",
@@ -175,7 +177,7 @@ class Bybit(Exchange):
         market_of = self.by_native(markets).get
 
         def decode(frame: bytes | memoryview) -> Decoded:
-            made = []
+            decoded = []
             try:
                 sent = _read_frame(frame)
                 if not sent.topic.startswith(_TOPIC):
@@ -188,8 +190,8 @@ class Bybit(Exchange):
                     raise bad_frame("bybit", "trade with impossible numbers", frame)
                 market = market_of(trade.s)
                 if market is not None:
-                    made.append(Trade(market, trade.i, ts_us, trade.p, trade.v, trade.S == "Buy"))
-            return made or (base.OTHER_MARKET if sent.data else Skipped("empty"))
+                    decoded.append(Trade(market, trade.i, ts_us, trade.p, trade.v, trade.S == "Buy"))
+            return decoded or (base.OTHER_MARKET if sent.data else Skipped("empty"))
 
         return decode
 
@@ -207,7 +209,7 @@ class Bybit(Exchange):
         )
 
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """Newest first, time open high low close volume turnover; minutes without a trade are flat:
+        """Newest first; time, open, high, low, close, volume, turnover, the latter 0 without a trade:
         ``{"retCode":0,"retMsg":"OK","result":{"symbol":"BTCUSDT","category":"spot","list":
         [["1694649600000","26210","26527.2","26125.8","26268.2","11185.573","293656450.7204"]]}}``
         """
@@ -281,7 +283,7 @@ class Bybit(Exchange):
         )
 
     def volumes_request(self) -> RestRequest:
-        """The page Get Tickers."""
+        """Documented on the page "Get Tickers"."""
         return RestRequest("/v5/market/tickers", {"category": "spot"})
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
@@ -296,7 +298,7 @@ class Bybit(Exchange):
         try:
             answer = _read_answer(body)
         except UNREADABLE:
-            return None  # the decoder will say what is wrong with it
+            return None  # the decoder reports what is wrong
         return f"{answer.ret_code}: {answer.ret_msg}" if answer.ret_code else None
 
     def _list(self, body: bytes, what: str) -> bytes:
@@ -318,11 +320,11 @@ def _volume(row: msgspec.Raw) -> tuple[str, float]:
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
-    """Any frame but a sound one of trades."""
+    """Decode any frame that is not a valid trade frame."""
     try:
         other = _read_other(frame)
         if other.topic.startswith(_TOPIC):
-            _read_frame(frame)  # says what is wrong with it
+            _read_frame(frame)  # raises with the reason
     except UNREADABLE as error:
         raise bad_frame("bybit", str(error), frame) from error
     is_failure = not other.success and not other.ret_msg.startswith(_ALREADY)

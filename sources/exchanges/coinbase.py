@@ -89,7 +89,7 @@ _KINDS = {
     **dict.fromkeys(("received", "open", "done", "change", "activate"), Skipped("order")),
 }
 
-# Prices and sizes are JSON strings: strict=False reads them into floats in the same pass.
+# Prices and sizes arrive as JSON strings: strict=False parses them to floats in the same pass.
 _read_match = msgspec.json.Decoder(_Match, strict=False).decode
 _read_other = msgspec.json.Decoder(_Other).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
@@ -101,6 +101,8 @@ _encode = msgspec.json.encode
 
 
 class Coinbase(Exchange):
+    """The spot markets of Coinbase."""
+
     name: ClassVar[str] = "coinbase"
     rest_limit: ClassVar[RateLimit] = RateLimit(15, 10)
     markets_per_socket: ClassVar[int] = 50
@@ -121,7 +123,7 @@ class Coinbase(Exchange):
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
         """``{"type":"subscribe","product_ids":["BTC-USD"],"channels":["matches","heartbeat"]}``
 
-        A frame for each market, because one wrong product makes Coinbase refuse its whole frame.
+        One frame per market, because Coinbase rejects a whole frame for one unknown product.
         """
         return [self._frame("subscribe", market) for market in markets]
 
@@ -138,13 +140,13 @@ class Coinbase(Exchange):
         )
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads ``match``, and ``last_match``, the old but true trade that opens a subscription (Past)::
+        """Decodes ``match``, and ``last_match``, an earlier trade sent on subscribing (Past)::
 
             {"type":"match","trade_id":881614,"maker_order_id":"…","taker_order_id":"…",
              "side":"sell","size":"0.07","price":"14.7776","product_id":"BAND-GBP",
              "sequence":333938803,"time":"2021-04-17T16:43:37.027441Z"}
 
-        ``side`` is the maker's: the taker was on the other one.
+        ``side`` is the maker's; the taker has the other one.
         """
         by_native = self.by_native(markets)
         market_of = by_native.get
@@ -172,12 +174,12 @@ class Coinbase(Exchange):
             {
                 "granularity": str(interval.seconds),
                 "start": _iso(window.start_us),
-                "end": _iso(window.end_us - interval.us),  # Coinbase includes it
+                "end": _iso(window.end_us - interval.us),  # inclusive
             },
         )
 
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """Newest first, time low high open close volume:
+        """Newest first; time, low, high, open, close, volume:
         ``[[1517443740,10106,10120.21,10106.01,10120.21,2.85107455]]``
         """
         sent = read(self.name, f"{market} candles", _read_candles, body)
@@ -199,12 +201,12 @@ class Coinbase(Exchange):
             raise Fatal(self.name, "serves trades by id, not by time")
         params = {"limit": str(self.trades_per_request)}
         if from_id is not None:
-            # ``after`` means older than: the page ends just below it.
+            # ``after`` means older than: the page ends just below that id.
             params["after"] = str(from_id + self.trades_per_request)
         return RestRequest(f"/products/{self.rest_native(market)}/trades", params)
 
     def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
-        """Newest first, ``side`` is the maker's: ``[{"time":"2014-11-07T22:19:28.578544Z",
+        """Newest first; ``side`` is the maker's: ``[{"time":"2014-11-07T22:19:28.578544Z",
         "trade_id":74,"price":"10.00000000","size":"0.01000000","side":"buy"}]``
         """
         sent = read(self.name, f"{market} trades", _read_trades, body)
@@ -235,14 +237,14 @@ class Coinbase(Exchange):
         )
 
     def volumes_request(self) -> RestRequest:
-        """The page Get product stats without a product, which the documentation leaves out."""
+        """The page "Get product stats", but without a product, which is not documented."""
         return RestRequest("/products/stats")
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
         """``{"ETH-BTC":{"stats_30day":{"volume":"311024.5"},"stats_24hour":{"open":"0.0723",
         "high":"0.07455","low":"0.07163","volume":"62.43255831","last":"0.0726"}}}``
 
-        The volume is of the base asset.
+        The volume is in the base asset.
         """
         sent = read(self.name, "products/stats", _read_all_stats, body)
         return volumes(self.name, sent.items(), _volume, body)
@@ -260,11 +262,11 @@ def _volume(product: tuple[str, msgspec.Raw]) -> tuple[str, float]:
 
 
 def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skipped | Rejected:
-    """Any frame but a sound match."""
+    """Decode any frame that is not a valid match."""
     try:
         other = _read_other(frame)
         if other.type in ("match", "last_match"):
-            iso_us(_read_match(frame).time)  # says what is wrong with it
+            iso_us(_read_match(frame).time)  # raises with the reason
     except UNREADABLE as error:
         raise bad_frame("coinbase", str(error), frame) from error
     if other.type == "error":

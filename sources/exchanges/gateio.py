@@ -100,7 +100,7 @@ _KINDS = {
     **dict.fromkeys(("spot.order_book", "spot.order_book_update", "spot.book_ticker"), base.BOOK),
 }
 
-# Numbers come as JSON strings here and there: strict=False reads them in the same pass.
+# Some numbers arrive as JSON strings: strict=False parses them in the same pass.
 _read_frame = msgspec.json.Decoder(_TradeFrame, strict=False).decode
 _read_other = msgspec.json.Decoder(_Other).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
@@ -112,14 +112,16 @@ _encode = msgspec.json.encode
 
 
 class Gateio(Exchange):
+    """The spot markets of Gate.io."""
+
     name: ClassVar[str] = "gateio"
-    # 200 requests in 10 s for an address, of each kind.
+    # Gate.io allows 200 requests in 10 s per address, for each kind of request.
     rest_limit: ClassVar[RateLimit] = RateLimit(50, 15)
     markets_per_socket: ClassVar[int] = 100
     max_silence_s: ClassVar[float] = 12
     keepalive_s: ClassVar[float | None] = 5
-    candles_per_request: ClassVar[int] = 999  # 1,000 are allowed, counted with both ends
-    candles_depth: ClassVar[int | None] = 9_990  # 10,000, as its own clock counts them
+    candles_per_request: ClassVar[int] = 999  # 1,000 are allowed, both ends included
+    candles_depth: ClassVar[int | None] = 9_990  # 10,000 are served, by Gate.io's clock
     trades_per_request: ClassVar[int] = 1_000
     trade_paging: ClassVar[Paging] = Paging.BEFORE_ID
     consecutive_ids: ClassVar[bool] = True
@@ -136,7 +138,7 @@ class Gateio(Exchange):
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
         """``{"channel":"spot.trades","event":"subscribe","payload":["BTC_USDT"]}``
 
-        A frame for each market, because one unknown pair makes Gate.io refuse its whole frame.
+        One frame per market, because Gate.io rejects a whole frame for one unknown pair.
         """
         return [self._frame("subscribe", market) for market in markets]
 
@@ -151,14 +153,14 @@ class Gateio(Exchange):
         return b'{"channel":"spot.ping"}'
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads one trade from a frame; ``side`` is the taker's::
+        """Decodes one trade per frame; ``side`` is the taker's::
 
             {"time":1606292218,"time_ms":1606292218231,"channel":"spot.trades","event":"update","result":
              {"id":309143071,"id_market":2390902,"create_time":1606292218,"create_time_ms":
               "1606292218213.4578","side":"sell","currency_pair":"GT_USDT","amount":"16.4700000000",
               "price":"0.4705000000","range":"2390902-2390902"}}
 
-        ``id_market`` counts the trades of the market and is what REST calls them; it came in 2025.
+        ``id_market`` counts the trades of the market and is the id in REST answers; added in 2025.
         """
         market_of = self.by_native(markets).get
 
@@ -185,12 +187,12 @@ class Gateio(Exchange):
                 "currency_pair": self.rest_native(market),
                 "interval": str(interval),
                 "from": str(window.start_us // SECOND_US),
-                "to": str((window.end_us - interval.us) // SECOND_US),  # Gate.io includes it
+                "to": str((window.end_us - interval.us) // SECOND_US),  # inclusive
             },
         )
 
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """Time, quote volume, close, high, low, open, volume, whether it is closed:
+        """Time, quote volume, close, high, low, open, volume, closed or not:
         ``[["1769340420","319649.00122670","88645.2","88645.2","88624.5","88624.6","3.60655800","true"]]``
         """
         rows = (
@@ -202,7 +204,7 @@ class Gateio(Exchange):
                 row.close,
                 row.volume,
                 row.quote_volume,
-                # The number is not told; but one without volume is of an interval nobody traded in.
+                # Gate.io does not publish the number of trades; without volume there was none.
                 None if row.volume else 0,
             )
             for row in read(self.name, f"{market} candlesticks", _read_candles, body)
@@ -225,7 +227,7 @@ class Gateio(Exchange):
         return RestRequest("/api/v4/spot/trades", params)
 
     def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
-        """Newest first, ``side`` is the taker's: ``[{"id":"161561507","create_time":"1769358456",
+        """Newest first; ``side`` is the taker's: ``[{"id":"161561507","create_time":"1769358456",
         "create_time_ms":"1769358456689.987000","currency_pair":"BTC_USDT","side":"sell",
         "amount":"0.240952","price":"87908.8","sequence_id":"161561507"}]``
         """
@@ -241,7 +243,7 @@ class Gateio(Exchange):
 
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """``[{"id":"ONT_ETH","base":"ONT","quote":"ETH","amount_precision":3,"precision":7,
-        "trade_status":"tradable","buy_start":0}]``; ``buy_start`` is in seconds, 0 where not known.
+        "trade_status":"tradable","buy_start":0}]``; ``buy_start`` is in seconds, 0 when unknown.
         """
         return instruments(
             instrument(
@@ -258,7 +260,7 @@ class Gateio(Exchange):
         )
 
     def volumes_request(self) -> RestRequest:
-        """The page Get currency pair ticker information."""
+        """Documented on the page "Get currency pair ticker information"."""
         return RestRequest("/api/v4/spot/tickers")
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
@@ -272,7 +274,7 @@ class Gateio(Exchange):
         try:
             refusal = _read_refusal(body)
         except UNREADABLE:
-            return None  # the decoder will say what is wrong with it
+            return None  # the decoder reports what is wrong
         return f"{refusal.label}: {refusal.message}"
 
 
@@ -281,13 +283,13 @@ def _id(trade: _RestTrade) -> int:
 
 
 def _us(milliseconds: str) -> int:
-    """``1606292218213.4578`` as microseconds; finer digits are cut. Raises ValueError."""
+    """Convert ``1606292218213.4578`` to microseconds; finer digits are truncated. Raises ValueError."""
     whole, _, finer = milliseconds.partition(".")
     return int(whole + f"{finer}000"[:3])
 
 
 def _step(decimals: int) -> float:
-    """The least amount that ``decimals`` digits after the point can say."""
+    """The smallest step with ``decimals`` decimals."""
     return float(f"1e-{decimals}")
 
 
@@ -297,11 +299,11 @@ def _volume(row: msgspec.Raw) -> tuple[str, float]:
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
-    """Any frame but a sound trade."""
+    """Decode any frame that is not a valid trade frame."""
     try:
         other = _read_other(frame)
         if other.channel == "spot.trades" and other.event == "update":
-            _us(_read_frame(frame).result.create_time_ms)  # says what is wrong with it
+            _us(_read_frame(frame).result.create_time_ms)  # raises with the reason
     except UNREADABLE as error:
         raise bad_frame("gateio", str(error), frame) from error
     if other.error is not None and other.event != "unsubscribe":

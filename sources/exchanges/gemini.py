@@ -28,7 +28,7 @@ from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, 
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _TIME_FRAMES = {Interval.M1: "1m", Interval.M5: "5m", Interval.M15: "15m", Interval.H1: "1hr"}
-"""There are none of four hours, and ``1day`` opens at midnight in New York."""
+"""Gemini has no 4h candles, and its ``1day`` opens at midnight in New York."""
 _QUOTES = (
     *("usd", "gusd", "usdt", "usdc", "rlusd", "dai", "eur", "gbp", "sgd"),
     *("btc", "eth", "ltc", "bch", "sol", "fil"),
@@ -46,7 +46,7 @@ class _StreamTrade(msgspec.Struct, gc=False, tag_field="type", tag="trade"):
 
 
 class _Book(msgspec.Struct, gc=False, tag_field="type", tag="l2_updates"):
-    """Its prices, thousands in the first frame, are not read."""
+    """An order book frame; its prices, thousands in the first frame, are not decoded."""
 
     symbol: str
     trades: list[_StreamTrade] = []
@@ -76,7 +76,7 @@ class _RestTrade(msgspec.Struct, gc=False):
     type: Literal["buy", "sell"]
 
 
-# Prices and sizes are JSON strings: strict=False reads them into floats in the same pass.
+# Prices and sizes arrive as JSON strings: strict=False parses them to floats in the same pass.
 _read_frame = msgspec.json.Decoder(_StreamTrade | _Book, strict=False).decode
 _read_other = msgspec.json.Decoder(_Other).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow]).decode
@@ -86,17 +86,19 @@ _encode = msgspec.json.encode
 
 
 class Gemini(Exchange):
+    """The spot markets of Gemini."""
+
     name: ClassVar[str] = "gemini"
     rest_limit: ClassVar[RateLimit] = RateLimit(5, 1)
     markets_per_socket: ClassVar[int] = 20
     max_silence_s: ClassVar[float] = 12  # a heartbeat every five seconds
     intervals: ClassVar[frozenset[Interval]] = frozenset(_TIME_FRAMES)
     candles_per_request: ClassVar[int] = 1_343
-    candles_depth: ClassVar[int | None] = 1_342  # of 15m, which has the fewest; and the open one
+    candles_depth: ClassVar[int | None] = 1_342  # of 15m, the fewest, besides the open candle
     trades_per_request: ClassVar[int] = 500
     trade_paging: ClassVar[Paging] = Paging.SINCE
     trades_reach_us: ClassVar[int | None] = 7 * DAY_US
-    consecutive_ids: ClassVar[bool] = False  # one count for all that happens on Gemini
+    consecutive_ids: ClassVar[bool] = False  # one counter for all events on Gemini
 
     def native(self, market: Market) -> str:
         """``BTCUSD``"""
@@ -112,8 +114,8 @@ class Gemini(Exchange):
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
         """``{"type":"subscribe","subscriptions":[{"name":"l2","symbols":["BTCUSD"]}]}``
 
-        Trades come with the order book alone. A frame for each market, so that a wrong one does not
-        cost the others.
+        Trades are only available with the order book. One frame per market, so that an unknown one does
+        not affect the others.
         """
         return [self._frame("subscribe", market) for market in markets]
 
@@ -124,14 +126,14 @@ class Gemini(Exchange):
         return _encode({"type": command, "subscriptions": [{"name": "l2", "symbols": [self.native(market)]}]})
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads trades, and the last fifty that come with a subscription's first book frame::
+        """Decodes trades, and the last fifty that come with a subscription's first book frame::
 
             {"type":"trade","symbol":"ANKRUSD","event_id":45465818387,"timestamp":1624493670759,
              "price":"0.07946","quantity":"1020.482111","side":"buy"}
             {"type":"l2_updates","symbol":"ZECLTC","changes":[["buy","0.858","7.023773"]],
              "trades":[{"type":"trade",…}],"auction_events":[]}
 
-        ``side`` is the taker's. Frames with a ``tid`` mean the trade by it, as the REST API does.
+        ``side`` is the taker's. ``tid``, where present, is the trade's id in the REST API.
         """
         by_native = self.by_native(markets)
         market_of = by_native.get
@@ -144,12 +146,12 @@ class Gemini(Exchange):
             if isinstance(sent, _Book):
                 if not sent.trades:
                     return base.BOOK
-                past = [trade for one in sent.trades if (trade := made(one, frame)) is not None]
+                past = [trade for row in sent.trades if (trade := to_trade(row, frame)) is not None]
                 return Past(past) if past else base.OTHER_MARKET
-            trade = made(sent, frame)
+            trade = to_trade(sent, frame)
             return base.OTHER_MARKET if trade is None else [trade]
 
-        def made(sent: _StreamTrade, frame: bytes | memoryview) -> Trade | None:
+        def to_trade(sent: _StreamTrade, frame: bytes | memoryview) -> Trade | None:
             trade_id = sent.event_id if sent.tid is None else sent.tid
             ts_us = sent.timestamp * 1_000
             if not is_trade(trade_id, ts_us, sent.price, sent.quantity):
@@ -162,12 +164,12 @@ class Gemini(Exchange):
         return decode
 
     def candles_request(self, market: Market, interval: Interval, window: Window) -> RestRequest:
-        """Gemini answers all it has of an interval, a day of minutes: the window is ignored."""
+        """Gemini returns all candles it has, about a day of 1m: the window is ignored."""
         self.check_interval(interval)
         return RestRequest(f"/v2/candles/{self.rest_native(market)}/{_TIME_FRAMES[interval]}")
 
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """Newest first, time open high low close volume:
+        """Newest first; time, open, high, low, close, volume:
         ``[[1559755800000,7781.6,7820.23,7776.56,7819.39,34.7624802159]]``
         """
         rows = (
@@ -196,11 +198,11 @@ class Gemini(Exchange):
             raise Fatal(self.name, "serves trades by time, not by id")
         params = {"limit_trades": str(self.trades_per_request)}
         if since_us is not None:
-            params["timestamp"] = str(max(since_us // 1_000 - 1, 0))  # only trades after it are shown
+            params["timestamp"] = str(max(since_us // 1_000 - 1, 0))  # exclusive
         return RestRequest(f"/v1/trades/{self.rest_native(market)}", params)
 
     def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
-        """Newest first, ``type`` is the taker's side: ``[{"timestamp":1565662735,
+        """Newest first; ``type`` is the taker's side: ``[{"timestamp":1565662735,
         "timestampms":1565662735226,"tid":7756154092,"price":"11410.49","amount":"0.03",
         "exchange":"gemini","type":"sell"}]``
         """
@@ -216,7 +218,7 @@ class Gemini(Exchange):
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """``["btcusd","paxgusd","btcgusd","btcgusdperp"]``
 
-        Steps and status are told of one symbol a request, and there are hundreds: they are left out.
+        Steps and status are left out: they would take a request per symbol, of which there are hundreds.
         """
         names = read(self.name, "symbols", _read_symbols, body)
         known = _assets(names)
@@ -239,12 +241,12 @@ class Gemini(Exchange):
         try:
             answer = _read_other(body)
         except UNREADABLE:
-            return None  # a list, as all good answers are
+            return None  # a list, like every successful answer
         return f"{answer.reason}: {answer.message}" if answer.result == "error" else None
 
 
 def _splits(name: str) -> list[tuple[str, str]]:
-    """The pairs that ``name`` may mean; perpetuals (``btcgusdperp``) mean none."""
+    """The pairs that ``name`` may stand for; none for perpetuals (``btcgusdperp``)."""
     return [
         (name.removesuffix(quote), quote)
         for quote in _QUOTES
@@ -253,31 +255,30 @@ def _splits(name: str) -> list[tuple[str, str]]:
 
 
 def _assets(names: Iterable[str]) -> set[str]:
-    """Assets of which some name leaves no doubt."""
-    splits = map(_splits, names)
-    return {base_asset for found in splits if len(found) == 1 for base_asset, _ in found}
+    """The base assets of the names that split in one way only."""
+    return {pairs[0][0] for pairs in map(_splits, names) if len(pairs) == 1}
 
 
 def _pair(name: str, known: Collection[str]) -> tuple[str, str] | None:
-    """``btcgusd`` is BTC in GUSD, because there is a BTC; ``paxgusd`` is PAXG in USD."""
+    """``btcgusd`` is BTC in GUSD, because BTC is a known asset; ``paxgusd`` is PAXG in USD."""
     splits = _splits(name)
     return next((pair for pair in splits if pair[0] in known), splits[0] if splits else None)
 
 
 def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skipped | Rejected:
-    """Any frame but a sound trade or book."""
+    """Decode any frame that is not a valid trade or book."""
     try:
         other = _read_other(frame)
         if other.type in ("trade", "l2_updates"):
-            _read_frame(frame)  # says what is wrong with it
+            _read_frame(frame)  # raises with the reason
     except UNREADABLE as error:
         raise bad_frame("gemini", str(error), frame) from error
     if other.result == "error":
-        told = other.message.upper()
-        native = next((native for native in by_native if f"'{native}'" in told), None)
+        message = other.message.upper()
+        native = next((native for native in by_native if f"'{native}'" in message), None)
         return Rejected(native, f"{other.reason}: {other.message}")
     if not other.type:
-        raise bad_frame("gemini", "a frame of no known kind", frame)
+        raise bad_frame("gemini", "unknown kind of frame", frame)
     if other.type.startswith("candles_"):
         return base.CANDLE
     return base.HEARTBEAT if other.type == "heartbeat" else base.OTHER

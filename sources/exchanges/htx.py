@@ -1,4 +1,4 @@
-"""HTX (once Huobi) spot: websocket ``market.$symbol.trade.detail``, REST market and v1/common. No key."""
+"""HTX (formerly Huobi) spot: websocket ``market.$symbol.trade.detail``, REST market and v1/common. No key."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, 
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _GZIP = 31
-"""``wbits`` that make zlib read gzip."""
+"""The ``wbits`` by which zlib reads gzip."""
 _LARGEST_FRAME = 1 << 20
-"""Bytes, unpacked: thousands of trades. What is larger is damage or an attack."""
+"""In bytes, decompressed: thousands of trades. A larger frame is corrupt or an attack."""
 _FEW_TRADES = 100
 
 _PERIODS = {
@@ -99,7 +99,7 @@ class _RestTrade(msgspec.Struct, gc=False, rename="kebab"):
 
 
 class _Order(msgspec.Struct, gc=False):
-    """What one taker order traded."""
+    """The trades of one taker order."""
 
     data: list[_RestTrade]
 
@@ -132,13 +132,15 @@ _encode = msgspec.json.encode
 
 
 class Htx(Exchange):
+    """The spot markets of HTX."""
+
     name: ClassVar[str] = "htx"
     rest_limit: ClassVar[RateLimit] = RateLimit(10, 10)
     markets_per_socket: ClassVar[int] = 50
     max_silence_s: ClassVar[float] = 12  # a ping every five seconds
     intervals: ClassVar[frozenset[Interval]] = frozenset(_PERIODS)
     candles_per_request: ClassVar[int] = 2_000
-    candles_depth: ClassVar[int | None] = 1_999  # and the open one
+    candles_depth: ClassVar[int | None] = 1_999  # besides the open candle
     trades_per_request: ClassVar[int] = 2_000
     trade_paging: ClassVar[Paging] = Paging.NEWEST
     consecutive_ids: ClassVar[bool] = True
@@ -158,7 +160,7 @@ class Htx(Exchange):
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
         """``{"sub":"market.btcusdt.trade.detail","id":"btcusdt"}``
 
-        HTX takes one topic a frame. It sends the id back, by which a refusal names its market.
+        HTX accepts one topic per frame. Its answer repeats the id, which identifies a refused market.
         """
         return [_encode({"sub": self._channel(market), "id": self.native(market)}) for market in markets]
 
@@ -169,20 +171,20 @@ class Htx(Exchange):
         return f"market.{self.native(market)}.trade.detail"
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads the trades of one taker order from a gzip frame, newest first; ``direction`` is the taker's::
+        """Decodes the trades of one taker order from a gzip frame, newest first::
 
             {"ch":"market.zeneth.trade.detail","ts":1618678006267,"tick":{"id":100373972746,
              "ts":1618678006262,"data":[{"id":100373972746255757500235867,"ts":1618678006262,
              "tradeId":100039973212,"amount":7.2,"price":9.2E-7,"direction":"sell"}]}}
 
-        The ``id`` of 24 or more digits fits no integer; ``tradeId`` counts the market's trades. The first
-        frame after the ack of a subscription holds the order before it.
+        ``direction`` is the taker's. The ``id`` of 24 or more digits exceeds 64 bits; ``tradeId`` counts the
+        market's trades. The first frame after the ack of a subscription holds an earlier order.
         """
         market_of = {self._channel(market): market for market in markets}.get
-        awaited: set[str] = set()  # channels that were acked and whose old trades did not come yet
+        awaited: set[str] = set()  # acked channels whose earlier trades have not arrived
 
         def decode(frame: bytes | memoryview) -> Decoded:
-            text = _unpacked(frame)
+            text = _decompressed(frame)
             trades = []
             try:
                 sent = _read_frame(text)
@@ -217,7 +219,7 @@ class Htx(Exchange):
         return decode
 
     def candles_request(self, market: Market, interval: Interval, window: Window) -> RestRequest:
-        """HTX answers the latest candles: the window is ignored."""
+        """HTX returns the latest candles: the window is ignored."""
         self.check_interval(interval)
         return RestRequest(
             "/market/history/kline",
@@ -229,7 +231,7 @@ class Htx(Exchange):
         )
 
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """Newest first, ``amount`` in the base and ``vol`` in the quote asset:
+        """Newest first; ``amount`` is in the base and ``vol`` in the quote asset:
         ``{"status":"ok","data":[{"id":1583497740,"open":9094.5,"close":9094.51,"low":9094.5,
         "high":9094.51,"amount":0.44639786,"vol":4059.76919054,"count":16}]}``
         """
@@ -298,14 +300,14 @@ class Htx(Exchange):
         )
 
     def volumes_request(self) -> RestRequest:
-        """The page Get Latest Tickers for All Pairs."""
+        """Documented on the page "Get Latest Tickers for All Pairs"."""
         return RestRequest("/market/tickers")
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
         """``{"status":"ok","ts":1629789355531,"data":[{"symbol":"smtusdt","open":0.004659,
         "close":0.004574,"amount":36551302.17544405,"vol":178526.0731285,"count":1709}]}``
 
-        ``vol`` is of the quote asset, ``amount`` of the base asset.
+        ``vol`` is in the quote asset, ``amount`` in the base asset.
         """
         rows = read(self.name, "tickers", read_rows, self._data(body, "tickers"))
         return volumes(self.name, rows, _volume, body)
@@ -315,7 +317,7 @@ class Htx(Exchange):
         try:
             answer = _read_answer(body)
         except UNREADABLE:
-            return None  # the decoder will say what is wrong with it
+            return None  # the decoder reports what is wrong
         return f"{answer.err_code}: {answer.err_msg}" if answer.status == "error" else None
 
     def _data(self, body: bytes, what: str) -> bytes:
@@ -330,7 +332,7 @@ def _id(trade: _RestTrade) -> int:
 
 
 def _step(decimals: int) -> float | None:
-    """The least amount that ``decimals`` digits after the point can say."""
+    """The smallest step with ``decimals`` decimals."""
     return float(f"1e-{decimals}") if 0 <= decimals <= 30 else None
 
 
@@ -339,29 +341,29 @@ def _volume(row: msgspec.Raw) -> tuple[str, float]:
     return ticker.symbol, ticker.vol
 
 
-def _unpacked(frame: bytes | memoryview) -> bytes:
-    """The text of a gzip frame. Raises BadMessage, also for one that unpacks to more than any true frame."""
+def _decompressed(frame: bytes | memoryview) -> bytes:
+    """Decompress a gzip frame. Raises BadMessage, also when the result is too large for a real frame."""
     unzip = zlib.decompressobj(_GZIP)
     try:
         text = unzip.decompress(frame, _LARGEST_FRAME)
     except zlib.error as error:
         raise bad_frame("htx", f"not gzip: {error}", frame) from error
     if not unzip.eof:
-        what = "cut off" if len(text) < _LARGEST_FRAME else f"more than {_LARGEST_FRAME:,} bytes unpacked"
+        what = "truncated" if len(text) < _LARGEST_FRAME else f"larger than {_LARGEST_FRAME:,} bytes"
         raise bad_frame("htx", f"gzip frame {what}", frame)
     return text
 
 
 def _read_any(text: bytes) -> _Other:
-    """Any frame but a sound one of trades. Raises BadMessage."""
+    """Parse any frame that is not a valid trade frame. Raises BadMessage."""
     try:
         other = _read_other(text)
         if other.ch.endswith(".trade.detail"):
-            _read_frame(text)  # says what is wrong with it
+            _read_frame(text)  # raises with the reason
     except UNREADABLE as error:
         raise bad_frame("htx", str(error), text) from error
     if other.ping is None and not other.ch and not other.status:
-        raise bad_frame("htx", "a frame of no known kind", text)
+        raise bad_frame("htx", "unknown kind of frame", text)
     return other
 
 

@@ -30,9 +30,9 @@ from sources.wire import UNREADABLE, bad_frame, is_trade, iso_us, read, seconds_
 
 _SYMBOLS_PER_FRAME = 100
 _REST_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
-"""Assets that the REST API still calls by their old names; streams do not."""
+"""Assets with an old name in the REST API, but not in streams."""
 _CLASSED = re.compile(r"(?:[XZ]([A-Z]{3})|(USDT))[XZ](XBT|ETH|USD|EUR|GBP|JPY|CAD|AUD)")
-"""Keys of the pairs whose assets still carry their class, X for crypto and Z for money: ``XXBTZUSD``."""
+"""Pair keys whose assets carry their class, X for crypto and Z for fiat: ``XXBTZUSD``."""
 _CANONICAL_NAMES = {old: name for name, old in _REST_NAMES.items()}
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class _CandleRow(msgspec.Struct, array_like=True, gc=False):
 class _RestTrade(msgspec.Struct, array_like=True, gc=False):
     price: float
     volume: float
-    time: Decimal  # a number with up to nine decimals: a float would not keep the microsecond
+    time: Decimal  # up to nine decimals: a float would lose the microsecond
     side: Literal["b", "s"]
     order_type: str
     misc: str
@@ -119,6 +119,8 @@ _encode = msgspec.json.encode
 
 
 class Kraken(Exchange):
+    """The spot markets of Kraken."""
+
     name: ClassVar[str] = "kraken"
     rest_limit: ClassVar[RateLimit] = RateLimit(3, 1)
     markets_per_socket: ClassVar[int] = 200
@@ -146,7 +148,7 @@ class Kraken(Exchange):
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
         """``{"method":"subscribe","params":{"channel":"trade","symbol":["BTC/USD"],"snapshot":false}}``
 
-        Kraken answers for each symbol apart, so a wrong one does not cost the others.
+        Kraken answers for each symbol, so an unknown one does not affect the others.
         """
         return self._frames("subscribe", markets, {"snapshot": False})
 
@@ -170,7 +172,7 @@ class Kraken(Exchange):
         ]
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads one or more trades from a frame; ``side`` is the taker's::
+        """Decodes one or more trades per frame; ``side`` is the taker's::
 
         {"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy",
          "price":105944.20,"qty":0.00027625,"ord_type":"limit","trade_id":10218208,
@@ -198,19 +200,19 @@ class Kraken(Exchange):
         return decode
 
     def candles_request(self, market: Market, interval: Interval, window: Window) -> RestRequest:
-        """Kraken answers from ``since`` on, but never more than the 720 latest: the end is ignored."""
+        """Kraken returns candles from ``since`` on, at most the latest 720: the end is ignored."""
         return RestRequest(
             "/0/public/OHLC",
             {
                 "pair": self.rest_native(market),
                 "interval": str(interval.seconds // 60),
-                # One candle early: the candle that opens at ``since`` itself may be left out.
+                # One candle early, because the candle that opens at ``since`` may be left out.
                 "since": str(window.start_us // SECOND_US - interval.seconds),
             },
         )
 
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """Time open high low close vwap volume count; minutes without a trade are flat rows:
+        """Time, open, high, low, close, VWAP, volume, count; rows without a trade have count 0:
         ``{"error":[],"result":{"XBTUSDT":[[1762777200,"106038.1","106044.3","106038.1","106040.1",
         "106039.6","0.08317981",3]],"last":1762820160}}``
         """
@@ -235,11 +237,11 @@ class Kraken(Exchange):
             raise Fatal(self.name, "serves trades by time, not by id")
         params = {"pair": self.rest_native(market), "count": str(self.trades_per_request)}
         if since_us is not None:
-            params["since"] = str(since_us * 1_000 - 1)  # nanoseconds; the trade at ``since`` is left out
+            params["since"] = str(since_us * 1_000 - 1)  # nanoseconds, exclusive
         return RestRequest("/0/public/Trades", params)
 
     def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
-        """Price volume time side type misc id, the side is the taker's:
+        """Price, volume, time, taker side, type, misc, id:
         ``{"error":[],"result":{"XBTUSDT":[["105433.60000","0.00027625",1762795433.9717445,"b","l",
         "",10218208]],"last":"1762819200000000000"}}``
         """
@@ -263,14 +265,14 @@ class Kraken(Exchange):
         )
 
     def volumes_request(self) -> RestRequest:
-        """The page Get Ticker Information: without a pair it tells all."""
+        """Documented on the page "Get Ticker Information"; without a pair it returns all."""
         return RestRequest("/0/public/Ticker")
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
         """``{"error":[],"result":{"XXBTZUSD":{"c":["105899.4","0.00009443"],
         "v":["0.78648221","163.28908096"],"p":["105960.64756","105904.39279"]}}}``
 
-        Volumes of the base asset and average prices, each of today and of the last 24 hours.
+        ``v`` are volumes in the base asset and ``p`` average prices, of today and of the last 24 hours.
         """
         return volumes(self.name, self._result(body, "Ticker").items(), _volume, body)
 
@@ -279,7 +281,7 @@ class Kraken(Exchange):
         try:
             errors = _read_answer(body).error
         except UNREADABLE:
-            return None  # the decoder will say what is wrong with it
+            return None  # the decoder reports what is wrong
         return "; ".join(error for error in errors if error.startswith("E")) or None
 
     def _result(self, body: bytes, what: str) -> dict[str, msgspec.Raw]:
@@ -289,11 +291,11 @@ class Kraken(Exchange):
         return read(self.name, what, _read_answer, body).result
 
     def _rows(self, body: bytes, what: str, decode: Callable[[bytes], list[T]]) -> list[T]:
-        """The rows of the answer's one market, whatever key it has (``XXBTZUSD`` for ``XBTUSD``)."""
+        """The rows of the answer's only market, whatever its key (``XXBTZUSD`` for ``XBTUSD``)."""
         result = self._result(body, what)
         keys = result.keys() - {"last"}
         if len(keys) != 1:
-            raise BadMessage(self.name, f"{what}: not one market but {len(keys)}", body)
+            raise BadMessage(self.name, f"{what}: {len(keys)} markets instead of one", body)
         return read(self.name, what, decode, bytes(result[keys.pop()]))
 
 
@@ -318,16 +320,16 @@ def _volume(pair: tuple[str, msgspec.Raw]) -> tuple[str, float]:
 
 
 def _step(decimals: int) -> float:
-    """The least amount that ``decimals`` digits after the point can say."""
+    """The smallest step with ``decimals`` decimals."""
     return float(f"1e-{decimals}")
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
-    """Any frame but a sound one of trades."""
+    """Decode any frame that is not a valid trade frame."""
     try:
         other = _read_other(frame)
         if other.channel == "trade":
-            for trade in _read_frame(frame).data:  # says what is wrong with it
+            for trade in _read_frame(frame).data:  # raises with the reason
                 iso_us(trade.timestamp)
     except UNREADABLE as error:
         raise bad_frame("kraken", str(error), frame) from error
@@ -337,4 +339,4 @@ def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
         return base.PONG if other.method == "pong" else base.ACK
     if other.channel:
         return _KINDS.get(other.channel, base.OTHER)
-    raise bad_frame("kraken", "a frame of no known kind", frame)
+    raise bad_frame("kraken", "unknown kind of frame", frame)

@@ -1,7 +1,7 @@
 """MEXC spot: websocket ``public.aggre.deals`` in protobuf, REST api/v3. All public, no key.
 
-Trades have no ids, so ids are made of their numbers. No recording of the stream exists: the frames
-are read as their published schema says, which is unproven.
+Trades have no ids, so ids are derived from their numbers. There is no recording of the stream: frames are
+decoded by the published schema, which is unverified.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sources.exchanges.base import (
 )
 from sources.mexc_messages import read_push_data
 from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, read_rows, trades, volumes
-from sources.synthetic_ids import Ordinals, Repeats
+from sources.synthetic_ids import RecentFrames, SyntheticIds
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _CHANNEL = "spot@public.aggre.deals.v3.api.pb@100ms@"
@@ -85,7 +85,7 @@ class _Refusal(msgspec.Struct):
     msg: str
 
 
-# Numbers come as JSON strings here and there: strict=False reads them in the same pass.
+# Some numbers arrive as JSON strings: strict=False parses them in the same pass.
 _read_text = msgspec.json.Decoder(_Text).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow], strict=False).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
@@ -96,8 +96,10 @@ _encode = msgspec.json.encode
 
 
 class Mexc(Exchange):
+    """The spot markets of MEXC."""
+
     name: ClassVar[str] = "mexc"
-    rest_limit: ClassVar[RateLimit] = RateLimit(50, 25)  # weight 300 in ten seconds, of two limits told
+    rest_limit: ClassVar[RateLimit] = RateLimit(50, 25)  # a weight of 300 in 10 s, the lower documented limit
     markets_per_socket: ClassVar[int] = 30
     max_silence_s: ClassVar[float] = 12
     keepalive_s: ClassVar[float | None] = 5
@@ -120,7 +122,7 @@ class Mexc(Exchange):
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
         """``{"method":"SUBSCRIPTION","params":["spot@public.aggre.deals.v3.api.pb@100ms@BTCUSDT"]}``
 
-        A frame for each market, so that a refusal names it.
+        One frame per market, so that a refusal identifies it.
         """
         return [self._frame("SUBSCRIPTION", market) for market in markets]
 
@@ -135,14 +137,14 @@ class Mexc(Exchange):
         return b'{"method":"PING"}'
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads the trades of a tenth of a second from a protobuf frame, or an answer in JSON.
+        """Decodes a protobuf frame with the trades of 100 ms, or an answer in JSON.
 
-        ``tradeType`` is the taker's side, 1 to buy and 2 to sell; ``time`` is in milliseconds. A frame
-        that comes again, with the time it was sent, is no news. How a frame orders its trades is not
-        documented (REST has the newest first): they are given by time.
+        ``tradeType`` is the taker's side, 1 buy and 2 sell; ``time`` is in milliseconds. A repeated frame,
+        equal down to its send time, is skipped. The order of trades in a frame is not documented (REST has
+        the newest first): they are sorted by time.
         """
         market_of = {f"{_CHANNEL}{native}": market for native, market in self.by_native(markets).items()}.get
-        ordinals, repeats = Ordinals(), Repeats()
+        ids, recent = SyntheticIds(), RecentFrames()
 
         def decode(frame: bytes | memoryview) -> Decoded:
             if frame[:1] == b"{":
@@ -156,7 +158,7 @@ class Mexc(Exchange):
             except (DecodeError, ValueError, UnicodeDecodeError) as error:
                 raise bad_frame("mexc", str(error), frame) from error
             if not pushed.channel:
-                raise bad_frame("mexc", "a frame of no channel", frame)
+                raise bad_frame("mexc", "frame without a channel", frame)
             for ts_us, price, amount, side in deals:
                 if side not in (_BUY, _SELL) or not is_trade(0, ts_us, price, amount):
                     raise bad_frame("mexc", "trade with impossible numbers", frame)
@@ -165,13 +167,13 @@ class Mexc(Exchange):
                 return base.OTHER
             if market is None:
                 return base.OTHER_MARKET
-            if repeats.has(frame):
+            if recent.has(frame):
                 return _REPEATED
             native = pushed.channel
-            made = [
+            decoded = [
                 Trade(
                     market,
-                    ordinals.id_of(native, ts_us, price, amount, side == _BUY),
+                    ids.id_of(native, ts_us, price, amount, side == _BUY),
                     ts_us,
                     price,
                     amount,
@@ -179,7 +181,7 @@ class Mexc(Exchange):
                 )
                 for ts_us, price, amount, side in sorted(deals, key=itemgetter(0))
             ]
-            return made or Skipped("empty")
+            return decoded or Skipped("empty")
 
         return decode
 
@@ -235,17 +237,17 @@ class Mexc(Exchange):
         """Newest first, without ids: ``[{"id":null,"price":"87924.49","qty":"0.00722558","quoteQty":
         "635.3","time":1767205820300,"isBuyerMaker":false,"isBestMatch":true,"tradeType":"BID"}]``
         """
-        ordinals, native = Ordinals(), self.rest_native(market)
+        ids, native = SyntheticIds(), self.rest_native(market)
         rows = (
             TradeRow(
-                ordinals.id_of(native, row.time * _MS_US, row.price, row.qty, not row.is_buyer_maker),
+                ids.id_of(native, row.time * _MS_US, row.price, row.qty, not row.is_buyer_maker),
                 row.time * _MS_US,
                 row.price,
                 row.qty,
                 not row.is_buyer_maker,
             )
             for row in _oldest_first(read(self.name, f"{market} trades", _read_trades, body))
-            if _fits(row)
+            if _is_storable(row)
         )
         return trades(market, rows, body)
 
@@ -254,8 +256,8 @@ class Mexc(Exchange):
 
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """``{"symbols":[{"symbol":"BTCUSDT","baseAsset":"BTC","quoteAsset":"USDT","status":"1",
-        "quotePrecision":2,"baseAssetPrecision":8,"baseSizePrecision":"0.000001"}]}``; status 1 is traded.
-        ``baseSizePrecision`` is an order's least amount: trades come in finer steps than that.
+        "quotePrecision":2,"baseAssetPrecision":8,"baseSizePrecision":"0.000001"}]}``; status 1 is active.
+        ``baseSizePrecision`` is the minimum order size; trades have finer steps.
         """
         return instruments(
             instrument(
@@ -271,7 +273,7 @@ class Mexc(Exchange):
         )
 
     def volumes_request(self) -> RestRequest:
-        """The page 24hr Ticker Price Change Statistics."""
+        """Documented on the page "24hr Ticker Price Change Statistics"."""
         return RestRequest("/api/v3/ticker/24hr", cost=40)
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
@@ -285,12 +287,12 @@ class Mexc(Exchange):
         try:
             refusal = _read_refusal(body)
         except UNREADABLE:
-            return None  # the decoder will say what is wrong with it
+            return None  # the decoder reports what is wrong
         return f"{refusal.code}: {refusal.msg}"
 
 
 def _step(decimals: int) -> float | None:
-    """The least amount that ``decimals`` digits after the point can say."""
+    """The smallest step with ``decimals`` decimals."""
     return float(f"1e-{decimals}") if 0 <= decimals <= 30 else None
 
 
@@ -304,15 +306,15 @@ def _oldest_first(sent: list[_RestTrade]) -> list[_RestTrade]:
     return sorted(sent, key=lambda row: row.time)
 
 
-def _fits(row: _RestTrade) -> bool:
-    """Whether its numbers can be hashed at all; what is wrong with others the check of trades says."""
+def _is_storable(row: _RestTrade) -> bool:
+    """True when the time fits the hash of the id. Raises ValueError otherwise."""
     if abs(row.time) < 2**53:
         return True
     raise ValueError(f"not a time: {row.time}")
 
 
 def _decode_text(frame: bytes | memoryview) -> Skipped | Rejected:
-    """An answer in JSON."""
+    """Decode an answer in JSON."""
     try:
         message = _read_text(frame).msg
     except UNREADABLE as error:

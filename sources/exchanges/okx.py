@@ -28,7 +28,7 @@ from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, 
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _CHANNEL = "trades-all"
-"""Each trade. ``trades`` puts those of one order that have one price together under the last one's id."""
+"""Every trade. ``trades`` merges the trades of one order at one price under the last id."""
 _MS_US = 1_000
 _BARS = {
     Interval.M1: "1m",
@@ -39,7 +39,7 @@ _BARS = {
     Interval.D1: "1Dutc",
 }
 _WILL_CLOSE = "64008"
-"""The code of the notice that the connection is about to be closed."""
+"""The code of the notice before the connection is closed."""
 _NAMED = re.compile(r"instId:\s*([A-Z0-9]+-[A-Z0-9]+)")
 
 
@@ -104,7 +104,7 @@ class _Answer(msgspec.Struct):
 _TRADE_CHANNELS = (_CHANNEL, "trades")
 _KINDS = {"tickers": base.TICKER}
 
-# Numbers come as JSON strings: strict=False reads them in the same pass.
+# Numbers arrive as JSON strings: strict=False parses them in the same pass.
 _read_frame = msgspec.json.Decoder(_TradeFrame, strict=False).decode
 _read_other = msgspec.json.Decoder(_Other).decode
 _read_answer = msgspec.json.Decoder(_Answer).decode
@@ -116,12 +116,14 @@ _encode = msgspec.json.encode
 
 
 class Okx(Exchange):
+    """The spot markets of OKX."""
+
     name: ClassVar[str] = "okx"
-    # 20 requests in two seconds for an address, of each kind: a full bucket and its refill stay below.
+    # OKX allows 20 requests in two seconds per address and kind: a full bucket and its refill stay below.
     rest_limit: ClassVar[RateLimit] = RateLimit(5, 7)
     markets_per_socket: ClassVar[int] = 100
     max_silence_s: ClassVar[float] = 12
-    keepalive_s: ClassVar[float | None] = 5  # OKX leaves after 30 s without one
+    keepalive_s: ClassVar[float | None] = 5  # OKX closes the socket after 30 s without one
     candles_per_request: ClassVar[int] = 100
     candles_late_us: ClassVar[int] = 120 * SECOND_US  # a closed candle can take a minute to appear
     trades_per_request: ClassVar[int] = 100
@@ -140,7 +142,7 @@ class Okx(Exchange):
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
         """``{"op":"subscribe","args":[{"channel":"trades-all","instId":"BTC-USDT"}]}``
 
-        A frame for each market, so that an unknown one costs no other.
+        One frame per market, so that an unknown one does not affect the others.
         """
         return [self._frame("subscribe", market) for market in markets]
 
@@ -151,11 +153,11 @@ class Okx(Exchange):
         return _encode({"op": op, "args": [{"channel": _CHANNEL, "instId": self.native(market)}]})
 
     def keepalive(self) -> bytes | None:
-        """Answered by ``pong``, which is no JSON."""
+        """Answered by ``pong``, which is not JSON."""
         return b"ping"
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Reads one or more trades from a frame; ``side`` is the taker's::
+        """Decodes one or more trades per frame; ``side`` is the taker's::
 
         {"arg":{"channel":"trades-all","instId":"BTC-USDT"},"data":[{"instId":"BTC-USDT",
          "tradeId":"338476307","px":"30236","sz":"0.0002","side":"buy","ts":"1652459224818"}]}
@@ -169,15 +171,17 @@ class Okx(Exchange):
                 return _decode_other(frame)
             if sent.arg.channel not in _TRADE_CHANNELS:
                 return _decode_other(frame)
-            made = []
+            decoded = []
             for trade in sent.data:
                 ts_us = trade.ts * _MS_US
                 if not is_trade(trade.trade_id, ts_us, trade.px, trade.sz):
                     raise bad_frame("okx", "trade with impossible numbers", frame)
                 market = market_of(trade.inst_id)
                 if market is not None:
-                    made.append(Trade(market, trade.trade_id, ts_us, trade.px, trade.sz, trade.side == "buy"))
-            return made or (base.OTHER_MARKET if sent.data else Skipped("empty"))
+                    decoded.append(
+                        Trade(market, trade.trade_id, ts_us, trade.px, trade.sz, trade.side == "buy")
+                    )
+            return decoded or (base.OTHER_MARKET if sent.data else Skipped("empty"))
 
         return decode
 
@@ -187,16 +191,16 @@ class Okx(Exchange):
             {
                 "instId": self.rest_native(market),
                 "bar": _BARS[interval],
-                "before": str(window.start_us // _MS_US - 1),  # both ends are left out
+                "before": str(window.start_us // _MS_US - 1),  # both ends are exclusive
                 "after": str(window.end_us // _MS_US),
                 "limit": str(self.candles_per_request),
             },
         )
 
     def decode_candles(self, market: Market, interval: Interval, body: bytes) -> list[Candle]:
-        """Newest first: time open high low close volume, volume in the quote asset twice, closed:
+        """Newest first; time, open, high, low, close, volume, quote volume twice, closed or not:
         ``{"code":"0","msg":"","data":[["1747094040000","102806.1","102820.4","102806.1","102820.4",
-        "10.4037","1069603.3","1069603.3","1"]]}``; minutes without a trade are flat.
+        "10.4037","1069603.3","1069603.3","1"]]}``; rows without a trade have no volume.
         """
         what = f"{market} candles"
         rows = (
@@ -234,7 +238,7 @@ class Okx(Exchange):
         return RestRequest("/api/v5/market/history-trades", params)
 
     def decode_trades(self, market: Market, body: bytes) -> list[Trade]:
-        """Newest first, ``side`` is the taker's: ``{"code":"0","msg":"","data":[{"instId":"BTC-USDT",
+        """Newest first; ``side`` is the taker's: ``{"code":"0","msg":"","data":[{"instId":"BTC-USDT",
         "side":"sell","sz":"0.00013669","px":"102537.9","tradeId":"734864333","ts":"1747087163557"}]}``
         """
         what = f"{market} trades"
@@ -269,14 +273,14 @@ class Okx(Exchange):
         )
 
     def volumes_request(self) -> RestRequest:
-        """The page Get tickers."""
+        """Documented on the page "Get tickers"."""
         return RestRequest("/api/v5/market/tickers", {"instType": "SPOT"})
 
     def decode_volumes(self, body: bytes) -> dict[str, float]:
         """``{"code":"0","data":[{"instType":"SPOT","instId":"BTC-USDT","last":"9999.99",
         "volCcy24h":"2222","vol24h":"2222"}]}``
 
-        ``volCcy24h`` is of the quote asset for spot markets, ``vol24h`` of the base asset.
+        For spot markets ``volCcy24h`` is in the quote asset and ``vol24h`` in the base asset.
         """
         rows = read(self.name, "tickers", read_rows, self._data(body, "tickers"))
         return volumes(self.name, rows, _volume, body)
@@ -286,7 +290,7 @@ class Okx(Exchange):
         try:
             answer = _read_answer(body)
         except UNREADABLE:
-            return None  # the decoder will say what is wrong with it
+            return None  # the decoder reports what is wrong
         return None if answer.code == "0" else f"{answer.code}: {answer.msg}"
 
     def _data(self, body: bytes, what: str) -> bytes:
@@ -307,13 +311,13 @@ def _volume(row: msgspec.Raw) -> tuple[str, float]:
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
-    """Any frame but a sound one of trades."""
+    """Decode any frame that is not a valid trade frame."""
     if frame == b"pong":
         return base.PONG
     try:
         other = _read_other(frame)
         if other.arg is not None and other.arg.channel in _TRADE_CHANNELS and not other.event:
-            _read_frame(frame)  # says what is wrong with it
+            _read_frame(frame)  # raises with the reason
     except UNREADABLE as error:
         raise bad_frame("okx", str(error), frame) from error
     if other.event == "error":

@@ -1,7 +1,7 @@
-"""alternative.me: the Crypto Fear & Greed Index, a number a day since 2018-02-01.
+"""alternative.me: the Crypto Fear & Greed Index, one value a day since 2018-02-01.
 
 Documentation (alternative.me/crypto/fear-and-greed-index/, "API"): ``/fng/``; no key, 60 requests a
-minute. The source has to be named next to its numbers.
+minute. Attribution next to the numbers is required.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import date
 import msgspec
 
 from coinwatch.errors import BadMessage
-from coinwatch.sentiment.scoring import DayScore, Scale, Source, from_percent
+from coinwatch.sentiment.scoring import DayScore, Scale, SentimentSource, from_percent
 from coinwatch.times import SECOND_US, utc_day
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.http import Budget, HttpSource, Patience
@@ -19,27 +19,27 @@ from sources.providers.lenient_fields import json_of, text, whole
 
 NAME = "alternative"
 LIMIT = RateLimit(capacity=5, per_second=0.5)
-"""Half of what is allowed."""
+"""Half of the documented limit."""
 _FIRST_US = 1_500_000_000 * SECOND_US
 
 
 class Index(msgspec.Struct, frozen=True):
-    """What could be read of an answer."""
+    """The decoded part of an answer."""
 
     scores: list[DayScore]
     dropped: int
-    """Days whose value or time is none."""
+    """The number of days with an invalid value or time."""
 
 
 def alternative_http(
     root: str, budget: Budget, *, scale: float = 1.0, patience: Patience | None = None
 ) -> HttpSource:
-    """The client; ``scale`` is the setting ``rate_limit_scale``."""
+    """Make the client; ``scale`` is the setting ``rate_limit_scale``."""
     return HttpSource(NAME, root, budget, LIMIT.scaled(scale), patience=patience or Patience(read_s=20))
 
 
 def index_request(days: int) -> RestRequest:
-    """Ask for the newest ``days``, today included."""
+    """The request for the newest ``days``, today included."""
     return RestRequest("/fng/", {"limit": str(days), "format": "json"})
 
 
@@ -47,14 +47,14 @@ def decode_index(body: bytes, today: date) -> Index:
     """``{"data":[{"value":"40","value_classification":"Fear","timestamp":"1551157200"}],
     "metadata":{"error":null}}``
 
-    Days after ``today`` and values that are not from 0 to 100 are left out. Raises BadMessage.
+    Days after ``today`` and values outside 0 to 100 are dropped. Raises BadMessage.
     """
     answer = json_of(NAME, body)
     rows = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(rows, list):
-        raise BadMessage(NAME, f"an answer without days{_error_of(answer)}", body)
+        raise BadMessage(NAME, f"the answer has no days{_error_of(answer)}", body)
     scores = [_score(row, today) for row in rows]
-    return Index(list({one.day: one for one in scores if one}.values()), scores.count(None))
+    return Index(list({score.day: score for score in scores if score}.values()), scores.count(None))
 
 
 def _score(row: object, today: date) -> DayScore | None:
@@ -65,7 +65,7 @@ def _score(row: object, today: date) -> DayScore | None:
         return None
     return DayScore(
         day=utc_day(moment_us),
-        source=Source.FEAR_GREED,
+        source=SentimentSource.FEAR_GREED,
         base=None,
         value=float(value),
         scale=Scale.PERCENT,
@@ -75,7 +75,7 @@ def _score(row: object, today: date) -> DayScore | None:
 
 
 def _moment_us(value: object) -> int | None:
-    """Unix seconds, as text; they outgrow what ``whole`` reads."""
+    """Convert Unix seconds, as text; they exceed the range of ``whole``."""
     if not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12):
         return None
     moment_us = int(value) * SECOND_US

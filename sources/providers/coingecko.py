@@ -1,8 +1,8 @@
-"""CoinGecko: every coin by an id of its own, their metrics in pages of 250.
+"""CoinGecko: the list of all coins with unique ids, and metrics in pages of 250.
 
 Documentation (docs.coingecko.com): "Coins List (ID Map)", "Coins List with Market Data",
 "Authentication", "Errors & Rate Limits"; limits from the page "Pricing". Each request is one call of
-the month's 10,000, so nothing here asks coin by coin. Data by CoinGecko has to be attributed.
+the month's 10,000, so there is no request per coin. Attribution of the data is required.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ NAME = "coingecko"
 
 CALLS_PER_MONTH = 10_000
 KEYLESS = RateLimit(capacity=2, per_second=4 / 60, scope="ip", per_month=CALLS_PER_MONTH)
-"""Without a key the limit is the address's, shared with all who use it, and not told; about 5 to 15 a
-minute are let through. A minute never takes more than 6 here, nor a month more than with a key."""
+"""Without a key the limit is undocumented and per address: about 5 to 15 calls a minute pass. This limit
+allows at most 6 a minute, and the monthly calls of a key."""
 DEMO = RateLimit(capacity=5, per_second=25 / 60, scope="demo key", per_month=CALLS_PER_MONTH)
-"""30 a minute by the page on prices (100 by that on errors; the lower one is sure), 10,000 a month."""
+"""10,000 calls a month and 30 a minute by the page "Pricing", the lower of two documented limits."""
 
 PER_PAGE = 250
-"""The most coins an answer of ``/coins/markets`` holds."""
+"""The most coins in one answer of ``/coins/markets``."""
 _LONGEST_IDS = 6_000
-"""Characters of ids in one request: some ids are long, and so may no URL be."""
+"""The most characters of ids in one request, which limits the length of the URL."""
 
 
 def rate_limit(key: str | None) -> RateLimit:
@@ -41,7 +41,7 @@ def rate_limit(key: str | None) -> RateLimit:
 def coingecko_http(
     root: str, budget: Budget, *, key: str | None, scale: float = 1.0, patience: Patience | None = None
 ) -> HttpSource:
-    """The client; ``scale`` is the setting ``rate_limit_scale``."""
+    """Make the client; ``scale`` is the setting ``rate_limit_scale``."""
     return HttpSource(
         NAME,
         root,
@@ -54,7 +54,7 @@ def coingecko_http(
 
 
 def error_in(body: bytes) -> str | None:
-    """``{"status":{"error_code":10002,"error_message":"…"}}``, or ``{"error":"coin not found"}``."""
+    """The error in ``{"status":{"error_code":10002,"error_message":"…"}}`` or ``{"error":"not found"}``."""
     if body.lstrip()[:1] != b"{":
         return None
     try:
@@ -71,14 +71,14 @@ def error_in(body: bytes) -> str | None:
 
 
 def coins_request() -> RestRequest:
-    """Ask for every coin there is, with its contracts: one call, some megabytes."""
+    """The request for all coins with their contracts: one call, an answer of some megabytes."""
     return RestRequest("/coins/list", {"include_platform": "true"})
 
 
 def decode_coins(body: bytes) -> list[Coin]:
     """``[{"id":"aave","symbol":"aave","name":"Aave","platforms":{"ethereum":"0x7fc6…"}}]``
 
-    Each id once; entries without one are left out. Raises BadMessage for anything else than a list.
+    Each id once; entries without an id are left out. Raises BadMessage when the answer is not a list.
     """
     coins: dict[str, Coin] = {}
     for row in _rows(body):
@@ -89,12 +89,12 @@ def decode_coins(body: bytes) -> list[Coin]:
 
 
 def top_request(page: int) -> RestRequest:
-    """Ask for a page of the largest coins; pages count from 1."""
+    """The request for a page of the largest coins; pages count from 1."""
     return RestRequest("/coins/markets", {**_MARKETS, "page": str(page)})
 
 
 def metrics_requests(ids: Sequence[str]) -> list[RestRequest]:
-    """Ask for these coins, as many at once as a page and a URL hold."""
+    """Requests for the metrics of these coins, as many per request as a page and a URL allow."""
     return [RestRequest("/coins/markets", {**_MARKETS, "ids": ",".join(batch)}) for batch in _batches(ids)]
 
 
@@ -110,7 +110,7 @@ def decode_metrics(body: bytes) -> Page:
     """``[{"id":"bitcoin","symbol":"btc","name":"Bitcoin","image":"https://…","current_price":67000.5,
     "market_cap":1.3e12,"market_cap_rank":1,…,"last_updated":"2026-11-20T10:00:00.123Z"}]``
 
-    Raises BadMessage for anything else than a list.
+    Raises BadMessage when the answer is not a list.
     """
     rows = _rows(body)
     read = [_coin_metrics(row) for row in rows]
@@ -154,7 +154,7 @@ def _coin_metrics(row: Any) -> CoinMetrics | None:
 def _rows(body: bytes) -> list[Any]:
     rows = json_of(NAME, body)
     if not isinstance(rows, list):
-        raise BadMessage(NAME, "an answer that is no list of coins", body)
+        raise BadMessage(NAME, "the answer is not a list of coins", body)
     return rows
 
 
@@ -169,8 +169,8 @@ def _platforms(row: dict[str, Any]) -> dict[str, str]:
     platforms = row.get("platforms")
     if not isinstance(platforms, dict):
         return {}
-    told = ((text(platform), text(address)) for platform, address in platforms.items())
-    return {platform: plain_contract(address) for platform, address in told if platform and address}
+    pairs = ((text(platform), text(address)) for platform, address in platforms.items())
+    return {platform: plain_contract(address) for platform, address in pairs if platform and address}
 
 
 def _batches(ids: Sequence[str]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""CoinMarketCap: the second source of metrics, and the words and links of each asset.
+"""CoinMarketCap: the second provider of metrics, and descriptions and links of assets.
 
 Documentation (coinmarketcap.com/api/documentation): "Keyless Public API" (the same paths below
 ``/public-api``, no key), "Listings Latest v3", "Metadata v2", "Rate limits and troubleshooting".
@@ -20,14 +20,14 @@ from sources.providers.lenient_fields import Fields, Page, day, json_of, text, u
 NAME = "coinmarketcap"
 
 KEYLESS = RateLimit(capacity=3, per_second=10 / 60, scope="ip")
-"""Not told. About 20 requests in 15 seconds are answered by 429 and the code 1011."""
+"""Undocumented. After about 20 requests in 15 seconds the answer is 429 with the code 1011."""
 BASIC = RateLimit(capacity=5, per_second=25 / 60, scope="key", per_month=5_000)
-"""The free plan: 30 a minute, 15,000 credits a month; no request made here costs more than three."""
+"""The free plan: 30 requests a minute, 15,000 credits a month; no request here costs more than three."""
 
 LISTED = 500
-"""Coins in one answer: two credits where there is a key."""
+"""Coins in one answer; costs two credits with a key."""
 DESCRIBED_AT_ONCE = 100
-"""Ids in one request for descriptions: one credit."""
+"""Ids in one request for descriptions; costs one credit."""
 
 
 def rate_limit(key: str | None) -> RateLimit:
@@ -38,7 +38,7 @@ def rate_limit(key: str | None) -> RateLimit:
 def coinmarketcap_http(
     root: str, budget: Budget, *, key: str | None, scale: float = 1.0, patience: Patience | None = None
 ) -> HttpSource:
-    """The client; ``scale`` is the setting ``rate_limit_scale``."""
+    """Make the client; ``scale`` is the setting ``rate_limit_scale``."""
     return HttpSource(
         NAME,
         root,
@@ -51,9 +51,9 @@ def coinmarketcap_http(
 
 
 def error_in(body: bytes) -> str | None:
-    """``{"status":{"error_code":1011,"error_message":"You've hit an IP rate limit."}}``
+    """The error in ``{"status":{"error_code":1011,"error_message":"You've hit an IP rate limit."}}``.
 
-    The code is a number with a key and text without one; 0 is none.
+    The code is a number with a key and text without one; 0 means no error.
     """
     try:
         answer = msgspec.json.decode(body)
@@ -66,7 +66,7 @@ def error_in(body: bytes) -> str | None:
 
 
 def listings_request(*, key: str | None) -> RestRequest:
-    """Ask for the ``LISTED`` largest coins."""
+    """The request for the ``LISTED`` largest coins."""
     params = {"start": "1", "limit": str(LISTED), "convert": "USD", "sort": "market_cap"}
     return RestRequest(_path("/v3/cryptocurrency/listings/latest", key), params)
 
@@ -75,14 +75,14 @@ def decode_listings(body: bytes) -> Page:
     """``{"status":{…},"data":[{"id":1,"name":"Bitcoin","symbol":"BTC","cmc_rank":1,"max_supply":21000000,
     "platform":null,…,"quote":[{"symbol":"USD","price":67000.5,"percent_change_24h":1.2,…}]}]}``
 
-    Raises BadMessage for anything else.
+    Raises BadMessage when the answer has no such list.
     """
     read = [_coin_metrics(row) for row in _data(body, list)]
     return Page(list({coin.id: coin for coin in read if coin}.values()), read.count(None))
 
 
 def descriptions_requests(cmc_ids: Sequence[int], *, key: str | None) -> Iterator[RestRequest]:
-    """Ask what these coins are, ``DESCRIBED_AT_ONCE`` at a time; ids it does not know are left out."""
+    """Requests for the descriptions of these coins, ``DESCRIBED_AT_ONCE`` each; unknown ids are skipped."""
     for start in range(0, len(cmc_ids), DESCRIBED_AT_ONCE):
         ids = ",".join(map(str, cmc_ids[start : start + DESCRIBED_AT_ONCE]))
         yield RestRequest(_path("/v2/cryptocurrency/info", key), {"id": ids, "skip_invalid": "true"})
@@ -92,9 +92,9 @@ def decode_descriptions(body: bytes) -> list[Description]:
     """``{"data":{"1":{"id":1,"description":"…","logo":"https://…","tag-names":["Mineable"],
     "tag-groups":["OTHERS"],"urls":{"website":["https://bitcoin.org/"]},"date_launched":"2010-07-13T…"}}}``
 
-    Raises BadMessage for anything else; entries without an id are left out.
+    Entries without an id are left out. Raises BadMessage when the answer has no such map.
     """
-    return [told for row in _data(body, dict).values() if (told := _description(row))]
+    return [entry for row in _data(body, dict).values() if (entry := _description(row))]
 
 
 def _coin_metrics(row: Any) -> CoinMetrics | None:
@@ -132,7 +132,7 @@ def _coin_metrics(row: Any) -> CoinMetrics | None:
 
 
 def _usd(quotes: Any) -> dict[str, Any]:
-    """``[{"symbol":"USD",…}]``; nothing where it is missing."""
+    """The USD entry of ``[{"symbol":"USD",…}]``; empty when there is none."""
     for quote in quotes if isinstance(quotes, list) else ():
         if isinstance(quote, dict) and quote.get("symbol") == "USD":
             return quote
@@ -145,22 +145,22 @@ def _description(row: Any) -> Description | None:
         return None
     urls = row.get("urls")
     links = {
-        kind: tuple(filter(None, map(url, found)))
-        for name, found in (urls.items() if isinstance(urls, dict) else ())
-        if (kind := text(name)) and isinstance(found, list)
+        kind: tuple(filter(None, map(url, addresses)))
+        for name, addresses in (urls.items() if isinstance(urls, dict) else ())
+        if (kind := text(name)) and isinstance(addresses, list)
     }
     return Description(
         cmc_id=cmc_id,
         description=text(row.get("description")),
         categories=_categories(row),
-        links={kind: found for kind, found in links.items() if found},
+        links={kind: addresses for kind, addresses in links.items() if addresses},
         launched_on=day(row.get("date_launched")),
         logo=url(row.get("logo")),
     )
 
 
 def _categories(row: dict[str, Any]) -> tuple[str, ...]:
-    """The tags of the group CATEGORY, or all where there is none: others name who has bought it."""
+    """The tags of the group CATEGORY, or all tags if there is none; other groups name investors."""
     names, groups = row.get("tag-names"), row.get("tag-groups")
     if not isinstance(names, list):
         return ()
@@ -174,7 +174,7 @@ def _data(body: bytes, kind: type) -> Any:
     answer = json_of(NAME, body)
     data = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(data, kind):
-        raise BadMessage(NAME, f"an answer whose data is no {kind.__name__}", body)
+        raise BadMessage(NAME, f"the data of the answer is not a {kind.__name__}", body)
     return data
 
 

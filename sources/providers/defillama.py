@@ -1,7 +1,7 @@
-"""DefiLlama: the value locked in protocols and chains.
+"""DefiLlama: total value locked in protocols and chains.
 
-Documentation (api-docs.defillama.com): "/protocols", "/v2/chains"; no key. Two requests tell
-everything there is. Coins are named by CoinGecko's ids.
+Documentation (api-docs.defillama.com): "/protocols", "/v2/chains"; no key. Two requests return all
+entries. Coins have CoinGecko's ids.
 """
 
 from __future__ import annotations
@@ -19,31 +19,30 @@ from sources.providers.lenient_fields import Fields, json_of, text
 NAME = "defillama"
 
 LIMIT = RateLimit(capacity=2, per_second=10 / 60)
-"""Not told."""
+"""DefiLlama documents no limit."""
 _NOT_LOCKED = frozenset({"CEX", "Chain"})
-"""Categories that DefiLlama does not count either: what customers keep at an exchange, what a bridge
-holds for a whole chain."""
+"""Categories that DefiLlama's totals exclude too: customers' funds on exchanges, and bridges of chains."""
 
 
 class Locked(msgspec.Struct, frozen=True):
-    """Value locked by CoinGecko id, in USD."""
+    """Total value locked by CoinGecko id, in USD."""
 
     usd: dict[str, float]
     dropped: int
-    """Entries whose value nothing can have."""
+    """The number of entries with an implausible value."""
 
 
 def defillama_http(
     root: str, budget: Budget, *, scale: float = 1.0, patience: Patience | None = None
 ) -> HttpSource:
-    """The client; ``scale`` is the setting ``rate_limit_scale``."""
+    """Make the client; ``scale`` is the setting ``rate_limit_scale``."""
     return HttpSource(
         NAME, root, budget, LIMIT.scaled(scale), patience=patience or Patience(read_s=30, total_s=120)
     )
 
 
 def protocols_request() -> RestRequest:
-    """Ask for every protocol: some ten megabytes."""
+    """The request for all protocols; the answer has some ten megabytes."""
     return RestRequest("/protocols")
 
 
@@ -51,8 +50,8 @@ def decode_protocols(body: bytes) -> Locked:
     """``[{"name":"Lido","gecko_id":"lido-dao","parentProtocol":null,"category":"Liquid Staking",
     "tvl":25e9}]``
 
-    Versions of one protocol are entries of their own, and often only one names the coin: what a
-    parent's entries lock is the coin's that one of them names. Raises BadMessage.
+    Versions of one protocol are separate entries, and often only one has the coin's id: all entries of a
+    parent count for that coin. Raises BadMessage.
     """
     rows = [row for row in _rows(body) if row.get("category") not in _NOT_LOCKED]
     of_parent: dict[str | None, str] = {
@@ -66,7 +65,7 @@ def decode_protocols(body: bytes) -> Locked:
 
 
 def chains_request() -> RestRequest:
-    """Ask for every chain."""
+    """The request for all chains."""
     return RestRequest("/v2/chains")
 
 
@@ -90,5 +89,5 @@ def _summed(rows: list[tuple[str | None, dict[str, Any]]]) -> Locked:
 def _rows(body: bytes) -> list[dict[str, Any]]:
     rows = json_of(NAME, body)
     if not isinstance(rows, list):
-        raise BadMessage(NAME, "an answer that is no list", body)
+        raise BadMessage(NAME, "the answer is not a list", body)
     return [row for row in rows if isinstance(row, dict)]

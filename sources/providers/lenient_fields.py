@@ -1,7 +1,7 @@
-"""Reading what providers say, field by field: one absurd number spoils only itself.
+"""Lenient decoding of provider answers, field by field: an implausible value affects no other field.
 
-Providers of fundamentals answer with lists of hundreds of coins, some of them abandoned or made up,
-with prices of 0, negative market caps and supplies of 1e60. The others are still good.
+Providers of fundamentals answer with lists of hundreds of coins, some of them abandoned or fake, with
+prices of 0, negative market caps or supplies of 1e60. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from coinwatch.times import from_datetime
 
 MOST_PRICE_USD = 1e12
 MOST_WORTH_USD = 1e16
-"""More than a hundred times everything that is owned on earth."""
+"""More than ten times the wealth of the world."""
 MOST_SUPPLY = 1e33
 MOST_CHANGE = 1e7
 _MOST_TEXT = 20_000
 
 
 def json_of(source: str, body: bytes) -> Any:
-    """The answer, with ``NaN`` and ``Infinity`` as numbers: some providers send them. Raises BadMessage."""
+    """Parse JSON, including ``NaN`` and ``Infinity``, which some providers send. Raises BadMessage."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadMessage(source, f"an answer that is no JSON: {error}", body) from error
+        raise BadMessage(source, f"the answer is not JSON: {error}", body) from error
 
 
 def text(value: object) -> str | None:
-    """``value`` as text that a database takes; None when it is none, or empty."""
+    """``value`` as text that Postgres accepts; None when it is empty or not text."""
     if not isinstance(value, str):
         return None
     clean = value[:_MOST_TEXT].replace("\0", "").encode("utf-8", "replace").decode().strip()
@@ -43,13 +43,13 @@ def text(value: object) -> str | None:
 
 
 def url(value: object) -> str | None:
-    """``value`` when it is an address a browser may open."""
+    """``value`` if it is an HTTP or HTTPS URL, else None."""
     clean = text(value)
     return clean if clean and clean.lower().startswith(("https://", "http://")) else None
 
 
 def whole(value: object) -> int | None:
-    """``value`` when it is an integer, be it written as text, that a database takes; else None."""
+    """``value`` if it is an integer, or the text of one, from 0 to below 2**31; else None."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -58,15 +58,15 @@ def whole(value: object) -> int | None:
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What could be read of an answer."""
+    """The decoded part of an answer."""
 
     coins: list[CoinMetrics]
     unreadable: int
-    """Entries without even an id."""
+    """The number of entries without an id."""
 
 
 class Fields:
-    """The numbers and times of one coin. What no coin can have is None, and named in ``dropped``."""
+    """The numbers and times of one coin. An implausible value is None and listed in ``dropped``."""
 
     def __init__(self, row: Mapping[str, Any]) -> None:
         self._row = row
@@ -74,6 +74,7 @@ class Fields:
 
     @property
     def dropped(self) -> tuple[str, ...]:
+        """The names of the fields with implausible values."""
         return tuple(self._dropped)
 
     def price(self, name: str) -> float | None:
@@ -81,24 +82,24 @@ class Fields:
         return self._kept(name, lambda value: 0 < value <= MOST_PRICE_USD)
 
     def worth(self, name: str) -> float | None:
-        """A market cap in USD. Providers write 0 for one they do not know."""
+        """A market cap in USD; None for 0, which providers use for unknown."""
         return self._kept(name, lambda value: 0 <= value <= MOST_WORTH_USD) or None
 
     def volume(self, name: str) -> float | None:
-        """In USD; 0 where nothing is traded."""
+        """In USD, from 0."""
         return self._kept(name, lambda value: 0 <= value <= MOST_WORTH_USD)
 
     def supply(self, name: str) -> float | None:
-        """In the asset. Providers write 0 for one they do not know."""
+        """In units of the asset; None for 0, which providers use for unknown."""
         return self._kept(name, lambda value: 0 <= value <= MOST_SUPPLY) or None
 
     def change(self, name: str) -> float | None:
-        """Written in per cent; 0.01 is 1 %."""
+        """A percentage as a fraction: 1 % is 0.01."""
         value = self._kept(name, lambda value: -100 <= value <= MOST_CHANGE)
         return None if value is None else value / 100
 
     def rank(self, name: str) -> int | None:
-        """From 1 on."""
+        """A rank from 1."""
         value = self._row.get(name)
         if value is None:
             return None
@@ -108,7 +109,7 @@ class Fields:
         return rank or None
 
     def time(self, name: str) -> int | None:
-        """ISO 8601 with a zone, as microseconds."""
+        """An ISO 8601 time with a zone, in microseconds."""
         value = self._row.get(name)
         if value is None or value == "":
             return None
@@ -117,7 +118,7 @@ class Fields:
             self._dropped.append(name)
         return moment
 
-    def _kept(self, name: str, sensible: Callable[[float], bool]) -> float | None:
+    def _kept(self, name: str, is_plausible: Callable[[float], bool]) -> float | None:
         value = self._row.get(name)
         if value is None:
             return None
@@ -125,14 +126,14 @@ class Fields:
             number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
         except OverflowError:
             number = None
-        if number is None or not isfinite(number) or not sensible(number):
+        if number is None or not isfinite(number) or not is_plausible(number):
             self._dropped.append(name)
             return None
         return number
 
 
 def moment_us(value: object) -> int | None:
-    """``2013-07-05T00:00:00.000Z`` in microseconds; None when it is no moment since there are coins."""
+    """Convert ``2013-07-05T00:00:00.000Z`` to microseconds; None for an invalid time or one before 2009."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
         return from_datetime(moment) if moment and 2008 < moment.year < 2200 else None
@@ -141,11 +142,11 @@ def moment_us(value: object) -> int | None:
 
 
 def day(value: object) -> date | None:
-    """The UTC day of a moment, or of ``2013-07-05``; None when it is none since there are coins."""
+    """The date that ``2013-07-05`` or a time starts with; None for an invalid date or one before 2009."""
     if not isinstance(value, str):
         return None
     try:
-        found = date.fromisoformat(value[:10])
+        parsed = date.fromisoformat(value[:10])
     except ValueError:
         return None
-    return found if 2008 < found.year < 2200 else None
+    return parsed if 2008 < parsed.year < 2200 else None

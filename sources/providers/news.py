@@ -1,7 +1,7 @@
-"""News feeds, RSS and Atom: asked only for what changed since, read by feedparser.
+"""News feeds, RSS and Atom, fetched only when changed and parsed by feedparser.
 
-Documentation: feedparser.readthedocs.io ("Parsing a feed from a string"; "ETag and Last-Modified
-Headers", which are sent here by ``HttpSource``: feedparser itself never opens a connection).
+Documentation: feedparser.readthedocs.io ("Parsing a feed from a string", "ETag and Last-Modified
+Headers"). ``HttpSource`` sends the requests; feedparser opens no connections.
 """
 
 from __future__ import annotations
@@ -20,78 +20,78 @@ import msgspec
 
 from coinwatch.errors import BadMessage
 from coinwatch.sentiment.articles import LONGEST_TITLE, Text, canonical_url
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from coinwatch.times import DAY_US, SECOND_US, from_datetime
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.http import Budget, HttpSource, Patience
 from sources.providers.lenient_fields import text
 
-NAME = Source.NEWS.value
+NAME = SentimentSource.NEWS.value
 LIMIT = RateLimit(capacity=2, per_second=1 / 30)
-"""Of each outlet. Feeds are asked every quarter of an hour."""
+"""For each feed. Feeds are fetched every 15 minutes."""
 MOST_ENTRIES = 500
 _FIRST_US = from_datetime(datetime(2009, 1, 3, tzinfo=UTC))
 _TAGS = re.compile(r"</?[a-zA-Z][^>]*>")
 
 
 class Feed(msgspec.Struct, frozen=True):
-    """What could be read of a feed."""
+    """The decoded part of a feed."""
 
     articles: list[Text]
-    """The newest first."""
+    """Newest first."""
     unreadable: int
-    """Entries without a title, or an address that a browser could open."""
+    """The number of entries without a title or a usable URL."""
     is_whole: bool = True
-    """Else its markup is broken or cut short, and entries may be missing."""
+    """False when the markup is broken or truncated, so that entries may be missing."""
 
 
 def feed_http(
-    outlet: str, url: str, budget: Budget, *, scale: float = 1.0, patience: Patience | None = None
+    name: str, url: str, budget: Budget, *, scale: float = 1.0, patience: Patience | None = None
 ) -> HttpSource:
-    """The client of one outlet; ``scale`` is the setting ``rate_limit_scale``."""
+    """Make the client of one feed; ``scale`` is the setting ``rate_limit_scale``."""
     parts = urlsplit(url)
     return HttpSource(
-        outlet,
+        name,
         f"{parts.scheme}://{parts.netloc}",
         budget,
-        # Two outlets may be on one host, and in the simulator all are.
-        RateLimit(LIMIT.capacity, LIMIT.per_second, scope=f"feed of {outlet}").scaled(scale),
+        # Feeds may share a host; in the simulator all do.
+        RateLimit(LIMIT.capacity, LIMIT.per_second, scope=f"feed of {name}").scaled(scale),
         patience=patience or Patience(read_s=20, attempts=3),
         takes_markup=True,
     )
 
 
 def feed_request(url: str, etag: str | None = None, last_modified: str | None = None) -> RestRequest:
-    """Ask for the feed if it changed since the answer that had this ``etag`` or ``last_modified``."""
+    """The request for a feed, conditional on a change since the answer with ``etag`` or ``last_modified``."""
     parts = urlsplit(url)
-    told = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+    conditions = {"If-None-Match": etag, "If-Modified-Since": last_modified}
     return RestRequest(
         urlunsplit(("", "", parts.path or "/", parts.query, "")),
-        headers={name: value for name, value in told.items() if value},
+        headers={name: value for name, value in conditions.items() if value},
     )
 
 
-def decode_feed(outlet: str, body: bytes, now_us: int) -> Feed:
-    """The articles of a feed in any dialect. Raises BadMessage for what is no feed.
+def decode_feed(name: str, body: bytes, now_us: int) -> Feed:
+    """Decode a feed of any dialect. Raises BadMessage when the body is not a feed.
 
-    Some have no time, or one that cannot be: they count as published now.
+    Articles without a valid time count as published at ``now_us``.
     """
     try:
         parsed: Any = feedparser.parse(
             io.BytesIO(body),
             sanitize_html=False,
-            resolve_relative_uris=False,  # nothing but titles is kept
+            resolve_relative_uris=False,  # only titles are kept
         )
-    except Exception as error:  # feedparser and what it calls raise anything on broken markup
-        raise BadMessage(
-            outlet, f"a feed that cannot be read: {type(error).__name__} {error}", body
-        ) from error
+    except Exception as error:  # on broken markup feedparser and its parsers raise anything
+        raise BadMessage(name, f"the feed cannot be parsed: {type(error).__name__} {error}", body) from error
     if not parsed.get("version"):
-        raise BadMessage(outlet, "an answer that is no feed; check its URL in COINWATCH_NEWS_FEEDS", body)
+        raise BadMessage(name, "the answer is not a feed; check its URL in COINWATCH_NEWS_FEEDS", body)
     if parsed.bozo and not parsed.entries:
-        raise BadMessage(outlet, f"a feed that is cut short or broken: {parsed.bozo_exception}", body)
+        raise BadMessage(name, f"the feed is truncated or broken: {parsed.bozo_exception}", body)
     read = [_article(entry, now_us) for entry in parsed.entries[:MOST_ENTRIES]]
-    newest_first = sorted((one for one in read if one), key=lambda one: (-one.published_us, one.url))
+    newest_first = sorted(
+        (article for article in read if article), key=lambda article: (-article.published_us, article.url)
+    )
     is_whole = not isinstance(parsed.get("bozo_exception"), SAXException)
     return Feed(newest_first, read.count(None), is_whole)
 
@@ -106,7 +106,7 @@ def _article(entry: Any, now_us: int) -> Text | None:
 
 
 def _published_us(entry: Any, now_us: int) -> int:
-    # As a plain dict, because feedparser takes one for the other, with a warning.
+    # By dict.get, because feedparser's own substitutes one key for the other, with a warning.
     moment = dict.get(entry, "published_parsed") or dict.get(entry, "updated_parsed")
     try:
         published_us = calendar.timegm(moment) * SECOND_US if moment else now_us

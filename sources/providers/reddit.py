@@ -1,7 +1,7 @@
-"""Reddit: the newest posts of subreddits, by asyncpraw. Optional, off without an application's id.
+"""Reddit: the newest posts of subreddits, by asyncpraw. Off unless an application's id is set.
 
 Documentation: asyncpraw.readthedocs.io ("Read-only Reddit Instances"), reddit.com/dev/api
-(``/r/<subreddit>/new``); 100 requests a minute for an application.
+(``/r/<subreddit>/new``); 100 requests a minute per application.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -16,25 +17,52 @@ import asyncpraw
 from asyncprawcore import exceptions
 
 from coinwatch.errors import BadMessage, Fatal, Retryable, SourceError
+from coinwatch.http_dates import retry_after_s
 from coinwatch.sentiment.articles import LONGEST_TITLE, Text
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from coinwatch.times import SECOND_US
 from sources.providers.lenient_fields import text
 
-NAME = Source.REDDIT.value
+NAME = SentimentSource.REDDIT.value
 SUBREDDITS = ("CryptoCurrency", "CryptoMarkets", "Bitcoin", "ethereum", "solana")
 POSTS = 100
-"""The newest of each subreddit; one request."""
+"""The newest posts of a subreddit in one request."""
 TOTAL_S = 45.0
 _REQUEST_S = 15
 _ROOT = "https://oauth.reddit.com"
 _TOKENS_ROOT = "https://www.reddit.com"
 
 
+class RedditClient:
+    """A read-only client of Reddit."""
+
+    def __init__(self, reddit: asyncpraw.Reddit) -> None:
+        self._reddit = reddit
+
+    async def newest_posts(self, subreddit: str, now_us: int) -> list[Text]:
+        """The newest posts of a subreddit.
+
+        Raises:
+            Retryable: Reddit did not answer.
+            Fatal: It refused: a wrong id or secret, a private or unknown subreddit.
+            BadMessage: The answer is not a list of posts.
+        """
+        try:
+            async with asyncio.timeout(TOTAL_S):
+                listing = await self._reddit.subreddit(subreddit)
+                posts = [_post(post, now_us) async for post in listing.new(limit=POSTS)]
+        except TimeoutError as error:
+            raise Retryable(NAME, f"r/{subreddit}: no answer within {TOTAL_S:g} s") from error
+        except exceptions.AsyncPrawcoreException as error:
+            raise _source_error(subreddit, error) from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BadMessage(NAME, f"r/{subreddit}: not a list of posts ({error})") from error
+        return [post for post in posts if post]
+
+
 @asynccontextmanager
-async def reddit_client(root: str, client_id: str, client_secret: str) -> AsyncIterator[asyncpraw.Reddit]:
-    """The client, which may only read. Tokens are fetched from Reddit's other address, or from ``root``
-    when that is not Reddit's."""
+async def reddit_client(root: str, client_id: str, client_secret: str) -> AsyncIterator[RedditClient]:
+    """Open a client. Tokens come from Reddit's address for them, or from ``root`` if it is not Reddit's."""
     async with aiohttp.ClientSession(trust_env=False) as session:
         reddit = asyncpraw.Reddit(
             client_id=client_id,
@@ -47,26 +75,7 @@ async def reddit_client(root: str, client_id: str, client_secret: str) -> AsyncI
             requestor_kwargs={"session": session},
         )
         async with reddit:
-            yield reddit
-
-
-async def newest_posts(reddit: asyncpraw.Reddit, subreddit: str, now_us: int) -> list[Text]:
-    """The newest posts of a subreddit.
-
-    Raises Retryable when Reddit does not answer, Fatal when it refuses (a wrong id or secret, a
-    subreddit that is private or gone), BadMessage for what is no list of posts.
-    """
-    try:
-        async with asyncio.timeout(TOTAL_S):
-            found = await reddit.subreddit(subreddit)
-            posts = [_post(post, now_us) async for post in found.new(limit=POSTS)]
-    except TimeoutError as error:
-        raise Retryable(NAME, f"r/{subreddit}: no answer within {TOTAL_S:g} s") from error
-    except exceptions.AsyncPrawcoreException as error:
-        raise _ours(subreddit, error) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadMessage(NAME, f"r/{subreddit}: no list of posts ({error})") from error
-    return [post for post in posts if post]
+            yield RedditClient(reddit)
 
 
 def _post(post: Any, now_us: int) -> Text | None:
@@ -79,10 +88,11 @@ def _post(post: Any, now_us: int) -> Text | None:
     return Text(f"https://www.reddit.com{link}".rstrip("/"), title[:LONGEST_TITLE], created_us)
 
 
-def _ours(subreddit: str, error: Exception) -> SourceError:
+def _source_error(subreddit: str, error: Exception) -> SourceError:
     what = f"r/{subreddit}: {type(error).__name__} {error}".rstrip()
     if isinstance(error, exceptions.TooManyRequests):
-        return Retryable(NAME, what, retry_after_s=_seconds(error.retry_after))
+        wait_s = retry_after_s(str(error.retry_after or ""), datetime.now(UTC))
+        return Retryable(NAME, what, retry_after_s=wait_s)
     if isinstance(error, exceptions.ServerError | exceptions.RequestException):
         return Retryable(NAME, what)
     if isinstance(error, exceptions.BadJSON):
@@ -90,10 +100,3 @@ def _ours(subreddit: str, error: Exception) -> SourceError:
     if isinstance(error, exceptions.ResponseException) and error.response.status == 401:
         what += "; check COINWATCH_REDDIT_CLIENT_ID and COINWATCH_REDDIT_CLIENT_SECRET"
     return Fatal(NAME, what)
-
-
-def _seconds(value: object) -> float | None:
-    try:
-        return float(str(value))
-    except ValueError:
-        return None

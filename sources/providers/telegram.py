@@ -1,8 +1,8 @@
-"""Telegram: the newest messages of public channels, from their pages. Optional, off without channels.
+"""Telegram: the newest messages of public channels, from their web pages. Off unless channels are set.
 
-There is no documented interface without an account; the page ``t.me/s/<channel>`` is what Telegram
-shows to browsers ("Telegram Widgets", core.telegram.org/widgets/post, has the same markup). A page
-has the twenty newest messages; they are stored, so that a day is complete when it is asked often.
+Without an account there is no documented API; the page ``t.me/s/<channel>`` is the one for browsers
+("Telegram Widgets", core.telegram.org/widgets/post, has the same markup). It has the twenty newest
+messages, so a day is complete only when the page is fetched often enough.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import msgspec
 
 from coinwatch.errors import BadMessage, SettingsError
 from coinwatch.sentiment.articles import LONGEST_TITLE, Text
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from coinwatch.times import MINUTE_US
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.http import Budget, HttpSource, Patience
 from sources.providers.lenient_fields import moment_us, text
 
-NAME = Source.TELEGRAM.value
+NAME = SentimentSource.TELEGRAM.value
 LIMIT = RateLimit(capacity=1, per_second=1 / 3)
 _CHANNEL = re.compile(r"[A-Za-z]\w{3,31}", re.ASCII)
 _POST = re.compile(r"\w+/\d+", re.ASCII)
@@ -28,17 +28,17 @@ _MESSAGE, _TEXT, _INFO = "tgme_widget_message", "tgme_widget_message_text", "tgm
 
 
 class Messages(msgspec.Struct, frozen=True):
-    """What could be read of a page."""
+    """The decoded part of a page."""
 
     texts: list[Text]
     unreadable: int
-    """Messages without a time or an address."""
+    """The number of messages without a time or a URL."""
 
 
 def telegram_http(
     root: str, budget: Budget, *, scale: float = 1.0, patience: Patience | None = None
 ) -> HttpSource:
-    """The client; ``scale`` is the setting ``rate_limit_scale``."""
+    """Make the client; ``scale`` is the setting ``rate_limit_scale``."""
     return HttpSource(
         NAME,
         root,
@@ -50,11 +50,11 @@ def telegram_http(
 
 
 def channel_request(channel: str) -> RestRequest:
-    """Ask for the newest messages. Raises SettingsError for what cannot be a channel's name."""
+    """The request for the newest messages. Raises SettingsError for an invalid channel name."""
     name = channel.removeprefix("@")
     if not _CHANNEL.fullmatch(name):
         raise SettingsError(
-            f"COINWATCH_TELEGRAM_CHANNELS: {channel[:40]!r} is no name of a channel, "
+            f"COINWATCH_TELEGRAM_CHANNELS: {channel[:40]!r} is not a channel name "
             "such as binance_announcements"
         )
     return RestRequest(f"/s/{name}")
@@ -64,13 +64,13 @@ def decode_channel(channel: str, body: bytes, now_us: int) -> Messages:
     """``<div class="tgme_widget_message …" data-post="channel/7"> … <div class="tgme_widget_message_text
     …">words</div> … <time datetime="2026-11-20T10:00:00+00:00">``
 
-    Raises BadMessage for any other page: one of a channel that is private, or is none.
+    Raises BadMessage for any other page, such as that of a private or unknown channel.
     """
     page = _Page()
     page.feed(body.decode("utf-8", "replace"))
     page.close()
     if not page.is_channel:
-        raise BadMessage(NAME, f"{channel}: no public channel, or its page has changed", body)
+        raise BadMessage(NAME, f"{channel}: not a public channel, or the page's markup has changed", body)
     texts, unreadable = [], 0
     for post, words, moment in page.messages:
         title = text(" ".join("".join(words).split()))
@@ -81,32 +81,32 @@ def decode_channel(channel: str, body: bytes, now_us: int) -> Messages:
             or published_us > now_us + 60 * MINUTE_US
         ):
             unreadable += 1
-        elif title:  # a picture alone says nothing we could read
+        elif title:  # messages with only a picture have no text to score
             texts.append(Text(f"https://t.me/{post}", title[:LONGEST_TITLE], published_us))
     return Messages(texts, unreadable)
 
 
 class _Page(HTMLParser):
-    """Collects messages: post, words, time."""
+    """Collects the messages of a page as (post, words, time)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.is_channel = False
         self.messages: list[tuple[str | None, list[str], str | None]] = []
         self._depth = 0
-        """How many tags deep inside the words of a message; 0: outside."""
+        """The depth of div tags inside the text of a message; 0 outside."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        classes = (told.get("class") or "").split()
+        attributes = dict(attrs)
+        classes = (attributes.get("class") or "").split()
         if _MESSAGE in classes:
             self.is_channel = True
-            self.messages.append((told.get("data-post"), [], None))
+            self.messages.append((attributes.get("data-post"), [], None))
         elif _INFO in classes:
             self.is_channel = True
-        elif tag == "time" and self.messages and told.get("datetime"):
+        elif tag == "time" and self.messages and attributes.get("datetime"):
             post, words, _ = self.messages[-1]
-            self.messages[-1] = (post, words, told["datetime"])
+            self.messages[-1] = (post, words, attributes["datetime"])
         if self._depth and tag == "div":
             self._depth += 1
         elif not self._depth and tag == "div" and _TEXT in classes and self.messages:

@@ -1,7 +1,7 @@
-"""X: how many posts name an asset, by day. Each request costs money: optional, off without a token.
+"""X: the number of posts that mention an asset, by day. Off unless a token is set: requests cost money.
 
 Documentation (docs.x.com): "Get count of recent Posts", ``/2/tweets/counts/recent``, the last seven
-days; 300 requests in 15 minutes for an app.
+days; 300 requests in 15 minutes per app.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from coinwatch.errors import BadMessage
-from coinwatch.sentiment.scoring import DayScore, Scale, Source
+from coinwatch.sentiment.scoring import DayScore, Scale, SentimentSource
 from coinwatch.times import utc_day
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.http import Budget, ErrorRules, HttpSource, Patience
 from sources.providers.lenient_fields import json_of, moment_us, text, whole
 
-NAME = Source.X.value
+NAME = SentimentSource.X.value
 LIMIT = RateLimit(capacity=5, per_second=300 / 900 / 2)
 HISTORY_DAYS = 7
 
@@ -26,7 +26,7 @@ HISTORY_DAYS = 7
 def x_http(
     root: str, budget: Budget, *, token: str, scale: float = 1.0, patience: Patience | None = None
 ) -> HttpSource:
-    """The client; ``scale`` is the setting ``rate_limit_scale``."""
+    """Make the client; ``scale`` is the setting ``rate_limit_scale``."""
     return HttpSource(
         NAME,
         root,
@@ -39,7 +39,7 @@ def x_http(
 
 
 def error_in(body: bytes) -> str | None:
-    """``{"title":"Unauthorized","type":"about:blank","status":401,"detail":"Unauthorized"}``"""
+    """The error in ``{"title":"Unauthorized","type":"about:blank","status":401,"detail":"Unauthorized"}``."""
     try:
         answer: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -52,7 +52,7 @@ def error_in(body: bytes) -> str | None:
 
 
 def counts_request(base: str, name: str) -> RestRequest:
-    """Ask how many posts named the asset on each of the last days. Cashtags need a dearer plan."""
+    """The request for the daily number of posts about an asset. Cashtags would need a higher plan."""
     plain = name.replace('"', " ").strip()
     return RestRequest(
         "/2/tweets/counts/recent",
@@ -64,14 +64,14 @@ def decode_counts(body: bytes, base: str, today: date) -> list[DayScore]:
     """``{"data":[{"start":"2026-11-20T00:00:00.000Z","end":"2026-11-21T00:00:00.000Z",
     "tweet_count":4711}],"meta":{"total_tweet_count":4711}}``
 
-    The oldest day is cut by the clock, not by midnight, and left out. Raises BadMessage.
+    The oldest day is left out, because it is incomplete. Raises BadMessage.
     """
     answer = json_of(NAME, body)
     rows = answer.get("data", []) if isinstance(answer, dict) else None
     if not isinstance(rows, list):
-        raise BadMessage(NAME, "an answer without counts", body)
+        raise BadMessage(NAME, "the answer has no counts", body)
     scores = [_score(row, base, today) for row in rows]
-    return list({one.day: one for one in scores if one}.values())
+    return list({score.day: score for score in scores if score}.values())
 
 
 def _score(row: object, base: str, today: date) -> DayScore | None:
@@ -84,7 +84,13 @@ def _score(row: object, base: str, today: date) -> DayScore | None:
     if not (today - timedelta(days=HISTORY_DAYS) <= day <= today) or not _at_midnight(row["start"]):
         return None
     return DayScore(
-        day=day, source=Source.X, base=base, value=float(posts), scale=Scale.POSTS, score=None, items=posts
+        day=day,
+        source=SentimentSource.X,
+        base=base,
+        value=float(posts),
+        scale=Scale.POSTS,
+        score=None,
+        items=posts,
     )
 
 

@@ -135,7 +135,7 @@ async def test_more_trades_in_a_microsecond_than_a_page_holds_are_not_guessed_ov
     base = 1_000_000 * MINUTE
     trades = [trade(number, base + 5) for number in range(4)]
     stand_in = KrakenStandIn(trades, base + 60 * MINUTE)
-    with pytest.raises(BadMessage, match="do not lead on"):
+    with pytest.raises(BadMessage, match="does not advance"):
         await collect(SmallPages(), httpx.MockTransport(stand_in), Window(base, base + MINUTE))
 
 

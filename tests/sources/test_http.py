@@ -135,7 +135,7 @@ async def test_too_large_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sources.http, "MAX_BODY", 1_000)
     bomb = answer(gzip.compress(b"0" * 1_000_000), content_encoding="gzip")
     async with scripted(bomb) as server, source(server.root) as http:
-        with pytest.raises(BadMessage, match="more than 1,000 bytes"):
+        with pytest.raises(BadMessage, match="larger than 1,000 bytes"):
             await http.get(ASK)
 
 

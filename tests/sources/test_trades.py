@@ -193,7 +193,7 @@ async def test_what_is_too_old_to_be_shown_is_missing(simulator: Simulator) -> N
         pages = await collect(gemini, http, sim.market, after, until)
         early = next(trade for trade in truth if trade.ts_us > edge_us - 10 * MINUTE_US)
         beyond = await collect(gemini, http, sim.market, after, mark(gemini, early))
-        with pytest.raises(Fatal, match="no trades as old as"):
+        with pytest.raises(Fatal, match="does not serve trades as old as"):
             await anext(pages_since(gemini, http, sim.market, after.ts_us))
     [missing] = [page.missing for page in pages if page.missing]
     assert missing.after == after

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, text
 
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 
 MOST_NEWS = 100
 
@@ -106,7 +106,7 @@ def day_scores(conn: Connection, base: str | None, first: date) -> tuple[DayOfSo
 
 def latest_scores(conn: Connection, first: date) -> tuple[DayOfSource, ...]:
     """The newest combined score of each asset since ``first``, and the last two days of Fear & Greed."""
-    sources = [Source.COMBINED.value, Source.FEAR_GREED.value]
+    sources = [SentimentSource.COMBINED.value, SentimentSource.FEAR_GREED.value]
     rows = conn.execute(_LATEST, {"first": first, "sources": sources})
     return tuple(DayOfSource(**row._mapping) for row in rows)
 

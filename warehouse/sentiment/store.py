@@ -11,7 +11,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from coinwatch.sentiment.articles import Text
-from coinwatch.sentiment.scoring import DayScore, Scale, Source
+from coinwatch.sentiment.scoring import DayScore, Scale, SentimentSource
 from coinwatch.times import day_start_us, to_datetime, utc_day
 
 
@@ -56,7 +56,7 @@ class Mentioned(NamedTuple):
 
 async def store_texts(
     conn: psycopg.AsyncConnection,
-    source: Source,
+    source: SentimentSource,
     outlet: str,
     texts: Sequence[Scored],
     model: str,
@@ -168,7 +168,7 @@ async def store_scores(conn: psycopg.AsyncConnection, scores: Collection[DayScor
 
 async def replace_scores(
     conn: psycopg.AsyncConnection,
-    sources: Collection[Source],
+    sources: Collection[SentimentSource],
     first: date,
     last: date,
     scores: Collection[DayScore],
@@ -204,7 +204,7 @@ async def text_scores(conn: psycopg.AsyncConnection, first: date, last: date) ->
     return [
         DayScore(
             day=day,
-            source=Source(source),
+            source=SentimentSource(source),
             base=base,
             value=round(mean, 6),
             scale=Scale.UNIT,
@@ -222,7 +222,7 @@ async def scores_between(conn: psycopg.AsyncConnection, first: date, last: date)
     return [
         DayScore(
             day=row[0],
-            source=Source(row[1]),
+            source=SentimentSource(row[1]),
             base=row[2],
             value=row[3],
             scale=Scale(row[4]),
@@ -235,7 +235,7 @@ async def scores_between(conn: psycopg.AsyncConnection, first: date, last: date)
 
 
 async def asked_since(
-    conn: psycopg.AsyncConnection, source: Source, since_us: int, now_us: int
+    conn: psycopg.AsyncConnection, source: SentimentSource, since_us: int, now_us: int
 ) -> set[str | None]:
     """Of which assets (None: the market) ``source`` has told something of today since then."""
     cursor = await conn.execute(
@@ -244,7 +244,7 @@ async def asked_since(
     return {base for (base,) in await cursor.fetchall()}
 
 
-async def newest_day(conn: psycopg.AsyncConnection, source: Source) -> date | None:
+async def newest_day(conn: psycopg.AsyncConnection, source: SentimentSource) -> date | None:
     """The newest day that ``source`` told of."""
     row = await (
         await conn.execute(

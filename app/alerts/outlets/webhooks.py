@@ -13,7 +13,6 @@ import ipaddress
 import json
 import socket
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from standardwebhooks import Webhook
 from app.alerts import protocol
 from coinwatch.alerts import Alert
 from coinwatch.errors import SettingsError
+from coinwatch.http_dates import retry_after_s
 
 TIMEOUT_S = 20.0
 SECRET_PREFIX = "whsec_"  # noqa: S105  # how every secret begins
@@ -170,20 +170,10 @@ def _judge(response: httpx.Response) -> Outcome:
         return Outcome(delivered=False, http_status=status, error="410: it is gone", is_gone=True)
     phrase = f"{status} {response.reason_phrase}".strip()
     why = f"{phrase}: redirects are not followed" if response.is_redirect else phrase
+    wait_s = retry_after_s(response.headers.get("retry-after"), datetime.now(UTC)) or 0.0
     return Outcome(
-        delivered=False, http_status=status, error=why, retry_after_s=_retry_after_s(response.headers)
+        delivered=False, http_status=status, error=why, retry_after_s=min(wait_s, LONGEST_RETRY_AFTER_S)
     )
-
-
-def _retry_after_s(headers: httpx.Headers) -> float:
-    said = headers.get("retry-after", "")
-    try:
-        if said.isascii() and said.isdecimal():
-            return min(float(said), LONGEST_RETRY_AFTER_S)
-        at = parsedate_to_datetime(said)
-        return min(max(0.0, (at - datetime.now(UTC)).total_seconds()), LONGEST_RETRY_AFTER_S)
-    except (ValueError, TypeError):
-        return 0.0
 
 
 def _without(url: str, text: str) -> str:

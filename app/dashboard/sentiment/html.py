@@ -11,18 +11,18 @@ from markupsafe import Markup
 
 from app.dashboard.sentiment.view import SourceState, name_of, parts, tone_of
 from app.dashboard.ui.templates import render
-from coinwatch.sentiment.scoring import WEIGHTS, Part, Source
+from coinwatch.sentiment.scoring import WEIGHTS, Part, SentimentSource
 from coinwatch.times import from_datetime
 from warehouse.sentiment.reads import Article, DayOfSource, OutletRead
 
 _DESCRIPTIONS = {
-    Source.FEAR_GREED: "One number a day for the whole market, by alternative.me",
-    Source.GDELT: "Tone of world news that names an asset",
-    Source.NEWS: "Headlines that name an asset, scored by VADER",
-    Source.REDDIT: "Posts that name an asset, scored by VADER",
-    Source.TELEGRAM: "Messages of public channels that name an asset, scored by VADER",
-    Source.VOTES: "Share of CoinGecko visitors who vote that an asset will rise",
-    Source.X: "Number of posts that name an asset; a count without a score",
+    SentimentSource.FEAR_GREED: "One number a day for the whole market, by alternative.me",
+    SentimentSource.GDELT: "Tone of world news that names an asset",
+    SentimentSource.NEWS: "Headlines that name an asset, scored by VADER",
+    SentimentSource.REDDIT: "Posts that name an asset, scored by VADER",
+    SentimentSource.TELEGRAM: "Messages of public channels that name an asset, scored by VADER",
+    SentimentSource.VOTES: "Share of CoinGecko visitors who vote that an asset will rise",
+    SentimentSource.X: "Number of posts that name an asset; a count without a score",
 }
 _KINDS = {"good": "ok", "bad": "bad", "neither": "off"}
 

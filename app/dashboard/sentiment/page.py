@@ -17,9 +17,9 @@ from app.dashboard.ui.tables import note, section
 from app.dashboard.ui.templates import render
 from app.dashboard.ui.url import PageUrl
 from coinwatch.intervals import Interval
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from coinwatch.times import DAY_US, now_us, utc_day
-from sources.providers.sentiment_credentials import not_configured
+from sources.providers.credentials import not_configured
 from warehouse.candles.chart_reads import WatchedMarket
 from warehouse.sentiment.reads import DayOfSource
 
@@ -117,7 +117,7 @@ def _market(source: DashboardReads, length: str) -> None:
     days = reads.day_scores(source, None, view.RANGES[length])
     page.show_problem([days])
     _gauge(latest.value or ())
-    if not any(row.source == Source.FEAR_GREED for row in days.value or ()):
+    if not any(row.source == SentimentSource.FEAR_GREED for row in days.value or ()):
         hint = "alternative.me is polled every hour; the first answer contains its whole history."
         st.html(ui_html.wrap(ui_html.empty("No Fear & Greed index in this range", hint)))
         return

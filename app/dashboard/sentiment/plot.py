@@ -13,7 +13,7 @@ from app.dashboard.ui.fear_greed import EXTREME_GREED, LEVELS
 from app.dashboard.ui.style import Palette
 from coinwatch import formats
 from coinwatch.records import Candle
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from coinwatch.times import day_start_us
 from warehouse.sentiment.reads import DayOfSource
 
@@ -54,7 +54,7 @@ def score_options(
         script: Marks a text as JavaScript.
     """
     lines: dict[str, list[list[float]]] = {}
-    for row in (*days, *(row for row in market if row.source == Source.FEAR_GREED)):
+    for row in (*days, *(row for row in market if row.source == SentimentSource.FEAR_GREED)):
         if row.score is not None:
             lines.setdefault(row.source, []).append([_ms(row.day), round(row.score, 4)])
     price = [[candle.open_ts_us // 1_000, candle.close] for candle in prices]
@@ -71,12 +71,12 @@ def score_options(
         | {"xAxisIndex": 0, "yAxisIndex": 0}
     ]
     for number, source in enumerate(source for source in NAMES if source.value in lines):
-        is_combined = source is Source.COMBINED
+        is_combined = source is SentimentSource.COMBINED
         colour = palette.accent if is_combined else palette.exchanges[(number * 3) % len(palette.exchanges)]
         drawn = echarts.line(
             source.value, NAMES[source], colour, lines[source.value], width=2.8 if is_combined else 1.2
         )
-        if source is Source.FEAR_GREED:
+        if source is SentimentSource.FEAR_GREED:
             drawn["lineStyle"] = {"width": 1.2, "type": "dashed"}
             drawn["name"] = f"{NAMES[source]} (whole market)"
         series.append(drawn | {"xAxisIndex": 1, "yAxisIndex": 1, "z": 5 if is_combined else 2})
@@ -103,7 +103,7 @@ def score_options(
 
 def fear_options(days: Sequence[DayOfSource], palette: Palette, script: echarts.Script) -> dict[str, Any]:
     """The history of the Fear & Greed index, coloured by level, above named bands."""
-    values = [[_ms(row.day), row.value] for row in days if row.source == Source.FEAR_GREED]
+    values = [[_ms(row.day), row.value] for row in days if row.source == SentimentSource.FEAR_GREED]
     bounds = [0, *(limit for limit, _ in LEVELS), 101]
     tones = (palette.down, palette.hatch, palette.muted, palette.up, palette.up)
     names = [*(name for _, name in LEVELS), EXTREME_GREED]

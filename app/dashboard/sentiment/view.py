@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from coinwatch.sentiment.scoring import Part, Source, parts_of
+from coinwatch.sentiment.scoring import Part, SentimentSource, parts_of
 from warehouse.sentiment.reads import Article, DayOfSource, SourceAsked
 
 RANGES = {"1mo": 30, "3mo": 90, "1y": 365, "all": 4_000}
@@ -18,14 +18,14 @@ MARKET = "Whole market"
 """The choice of no single asset."""
 
 NAMES = {
-    Source.FEAR_GREED: "Fear & Greed",
-    Source.GDELT: "GDELT",
-    Source.NEWS: "News",
-    Source.REDDIT: "Reddit",
-    Source.TELEGRAM: "Telegram",
-    Source.VOTES: "CoinGecko votes",
-    Source.X: "X",
-    Source.COMBINED: "Combined",
+    SentimentSource.FEAR_GREED: "Fear & Greed",
+    SentimentSource.GDELT: "GDELT",
+    SentimentSource.NEWS: "News",
+    SentimentSource.REDDIT: "Reddit",
+    SentimentSource.TELEGRAM: "Telegram",
+    SentimentSource.VOTES: "CoinGecko votes",
+    SentimentSource.X: "X",
+    SentimentSource.COMBINED: "Combined",
 }
 """Display names, in the order of the page."""
 
@@ -38,7 +38,9 @@ TONES = {"any": "All", "good": "Positive", "bad": "Negative", "neither": "Neutra
 
 def bases(latest: Iterable[DayOfSource]) -> tuple[DayOfSource, ...]:
     """The newest combined score of each asset, the highest first."""
-    combined = [row for row in latest if row.source == Source.COMBINED and row.base and row.score is not None]
+    combined = [
+        row for row in latest if row.source == SentimentSource.COMBINED and row.base and row.score is not None
+    ]
     return tuple(sorted(combined, key=lambda row: (-(row.score or 0.0), row.base or "")))
 
 
@@ -62,13 +64,13 @@ def tone_of(score: float) -> str:
 
 def name_of(source: str) -> str:
     """The display name of a source."""
-    return NAMES[Source(source)] if source in set(Source) else source
+    return NAMES[SentimentSource(source)] if source in set(SentimentSource) else source
 
 
 class SourceState(NamedTuple):
     """Whether a source delivers."""
 
-    source: Source
+    source: SentimentSource
     state: Literal["on", "off", "pending", "stale"]
     turn_on: str
     """The settings that turn it on; empty where it is on."""
@@ -80,7 +82,7 @@ STALE_DAYS = 2
 
 
 def source_states(
-    polls: Iterable[SourceAsked], off: Mapping[Source, str], today: date
+    polls: Iterable[SourceAsked], off: Mapping[SentimentSource, str], today: date
 ) -> tuple[SourceState, ...]:
     """The state of every source, in the order of ``NAMES``; those that are off come last.
 
@@ -92,7 +94,7 @@ def source_states(
     last_polls = {poll.source: poll for poll in polls}
     states = []
     for source in NAMES:
-        if source is Source.COMBINED:
+        if source is SentimentSource.COMBINED:
             continue
         poll = last_polls.get(source.value)
         if source in off:

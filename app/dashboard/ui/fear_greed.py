@@ -9,7 +9,7 @@ from datetime import date
 from markupsafe import Markup
 
 from app.dashboard.ui.templates import render
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from warehouse.sentiment.reads import DayOfSource
 
 LEVELS = ((25, "extreme fear"), (45, "fear"), (56, "neutral"), (76, "greed"))
@@ -42,7 +42,7 @@ def level(value: float) -> str:
 
 def newest(days: Iterable[DayOfSource]) -> Gauge | None:
     """The newest Fear & Greed index among ``days``; None without any."""
-    known = sorted((row for row in days if row.source == Source.FEAR_GREED), key=lambda row: row.day)
+    known = sorted((row for row in days if row.source == SentimentSource.FEAR_GREED), key=lambda row: row.day)
     if not known:
         return None
     last = known[-1]

@@ -1,1 +1,1 @@
-"""Dagster assets of the group `market_data`."""
+"""Dagster assets of the group ``market_data``."""

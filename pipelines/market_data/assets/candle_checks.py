@@ -1,6 +1,6 @@
-"""Every night: are our candles the exchange's?"""
+"""The asset ``candle_checks``: the nightly comparison of candles with the exchanges' own."""
 
-# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+# No postponed annotations in this file: Dagster compares the annotation of `context` with the class.
 
 import asyncio
 from collections import Counter
@@ -38,7 +38,7 @@ Checks = dict[tuple[Market, date], DayCheck]
         dg.AssetCheckSpec(
             SAME_AS_THE_EXCHANGE,
             asset="candle_checks",
-            description="What our minutes fold to is the exchange's own candle of the day: prices within one "
+            description="Our minutes add up to the exchange's own candle of the day: prices within one price "
             "step, volume within 0.1 %.",
         )
     ],
@@ -48,15 +48,15 @@ Checks = dict[tuple[Market, date], DayCheck]
 def candle_checks(
     context: dg.AssetExecutionContext, coinwatch: Coinwatch
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """Days of candles compared with the exchange's own candle of the day.
+    """Compare days of candles with the exchange's own candle of the day, and correct differences.
 
-    Where they differ, longer candles tell in which hours and minutes; these are fetched again and
-    compared once more. What still differs is listed. An exchange whose days are not UTC's is compared
-    by its longest candle that is on our grid.
+    Longer candles narrow a difference down to hours and minutes, which are fetched again and compared once
+    more; remaining differences are listed. An exchange without UTC days is compared by its longest candle
+    on our grid.
     """
     checks, errors = asyncio.run(_verify(coinwatch, days_of(context.partition_keys), context))
     for error in errors:
-        context.log.warning(f"Left for another time: {error}")
+        context.log.warning(f"Postponed: {error}")
     states = Counter(check.state for check in checks.values())
     if not checks and errors:
         raise dg.Failure("No exchange answered.", metadata={"errors": errors[:SHOWN]}, allow_retries=False)
@@ -64,14 +64,14 @@ def candle_checks(
         metadata={
             **{f"days_{state}": states[state] for state in ("same", "repaired", "differs", "incomplete")},
             "minutes_corrected": sum(check.repaired for check in checks.values()),
-            "not_answered": len(errors),
-            "not_the_same": dg.MetadataValue.md(_table(checks)),
+            "days_postponed": len(errors),
+            "differences": dg.MetadataValue.md(_table(checks)),
         }
     )
     yield dg.AssetCheckResult(
         check_name=SAME_AS_THE_EXCHANGE,
         passed=not states["differs"],
-        metadata={"days_that_differ": states["differs"], "days_compared": sum(states.values())},
+        metadata={"days_differing": states["differs"], "days_compared": sum(states.values())},
     )
 
 
@@ -85,7 +85,7 @@ async def _verify(
 
 
 def _table(checks: Checks) -> str:
-    lines = ["| market | day | state | corrected | what remains |", "|---|---|---|---:|---|"]
+    lines = ["| market | day | state | corrected | remaining differences |", "|---|---|---|---:|---|"]
     for (market, day), check in list(checks.items())[:SHOWN]:
         if check.state != "same":
             left = check.detail.get("after") or check.detail.get("why") or ""

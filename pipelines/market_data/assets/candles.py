@@ -1,6 +1,6 @@
-"""The candles that all else is made of."""
+"""The asset ``candles_1m``: one-minute candles by UTC day."""
 
-# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+# No postponed annotations in this file: Dagster compares the annotation of `context` with the class.
 
 import asyncio
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from pipelines.policies import RETRIES
 from pipelines.resources import Coinwatch
 
 POOL = "exchanges"
-"""Runs that ask the exchanges; how often each is asked is the business of the shared budgets."""
+"""The pool of runs that send requests to exchanges; the shared budgets limit the rate of requests."""
 
 
 @dg.asset(
@@ -42,17 +42,17 @@ POOL = "exchanges"
 def candles_1m(
     context: dg.AssetExecutionContext, coinwatch: Coinwatch
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """One-minute candles as the exchanges publish them, by UTC day.
+    """One-minute candles as published by the exchanges, by UTC day.
 
-    Materialising a day makes it complete for every active market: only what coverage lacks is asked
-    for, a minute without a trade is covered and empty, the minute still open is left alone. What one
-    market fails to get is named, and the others are stored. What an exchange no longer serves is
-    noted as unavailable, made of our own trades where these are whole, and not asked for again.
+    Materialising a day completes it for every active market. Only missing ranges are requested; a minute
+    without trades is covered and has no candle; the open minute is not stored. A market that fails is
+    reported and does not affect the others. Periods an exchange no longer serves are recorded as
+    unavailable, rebuilt from stored trades when those are complete, and not requested again.
     """
     days = days_of(context.partition_keys)
     window = closed_window(days[0], days[-1], now_us())
     if window is None:
-        yield dg.MaterializeResult(metadata={"reason": "No minute of the day is over yet."})
+        yield dg.MaterializeResult(metadata={"reason": "No minute of the day is closed yet."})
         yield asyncio.run(recent_coverage(coinwatch))
         return
     fill, requests = asyncio.run(_collect_candles(coinwatch, window, context))
@@ -76,9 +76,9 @@ async def _collect_candles(
 
 
 def _complete(days: list[date], fill: Fill) -> Iterator[str]:
-    """The partitions that lack nothing although the run fails."""
-    lacking = [window for market in fill.markets for window in market.still_missing]
+    """The partitions that are complete although the run fails."""
+    missing = [window for market in fill.markets for window in market.still_missing]
     for day in days:
         whole = Window(day_start_us(day), day_start_us(day) + DAY_US)
-        if not any(whole.intersect(window) for window in lacking):
+        if not any(whole.intersect(window) for window in missing):
             yield day.isoformat()

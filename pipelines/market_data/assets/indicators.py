@@ -1,6 +1,6 @@
-"""Technical indicators of candles of 5m and longer."""
+"""The asset ``indicators``: technical indicators of candles of 5m and longer."""
 
-# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+# No postponed annotations in this file: Dagster compares the annotation of `context` with the class.
 
 import asyncio
 import time
@@ -27,10 +27,10 @@ NONE_WITHOUT = "no_candle_without_indicators"
 
 _COLUMNS = dg.TableSchema(
     columns=[
-        dg.TableColumn("market_id", "integer", "The market, see markets"),
+        dg.TableColumn("market_id", "integer", "The id in markets"),
         dg.TableColumn("interval", "text", "5m, 15m, 1h, 4h or 1d"),
-        dg.TableColumn("open_ts", "timestamptz", "Start of the candle they end with"),
-        *(dg.TableColumn(name, "double precision", "Null where there are too few candles") for name in NAMES),
+        dg.TableColumn("open_ts", "timestamptz", "Open time of the latest candle included"),
+        *(dg.TableColumn(name, "double precision", "Null while there are too few candles") for name in NAMES),
     ]
 )
 
@@ -49,29 +49,29 @@ _COLUMNS = dg.TableSchema(
         dg.AssetCheckSpec(
             NONE_WITHOUT,
             asset="indicators",
-            description="Each candle of 5m and longer of the last two days has its indicators, or is due.",
+            description="Every candle of 5m and longer of the last two days has indicators or is due.",
         )
     ],
 )
 def indicators(
     context: dg.AssetExecutionContext, coinwatch: Coinwatch
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-    """SMA, EMA, RSI, MACD, Bollinger's bands, OBV, ATR and VWAP, by TA-Lib, on every rolled-up candle.
+    """SMA, EMA, RSI, MACD, Bollinger bands, OBV, ATR and VWAP of every rolled-up candle, by TA-Lib.
 
-    The series is the candles that were traded, in order: where nothing traded, none is made up. Only what
-    follows the first changed candle is computed, with so many before it that the result is that of the
-    whole series; a late or corrected candle changes all that follow.
+    Intervals without trades are skipped, not filled. Only the candles from the first changed one on are
+    computed, with enough earlier candles that the result equals that of the whole series; a late or
+    corrected candle changes all that follow.
     """
-    began = time.monotonic()
+    started_s = time.monotonic()
     done, without = asyncio.run(_compute(coinwatch))
-    computed = sum(one.computed for one in done)
+    computed = sum(series.computed for series in done)
     yield dg.MaterializeResult(
         metadata={
             "series": len(done),
             "candles_computed": computed,
-            "rows_stored": sum(one.stored for one in done),
-            "rows_deleted": sum(one.deleted for one in done),
-            "candles_per_s": round(computed / max(time.monotonic() - began, 1e-3)),
+            "rows_stored": sum(series.stored for series in done),
+            "rows_deleted": sum(series.deleted for series in done),
+            "candles_per_s": round(computed / max(time.monotonic() - started_s, 1e-3)),
             "by_interval": dg.MetadataValue.md(_by_interval(done)),
         }
     )
@@ -83,7 +83,7 @@ def indicators(
 async def _compute(coinwatch: Coinwatch) -> tuple[list[Computed], int]:
     async with coinwatch.warehouse() as conn:
         due = await indicators_due(conn)
-        done = [one for series in due if (one := await compute_indicators(conn, *series))]
+        done = [computed for series in due if (computed := await compute_indicators(conn, *series))]
         now = now_us()
         return done, await candles_without_indicators(conn, Window(now - 2 * DAY_US, now))
 
@@ -91,9 +91,10 @@ async def _compute(coinwatch: Coinwatch) -> tuple[list[Computed], int]:
 def _by_interval(done: list[Computed]) -> str:
     lines = ["| interval | series | computed | stored | deleted |", "|---|---:|---:|---:|---:|"]
     for interval in Interval:
-        these = [one for one in done if one.interval is interval]
-        if these:
-            computed, stored = sum(one.computed for one in these), sum(one.stored for one in these)
-            deleted = sum(one.deleted for one in these)
-            lines.append(f"| {interval} | {len(these)} | {computed:,} | {stored:,} | {deleted:,} |")
+        of_interval = [series for series in done if series.interval is interval]
+        if of_interval:
+            computed = sum(series.computed for series in of_interval)
+            stored = sum(series.stored for series in of_interval)
+            deleted = sum(series.deleted for series in of_interval)
+            lines.append(f"| {interval} | {len(of_interval)} | {computed:,} | {stored:,} | {deleted:,} |")
     return "\n".join(lines)

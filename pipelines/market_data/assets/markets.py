@@ -1,6 +1,6 @@
-"""The markets there are."""
+"""The asset ``markets``: the exchanges' lists of markets."""
 
-# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+# No postponed annotations in this file: Dagster compares the annotation of `context` with the class.
 
 import asyncio
 from datetime import timedelta
@@ -24,24 +24,24 @@ from sources.exchanges import EXCHANGES
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=6)),
 )
 def markets(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
-    """Every market of every exchange: its spelling, state, precision and volume of 24 hours.
+    """Every market of every exchange, with its native name, status, precision and 24-hour volume.
 
-    A market its exchange lists no more is marked as delisted and kept, until it is listed again. An
-    exchange that does not answer is a warning and keeps its last list; all failing is a failure.
+    A market that left its exchange's list is kept as delisted until it is listed again. An exchange that
+    does not answer keeps its last list and causes a warning; the run fails only when all exchanges do.
     """
     lists = asyncio.run(_collect_instruments(coinwatch))
     metadata = lists_metadata(lists)
-    for this in lists.values():
-        if this.error is not None:
-            context.log.warning(f"Kept the last list: {this.error}")
-        for warning in this.warnings:
+    for result in lists.values():
+        if result.error is not None:
+            context.log.warning(f"Kept the last list: {result.error}")
+        for warning in result.warnings:
             context.log.warning(warning)
-    if all(this.error is not None for this in lists.values()):
-        raise dg.Failure("No exchange gave its list of markets.", metadata=metadata, allow_retries=False)
+    if all(result.error is not None for result in lists.values()):
+        raise dg.Failure("No exchange returned its list of markets.", metadata=metadata, allow_retries=False)
     return dg.MaterializeResult(metadata=metadata)
 
 
 async def _collect_instruments(coinwatch: Coinwatch) -> dict[str, InstrumentList]:
-    # Twenty requests an hour take nothing from the daemon's recovery, and must not wait for backfills.
+    # No reserve, because twenty requests an hour do not delay recovery and should not wait for backfills.
     async with coinwatch.warehouse() as conn, coinwatch.exchanges(EXCHANGES, reserve=0) as clients:
         return await collect_instruments(conn, clients.by_exchange)

@@ -1,6 +1,6 @@
-"""Candles of 5m and longer."""
+"""The asset ``rollups``: candles of 5m and longer."""
 
-# Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
+# No postponed annotations in this file: Dagster compares the annotation of `context` with the class.
 
 import asyncio
 from datetime import timedelta
@@ -26,21 +26,22 @@ from warehouse.candles.rollups import ROLLUPS, RolledUp, roll_up
     retry_policy=RETRIES,
 )
 def rollups(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -> dg.MaterializeResult[None]:
-    """Candles of 5m, 15m, 1h, 4h and 1d, made in SQL of the one-minute ones.
+    """Candles of 5m, 15m, 1h, 4h and 1d, rolled up in SQL from one-minute candles.
 
-    Only those whose minutes changed since are made again, once their interval is over; a late or
-    corrected minute gives its rollups a new revision. They are the same whatever the order of arrival.
+    Only candles whose minutes changed are rebuilt, after their interval has closed; a late or corrected
+    minute increases the revision of its rollups. The result is independent of the order of arrival.
     """
     done = asyncio.run(_roll_up(coinwatch))
     lines = ["| interval | made | revised | deleted |", "|---|---:|---:|---:|"]
     lines += [
-        f"| {interval} | {one.made:,} | {one.revised:,} | {one.deleted:,} |" for interval, one in done.items()
+        f"| {interval} | {counts.made:,} | {counts.revised:,} | {counts.deleted:,} |"
+        for interval, counts in done.items()
     ]
     return dg.MaterializeResult(
         metadata={
-            "candles_made": sum(one.made for one in done.values()),
-            "candles_revised": sum(one.revised for one in done.values()),
-            "candles_deleted": sum(one.deleted for one in done.values()),
+            "candles_made": sum(counts.made for counts in done.values()),
+            "candles_revised": sum(counts.revised for counts in done.values()),
+            "candles_deleted": sum(counts.deleted for counts in done.values()),
             "by_interval": dg.MetadataValue.md("\n".join(lines)),
         }
     )

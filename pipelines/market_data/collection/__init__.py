@@ -1,1 +1,1 @@
-"""Collection of candles and instruments as plain async functions. Imports no Dagster."""
+"""Collection of candles and instruments as plain async functions, independent of Dagster."""

@@ -1,4 +1,4 @@
-"""Which markets are active: configured, watched, or of those with most volume."""
+"""The active markets: those configured, watched by alerts, or among the largest by volume."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warehouse.markets import ensure_markets, top_markets
 
 
 async def active_markets(conn: AsyncConnection[Any], settings: Settings) -> list[Market]:
-    """The markets whose candles are collected without being asked."""
+    """The markets whose candles are collected routinely."""
     markets = {*settings.markets, *settings.polled_markets, *await watched_markets(conn)}
     if settings.top_markets:
         markets.update(await top_markets(conn, settings.top_markets))
@@ -25,7 +25,10 @@ async def active_markets(conn: AsyncConnection[Any], settings: Settings) -> list
 
 
 async def want_active(conn: AsyncConnection[Any], settings: Settings) -> list[Market]:
-    """The active markets, whose candles are wanted from now on and ``history_days`` back."""
+    """Record that candles of the active markets are wanted, ``history_days`` back and from now on.
+
+    Returns the active markets.
+    """
     markets = await active_markets(conn, settings)
     ids = await ensure_markets(
         conn, {market: EXCHANGES[market.exchange].native(market) for market in markets}

@@ -1,4 +1,4 @@
-"""What exchanges list, and how much each market turns over, as plain async functions."""
+"""Collection of the exchanges' market lists and volumes, as plain async functions."""
 
 from __future__ import annotations
 
@@ -16,76 +16,76 @@ from sources.http import HttpSource
 from warehouse.markets import ListChanges, store_list, store_volumes
 
 WITHIN_S = 120.0
-"""How long an answer may take. Backfills of the same exchange may leave no turn for longer."""
+"""How long an answer may take, waiting for the budget included, which backfills may use up."""
 
 
 class InstrumentList(msgspec.Struct):
-    """What asking one exchange for its markets gave."""
+    """The result of collecting the markets of one exchange."""
 
     listed: int = 0
-    """Markets in its list, traded or not."""
+    """The number of markets in its list, active or not."""
     changes: ListChanges = ListChanges()
     volumes: int = 0
-    """Of how many markets it told a volume."""
+    """The number of markets with a volume."""
     error: str | None = None
-    """Why it gave no list, and keeps its last."""
+    """Why there is no list; the last one is kept."""
     warnings: list[str] = []
-    """What else is wrong."""
+    """Other problems."""
 
 
 async def collect_instruments(
     conn: AsyncConnection[Any], clients: Mapping[str, HttpSource], within_s: float = WITHIN_S
 ) -> dict[str, InstrumentList]:
-    """Ask every exchange for its markets and their volumes, and store them; by exchange, in order.
+    """Fetch and store the markets and volumes of every exchange; returns the results by exchange, sorted.
 
-    One that fails does not stop the others, and what was known of it is kept.
+    A failing exchange does not affect the others and keeps its last list.
     """
     writing = asyncio.Lock()
     async with asyncio.TaskGroup() as tasks:
-        asking = {
+        running = {
             name: tasks.create_task(
                 _collect(conn, writing, EXCHANGES[name], clients[name], within_s), name=f"markets of {name}"
             )
             for name in sorted(clients)
         }
-    return {name: task.result() for name, task in asking.items()}
+    return {name: task.result() for name, task in running.items()}
 
 
 async def _collect(
     conn: AsyncConnection[Any], writing: asyncio.Lock, exchange: Exchange, client: HttpSource, within_s: float
 ) -> InstrumentList:
-    this = InstrumentList()
+    result = InstrumentList()
     try:
         instruments = exchange.decode_instruments(
             await _answer(client, exchange.instruments_request(), within_s)
         )
     except SourceError as error:
-        this.error = str(error)
-        return this
+        result.error = str(error)
+        return result
     async with writing:
-        this.changes = await store_list(conn, exchange.name, instruments)
-    this.listed = len(instruments)
-    if this.changes.doubted:
-        this.warnings.append(
-            f"{exchange.name}: its list of {this.listed} lacks {this.changes.doubted} of the markets that "
-            "were traded, too many at once to be believed: they stay active"
+        result.changes = await store_list(conn, exchange.name, instruments)
+    result.listed = len(instruments)
+    if result.changes.doubted:
+        result.warnings.append(
+            f"{exchange.name}: {result.changes.doubted} active markets are absent from its list of "
+            f"{result.listed}, too many at once to be plausible: they stay active"
         )
     request = exchange.volumes_request()
     if request is None:
-        return this
+        return result
     try:
         volumes = exchange.decode_volumes(await _answer(client, request, within_s))
     except SourceError as error:
-        this.warnings.append(f"{error}; its last volumes are kept")
-        return this
+        result.warnings.append(f"{error}; its last volumes are kept")
+        return result
     async with writing:
         await store_volumes(conn, exchange.name, volumes)
-    this.volumes = len(volumes)
-    return this
+    result.volumes = len(volumes)
+    return result
 
 
 async def _answer(client: HttpSource, request: RestRequest, within_s: float) -> bytes:
-    """The body. Raises SourceError."""
+    """The body of the answer. Raises SourceError."""
     try:
         async with asyncio.timeout(within_s):
             return (await client.get(request)).body

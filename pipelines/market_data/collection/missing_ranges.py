@@ -1,4 +1,4 @@
-"""What the active markets still lack, for checks, schedules and sensors."""
+"""Missing ranges of candles by market, for checks, schedules and sensors."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from warehouse.candles.coverage import EXPECTED_AFTER, gaps, missing
 from warehouse.markets import markets_by_id
 
 LATE_US = EXPECTED_AFTER // timedelta(microseconds=1)
-"""A closed minute not covered this long after its end was missed: a schedule tick is 5 minutes, a run
-seldom takes as long."""
+"""A closed minute that is not covered this long after its end was missed: the schedule runs every 5
+minutes, and a run rarely takes as long."""
 
 
-async def uncovered(
-    conn: AsyncConnection[Any], markets: Iterable[Market], window: Window
+async def missing_in(
+    conn: AsyncConnection[Any], window: Window, markets: Iterable[Market]
 ) -> dict[Market, list[Window]]:
-    """The uncovered minutes of ``window`` by market. A market never collected lacks all of it."""
+    """The missing ranges of one-minute candles in ``window``, for those of ``markets`` that have any.
+
+    For a market that was never collected that is the whole window.
+    """
     wanted = set(markets)
     known = {
         market_id: market for market_id, market in (await markets_by_id(conn)).items() if market in wanted
     }
-    holes = await missing(conn, known, Interval.M1, window)
-    lacking = {known[market_id]: windows for market_id, windows in holes.items()}
-    lacking.update((market, [window]) for market in wanted.difference(known.values()))
-    return dict(sorted(lacking.items()))
+    by_id = await missing(conn, known, Interval.M1, window)
+    by_market = {known[market_id]: windows for market_id, windows in by_id.items()}
+    by_market.update((market, [window]) for market in wanted.difference(known.values()))
+    return dict(sorted(by_market.items()))
 
 
-async def gaps_by_market(conn: AsyncConnection[Any]) -> dict[Market, list[Window]]:
-    """What ``v_gaps`` shows: all that is wanted and not there, by market."""
+async def missing_ranges(conn: AsyncConnection[Any]) -> dict[Market, list[Window]]:
+    """All missing ranges by market, as in the view ``v_gaps``."""
     known = await markets_by_id(conn)
     return {known[market_id]: windows for market_id, windows in (await gaps(conn)).items()}
 
@@ -45,14 +48,14 @@ def days_in(windows: Iterable[Window]) -> set[date]:
     return {utc_day(part.start_us) for window in windows for part in window.days()}
 
 
-def stretches(days: Iterable[date], longest: int) -> list[tuple[date, date]]:
-    """Runs of consecutive days as their first and last one, newest first, each of at most ``longest``."""
-    found: list[tuple[date, date]] = []
+def day_ranges(days: Iterable[date], longest: int) -> list[tuple[date, date]]:
+    """Group consecutive days into (first, last), newest first, each range of at most ``longest`` days."""
+    ranges: list[tuple[date, date]] = []
     for day in sorted(set(days), reverse=True):
-        if found:
-            first, last = found[-1]
+        if ranges:
+            first, last = ranges[-1]
             if (first - day).days == 1 and (last - day).days < longest:
-                found[-1] = (day, last)
+                ranges[-1] = (day, last)
                 continue
-        found.append((day, day))
-    return found
+        ranges.append((day, day))
+    return ranges

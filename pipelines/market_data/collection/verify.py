@@ -1,4 +1,4 @@
-"""Days of our candles against the exchange's own candle of the day, down to the minutes that differ."""
+"""Comparison of days of candles with the exchange's own candle of the day, down to the minute."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ _FINER = (Interval.D1, Interval.H4, Interval.H1, Interval.M15, Interval.M5)
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One candle that is not the exchange's."""
+    """A candle that differs from the exchange's own."""
 
     open_ts_us: int
     ours: Candle | None
     theirs: Candle | None
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
+        """As stored in ``candle_checks.detail``."""
         return {"open_ts_us": self.open_ts_us, "ours": _numbers(self.ours), "theirs": _numbers(self.theirs)}
 
 
 def differences(
     ours: Sequence[Candle], theirs: Sequence[Candle], price_step: float | None
 ) -> list[Difference]:
-    """Candles of the same time that differ by more than a price step, or 0.1 % of the volume.
+    """The candles that differ by more than a price step, or 0.1 % of the volume, or exist on one side only.
 
-    Where the step is unknown prices may differ by a millionth.
+    When the price step is unknown, prices may differ by a millionth.
     """
     by_time = {candle.open_ts_us: candle for candle in ours}
     others = {candle.open_ts_us: candle for candle in theirs}
@@ -80,43 +81,51 @@ async def verify_days(
     days: Sequence[date],
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[dict[tuple[Market, date], DayCheck], list[str]]:
-    """Compare each complete day, refetch the minutes that differ, store and return what came of it.
+    """Compare each complete day, fetch differing minutes again, and store the results.
 
-    Second: what exchanges refused to answer; those days are left for another time.
+    Args:
+        conn: To the warehouse, in autocommit.
+        clients: The REST clients by exchange.
+        markets: The markets to check.
+        days: The UTC days to check.
+        log: Receives a line for each day that is not the same.
+
+    Returns:
+        The results by market and day, and the errors of days that exchanges did not answer for.
     """
     ids = await ensure_markets(
         conn, {market: EXCHANGES[market.exchange].native(market) for market in markets}
     )
     steps = await price_steps(conn, ids.values())
-    found: dict[tuple[Market, date], DayCheck] = {}
+    checks: dict[tuple[Market, date], DayCheck] = {}
     errors: list[str] = []
-    turn = asyncio.Lock()  # one connection for all
+    turn = asyncio.Lock()  # all tasks share one connection
 
-    async def of_exchange(name: str, of_it: list[Market]) -> None:
-        for market in of_it:
-            one = _Checked(
+    async def check_exchange(name: str, its_markets: list[Market]) -> None:
+        for market in its_markets:
+            checker = _MarketChecker(
                 conn, turn, clients[name], EXCHANGES[name], market, ids[market], steps[ids[market]]
             )
             for day in days:
                 try:
-                    check = await one.check(day)
+                    check = await checker.check(day)
                 except SourceError as error:
                     errors.append(f"{market}, {day}: {error}")
                     continue
                 async with turn:
                     await store_check(conn, check)
-                found[market, day] = check
+                checks[market, day] = check
                 if check.state != "same":
                     log(f"{market}, {day}: {check.state}, {check.repaired} minutes corrected")
 
     async with asyncio.TaskGroup() as tasks:
-        for name, of_it in groupby(sorted(markets), key=lambda market: market.exchange):
-            tasks.create_task(of_exchange(name, list(of_it)), name=f"check of {name}")
-    return found, errors
+        for name, its_markets in groupby(sorted(markets), key=lambda market: market.exchange):
+            tasks.create_task(check_exchange(name, list(its_markets)), name=f"check of {name}")
+    return checks, errors
 
 
-class _Checked:
-    """One market."""
+class _MarketChecker:
+    """Checks days of one market."""
 
     def __init__(
         self,
@@ -133,35 +142,40 @@ class _Checked:
         self._price_step = price_step
 
     async def check(self, day: date) -> DayCheck:
+        """Compare a day, and correct minutes that differ. Raises SourceError."""
         window = Window(day_start_us(day), day_start_us(day) + DAY_US)
         async with self._turn:
             is_whole = await is_covered(self._conn, self._market_id, window)
         served = [interval for interval in _FINER if self._serves(interval, window)]
         if not (is_whole and served):
-            why = "the exchange shows no longer candles of that day" if is_whole else "not all of it is there"
+            why = (
+                "the exchange no longer serves longer candles of that day"
+                if is_whole
+                else "the day is not fully covered"
+            )
             return DayCheck(self._market_id, day, "incomplete", detail={"why": why})
         first = await self._differences(served[0], window)
         if not first:
             return DayCheck(self._market_id, day, "same")
-        bad = [Window(one.open_ts_us, one.open_ts_us + served[0].us) for one in first]
+        bad = [Window(candle.open_ts_us, candle.open_ts_us + served[0].us) for candle in first]
         for finer in served[1:]:
             bad = [
-                Window(one.open_ts_us, one.open_ts_us + finer.us)
+                Window(candle.open_ts_us, candle.open_ts_us + finer.us)
                 for span in bad
-                for one in await self._differences(finer, span)
+                for candle in await self._differences(finer, span)
             ]
         repaired = sum([await self._refetch(span) for span in bad])
         left = await self._differences(served[0], window)
         state: State = "differs" if left else "repaired"
         detail = {
             "interval": served[0].value,
-            "before": [one.told() for one in first],
-            "after": [one.told() for one in left],
+            "before": [difference.to_dict() for difference in first],
+            "after": [difference.to_dict() for difference in left],
         }
         return DayCheck(self._market_id, day, state, repaired, detail)
 
     def _serves(self, interval: Interval, window: Window) -> bool:
-        """Whether the exchange still shows its own candles of ``interval``, and they end with the window."""
+        """Whether the exchange still serves candles of ``interval`` from the start of ``window``."""
         depth = self._exchange.candles_depth
         oldest_us = 0 if depth is None else now_us() - (depth - 1) * interval.us
         return interval in self._exchange.intervals and window.start_us > oldest_us
@@ -179,7 +193,7 @@ class _Checked:
         ]
 
     async def _refetch(self, window: Window) -> int:
-        """Store the exchange's minutes of ``window`` again; returns how many changed."""
+        """Fetch and store the minutes of ``window`` again; returns the number of changed candles."""
         changed = 0
         pieces = fetch_candles(self._exchange, self._client, self._market, Interval.M1, window)
         async for piece in pieces:

@@ -320,7 +320,7 @@ def test_quarantine_begins_after_an_hour_and_ends_below_half() -> None:
 
     def judge(price: float, at_us: int) -> list[Change]:
         last = one("kraken", price, is_trusted=quarantine.trusts("kraken"))
-        return quarantine.heed(average([*several(100.0, 100.0), last]), at_us)
+        return quarantine.update(average([*several(100.0, 100.0), last]), at_us)
 
     assert judge(31.0, 0) == []
     assert not quarantine.trusts("kraken")
@@ -337,22 +337,22 @@ def test_quarantine_begins_after_an_hour_and_ends_below_half() -> None:
 def test_what_passes_within_the_hour_is_forgotten() -> None:
     quarantine = Quarantine()
     others = several(100.0, 100.0)
-    quarantine.heed(average([*others, one("kraken", 31.0)]), 0)
-    quarantine.heed(average([*others, one("kraken", 101.0, is_trusted=False)]), 1)
+    quarantine.update(average([*others, one("kraken", 31.0)]), 0)
+    quarantine.update(average([*others, one("kraken", 101.0, is_trusted=False)]), 1)
     assert quarantine.trusts("kraken")
-    quarantine.heed(average([*others, one("kraken", 31.0)]), 2)
-    quarantine.heed(average([]), 2 + QUARANTINE_AFTER_US - 1)
+    quarantine.update(average([*others, one("kraken", 31.0)]), 2)
+    quarantine.update(average([]), 2 + QUARANTINE_AFTER_US - 1)
     assert not quarantine.trusts("kraken")
-    quarantine.heed(average([]), 2 + QUARANTINE_AFTER_US)
+    quarantine.update(average([]), 2 + QUARANTINE_AFTER_US)
     assert quarantine.trusts("kraken")
 
 
 def test_quarantine_of_earlier_is_kept_whatever_happens_meanwhile() -> None:
     quarantine = Quarantine({"kraken": 7})
-    assert quarantine.heed(average([]), 99 * QUARANTINE_AFTER_US) == []
+    assert quarantine.update(average([]), 99 * QUARANTINE_AFTER_US) == []
     assert not quarantine.trusts("kraken")
     back = average([*several(100.0, 100.0), one("kraken", 101.0, is_trusted=False)])
-    (released,) = quarantine.heed(back, 100 * QUARANTINE_AFTER_US)
+    (released,) = quarantine.update(back, 100 * QUARANTINE_AFTER_US)
     assert (released.name, released.since_us, released.is_released) == ("kraken", 7, True)
 
 
@@ -366,5 +366,5 @@ def test_two_that_disagree_for_an_hour_are_both_quarantined() -> None:
         ]
         judgement = average(pair)
         assert judgement.average is None
-        changes += quarantine.heed(judgement, at_us)
+        changes += quarantine.update(judgement, at_us)
     assert [change.name for change in changes] == ["binance", "kraken"]

@@ -15,7 +15,7 @@ from coinwatch.sentiment.scoring import (
     WEIGHTS,
     DayScore,
     Scale,
-    Source,
+    SentimentSource,
     combine,
     from_percent,
     from_tone,
@@ -27,7 +27,9 @@ from coinwatch.sentiment.scoring import (
 DAY = date(2026, 11, 21)
 
 
-def told(source: Source, score: float | None, base: str | None = "BTC", items: int | None = None) -> DayScore:
+def told(
+    source: SentimentSource, score: float | None, base: str | None = "BTC", items: int | None = None
+) -> DayScore:
     return DayScore(
         day=DAY, source=source, base=base, value=score, scale=Scale.UNIT, score=score, items=items
     )
@@ -63,32 +65,39 @@ def test_scales() -> None:
 
 
 def test_parts_and_weights_are_visible() -> None:
-    own = [told(Source.GDELT, -0.2), told(Source.NEWS, 0.5, items=5), told(Source.X, None)]
-    market = [told(Source.FEAR_GREED, -0.6, None), told(Source.GDELT, 0.9, None)]
+    own = [
+        told(SentimentSource.GDELT, -0.2),
+        told(SentimentSource.NEWS, 0.5, items=5),
+        told(SentimentSource.X, None),
+    ]
+    market = [told(SentimentSource.FEAR_GREED, -0.6, None), told(SentimentSource.GDELT, 0.9, None)]
     combined = combine(DAY, "BTC", own, market)
     assert combined is not None
     parts = {part.source: part for part in parts_of(combined.detail)}
-    assert set(parts) == {Source.GDELT, Source.NEWS, Source.FEAR_GREED}, (
+    assert set(parts) == {SentimentSource.GDELT, SentimentSource.NEWS, SentimentSource.FEAR_GREED}, (
         "the market's tone is not the asset's"
     )
-    assert parts[Source.NEWS].weight == WEIGHTS[Source.NEWS] / 2
-    assert parts[Source.FEAR_GREED].weight == WEIGHTS[Source.FEAR_GREED] * OF_MARKET
-    assert parts[Source.FEAR_GREED].of_market
+    assert parts[SentimentSource.NEWS].weight == WEIGHTS[SentimentSource.NEWS] / 2
+    assert parts[SentimentSource.FEAR_GREED].weight == WEIGHTS[SentimentSource.FEAR_GREED] * OF_MARKET
+    assert parts[SentimentSource.FEAR_GREED].of_market
     assert combined.items == 5
     weights = 2.0 + 1.5 + 1.0
     assert combined.score == pytest.approx((-0.2 * 2 + 0.5 * 1.5 - 0.6) / weights, abs=1e-6)
 
 
 def test_what_is_said_of_the_market_alone_is_no_score_of_an_asset() -> None:
-    assert combine(DAY, "BTC", [], [told(Source.FEAR_GREED, 0.5, None)]) is None
-    assert combine(DAY, "BTC", [told(Source.X, None)], [told(Source.FEAR_GREED, 0.5, None)]) is None
-    of_market = combine(DAY, None, [told(Source.FEAR_GREED, 0.5, None)])
+    assert combine(DAY, "BTC", [], [told(SentimentSource.FEAR_GREED, 0.5, None)]) is None
+    assert (
+        combine(DAY, "BTC", [told(SentimentSource.X, None)], [told(SentimentSource.FEAR_GREED, 0.5, None)])
+        is None
+    )
+    of_market = combine(DAY, None, [told(SentimentSource.FEAR_GREED, 0.5, None)])
     assert of_market is not None
     assert of_market.score == 0.5
 
 
 def test_a_combined_score_is_no_part_of_itself() -> None:
-    assert combine(DAY, "BTC", [told(Source.COMBINED, 1.0)]) is None
+    assert combine(DAY, "BTC", [told(SentimentSource.COMBINED, 1.0)]) is None
 
 
 scores = st.floats(-1, 1).map(lambda score: round(score, 6))
@@ -99,7 +108,7 @@ sources = st.sampled_from(sorted(WEIGHTS))
     st.dictionaries(sources, st.tuples(scores, st.none() | st.integers(0, 10**6)), min_size=1), st.randoms()
 )
 def test_it_is_recomputable_and_the_same_in_any_order(
-    given_scores: dict[Source, tuple[float, int | None]], shuffler: random.Random
+    given_scores: dict[SentimentSource, tuple[float, int | None]], shuffler: random.Random
 ) -> None:
     own = [told(source, score, items=items) for source, (score, items) in given_scores.items()]
     combined = combine(DAY, "BTC", own)

@@ -182,7 +182,7 @@ async def test_recovered_trades_do_not_change_the_average(desk: Desk, averaging:
 async def test_a_silent_market_is_left_out_of_the_average(
     desk: Desk, averaging: RunAverager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("coinwatch.averaging.average.LEAST_OLD_US", SECOND_US)
+    monkeypatch.setattr("coinwatch.averaging.average.MIN_AGE_LIMIT_US", SECOND_US)
 
     async def is_alone() -> bool:
         rows = await desk.rows()

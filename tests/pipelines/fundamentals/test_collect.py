@@ -65,7 +65,7 @@ async def test_metrics_of_all_sources_are_stored_once_an_hour(conn: Conn, simula
         collected = await collect(conn, providers)
         asked = dict(simulator.requests)
         again = await collect(conn, providers)
-    assert [told.errors for told in collected.told.values()] == [[], [], []]
+    assert [result.errors for result in collected.results.values()] == [[], [], []]
     assert asked == {
         "coingecko/coins/list": 1,
         "coingecko/coins/markets": 2,  # the largest, and the others that are called BTC, ETH, SOL or LINK
@@ -76,9 +76,9 @@ async def test_metrics_of_all_sources_are_stored_once_an_hour(conn: Conn, simula
     assert again.hour_us == collected.hour_us  # but for once in a great while
     counted = await rows(conn, "select source, count(*) from asset_metrics group by source order by source")
     assert counted == [
-        ("coingecko", collected.told[MetricsSource.COINGECKO].stored),
-        ("coinmarketcap", collected.told[MetricsSource.COINMARKETCAP].stored),
-        ("defillama", collected.told[MetricsSource.DEFILLAMA].stored),
+        ("coingecko", collected.results[MetricsSource.COINGECKO].stored),
+        ("coinmarketcap", collected.results[MetricsSource.COINMARKETCAP].stored),
+        ("defillama", collected.results[MetricsSource.DEFILLAMA].stored),
     ]
     assert counted[0][1] >= 250
     assert counted[1][1] > 200
@@ -139,9 +139,9 @@ async def test_a_contract_decides_where_an_exchange_tells_it(conn: Conn, simulat
         simulator.fail_rest("gateio", 404, times=1)
         collected = await collect_metrics(conn, providers, ["LINK"], {}, now_us())
         (link,) = collected.decisions
-        assert (link.asset_id, link.reason) == (None, "no price of ours to compare with")
+        assert (link.asset_id, link.reason) == (None, "we have no own price to compare with")
         assert "gateio: /api/v4/spot/currencies: HTTP 404" in str(
-            collected.told[MetricsSource.COINGECKO].errors[0]
+            collected.results[MetricsSource.COINGECKO].errors[0]
         )
 
 
@@ -157,7 +157,7 @@ async def test_a_decision_stands_until_the_price_contradicts(conn: Conn, simulat
         collected = await collect(conn, providers)
         assert [one.asset_id for one in collected.decisions] == [None]
         assert collected.changed == 1
-        assert "is at our price: bitcoin is at" in collected.decisions[0].reason
+        assert "has our price: bitcoin is at" in collected.decisions[0].reason
         (pinned,) = (await collect(conn, providers, BTC="bitcoin")).decisions
         assert (pinned.asset_id, pinned.by) == ("bitcoin", "override")
         (free,) = (await collect(conn, providers)).decisions
@@ -166,9 +166,9 @@ async def test_a_decision_stands_until_the_price_contradicts(conn: Conn, simulat
 
 async def test_absurd_numbers_are_left_out_and_named(conn: Conn, simulator: Simulator) -> None:
     async with opened(simulator) as providers:
-        told = (await collect(conn, providers)).told[MetricsSource.COINGECKO]
-    assert dict(told.dropped) == {"market_cap": 1, "ath": 1, "total_supply": 1}
-    assert told.dropped_of == [ABANDONED] == ["sample-coin-200"]
+        result = (await collect(conn, providers)).results[MetricsSource.COINGECKO]
+    assert dict(result.dropped) == {"market_cap": 1, "ath": 1, "total_supply": 1}
+    assert result.dropped_of == [ABANDONED] == ["sample-coin-200"]
     (row,) = await rows(
         conn,
         "select market_cap_usd, ath_usd, total_supply, price_usd > 0 from asset_metrics"
@@ -185,12 +185,12 @@ async def test_coinmarketcap_speaks_while_coingecko_fails(conn: Conn, simulator:
         simulator.fail_rest("coingecko", 503, times=100)
         collected = await collect(conn, providers)
     assert collected.has_metrics
-    (error,) = collected.told[MetricsSource.COINGECKO].errors
+    (error,) = collected.results[MetricsSource.COINGECKO].errors
     assert "HTTP 503" in str(error)
     assert {row.asset_id for row in (await bases(conn)).values()} >= {"bitcoin", "solana"}
     (row,) = await rows(conn, "select source, rank from v_asset_metrics where asset = 'bitcoin'")
     assert row == ("coinmarketcap", 1)
-    assert collected.told[MetricsSource.DEFILLAMA].stored
+    assert collected.results[MetricsSource.DEFILLAMA].stored
 
 
 async def test_each_source_fails_alone(conn: Conn, simulator: Simulator) -> None:
@@ -198,16 +198,16 @@ async def test_each_source_fails_alone(conn: Conn, simulator: Simulator) -> None
     simulator.fail_rest("defillama", 404, times=100)
     async with opened(simulator) as providers:
         collected = await collect(conn, providers)
-    assert collected.told[MetricsSource.COINGECKO].stored >= 250
-    assert "HTTP 429" in str(collected.told[MetricsSource.COINMARKETCAP].errors[0])
-    assert len(collected.told[MetricsSource.DEFILLAMA].errors) == 2
+    assert collected.results[MetricsSource.COINGECKO].stored >= 250
+    assert "HTTP 429" in str(collected.results[MetricsSource.COINMARKETCAP].errors[0])
+    assert len(collected.results[MetricsSource.DEFILLAMA].errors) == 2
 
 
 @pytest.mark.parametrize(
     ("answer_body", "problem"),
     [
-        ('[{"id":"bitcoin","symbol":"btc","curr', "an answer that is no JSON"),
-        ("<html><body>Just a moment...</body></html>", "a page of HTML"),
+        ('[{"id":"bitcoin","symbol":"btc","curr', "the answer is not JSON"),
+        ("<html><body>Just a moment...</body></html>", "an HTML page"),
         ('{"status":{"error_code":10005,"error_message":"Paid plans only"}}', "10005 Paid plans only"),
     ],
 )
@@ -226,10 +226,10 @@ async def test_what_is_no_page_of_coins_is_named_and_costs_nothing_else(
             coingecko_http(script.root, LocalBudget(), key=None, scale=1_000, patience=QUICK) as gecko,
         ):
             collected = await collect(conn, providers._replace(coingecko=gecko))
-    (error,) = collected.told[MetricsSource.COINGECKO].errors
+    (error,) = collected.results[MetricsSource.COINGECKO].errors
     assert str(error).startswith("coingecko: ")
     assert problem in str(error)
-    assert collected.told[MetricsSource.COINGECKO].stored == 250
+    assert collected.results[MetricsSource.COINGECKO].stored == 250
     assert [one for one in collected.decisions if one.asset_id] == before
 
 
@@ -245,8 +245,8 @@ async def test_a_list_of_the_largest_coins_without_one_is_named(conn: Conn, simu
         collected = await collect(conn, providers._replace(coingecko=gecko, coinmarketcap=cmc))
     assert not collected.has_metrics
     for source in (MetricsSource.COINGECKO, MetricsSource.COINMARKETCAP):
-        (error,) = collected.told[source].errors
-        assert str(error) == f"{source}: its list of the largest coins has none"
+        (error,) = collected.results[source].errors
+        assert str(error) == f"{source}: the list of the largest coins is empty"
 
 
 async def test_an_asset_that_vanished_is_named(conn: Conn, simulator: Simulator) -> None:
@@ -255,8 +255,8 @@ async def test_an_asset_that_vanished_is_named(conn: Conn, simulator: Simulator)
         await conn.execute("insert into assets (id, symbol, name) values ('atlantis', 'ATL', 'Atlantis')")
         await store_bases(conn, [("ATL", "atlantis", "price", "was at our price")], now_us())
         collected = await collect(conn, providers)
-    assert collected.not_told == ["atlantis"]
-    assert collected.told[MetricsSource.COINGECKO].errors == []
+    assert collected.without_metrics == ["atlantis"]
+    assert collected.results[MetricsSource.COINGECKO].errors == []
 
 
 async def test_the_calls_of_a_month_are_never_exceeded(conn: Conn, simulator: Simulator) -> None:
@@ -270,8 +270,10 @@ async def test_the_calls_of_a_month_are_never_exceeded(conn: Conn, simulator: Si
     async with opened(simulator, WarehouseBudget(conn), key="CG-test") as providers:
         first = await collect(conn, providers)
         second = await collect(conn, providers)
-    assert not first.told[MetricsSource.COINGECKO].errors
-    assert "all 10,000 calls of this month are spent" in str(second.told[MetricsSource.COINGECKO].errors[0])
+    assert not first.results[MetricsSource.COINGECKO].errors
+    assert "all 10,000 calls of this month are spent" in str(
+        second.results[MetricsSource.COINGECKO].errors[0]
+    )
     assert sum(count for path, count in simulator.requests.items() if path.startswith("coingecko/")) == 3
     assert second.has_metrics
 
@@ -289,8 +291,8 @@ async def test_descriptions_come_in_batches_and_coins_that_go_are_noted(
         )
         described = await collect_metadata(conn, providers, now_us())
     assert described.errors == []
-    assert described.described == described.asked > 200
-    assert simulator.requests["coinmarketcap/v2/cryptocurrency/info"] == -(-described.asked // 100)
+    assert described.described == described.requested > 200
+    assert simulator.requests["coinmarketcap/v2/cryptocurrency/info"] == -(-described.requested // 100)
     assert described.listed is not None
     assert described.listed == (1, 0, 1)
     (link,) = await rows(
@@ -323,5 +325,5 @@ async def test_a_list_that_shrank_is_not_believed(conn: Conn, simulator: Simulat
     async with opened(simulator) as providers:
         described = await collect_metadata(conn, providers, now_us())
     assert described.listed is None
-    assert "that one was kept" in str(described.errors[0])
+    assert "the previous list was kept" in str(described.errors[0])
     assert await rows(conn, "select count(*) from assets where gone_at is not null") == [(0,)]

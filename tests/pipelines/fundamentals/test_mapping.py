@@ -38,7 +38,7 @@ def bases(draw: st.DrawFn) -> Base:
         base="CAT",
         price_usd=draw(st.none() | PRICES),
         contracts=draw(st.sets(st.sampled_from(["0x1", "0x2", "0x9"]), max_size=1)),
-        before=Decision(base="CAT", asset_id=before, by="price", reason="once") if before else None,
+        previous=Decision(base="CAT", asset_id=before, by="price", reason="once") if before else None,
     )
 
 
@@ -57,7 +57,7 @@ def test_nothing_is_decided_against_our_price(base: Base, candidates: list[Candi
     (chosen,) = [one for one in candidates if one.id == decision.asset_id]
     if base.price_usd is not None and chosen.price_usd is not None:
         assert apart(base.price_usd, chosen.price_usd) <= CONTRADICTS
-    was_before = base.before is not None and base.before.asset_id == chosen.id
+    was_before = base.previous is not None and base.previous.asset_id == chosen.id
     if decision.by == "contract":
         assert set(base.contracts) & set(chosen.contracts)
     elif not was_before:
@@ -94,7 +94,10 @@ def test_deciding_again_with_the_same_numbers_changes_nothing(
     if first.asset_id is None:
         return
     again = decide(
-        Base(base="CAT", price_usd=base.price_usd, contracts=base.contracts, before=first), candidates, {}, ()
+        Base(base="CAT", price_usd=base.price_usd, contracts=base.contracts, previous=first),
+        candidates,
+        {},
+        (),
     )
     assert again.asset_id == first.asset_id
 
@@ -103,19 +106,24 @@ def test_deciding_again_with_the_same_numbers_changes_nothing(
     ("base", "candidates", "asset", "reason"),
     [
         (Base(base="CAT", price_usd=1.0), [], None, "no coin with this ticker"),
-        (Base(base="CAT"), [Candidate(id="a", price_usd=1.0)], None, "no price of ours"),
-        (Base(base="CAT", price_usd=1.0), [Candidate(id="a")], None, "no recent price of its 1"),
+        (Base(base="CAT"), [Candidate(id="a", price_usd=1.0)], None, "no own price"),
+        (
+            Base(base="CAT", price_usd=1.0),
+            [Candidate(id="a")],
+            None,
+            "none of 1 candidates has a recent price",
+        ),
         (
             Base(base="CAT", price_usd=1.0, contracts=["0x1"]),
             [Candidate(id="a", price_usd=2.0, contracts=["0x1"]), Candidate(id="b", price_usd=1.0)],
             None,
-            "the contract is that of a, but a is at 2 USD, ours at 1",
+            "the contract address is that of a, but a is at 2 USD, ours at 1",
         ),
         (
             Base(base="CAT", contracts=["0x1"]),
             [Candidate(id="a", contracts=["0x1"]), Candidate(id="b", price_usd=1.0)],
             "a",
-            "its contract address",
+            "the contract address matches",
         ),
         (
             Base(base="CAT", price_usd=1.0),
@@ -124,7 +132,7 @@ def test_deciding_again_with_the_same_numbers_changes_nothing(
                 Candidate(id="b", price_usd=1.01, market_cap_usd=1.0),
             ],
             None,
-            "2 candidates are at our price, none by far the largest: a, b",
+            "2 candidates have our price, none by far the largest: a, b",
         ),
         (
             Base(base="CAT", price_usd=1.0),

@@ -61,7 +61,7 @@ async def test_checks_see_a_base_taken_for_another_coin(
     }
     by_name = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert "| solbark | 0.0" in str(by_name["prices_agree_with_ours"].metadata["prices"].value)
-    assert "| NOPE | CoinGecko lists no coin" in str(by_name["bases_are_decided"].metadata["why"].value)
+    assert "| NOPE | CoinGecko lists no coin" in str(by_name["bases_are_decided"].metadata["reasons"].value)
 
 
 async def test_a_wrong_key_is_named_and_not_tried_again(
@@ -76,7 +76,7 @@ async def test_a_wrong_key_is_named_and_not_tried_again(
     result = await run(instance, "collect_asset_metrics")
     assert not result.success
     problem = failure_of(result)
-    assert problem.startswith("No source told any metrics.")
+    assert problem.startswith("No source returned metrics.")
     assert "coingecko: /coins/list: HTTP 401" in problem
     assert "API Key Invalid" in problem
     assert "1001" in problem
@@ -105,16 +105,16 @@ def materialize(instance: dg.DagsterInstance, *assets: str) -> None:
 
 
 def test_the_first_ones_come_as_soon_as_there_are_candles(instance: dg.DagsterInstance) -> None:
-    assert sensor_says(instance) == "No candles yet: their prices tell which assets are traded."
+    assert sensor_says(instance) == "There are no candles yet, whose prices identify the traded assets."
     materialize(instance, "candles_1m")
     assert sensor_says(instance) == "collect_asset_metrics"
-    assert schedule_says(instance) == "No metrics yet: they tell which assets matter."
+    assert schedule_says(instance) == "There are no metrics yet, which determine the tracked assets."
     materialize(instance, "asset_metrics")
     assert sensor_says(instance) == "collect_asset_metadata"
     assert schedule_says(instance) is None
     materialize(instance, "asset_metadata")
-    assert sensor_says(instance) == "There are metrics and descriptions; their schedules go on."
-    assert "due again a week later" in str(schedule_says(instance))
+    assert sensor_says(instance) == "Metrics and descriptions exist; their schedules keep them current."
+    assert "the next is due a week later" in str(schedule_says(instance))
 
 
 async def test_what_has_just_failed_is_left_to_the_schedule(
@@ -125,4 +125,4 @@ async def test_what_has_just_failed_is_left_to_the_schedule(
         simulator.fail_rest(provider, 404, times=100)
     assert not (await run(instance, "collect_asset_metrics")).success
     said = await asyncio.to_thread(sensor_says, instance)
-    assert said == "collect_asset_metrics has just been tried; its schedule tries again."
+    assert said == "collect_asset_metrics was tried recently; its schedule will retry."

@@ -22,7 +22,7 @@ from pipelines.instance.files import folder
 from pipelines.maintenance.definitions import DEFINITIONS
 from pipelines.maintenance.health import last_failure
 from pipelines.maintenance.operations import DAYS_AHEAD, DagsterPruned, prune_dagster
-from pipelines.maintenance.sensors import tell_failures, tell_health
+from pipelines.maintenance.sensors import report_failures, report_health
 from pipelines.resources import Coinwatch
 from tests.pipelines.runs import metadata_of, run
 from warehouse.alerts.job_failures import failures_after
@@ -325,13 +325,13 @@ async def test_retention_says_what_it_dropped_and_what_it_keeps(
 async def test_health_is_told(instance: dg.DagsterInstance, database: Any) -> None:
     def tell() -> str:
         with dg.build_sensor_context(instance=instance) as context:
-            answer = tell_health(context, coinwatch=Coinwatch())
+            answer = report_health(context, coinwatch=Coinwatch())
         assert isinstance(answer, dg.SkipReason)
         return str(answer.skip_message)
 
     async with await connect(database, application_name="test") as conn:
         assert await asyncio.to_thread(tell) == (
-            "Told: in 24 hours 0 runs succeeded and 0 failed; 0 are under way."
+            "Reported: 0 runs succeeded and 0 failed in the last 24 hours; 0 are in progress."
         )
         await work(instance, "good")
         failed = await work(instance, "bad", fails=True)
@@ -343,7 +343,7 @@ async def test_health_is_told(instance: dg.DagsterInstance, database: Any) -> No
             (ids[market],),
         )
         said = await asyncio.to_thread(tell)
-        assert said == "Told: in 24 hours 1 runs succeeded and 1 failed; 0 are under way."
+        assert said == "Reported: 1 runs succeeded and 1 failed in the last 24 hours; 0 are in progress."
         cursor = await conn.execute("select detail from service_heartbeats where service = 'dagster'")
         ((detail,),) = await cursor.fetchall()
     assert detail["runs_24h"] == {"success": 1, "failure": 1, "canceled": 0, "under_way": 0}
@@ -366,20 +366,20 @@ async def test_a_run_that_failed_for_good_is_told_once(instance: dg.DagsterInsta
         event = record.event_log_entry.dagster_event
         assert event is not None
         context = dg.build_run_status_sensor_context(
-            sensor_name="tell_failures",
+            sensor_name="report_failures",
             dagster_event=event,
             dagster_instance=instance,
             dagster_run=dagster_run.with_tags({**dagster_run.tags, **tags}),
         ).for_run_failure()
-        answer = tell_failures(context, coinwatch=Coinwatch())
+        answer = report_failures(context, coinwatch=Coinwatch())
         assert isinstance(answer, dg.SkipReason)
         return str(answer.skip_message)
 
     failed = await work(instance, "bad", fails=True)
     said = await asyncio.to_thread(lambda: tell(failed, **{"dagster/will_retry": "true"}))
-    assert said == f"{failed} will be tried again."
+    assert said == f"Run {failed} will be retried."
     for _ in range(2):
-        assert await asyncio.to_thread(tell, failed) == "Told: work_daily failed."
+        assert await asyncio.to_thread(tell, failed) == "Reported: work_daily failed."
     async with await connect(database, application_name="test") as conn:
         (failure,) = await failures_after(conn, 0)
     assert (failure.job, failure.why) == ("work_daily", "the exchange is on fire")

@@ -56,17 +56,17 @@ async def test_a_day_is_completed_once(
     done = materializations(instance)[yesterday.isoformat()]
     count = await (await conn.execute("select count(*) from candles")).fetchone()
     assert count == (done["rows_inserted"],)
-    assert done["candles_asked"] == 2 * 1_440
-    assert done["found_empty"] == 2 * 1_440 - done["rows_inserted"]
-    assert done["ranges_asked"] == done["markets"] == 2
+    assert done["candles_requested"] == 2 * 1_440
+    assert done["minutes_without_trades"] == 2 * 1_440 - done["rows_inserted"]
+    assert done["ranges_requested"] == done["markets"] == 2
     assert done["requests"] == sum(simulator.requests.values()) == 2 + 5
     assert "coinbase:BTC-EUR" in done["by_market"]
 
     result = await run(instance, "collect_candles", partition_key=yesterday.isoformat())
     assert result.success
     again = materializations(instance)[yesterday.isoformat()]
-    assert (again["requests"], again["rows_inserted"], again["ranges_asked"]) == (0, 0, 0)
-    assert again["reason"] == "Nothing to do: every market is covered over the window."
+    assert (again["requests"], again["rows_inserted"], again["ranges_requested"]) == (0, 0, 0)
+    assert again["reason"] == "Nothing to do: the window is covered for every market."
 
 
 async def test_several_days_are_one_run_and_one_window(
@@ -79,7 +79,7 @@ async def test_several_days_are_one_run_and_one_window(
     assert check_passed(result)
     done = materializations(instance)
     assert list(done) == [(today - timedelta(days=1)).isoformat(), today.isoformat()]
-    assert done[today.isoformat()]["ranges_asked"] == 2
+    assert done[today.isoformat()]["ranges_requested"] == 2
 
 
 async def test_what_failed_is_named_and_the_rest_is_kept(
@@ -97,7 +97,7 @@ async def test_what_failed_is_named_and_the_rest_is_kept(
     result = await run(instance, "collect_candles", tags=dict(run_for_days(yesterday, today).tags))
     assert not result.success
     problem = failure_of(result)
-    assert problem.startswith("1 of 2 markets are not complete:\ncoinbase:BTC-EUR, ")
+    assert problem.startswith("1 of 2 markets are incomplete:\ncoinbase:BTC-EUR, ")
     assert today.isoformat() in problem
     assert "HTTP 404" in problem
     assert not check_passed(result)
@@ -129,8 +129,8 @@ async def test_the_check_sees_a_hole_in_the_last_hour(
     assert result.success
     (evaluation,) = result.get_asset_check_evaluations()
     assert not evaluation.passed
-    assert evaluation.metadata["markets_uncovered"].value == 1
-    assert "binance:BTC-USDC" in str(evaluation.metadata["uncovered"].value)
+    assert evaluation.metadata["markets_with_missing_ranges"].value == 1
+    assert "binance:BTC-USDC" in str(evaluation.metadata["missing_ranges"].value)
 
 
 async def test_lists_of_markets_survive_a_dead_exchange(
@@ -151,4 +151,4 @@ async def test_lists_of_markets_survive_a_dead_exchange(
         simulator.fail_rest(exchange, 404, times=10**6)
     result = await run(instance, "refresh_markets")
     assert not result.success
-    assert failure_of(result) == "No exchange gave its list of markets."
+    assert failure_of(result) == "No exchange returned its list of markets."

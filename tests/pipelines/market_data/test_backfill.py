@@ -23,7 +23,7 @@ from coinwatch.times import MINUTE_US, day_start_us, now_us, to_datetime, utc_da
 from coinwatch.windows import Window, merge, subtract
 from pipelines.definitions import defs
 from pipelines.market_data.assets.candles import candles_1m
-from pipelines.market_data.collection.collect import spans_to_ask
+from pipelines.market_data.collection.collect import spans_to_fetch
 from pipelines.market_data.partitions import run_for_days
 from simulator.server import Simulator
 from simulator.truth import minute_candles
@@ -231,7 +231,7 @@ async def scenario(
             minutes = range(start_us // MINUTE_US, window.end_us // MINUTE_US)
             chosen = chance.sample(minutes, min(len(minutes), holes // len(markets) + 1))
             punched[ids[market]] = merge(Window(one * MINUTE_US, (one + 1) * MINUTE_US) for one in chosen)
-            asked = spans_to_ask(exchange, punched[ids[market]], now_us())
+            asked = spans_to_fetch(exchange, punched[ids[market]], now_us())
             with_trades = exchange.trade_paging is Paging.SINCE
             expected += len(asked) * (2 if with_trades else 1)
         await punch(conn, punched)

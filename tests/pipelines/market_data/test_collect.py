@@ -17,7 +17,7 @@ from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
 from coinwatch.times import MINUTE_US, from_datetime, now_us, to_datetime, utc_day
 from coinwatch.windows import Window, merge, subtract
-from pipelines.market_data.collection.collect import Fill, collect_candles, spans_to_ask
+from pipelines.market_data.collection.collect import Fill, collect_candles, spans_to_fetch
 from pipelines.market_data.report import failure
 from simulator.server import Simulator
 from simulator.truth import candle_in_minute
@@ -148,7 +148,7 @@ async def test_every_minute_is_stored_as_it_happened_and_never_asked_for_again(
 ) -> None:
     fill = await collect(conn, simulator, window)
     assert failure(fill) is None
-    assert [market.asked for market in fill.markets] == [[window]] * len(MARKETS)
+    assert [market.requested for market in fill.markets] == [[window]] * len(MARKETS)
     assert [market.still_missing for market in fill.markets] == [[]] * len(MARKETS)
     await assert_true(conn, simulator, window)
     minutes = window.length_us // MINUTE_US
@@ -157,7 +157,7 @@ async def test_every_minute_is_stored_as_it_happened_and_never_asked_for_again(
     asked = candle_requests(simulator)
     again = await collect(conn, simulator, window)
     assert candle_requests(simulator) == asked
-    assert [market.asked for market in again.markets] == [[]] * len(MARKETS)
+    assert [market.requested for market in again.markets] == [[]] * len(MARKETS)
 
 
 async def test_the_open_candle_is_left_alone(conn: Conn, simulator: Simulator) -> None:
@@ -185,7 +185,7 @@ async def test_holes_are_refilled_and_nothing_else_is_asked(
         )
     simulator.requests.clear()
     fill = await collect(conn, simulator, window)
-    assert [market.asked for market in fill.markets] == [holes] * len(MARKETS)
+    assert [market.requested for market in fill.markets] == [holes] * len(MARKETS)
     assert simulator.requests["binance/api/v3/klines"] == 1, "neighbours share a request"
     await assert_true(conn, simulator, window)
 
@@ -220,7 +220,7 @@ async def test_an_exchange_that_is_down_is_named_and_the_others_are_stored(
     fill = await collect(conn, simulator, window)
     problem = failure(fill)
     assert problem is not None
-    assert problem.startswith("2 of 4 markets are not complete:")
+    assert problem.startswith("2 of 4 markets are incomplete:")
     for market in ("coinbase:BTC-EUR", "coinbase:BTC-USD"):
         assert market in problem
     assert "HTTP 503" in problem
@@ -240,7 +240,7 @@ async def test_a_dead_exchange_is_not_waited_for_by_every_market(conn: Conn, sim
     end_us = Interval.M1.floor(now_us()) - 2 * MINUTE_US
     fill = await collect(conn, simulator, Window(end_us - 60 * MINUTE_US, end_us), markets)
     assert all(market.errors for market in fill.markets)
-    asked = [market for market in fill.markets if "not asked" not in market.errors[0]]
+    asked = [market for market in fill.markets if "skipped" not in market.errors[0]]
     assert len(asked) <= 7, "four at first, and what began before the fourth had failed"
     assert candle_requests(simulator) == 2 * len(asked), "two tries each"
 
@@ -264,7 +264,7 @@ async def test_what_is_no_longer_served_is_given_up_and_made_of_our_own_trades(
     fill = await collect(conn, simulator, hour, [market])
     [one] = fill.markets
     assert failure(fill) is None
-    assert [(gone.window, gone.reason) for gone in one.gone] == [
+    assert [(gone.window, gone.reason) for gone in one.unavailable] == [
         (hour, "htx serves only the newest 1,999 candles of 1m")
     ]
     assert one.from_ticks == 4
@@ -274,7 +274,7 @@ async def test_what_is_no_longer_served_is_given_up_and_made_of_our_own_trades(
 
     asked = candle_requests(simulator)
     [again] = (await collect(conn, simulator, hour, [market])).markets
-    assert (again.asked, candle_requests(simulator)) == ([], asked), "it is not asked for again"
+    assert (again.requested, candle_requests(simulator)) == ([], asked), "it is not asked for again"
     assert await (await conn.execute("select * from v_gaps")).fetchall() == []
 
 
@@ -291,7 +291,7 @@ async def test_a_delisted_market_is_no_error_for_ever(
     )
     fill = await collect(conn, simulator, window, [gone, there])
     assert failure(fill) is None
-    assert [one.gone[0].window for one in fill.markets if one.gone] == [window]
+    assert [one.unavailable[0].window for one in fill.markets if one.unavailable] == [window]
 
 
 async def test_in_bad_weather_what_came_is_kept_and_the_rest_comes_later(
@@ -323,7 +323,7 @@ def test_neighbours_share_a_request_and_no_hole_is_forgotten(
 ) -> None:
     exchange = EXCHANGES[name]
     now = holes[-1].end_us + age * MINUTE_US
-    spans = spans_to_ask(exchange, holes, now)
+    spans = spans_to_fetch(exchange, holes, now)
     assert subtract(holes, spans) == []
     assert {span.start_us for span in spans} <= {hole.start_us for hole in holes}
     assert {span.end_us for span in spans} <= {hole.end_us for hole in holes}

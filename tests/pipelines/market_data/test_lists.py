@@ -120,7 +120,7 @@ async def test_a_list_too_short_is_doubted_aloud(conn: Conn, simulator: Simulato
     async with clients_of(simulator, "okx") as clients:
         lists = await collect_instruments(conn, clients)
     [warning] = lists["okx"].warnings
-    assert warning.startswith("okx: its list of 5 lacks 20 of the markets that were traded")
+    assert warning.startswith("okx: 20 active markets are absent from its list of 5")
     assert await count(conn, "status = 'active'") == 25
     assert "too many at once" in str(lists_metadata(lists)["by_exchange"].value)
 

@@ -18,7 +18,7 @@ from coinwatch.settings import Settings
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, day_start_us, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
 from pipelines.definitions import defs
-from pipelines.market_data.collection.missing_ranges import LATE_US, stretches
+from pipelines.market_data.collection.missing_ranges import LATE_US, day_ranges
 from pipelines.market_data.jobs import CANDLES_JOB, GAPS_JOB
 from pipelines.market_data.partitions import closed_window, recent_days, run_for_days
 from pipelines.market_data.schedules import candles_every_5_minutes
@@ -121,7 +121,7 @@ async def test_the_newest_minutes_are_the_schedules_business(
     [request] = asked_by(await tick_of_sensor(instance))
     assert request.job_name == "refresh_markets"
     instance.report_runless_asset_event(dg.AssetMaterialization("markets"))
-    assert reason_of(await tick_of_sensor(instance)) == "Nothing that is wanted is missing."
+    assert reason_of(await tick_of_sensor(instance)) == "No candles are missing."
 
     await cover(conn, Window(now - 8 * MINUTE_US, now - 7 * MINUTE_US))
     assert isinstance(await tick_of_schedule(instance), dg.RunRequest)
@@ -171,7 +171,7 @@ async def test_gaps_that_a_run_could_not_fill_wait_and_new_ones_do_not(
     first = await tick_of_sensor(instance)
     assert isinstance(first, dg.SensorResult)
     assert len(asked_by(first)) == 1
-    assert "same gaps" in reason_of(await tick_of_sensor(instance, first.cursor))
+    assert "same missing ranges" in reason_of(await tick_of_sensor(instance, first.cursor))
     await uncover(conn, Window(today - 700 * MINUTE_US, today - 699 * MINUTE_US))
     assert len(asked_by(await tick_of_sensor(instance, first.cursor))) == 1
 
@@ -179,7 +179,7 @@ async def test_gaps_that_a_run_could_not_fill_wait_and_new_ones_do_not(
 @given(days=st.sets(st.integers(0, 400)), longest=st.integers(1, 40))
 def test_stretches_are_all_days_and_no_other(days: set[int], longest: int) -> None:
     asked = {date(2026, 1, 1) + timedelta(days=day) for day in days}
-    found = stretches(asked, longest)
+    found = day_ranges(asked, longest)
     told = [first + timedelta(days=n) for first, last in found for n in range((last - first).days + 1)]
     assert sorted(told) == sorted(asked)
     assert all((last - first).days < longest for first, last in found)

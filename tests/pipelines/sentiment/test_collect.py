@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from coinwatch.sentiment.mentions import Mentions
-from coinwatch.sentiment.scoring import Source, parts_of, score_of
+from coinwatch.sentiment.scoring import SentimentSource, parts_of, score_of
 from coinwatch.times import now_us, utc_day
 from pipelines.sentiment.clients import Feed, ScoreClients, TextClients
 from pipelines.sentiment.collect import Asset, Collected, collect_scores, wanted_assets
-from pipelines.sentiment.texts import Outlet, collect_texts, rescore
+from pipelines.sentiment.texts import FeedResult, collect_texts, rescore
 from simulator.providers.news import OUTLETS
 from simulator.server import Simulator
 from sources.budgets import LocalBudget
@@ -59,11 +59,11 @@ async def feed(outlet: str, url: str) -> AsyncIterator[dict[str, Feed]]:
         yield {outlet: Feed(url, client)}
 
 
-async def read(conn: Conn, feeds: dict[str, Feed]) -> list[Outlet]:
+async def read(conn: Conn, feeds: dict[str, Feed]) -> list[FeedResult]:
     return await collect_texts(conn, TextClients(feeds), Mentions({}), now_us())
 
 
-async def read_all(conn: Conn, simulator: Simulator) -> list[Outlet]:
+async def read_all(conn: Conn, simulator: Simulator) -> list[FeedResult]:
     outlets = []
     for outlet in OUTLETS:
         async with feed(outlet, f"{simulator.rest_url}/news/{outlet}") as feeds:
@@ -99,7 +99,7 @@ async def test_articles_of_all_outlets_once(conn: Conn, simulator: Simulator) ->
     ]
 
 
-async def test_a_feed_that_moved_is_not_asked_with_the_marks_of_the_old(
+async def test_a_feed_that_moved_is_skipped_with_the_marks_of_the_old(
     conn: Conn, simulator: Simulator
 ) -> None:
     async with feed("coindesk", f"{simulator.rest_url}/news/coindesk") as feeds:
@@ -127,9 +127,9 @@ async def test_texts_follow_the_names_that_are_learnt_later(conn: Conn, simulato
         (answer("", 503), "HTTP 503"),
         (answer("slow", 429, retry_after="600"), "HTTP 429"),
         (answer("gone", 404), "HTTP 404"),
-        (answer("<html>Just a moment</html>"), "no feed"),
+        (answer("<html>Just a moment</html>"), "not a feed"),
         (answer("<rss version='2.0'><chan"), "feed"),
-        (answer(""), "no feed"),
+        (answer(""), "not a feed"),
     ],
     ids=["503", "429", "404", "html", "cut", "empty"],
 )
@@ -182,19 +182,38 @@ async def test_scores_of_all_sources_and_what_they_make(conn: Conn, simulator: S
     today = utc_day(now_us())
     stored = await scores_between(conn, today, today)
     of_bitcoin = {one.source: one for one in stored if one.base == "BTC"}
-    assert set(of_bitcoin) == {Source.GDELT, Source.NEWS, Source.VOTES, Source.X, Source.COMBINED}
+    assert set(of_bitcoin) == {
+        SentimentSource.GDELT,
+        SentimentSource.NEWS,
+        SentimentSource.VOTES,
+        SentimentSource.X,
+        SentimentSource.COMBINED,
+    }
     of_market = {one.source: one for one in stored if one.base is None}
-    assert set(of_market) == {Source.FEAR_GREED, Source.GDELT, Source.NEWS, Source.COMBINED}
-    combined = of_bitcoin[Source.COMBINED]
+    assert set(of_market) == {
+        SentimentSource.FEAR_GREED,
+        SentimentSource.GDELT,
+        SentimentSource.NEWS,
+        SentimentSource.COMBINED,
+    }
+    combined = of_bitcoin[SentimentSource.COMBINED]
     parts = parts_of(combined.detail)
     assert {part.source: part.score for part in parts} == {
-        Source.FEAR_GREED: of_market[Source.FEAR_GREED].score,
-        **{one: of_bitcoin[one].score for one in (Source.GDELT, Source.NEWS, Source.VOTES)},
+        SentimentSource.FEAR_GREED: of_market[SentimentSource.FEAR_GREED].score,
+        **{
+            one: of_bitcoin[one].score
+            for one in (SentimentSource.GDELT, SentimentSource.NEWS, SentimentSource.VOTES)
+        },
     }
     assert score_of(parts) == combined.score
-    assert {one.base for one in stored if one.source == Source.COMBINED} >= {"BTC", "SOL", None}
+    assert {one.base for one in stored if one.source == SentimentSource.COMBINED} >= {"BTC", "SOL", None}
     yesterday = await scores_between(conn, today - timedelta(days=1), today - timedelta(days=1))
-    assert {one.source for one in yesterday} >= {Source.FEAR_GREED, Source.GDELT, Source.X, Source.COMBINED}
+    assert {one.source for one in yesterday} >= {
+        SentimentSource.FEAR_GREED,
+        SentimentSource.GDELT,
+        SentimentSource.X,
+        SentimentSource.COMBINED,
+    }
 
 
 async def test_a_second_run_asks_little_and_changes_nothing(conn: Conn, simulator: Simulator) -> None:
@@ -205,8 +224,8 @@ async def test_a_second_run_asks_little_and_changes_nothing(conn: Conn, simulato
         again = await collect(conn, clients)
     assert counts == {"gdelt": 3, "coingecko": 2, "x": 2}
     assert {name: asked(simulator, name) for name in counts} == counts
-    assert again.told[Source.GDELT].not_asked == "asked less than six hours ago"
-    assert sum(told.changed for told in again.told.values()) == 0
+    assert again.results[SentimentSource.GDELT].skipped == "requested less than six hours ago"
+    assert sum(result.changed for result in again.results.values()) == 0
     assert (
         await rows(conn, "select day, source, base, value, score from sentiment order by 1, 2, 3") == before
     )
@@ -216,14 +235,14 @@ async def test_days_of_months_ago_have_what_has_a_history(conn: Conn, simulator:
     day = date(2024, 3, 9)
     async with opened(simulator) as clients:
         collected = await collect_scores(conn, clients, ASSETS, day, day + timedelta(days=2), now_us())
-    assert {source: told.days for source, told in collected.told.items()} == {
-        Source.FEAR_GREED: 3,
-        Source.VOTES: 0,
-        Source.X: 0,
-        Source.GDELT: 0,
+    assert {source: result.days for source, result in collected.results.items()} == {
+        SentimentSource.FEAR_GREED: 3,
+        SentimentSource.VOTES: 0,
+        SentimentSource.X: 0,
+        SentimentSource.GDELT: 0,
     }
-    assert "three months" in collected.told[Source.GDELT].not_asked
-    assert "not configured: COINWATCH_X_BEARER_TOKEN" in collected.told[Source.X].not_asked
+    assert "three months" in collected.results[SentimentSource.GDELT].skipped
+    assert "not configured: COINWATCH_X_BEARER_TOKEN" in collected.results[SentimentSource.X].skipped
     assert await rows(conn, "select distinct source from sentiment order by 1") == [
         ("combined",),
         ("fear_greed",),
@@ -250,15 +269,15 @@ async def test_a_source_that_fails_stops_no_other(conn: Conn, simulator: Simulat
     async with opened(simulator, token=TOKEN) as clients:
         collected = await collect(conn, clients)
     by_name = {
-        "alternative": Source.FEAR_GREED,
-        "gdelt": Source.GDELT,
-        "coingecko": Source.VOTES,
-        "x": Source.X,
+        "alternative": SentimentSource.FEAR_GREED,
+        "gdelt": SentimentSource.GDELT,
+        "coingecko": SentimentSource.VOTES,
+        "x": SentimentSource.X,
     }
-    assert [source for source, told in collected.told.items() if told.errors] == [by_name[name]]
-    assert f"{name}: " in str(collected.told[by_name[name]].errors[0])
-    assert "HTTP 503" in str(collected.told[by_name[name]].errors[0])
-    assert all(told.days > 0 for source, told in collected.told.items() if source != by_name[name])
+    assert [source for source, result in collected.results.items() if result.errors] == [by_name[name]]
+    assert f"{name}: " in str(collected.results[by_name[name]].errors[0])
+    assert "HTTP 503" in str(collected.results[by_name[name]].errors[0])
+    assert all(result.days > 0 for source, result in collected.results.items() if source != by_name[name])
     assert collected.combined > 0
 
 
@@ -267,8 +286,11 @@ async def test_what_failed_is_asked_for_by_the_next_run(conn: Conn, simulator: S
     async with opened(simulator) as clients:
         first = await collect(conn, clients)
         second = await collect(conn, clients)
-    assert len(first.told[Source.GDELT].errors) == 1
-    assert (second.told[Source.GDELT].errors, second.told[Source.GDELT].days) == ([], 2)
+    assert len(first.results[SentimentSource.GDELT].errors) == 1
+    assert (second.results[SentimentSource.GDELT].errors, second.results[SentimentSource.GDELT].days) == (
+        [],
+        2,
+    )
     assert await rows(conn, "select count(*) from sentiment where source = 'gdelt'") == [(6,)]
 
 
@@ -276,7 +298,7 @@ async def test_who_refuses_twice_is_left_alone(conn: Conn, simulator: Simulator)
     simulator.fail_rest("gdelt", 404, times=1_000)
     async with opened(simulator) as clients:
         collected = await collect(conn, clients)
-    assert "1 more not asked" in str(collected.told[Source.GDELT].errors[-1])
+    assert "with 1 requests left" in str(collected.results[SentimentSource.GDELT].errors[-1])
     assert asked(simulator, "gdelt") == 2
 
 
@@ -286,10 +308,10 @@ async def test_a_coin_that_vanished_and_a_wrong_key(conn: Conn, simulator: Simul
     async with opened(simulator, token=TOKEN.lower()) as clients:
         collected = await collect_scores(conn, clients, gone, today, today, now_us())
     assert "coingecko: /coins/atlantis: HTTP 404 coin not found" in str(
-        collected.told[Source.VOTES].errors[0]
+        collected.results[SentimentSource.VOTES].errors[0]
     )
-    assert collected.told[Source.VOTES].days == 1
-    assert "Unauthorized" in str(collected.told[Source.X].errors[0])
+    assert collected.results[SentimentSource.VOTES].days == 1
+    assert "Unauthorized" in str(collected.results[SentimentSource.X].errors[0])
 
 
 def test_wanted_are_the_configured_and_then_the_largest() -> None:

@@ -39,7 +39,7 @@ async def test_runs_without_any_key(
     assert result.success
     assert checks_of(result) == {"outlets_are_read": True}
     done = metadata_of(instance, "news")
-    assert (done["outlets"], done["outlets_failed"], done["requests"]) == (5, 0, 5)
+    assert (done["feeds"], done["feeds_failed"], done["requests"]) == (5, 0, 5)
     assert "reddit (set COINWATCH_REDDIT_CLIENT_ID" in done["not_configured"]
     assert "telegram (set COINWATCH_TELEGRAM_CHANNELS" in done["not_configured"]
     assert "](https://www." in done["newest"], "each score is linked to its article"
@@ -49,7 +49,7 @@ async def test_runs_without_any_key(
     assert result.success
     assert checks_of(result) == {
         "fear_greed_is_sane_and_fresh": True,
-        "sources_told": True,
+        "sources_answered": True,
         "combined_scores_follow_from_their_parts": True,
     }
     done = metadata_of(instance, "sentiment")
@@ -71,7 +71,7 @@ async def test_runs_say_which_source_failed_and_keep_the_rest(
     assert result.success
     assert checks_of(result) == {
         "fear_greed_is_sane_and_fresh": False,
-        "sources_told": False,
+        "sources_answered": False,
         "combined_scores_follow_from_their_parts": True,
     }
     assert "alternative: /fng/: HTTP 404" in metadata_of(instance, "sentiment")["by_source"]

@@ -20,7 +20,7 @@ from simulator.history import History
 from simulator.markets import sim_markets
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Rejected, Skipped
-from sources.synthetic_ids import Ordinals, made_id
+from sources.synthetic_ids import SyntheticIds, synthetic_id
 from tests.sources import recorded
 
 MEXC = EXCHANGES["mexc"]
@@ -72,7 +72,7 @@ def test_a_frame_that_comes_again_is_no_news() -> None:
     assert decode(first) == Skipped("repeated")
     again = decode(second)
     assert isinstance(again, list)
-    assert again[0].trade_id == made_id(NOW_US, 60_000.5, 0.125, True, 1)
+    assert again[0].trade_id == synthetic_id(NOW_US, 60_000.5, 0.125, True, 1)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_impossible_trades_are_refused(row: Row) -> None:
 
 
 def test_ordinals_are_remembered_long_enough() -> None:
-    ordinals = Ordinals()
+    ordinals = SyntheticIds()
     first = ordinals.id_of("BTCUSDT", 1, 2.0, 3.0, True)
     for number in range(4_000):
         ordinals.id_of("BTCUSDT", 2, number + 1.0, 3.0, True)

@@ -46,7 +46,7 @@ async def test_posts_of_a_subreddit() -> None:
         scripted(TOKEN, listing(POST, late)) as server,
         reddit.reddit_client(server.root, "id", "secret") as client,
     ):
-        (post,) = await reddit.newest_posts(client, "Bitcoin", NOW_US)
+        (post,) = await client.newest_posts("Bitcoin", NOW_US)
     assert server.requests[0] == "/api/v1/access_token"
     assert server.requests[1].startswith("/r/Bitcoin/new")
     assert post.url == "https://www.reddit.com/r/Bitcoin/comments/abc/bitcoin_is_back"
@@ -73,4 +73,4 @@ async def test_what_reddit_refuses_is_named(
     monkeypatch.setattr(reddit, "TOTAL_S", 1.0)
     async with scripted(*answers) as server, reddit.reddit_client(server.root, "id", "secret") as client:
         with pytest.raises(error, match=problem):
-            await reddit.newest_posts(client, "Bitcoin", NOW_US)
+            await client.newest_posts("Bitcoin", NOW_US)

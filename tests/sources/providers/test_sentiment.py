@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coinwatch.errors import BadMessage, Fatal, Retryable, SettingsError
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from coinwatch.times import DAY_US, MINUTE_US, day_start_us, now_us, utc_day
 from simulator.providers.alternative import FIRST_DAY
 from simulator.server import Simulator
@@ -135,7 +135,7 @@ async def test_messages_of_a_channel(simulator: Simulator) -> None:
     assert messages.unreadable == 0
     assert messages.texts[-1].url.startswith("https://t.me/some_channel/")
     assert messages.texts[-1].title.endswith(" Read more"), "all the words, without their markup"
-    with pytest.raises(BadMessage, match="private_one: no public channel"):
+    with pytest.raises(BadMessage, match="private_one: not a public channel"):
         telegram.decode_channel("private_one", private.body, now_us())
 
 
@@ -269,7 +269,7 @@ async def test_pages_of_markup_are_refused_where_json_is_due() -> None:
 
 
 def test_sources_are_called_as_their_settings() -> None:
-    assert {reddit.NAME, x.NAME, telegram.NAME, gdelt.NAME} <= set(Source)
+    assert {reddit.NAME, x.NAME, telegram.NAME, gdelt.NAME} <= set(SentimentSource)
 
 
 @pytest.mark.live

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from coinwatch.sentiment.articles import Text, title_key
-from coinwatch.sentiment.scoring import MODEL, TEXT_SOURCES, DayScore, Scale, Source
+from coinwatch.sentiment.scoring import MODEL, TEXT_SOURCES, DayScore, Scale, SentimentSource
 from coinwatch.times import DAY_US, MINUTE_US, day_start_us
 from tests.stored import rows
 from warehouse.sentiment.store import (
@@ -36,7 +36,9 @@ def text(path: str, title: str, score: float = 0.5, *bases: str, at_us: int = NO
     return Scored(Text(f"https://{path}", title, at_us), title_key(title), score, bases)
 
 
-async def store(conn: Conn, outlet: str, *texts: Scored, source: Source = Source.NEWS) -> Stored:
+async def store(
+    conn: Conn, outlet: str, *texts: Scored, source: SentimentSource = SentimentSource.NEWS
+) -> Stored:
     return await store_texts(conn, source, outlet, texts, MODEL, NOW_US)
 
 
@@ -59,7 +61,7 @@ async def test_the_same_title_days_later_or_elsewhere_is_no_copy(conn: Conn) -> 
     title = "What to watch in crypto this week"
     await store(conn, "a", text("a/1", title))
     assert (await store(conn, "a", text("a/2", title, at_us=NOON_US + 4 * DAY_US))).new == 1
-    assert (await store(conn, "r/x", text("r/1", title), source=Source.REDDIT)).new == 1
+    assert (await store(conn, "r/x", text("r/1", title), source=SentimentSource.REDDIT)).new == 1
     short = await store(conn, "a", text("a/3", "Market wrap"))
     assert short.new == (await store(conn, "b", text("b/3", "Market wrap"))).new == 1
 
@@ -85,14 +87,16 @@ async def test_scores_of_texts_by_day_and_asset(conn: Conn) -> None:
     assert [
         (one.source, one.base, one.score, one.items, one.detail) for one in await text_scores(conn, DAY, DAY)
     ] == [
-        (Source.NEWS, "BTC", 0.2, 2, {"positive": 1, "negative": 1}),
-        (Source.NEWS, "ETH", -0.1, 1, {"positive": 0, "negative": 1}),
-        (Source.NEWS, None, pytest.approx(0.133333), 3, {"positive": 1, "negative": 1}),
+        (SentimentSource.NEWS, "BTC", 0.2, 2, {"positive": 1, "negative": 1}),
+        (SentimentSource.NEWS, "ETH", -0.1, 1, {"positive": 0, "negative": 1}),
+        (SentimentSource.NEWS, None, pytest.approx(0.133333), 3, {"positive": 1, "negative": 1}),
     ]
     assert len(await text_scores(conn, DAY - timedelta(days=1), DAY + timedelta(days=1))) == 7
 
 
-def told(value: float | None, base: str | None = "BTC", source: Source = Source.GDELT) -> DayScore:
+def told(
+    value: float | None, base: str | None = "BTC", source: SentimentSource = SentimentSource.GDELT
+) -> DayScore:
     return DayScore(day=DAY, source=source, base=base, value=value, scale=Scale.TONE, score=value)
 
 
@@ -108,11 +112,15 @@ async def test_scores_are_stored_in_place_of_earlier_ones(conn: Conn) -> None:
 
 
 async def test_what_is_computed_leaves_nothing_old_behind(conn: Conn) -> None:
-    await store_scores(conn, [told(0.1), told(0.2, "ETH", Source.NEWS), told(0.3, None, Source.NEWS)], NOW_US)
-    await replace_scores(conn, TEXT_SOURCES, DAY, DAY, [told(0.4, None, Source.NEWS)], NOW_US)
+    await store_scores(
+        conn,
+        [told(0.1), told(0.2, "ETH", SentimentSource.NEWS), told(0.3, None, SentimentSource.NEWS)],
+        NOW_US,
+    )
+    await replace_scores(conn, TEXT_SOURCES, DAY, DAY, [told(0.4, None, SentimentSource.NEWS)], NOW_US)
     assert [(one.source, one.base, one.value) for one in await scores_between(conn, DAY, DAY)] == [
-        (Source.GDELT, "BTC", 0.1),
-        (Source.NEWS, None, 0.4),
+        (SentimentSource.GDELT, "BTC", 0.1),
+        (SentimentSource.NEWS, None, 0.4),
     ]
     await replace_scores(conn, TEXT_SOURCES, DAY, DAY, [], NOW_US)
     assert len(await scores_between(conn, DAY, DAY)) == 1
@@ -120,9 +128,9 @@ async def test_what_is_computed_leaves_nothing_old_behind(conn: Conn) -> None:
 
 async def test_who_had_nothing_to_tell_was_asked_all_the_same(conn: Conn) -> None:
     await store_scores(conn, [told(None, "XRP"), told(0.2, None)], NOON_US)
-    assert await asked_since(conn, Source.GDELT, NOON_US - 1, NOON_US) == {"XRP", None}
-    assert await asked_since(conn, Source.GDELT, NOON_US + 1, NOON_US) == set()
-    assert await asked_since(conn, Source.GDELT, NOON_US - 1, NOON_US + DAY_US) == set()
+    assert await asked_since(conn, SentimentSource.GDELT, NOON_US - 1, NOON_US) == {"XRP", None}
+    assert await asked_since(conn, SentimentSource.GDELT, NOON_US + 1, NOON_US) == set()
+    assert await asked_since(conn, SentimentSource.GDELT, NOON_US - 1, NOON_US + DAY_US) == set()
     assert await rows(conn, "select base from v_sentiment") == [(None,)]
 
 

@@ -9,7 +9,7 @@ from app.dashboard.sentiment import html, plot, view
 from app.dashboard.ui.style import DARK
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
-from coinwatch.sentiment.scoring import Source
+from coinwatch.sentiment.scoring import SentimentSource
 from coinwatch.times import DAY_US
 from warehouse.sentiment.reads import Article, DayOfSource, OutletRead, SourceAsked
 
@@ -128,7 +128,7 @@ def test_each_source_is_on_off_stale_or_pending() -> None:
             poll("combined", TODAY),
             poll("x", None),
         ],
-        {Source.REDDIT: "COINWATCH_A and COINWATCH_B", Source.TELEGRAM: "COINWATCH_C"},
+        {SentimentSource.REDDIT: "COINWATCH_A and COINWATCH_B", SentimentSource.TELEGRAM: "COINWATCH_C"},
         TODAY,
     )
     assert {state.source.value: state.state for state in states} == {
@@ -179,7 +179,7 @@ def test_hostile_values_are_escaped() -> None:
     part = {"source": "news", "score": 0.5, "weight": 1.0, "items": 3, "of_market": False}
     row = msgspec.structs.replace(day("combined", 0.4, base=HOSTILE), detail={"parts": [part]})
     feed = OutletRead(outlet=HOSTILE, asked_at=NOW, changed_at=NOW, articles=7)
-    off = view.source_states([], {Source.X: HOSTILE}, TODAY)
+    off = view.source_states([], {SentimentSource.X: HOSTILE}, TODAY)
     for shown in (
         html.news([article], 0),
         html.scores([row]),
