@@ -37,7 +37,7 @@ def _by_day(drops: TickDrops, stored: Sequence[PartitionDay]) -> str:
     fates |= {day.day: "kept, candles not verified" for day in drops.kept}
     for day in sorted({day.day: day for day in (*drops.dropped, *stored)}.values(), key=lambda day: day.day):
         unverified = "; ".join(
-            f"{market} {spell_all(windows)}" for market, windows in drops.lacking.get(day.day, {}).items()
+            f"{market} {spell_all(windows)}" for market, windows in drops.unverified.get(day.day, {}).items()
         )
         lines.append(f"| {day.day} | {day.bytes / _GB:.3f} | {fates.get(day.day, 'stored')} | {unverified} |")
     return "\n".join(lines)
@@ -56,7 +56,7 @@ def warning(drops: TickDrops) -> str | None:
 
 
 def _unverified(drops: TickDrops, day: PartitionDay) -> str:
-    return f"candles not verified on {len(drops.lacking[day.day])} markets"
+    return f"candles not verified on {len(drops.unverified[day.day])} markets"
 
 
 def rows_metadata(deleted: Mapping[str, int], average_days: Sequence[PartitionDay]) -> Metadata:

@@ -43,7 +43,7 @@ class TickDrops(msgspec.Struct, frozen=True):
     """Of ``dropped``, those whose candles were not verified."""
     kept: list[PartitionDay]
     """Over the limits, and kept because their candles are not verified."""
-    lacking: Mapping[date, Mapping[Market, list[Window]]]
+    unverified: Mapping[date, Mapping[Market, list[Window]]]
     """What the candles of ``lost`` and ``kept`` lack, by market."""
 
 
@@ -117,11 +117,11 @@ async def drop_ticks(conn: AsyncConnection[Any], today: date, keep_days: int, ke
     days = await tick_days(conn)
     total = sum(day.bytes for day in days)
     due = overdue(days, today, keep_days, keep_bytes)
-    lacking = {day.day: holes for day in due if (holes := await unverified(conn, day.day))}
-    total -= sum(day.bytes for day in due if day.day not in lacking)
+    missing = {day.day: windows for day in due if (windows := await unverified(conn, day.day))}
+    total -= sum(day.bytes for day in due if day.day not in missing)
     dropped, lost, kept = [], [], []
     for day in due:
-        if day.day in lacking:
+        if day.day in missing:
             if total <= FAR * keep_bytes:
                 kept.append(day)
                 continue
@@ -129,7 +129,7 @@ async def drop_ticks(conn: AsyncConnection[Any], today: date, keep_days: int, ke
             total -= day.bytes
         await drop_tick_day(conn, day.day)
         dropped.append(day)
-    return TickDrops(dropped, lost, kept, lacking)
+    return TickDrops(dropped, lost, kept, missing)
 
 
 async def drop_averages(conn: AsyncConnection[Any], today: date) -> list[PartitionDay]:

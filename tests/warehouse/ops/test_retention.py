@@ -135,7 +135,7 @@ async def test_old_days_go_once_their_candles_are_verified(conn: Conn, ids: dict
     drops = await drop_ticks(conn, TODAY, 7, 20 * GB)
     assert [day.day for day in drops.dropped] == [days_ago(9)]
     assert [day.day for day in drops.kept] == [days_ago(8)]
-    assert drops.lacking == {days_ago(8): {BTC: [whole(days_ago(8))]}}
+    assert drops.unverified == {days_ago(8): {BTC: [whole(days_ago(8))]}}
     assert drops.lost == []
     assert drops.dropped[0].bytes > 8_192
     assert [day.day for day in await tick_days(conn)] == [days_ago(number) for number in range(8, -1, -1)]
@@ -144,7 +144,7 @@ async def test_old_days_go_once_their_candles_are_verified(conn: Conn, ids: dict
     await store(conn, ids[BTC], Interval.M1, [], [whole(days_ago(8))])
     drops = await drop_ticks(conn, TODAY, 7, 20 * GB)
     assert [day.day for day in drops.dropped] == [days_ago(8)]
-    assert (drops.kept, drops.lacking) == ([], {})
+    assert (drops.kept, drops.unverified) == ([], {})
 
 
 async def test_a_day_half_dropped_is_dropped(conn: Conn, ids: dict[Market, int]) -> None:
@@ -168,7 +168,7 @@ async def test_what_takes_far_too_much_goes_unverified_the_oldest_first(
     assert [day.day for day in drops.dropped] == [days_ago(5), days_ago(4), days_ago(3)]
     assert [day.day for day in drops.lost] == [days_ago(5), days_ago(3)]
     assert [day.day for day in drops.kept] == [days_ago(2)]
-    assert set(drops.lacking) == {days_ago(5), days_ago(3), days_ago(2)}
+    assert set(drops.unverified) == {days_ago(5), days_ago(3), days_ago(2)}
 
 
 async def test_today_stays_however_large(conn: Conn, ids: dict[Market, int]) -> None:
