@@ -1,20 +1,15 @@
-"""The demo as a stranger runs it: one command, everything works, Ctrl-C ends everything."""
+"""The demo as a new user runs it: a command starts everything, and Ctrl-C stops everything."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 import websockets
@@ -22,83 +17,23 @@ import websockets
 from coinwatch.settings import DEFAULT_MARKETS
 from coinwatch.times import SECOND_US, from_datetime, now_us
 from simulator.markets import sim_markets
+from tests.app.cli.processes import COINWATCH
+from tests.system.demo import Demo, running_demo
 from tests.waiting import eventually_sync
-from warehouse.embedded.ports import free_ports
+from tests.wheel import build_wheel, install_wheel
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
-COINWATCH = str(Path(sys.executable).parent / "coinwatch")
-HEALTHY_WITHIN_S = 60
 CANDLES_WITHIN_S = 180
-PORTS = ("INGEST", "ALERTS", "DASHBOARD", "DAGSTER", "SIMULATOR_WS", "SIMULATOR_REST")
-
-
-class Demo:
-    """A running ``coinwatch up --demo`` with ports and a data folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data_dir = folder / "data"
-        self.output = folder / "output.log"
-        self.ports = free_ports(len(PORTS))
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("COINWATCH_")},
-            **{f"COINWATCH_{name}_PORT": str(port) for name, port in zip(PORTS, self.ports, strict=True)},
-            "COINWATCH_DATA_DIR": str(self.data_dir),
-        }
-        self.started = time.monotonic()
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [COINWATCH, "up", "--demo"],
-                cwd=folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def said(self, text: str) -> bool:
-        assert self.process.poll() is None, self.output.read_text()[-4_000:]
-        return text in self.output.read_text()
-
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [COINWATCH, *arguments],
-            env=self.environment,
-            cwd=self.data_dir.parent,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def processes(self) -> list[psutil.Process]:
-        """Every process that works on this demo's data folder, children that moved away included."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if str(self.data_dir) in " ".join(process.cmdline()) + process.environ().get(
-                    "COINWATCH_DATA_DIR", ""
-                ):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                continue
-        return found
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    running = Demo(tmp_path_factory.mktemp("demo"))
-    try:
-        eventually_sync(lambda: running.said("Coinwatch is running on simulated exchanges"), HEALTHY_WITHIN_S)
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.process.send_signal(signal.SIGINT)
-            running.process.wait(60)
-        left = running.processes()
-        for process in left:
-            process.kill()
+    """The demo, run from an installed wheel in a folder outside the checkout."""
+    wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
+    installed = install_wheel(wheel, tmp_path_factory.mktemp("packages") / "installed")
+    with running_demo(tmp_path_factory.mktemp("demo"), PYTHONPATH=str(installed)) as demo:
+        yield demo
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +49,7 @@ def count(connection: psycopg.Connection, query: str) -> int:
     return int(row[0])
 
 
-def test_trades_flow_on_every_market_that_is_not_quiet(connection: psycopg.Connection) -> None:
+def test_trades_are_stored_for_every_busy_market(connection: psycopg.Connection) -> None:
     busy = {str(market) for market, sim in sim_markets().items() if sim.trades_per_s * 60 > 4}
     wanted = busy & {str(market) for market in DEFAULT_MARKETS}
     assert len(wanted) > 15
@@ -126,7 +61,7 @@ def test_trades_flow_on_every_market_that_is_not_quiet(connection: psycopg.Conne
     eventually_sync(lambda: wanted <= traded(), 60)
 
 
-async def test_a_watch_below_the_price_is_answered_by_exactly_one_alert(demo: Demo) -> None:
+async def test_watch_below_the_price_fires_a_single_alert(demo: Demo) -> None:
     async with websockets.connect(f"ws://127.0.0.1:{demo.ports[1]}/ws", proxy=None) as socket_:
         await socket_.send(json.dumps({"cmd": "watch", "symbol": "btcusdt", "price": 1.0, "id": 7}))
         acknowledged = json.loads(await asyncio.wait_for(socket_.recv(), 5))
@@ -141,8 +76,8 @@ async def test_a_watch_below_the_price_is_answered_by_exactly_one_alert(demo: De
             await asyncio.wait_for(socket_.recv(), 3)
 
 
-def test_the_last_24_hours_of_candles_are_there(demo: Demo, connection: psycopg.Connection) -> None:
-    """Covered minutes and no fewer, up to the newest that could be asked for at the time."""
+def test_candles_of_the_last_24_hours_are_collected(demo: Demo, connection: psycopg.Connection) -> None:
+    """Every minute is covered, up to the newest that can be collected."""
     query = """
         select count(*) from candle_coverage join markets on markets.id = market_id
         where interval = '1m'
@@ -156,7 +91,7 @@ def test_the_last_24_hours_of_candles_are_there(demo: Demo, connection: psycopg.
     )
 
 
-def test_status_and_every_address_answer(demo: Demo) -> None:
+def test_status_is_healthy_and_every_port_answers(demo: Demo) -> None:
     answer = demo.command("status", "--demo")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "Candles (24 h): none missing" in answer.stdout
@@ -168,23 +103,31 @@ def test_status_and_every_address_answer(demo: Demo) -> None:
             assert b" 200 " in client.recv(100)
 
 
-def test_a_second_stack_is_refused_by_port(demo: Demo) -> None:
+def test_outlets_of_the_demo_use_its_server(demo: Demo) -> None:
+    result = demo.command("outlets", "add", "bot", "https://example.org/", "--secret-file", "s", "--demo")
+    assert result.returncode == 0, result.stderr
+    listed = json.loads(demo.command("outlets", "list", "--demo", "--json").stdout)
+    assert [outlet["client"] for outlet in listed["outlets"]] == ["bot"]
+    assert not (demo.data_dir / "postgres").exists()
+
+
+def test_second_stack_is_refused_by_its_ports(demo: Demo) -> None:
     answer = demo.command("up", "--demo")
     assert answer.returncode == 1
     assert "COINWATCH_ALERTS_PORT" in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
 
 
-def test_a_killed_daemon_comes_back(demo: Demo, connection: psycopg.Connection) -> None:
+def test_killed_daemon_is_restarted(demo: Demo, connection: psycopg.Connection) -> None:
     daemon = next(process for process in demo.processes() if process.cmdline()[-2:] == [COINWATCH, "ingest"])
     daemon.kill()
-    eventually_sync(lambda: demo.said("exited on SIGKILL; restarting"), 10)
+    eventually_sync(lambda: demo.has_printed("exited on SIGKILL; restarting"), 10)
     killed_at = connection.execute("select now()").fetchone()
     query = "select count(*) from service_heartbeats where service = 'ingest' and started_at > %s"
     eventually_sync(lambda: (connection.execute(query, killed_at).fetchone() or [0])[0], 30)
 
 
-def test_ctrl_c_ends_everything(demo: Demo) -> None:
+def test_ctrl_c_stops_everything(demo: Demo) -> None:
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(60) == 0
     assert "everything has stopped" in demo.output.read_text()

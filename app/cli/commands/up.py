@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +17,7 @@ from rich.text import Text
 from app.cli.demo import command_settings, demo_environment
 from app.cli.output import uncut
 from app.cli.runner.parts import dagster_home, ports, waves, write_dagster_home
+from app.cli.runner.service import stop_signals
 from app.cli.runner.supervisor import Part, PrintLine, Supervisor
 from coinwatch.errors import CoinwatchError, SettingsError
 from coinwatch.settings import Settings, load_settings
@@ -89,10 +89,7 @@ async def _run(settings: Settings, environment: Mapping[str, str], *, demo: bool
             log("coinwatch", "stopping")
         stop.set()
 
-    handled = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: survive the terminal
-        handled.append(signal.SIGHUP)
-    for number in handled:
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
     server = embedded(settings)

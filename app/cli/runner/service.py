@@ -17,6 +17,13 @@ import uvloop
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """The signals that stop the stack: also SIGHUP (closed terminal), unless it was ignored (``nohup``)."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return _STOPPING
+    return (*_STOPPING, signal.SIGHUP)
+
+
 def run_until_signalled(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run a service: SIGINT or SIGTERM sets the event given to ``work``; a second one exits at once."""
     uvloop.run(_run(work))

@@ -9,6 +9,8 @@ from asyncio.subprocess import PIPE
 
 import pytest
 
+from app.cli.runner.service import stop_signals
+
 FOLLOW = """
 import asyncio
 from contextlib import suppress
@@ -33,6 +35,15 @@ async def serve(stop):
 
 run_until_signalled(serve)
 """
+
+
+@pytest.mark.parametrize(("handler", "stops"), [(signal.SIG_IGN, False), (signal.SIG_DFL, True)])
+def test_closed_terminal_stops_the_stack_except_with_nohup(handler: signal.Handlers, stops: bool) -> None:
+    previous = signal.signal(signal.SIGHUP, handler)
+    try:
+        assert (signal.SIGHUP in stop_signals()) == stops
+    finally:
+        signal.signal(signal.SIGHUP, previous)
 
 
 @pytest.mark.parametrize("code", [FOLLOW, SERVE], ids=["follow", "serve"])
