@@ -1,1 +1,1 @@
-"""The vocabulary of Coinwatch: records, settings, logging and errors. No I/O."""
+"""Records, settings, errors, arithmetic of prices and the client library. No database, no exchanges."""

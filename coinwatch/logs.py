@@ -1,8 +1,9 @@
-"""Logging: lines a person can read on a terminal, one JSON object a line anywhere else."""
+"""Logging: readable lines on a terminal, one JSON object per line elsewhere."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Literal
 
@@ -14,11 +15,14 @@ LogFormat = Literal["auto", "console", "json"]
 def configure(service: str, *, log_format: LogFormat = "auto", level: str = "info") -> None:
     """Set up structlog and the standard library's logging for this process.
 
-    ``service`` is named in every JSON line. ``auto`` means readable when stderr is a terminal.
+    Args:
+        service: Name of the program; part of every JSON line.
+        log_format: ``auto`` is ``console`` when stderr is a terminal, else ``json``.
+        level: Minimum level.
     """
     readable = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        structlog.dev.ConsoleRenderer(colors=_has_colours(), pad_event_to=0)
         if readable
         else structlog.processors.JSONRenderer()
     )
@@ -45,7 +49,12 @@ def configure(service: str, *, log_format: LogFormat = "auto", level: str = "inf
     )
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level.upper())
-    for chatty in ("alembic", "httpcore", "httpx", "picows", "uvicorn", "websockets"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
+    for verbose in ("alembic", "httpcore", "httpx", "picows", "uvicorn", "websockets"):
+        logging.getLogger(verbose).setLevel(max(logging.WARNING, logging.root.level))
     if not readable:
         structlog.contextvars.bind_contextvars(service=service)
+
+
+def _has_colours() -> bool:
+    """Whether stderr shows colours: a terminal, and NO_COLOR (no-color.org) is not set."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -1,6 +1,6 @@
 """What commands print with ``--json``. Fields may be added; those here stay.
 
-Times are ISO 8601 in UTC, prices are numbers, and fields that do not apply are null unless said otherwise.
+Times are ISO 8601 in UTC, prices are numbers, and fields that do not apply are null.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def test_finds_another_port_when_its_own_is_taken_in_the_last_moment(
         server = make_server()
         (server.folder / "port").write_text(str(taken))
         # As if the other program had come between the look and the start.
-        monkeypatch.setattr(server_module, "_is_free", lambda port: True)
+        monkeypatch.setattr(server_module, "is_free", lambda port: True)
         server.start()
         assert server.url().port != taken
 

@@ -12,7 +12,7 @@ from coinwatch.alerts.condition_parser import EXAMPLES, read_condition
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("options", "expected"),
     [
         ({"above": 2.0, "below": None}, [{"type": "above", "price": 2.0}]),
         ({"above": 2.0, "below": 1.0}, [{"type": "above", "price": 2.0}, {"type": "below", "price": 1.0}]),
@@ -49,14 +49,14 @@ from coinwatch.alerts.condition_parser import EXAMPLES, read_condition
         ({"job_failed": "candles"}, [{"type": "job_failed", "job": "candles"}]),
     ],
 )
-def test_each_condition_can_be_said(said: dict[str, Any], meant: list[dict[str, Any]]) -> None:
-    assert conditions(said) == meant
-    for one in meant:
-        read_condition(one)
+def test_options_make_conditions(options: dict[str, Any], expected: list[dict[str, Any]]) -> None:
+    assert conditions(options) == expected
+    for condition in expected:
+        read_condition(condition)
 
 
-def test_none_of_the_protocol_is_left_out() -> None:
-    sayable = {
+def test_options_cover_every_condition() -> None:
+    options = {
         "above": 1.0,
         "below": 1.0,
         "crosses": 1.0,
@@ -80,11 +80,11 @@ def test_none_of_the_protocol_is_left_out() -> None:
         "depeg": 1.0,
         "job_failed": "any",
     }
-    assert {one["type"] for one in conditions(sayable)} == EXAMPLES.keys() - {"all", "any"}
+    assert {condition["type"] for condition in conditions(options)} == EXAMPLES.keys() - {"all", "any"}
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("options", "message"),
     [
         ({"falls": 5.0}, "needs --within"),
         ({"falls": 5.0, "within": "soon"}, "--within"),
@@ -97,9 +97,9 @@ def test_none_of_the_protocol_is_left_out() -> None:
         ({"above": 1.0, "on_average": True, "on_close": "1h"}, "not both"),
     ],
 )
-def test_what_cannot_be_meant_is_said_so(said: dict[str, Any], why: str) -> None:
-    with pytest.raises(typer.BadParameter, match=why):
-        conditions(said)
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(typer.BadParameter, match=message):
+        conditions(options)
 
 
 def test_terms() -> None:
