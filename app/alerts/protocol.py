@@ -242,6 +242,11 @@ def firing_fields(firing: Firing) -> dict[str, Any]:
     return told
 
 
+def coverage_fields(window: Window, by: str) -> dict[str, Any]:
+    """One span of what a preview stands on."""
+    return {"from": moment_text(window.start_us), "to": moment_text(window.end_us), "by": by}
+
+
 def seed_message(typed: str) -> str:
     """What a watch for a price alone says when it fires."""
     return f"Take profit on {typed.strip()}".replace("{", "{{").replace("}", "}}")

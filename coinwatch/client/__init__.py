@@ -13,7 +13,16 @@ async with PriceStream("ws://127.0.0.1:9090/prices", ["USD", "EUR"]) as prices:
 """
 
 from coinwatch.client.alerts import AlertClient, Watch
-from coinwatch.client.answers import Previewed, WatchedRule, WouldFire
+from coinwatch.client.answers import Previewed, PreviewSpan, WatchedRule, WouldFire
 from coinwatch.client.prices import PriceStream, PriceUpdate
 
-__all__ = ["AlertClient", "Previewed", "PriceStream", "PriceUpdate", "Watch", "WatchedRule", "WouldFire"]
+__all__ = [
+    "AlertClient",
+    "PreviewSpan",
+    "Previewed",
+    "PriceStream",
+    "PriceUpdate",
+    "Watch",
+    "WatchedRule",
+    "WouldFire",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -43,6 +43,15 @@ class WouldFire(msgspec.Struct, frozen=True):
     value: float | None = None
 
 
+class PreviewSpan(msgspec.Struct, frozen=True):
+    """A span of time and what a preview read of it."""
+
+    since_us: int
+    until_us: int
+    by: Literal["trades", "candles", "nothing"]
+    """``candles`` stood in for trades; ``nothing``: nothing is stored, and it may have fired there."""
+
+
 class Previewed(msgspec.Struct, frozen=True, kw_only=True):
     """What a watch would have done."""
 
@@ -51,9 +60,11 @@ class Previewed(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int
     until_us: int
     trades: int
-    """How many were looked at."""
+    """How many were examined."""
+    coverage: list[PreviewSpan]
+    """What each span from ``since_us`` to ``until_us`` stands on, in order."""
     complete: bool
-    """Whether that was all there is; else it was too much."""
+    """Whether no span is ``nothing``."""
     paused: bool
     """Whether it would have been paused for firing too often."""
     count: int
@@ -91,6 +102,10 @@ def read_previewed(fields: Mapping[str, Any]) -> Previewed:
             fired=[
                 WouldFire(_moment(one["ts"]), one["exchange"], one["price"], one["message"], one.get("value"))
                 for one in fields["fired"]
+            ],
+            coverage=[
+                PreviewSpan(_moment(span["from"]), _moment(span["to"]), span["by"])
+                for span in fields["coverage"]
             ],
             **{
                 name: fields[name] for name in ("symbol", "exchange", "trades", "complete", "paused", "count")

@@ -257,7 +257,7 @@ class Session:
         )
         try:
             async with self._history.use() as conn:
-                told = await preview(conn, rule, command.window)
+                result = await preview(conn, rule, command.window)
         except NoHistory as error:
             return Refused("bad_condition", str(error), "a condition on prices or candles", command.id)
         return protocol.ack(
@@ -265,13 +265,14 @@ class Session:
             "preview",
             symbol=str(symbol),
             exchange=exchange,
-            since=moment_text(told.window.start_us),
-            until=moment_text(told.window.end_us),
-            trades=told.trades,
-            complete=told.is_complete,
-            paused=told.paused,
-            count=len(told.firings),
-            fired=[protocol.firing_fields(one) for one in told.firings[:MOST_FIRINGS]],
+            since=moment_text(result.window.start_us),
+            until=moment_text(result.window.end_us),
+            trades=result.trades,
+            coverage=[protocol.coverage_fields(span.window, span.by) for span in result.coverage],
+            complete=result.is_complete,
+            paused=result.paused,
+            count=len(result.firings),
+            fired=[protocol.firing_fields(firing) for firing in result.firings[:MOST_FIRINGS]],
         )
 
     async def _find(self, command: Watch) -> tuple[str | None, Symbol] | Refused:

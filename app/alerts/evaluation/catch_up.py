@@ -1,17 +1,16 @@
-"""What an endpoint did not hear of, taken in its turn: trades, averages and closed candles."""
+"""What an endpoint missed, played in order: trades, averages and closed candles."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from math import inf
-from operator import itemgetter
-from typing import TypeAlias
 
 from psycopg import AsyncConnection
 
 from app.alerts.evaluation.polled_inputs import Readings
 from app.alerts.rules.engine import Cause, RuleEngine
+from app.alerts.rules.timeline import Event, Timeline
 from coinwatch.alerts import Rule
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
@@ -19,92 +18,86 @@ from warehouse.alerts.history import averages_within, first_open_gap_us
 from warehouse.alerts.snapshots import CommitSnapshot, Missed, missed_trades
 
 LATE_US = 10 * MINUTE_US
-"""Missed trades are looked for among those not older than this, or than an interruption that was open.
+"""Missed trades are read from this long before the snapshot, or from an earlier stream gap that was open.
 
-So much older may a candle be, too, that is stored after a look.
+A candle may also be stored this long after it closed.
 """
 AVERAGE_LATE_US = 10 * SECOND_US
-"""So much older may an average be that is stored after a look."""
+"""An average may be stored this long after its time."""
 LAG_US = 1 * SECOND_US
-"""A trade stored after a rule was made may bear a time this much before it."""
-
-_News: TypeAlias = tuple[int, Callable[[int], None]]
-"""When something other than a trade became known, and what tells it at a time of the database's clock."""
+"""A trade stored after a rule was made may have a time this much before it."""
 
 
 async def replay(
     conn: AsyncConnection,
-    machine: RuleEngine,
-    readings: Readings,
+    engine: RuleEngine,
+    inputs: Readings,
     seen: CommitSnapshot,
     now: CommitSnapshot,
     last_ts_us: Mapping[int, int],
 ) -> int:
-    """Take what was committed from ``seen`` to ``now``; returns how many trades that were.
+    """Play what was committed from ``seen`` to ``now`` and return the number of trades.
 
-    ``machine`` and ``readings`` are as they were at ``seen``. ``last_ts_us``: by market id, of the last trade
-    that was heard of. Times stand for the database's clock, so that what has held has held by them.
+    The clock of the engine runs by the times of the events, so that a condition has held as long as it did.
+
+    Args:
+        conn: In a transaction that sees ``now``.
+        engine: As it was at ``seen``.
+        inputs: As they were at ``seen``.
+        seen: The last snapshot that was evaluated.
+        now: The snapshot to catch up to.
+        last_ts_us: The time of the last trade received, by market id.
     """
 
     def may_change(rule: Rule, cause: Cause) -> bool:
-        # A trade is committed after the look; an average or a close may only be looked at again.
+        # A trade was committed after the snapshot; an average or a close may have been evaluated before.
         is_trade = cause.feed.isdecimal()
         made_us = rule.created_at_us
         return (is_trade and made_us <= seen.at_us) or made_us <= cause.ts_us + LAG_US
 
-    machine.allow = may_change
-    news = await _missed_averages(conn, machine, seen, now)
-    news += await readings.missed(conn, machine, now.at_us)
-    news = sorted(news, key=itemgetter(0))[::-1]
     count = 0
-    async with aclosing(missed_trades(conn, seen, await _wanted(conn, machine, seen, last_ts_us))) as chunks:
-        async for trades in chunks:
-            for stored in trades:
-                trade = stored.trade
-                while news and news[-1][0] <= trade.ts_us:
-                    _tell(machine, news)
-                feed = machine.meet(stored.market_id, trade.market)
-                machine.trade(feed, trade, stored.tx, trade.ts_us)
-            count += len(trades)
-    while news:
-        _tell(machine, news)
-    machine.allow = None
-    machine.taken_through(now.ended_through)
-    machine.tick(now.at_us)
+    with engine.allowing(may_change):
+        events = await _missed_averages(conn, engine, seen, now)
+        events += await inputs.missed(conn, engine, now.at_us)
+        timeline = Timeline(engine, events)
+        wanted = await _wanted(conn, engine, seen, last_ts_us)
+        async with aclosing(missed_trades(conn, seen, wanted)) as chunks:
+            async for trades in chunks:
+                for stored in trades:
+                    series = engine.meet(stored.market_id, stored.trade.market)
+                    timeline.trade(series, stored.trade, stored.tx)
+                count += len(trades)
+        timeline.advance(inf)
+    engine.taken_through(now.ended_through)
+    engine.tick(now.at_us)
     return count
 
 
-def _tell(machine: RuleEngine, news: list[_News]) -> None:
-    ts_us, tell = news.pop()
-    machine.pass_to(ts_us)
-    tell(ts_us)
-
-
 async def _missed_averages(
-    conn: AsyncConnection, machine: RuleEngine, seen: CommitSnapshot, now: CommitSnapshot
-) -> list[_News]:
-    """Averages since ``seen`` of pairs that somebody watches."""
+    conn: AsyncConnection, engine: RuleEngine, seen: CommitSnapshot, now: CommitSnapshot
+) -> list[Event]:
+    """Averages since ``seen`` of the pairs that stateful rules watch."""
     since_us = seen.at_us - AVERAGE_LATE_US
     return [
-        (ts_us, _average(machine, symbol, price, ts_us))
-        for symbol in machine.world.pairs
-        if any(True for _ in machine.watchers_of(symbol))
+        (ts_us, _average(engine, symbol, price, ts_us))
+        for symbol in engine.world.pairs
+        if any(True for _ in engine.watchers_of(symbol))
         for ts_us, price in await averages_within(conn, symbol, since_us, now.at_us + SECOND_US)
     ]
 
 
-def _average(machine: RuleEngine, symbol: Symbol, price: float, ts_us: int) -> Callable[[int], None]:
-    return lambda now_us: machine.average(symbol, price, ts_us, now_us)
+def _average(engine: RuleEngine, symbol: Symbol, price: float, ts_us: int) -> Callable[[int], None]:
+    return lambda now_us: engine.average(symbol, price, ts_us, now_us)
 
 
 async def _wanted(
-    conn: AsyncConnection, machine: RuleEngine, seen: CommitSnapshot, last_ts_us: Mapping[int, int]
+    conn: AsyncConnection, engine: RuleEngine, seen: CommitSnapshot, last_ts_us: Mapping[int, int]
 ) -> list[Missed]:
     gap_us = await first_open_gap_us(conn, seen.at_us - MINUTE_US) or seen.at_us
     wanted: list[Missed] = []
-    for market_id, feed in machine.world.markets.items():
-        at_or_below, at_or_above = machine.bounds(feed)
-        if any(True for _ in machine.watchers_of(feed.symbol)):
+    for market_id, feed in engine.world.markets.items():
+        at_or_below, at_or_above = engine.bounds(feed)
+        if any(True for _ in engine.watchers_of(feed.symbol)):
             at_or_above = 0.0
         if at_or_above < inf or at_or_below > -inf:
             since_us = min(seen.at_us, last_ts_us.get(market_id, seen.at_us)) - LATE_US

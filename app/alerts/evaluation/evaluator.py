@@ -305,8 +305,7 @@ class Evaluator:
         ids = [feed.market_id for feed in machine.world.markets.values() if feed.symbol in symbols]
         await warm_prices(conn, machine, ids, now.at_us + MINUTE_US, seen)
         for symbol in symbols:
-            average = machine.world.pair(symbol).average
-            await warm_average(conn, average, at_us - AVERAGE_LATE_US if seen else at_us)
+            await warm_average(conn, machine, symbol, at_us - AVERAGE_LATE_US if seen else at_us)
         for rule in waiting:
             machine.put(rule, at_us)
         closed_us = at_us - LATE_US if seen else at_us

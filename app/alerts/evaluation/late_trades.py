@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 
 from app.alerts.evaluation.warm_up import warm_prices, warm_windows
 from app.alerts.rules.engine import RuleEngine
+from app.alerts.rules.timeline import Timeline
 from coinwatch.alerts import Firing, Repeat, Rule, RuleState, Step, Transition
 from coinwatch.alerts.conditions import needs_one_market_only
 from coinwatch.records import Market
@@ -126,7 +127,8 @@ async def late_transitions(
             terms = msgspec.structs.replace(terms, repeat=Repeat.EVERY)
         past.put(msgspec.structs.replace(rule, state=RuleState(), terms=terms), begin_us)
     await warm_windows(conn, past, begin_us, closed_us=begin_us)
-    feed.seq = 0
+    past.number_anew()
+    timeline = Timeline(past)
     until_us = max(now_us, last_us) if any(map(_may_be_told, rules.values())) else last_us
     async with (
         conn.transaction(),
@@ -135,7 +137,7 @@ async def late_transitions(
         async for stored in _each(chunks):
             if stored.trade.ts_us > last_us and not told.may_be_told:
                 break
-            past.trade(feed, stored.trade, feed.seq + 1, stored.trade.ts_us)
+            timeline.trade(feed, stored.trade)
             told.take(stored, past.drain())
     told.end()
     return [

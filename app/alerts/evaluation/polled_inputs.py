@@ -73,19 +73,18 @@ class Readings:
         self._read_us = 0
         if self._failure_id is None and any(isinstance(one, FailureOf) for one in new):
             self._failure_id = await last_failure_id(conn, at_us)
-        allow, machine.allow = machine.allow, lambda rule, cause: False
-        for key in candles_of(machine):
-            market_id, interval = key
-            if key not in self._closes:
-                since_us = closed_us - MOST_CLOSES * interval.us
-                known = await closes(conn, market_id, interval, since_us, closed_us)
-                self._closes[key] = deque(known, MOST_CLOSES)
-            if self._closes[key]:
-                apply_close(machine, key, self._closes[key], closed_us)
-        for reading in new:
-            if isinstance(reading, FailureOf):
-                machine.read(reading, 0.0, at_us, at_us, seq=self._failure_id)
-        machine.allow = allow
+        with machine.learning():
+            for key in candles_of(machine):
+                market_id, interval = key
+                if key not in self._closes:
+                    since_us = closed_us - MOST_CLOSES * interval.us
+                    known = await closes(conn, market_id, interval, since_us, closed_us)
+                    self._closes[key] = deque(known, MOST_CLOSES)
+                if self._closes[key]:
+                    apply_close(machine, key, self._closes[key], closed_us)
+            for reading in new:
+                if isinstance(reading, FailureOf):
+                    machine.read(reading, 0.0, at_us, at_us, seq=self._failure_id)
 
     def tidy(self, machine: RuleEngine) -> None:
         """Let go of what nobody waits for any more."""
@@ -159,13 +158,12 @@ def _tell(machine: RuleEngine, key: CandlesKey, known: deque[Close], one: Close)
 
 def tell_failure(machine: RuleEngine, failure: JobFailure, now_us: int) -> None:
     """Tell that a job has failed: what was asked for before that may fire."""
-    allow, machine.allow = machine.allow, lambda rule, cause: rule.created_at_us <= cause.ts_us
-    said = f"{failure.job}: {failure.why}" if failure.why else failure.job
-    for reading in (FailureOf(None), FailureOf(failure.job)):
-        if reading in machine.world.readings:
-            for value in (1.0, 0.0):
-                machine.read(reading, value, failure.recorded_us, now_us, seq=failure.id, detail=said)
-    machine.allow = allow
+    detail = f"{failure.job}: {failure.why}" if failure.why else failure.job
+    with machine.allowing(lambda rule, cause: rule.created_at_us <= cause.ts_us):
+        for reading in (FailureOf(None), FailureOf(failure.job)):
+            if reading in machine.world.readings:
+                for value in (1.0, 0.0):
+                    machine.read(reading, value, failure.recorded_us, now_us, seq=failure.id, detail=detail)
 
 
 def apply_close(machine: RuleEngine, key: CandlesKey, known: deque[Close], now_us: int) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from psycopg import AsyncConnection
 
 from app.alerts.rules.engine import RuleEngine
-from app.alerts.rules.market_state import PriceSeries, Span, Turnover
+from app.alerts.rules.market_state import AVERAGE_FRESH_US, PriceSeries, Span, Turnover
 from app.alerts.rules.rolling_windows import slot_us as slot_us_of
+from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
 from warehouse.alerts.history import (
     Slot,
@@ -35,17 +36,14 @@ async def warm_prices(
 ) -> None:
     """Tell the last price of each market, and of each pair's average. Before rules are put."""
     for last in await last_prices(conn, market_ids, before_us, seen):
-        feed = machine.world.markets[last.market_id]
-        feed.last = feed.price.value = last.price
-        feed.last_us, feed.seq = last.ts_us, last.tx
+        machine.learn_price(machine.world.markets[last.market_id], last.price, last.ts_us, last.tx)
 
 
-async def warm_average(conn: AsyncConnection, feed: PriceSeries, before_us: int) -> None:
-    """Tell the last average of a pair."""
-    feed.seq = before_us - 10 * SECOND_US
-    if known := await averages_within(conn, feed.symbol, feed.seq, before_us):
-        feed.seq = feed.last_us = known[-1][0]
-        feed.last = feed.price.value = known[-1][1]
+async def warm_average(conn: AsyncConnection, machine: RuleEngine, symbol: Symbol, before_us: int) -> None:
+    """Set the last average of a pair before a time."""
+    since_us = before_us - AVERAGE_FRESH_US
+    known = await averages_within(conn, symbol, since_us, before_us)
+    machine.learn_average(symbol, since_us, known[-1] if known else None)
 
 
 async def warm_windows(

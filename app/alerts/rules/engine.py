@@ -8,6 +8,7 @@ watch (``watchers``). What a rule comes to is told as a ``Transition``, which so
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from math import inf
 
 from app.alerts.rules.market_state import MarketState, PriceSeries, Reading
@@ -36,13 +37,35 @@ class RuleEngine:
     def __len__(self) -> int:
         return len(self._plain) + len(self._watchers)
 
-    @property
-    def allow(self) -> Allow | None:
-        return self._outcomes.allow
+    @contextmanager
+    def allowing(self, allow: Allow) -> Iterator[None]:
+        """Within, a rule changes only where ``allow`` returns true for it and the cause."""
+        before, self._outcomes.allow = self._outcomes.allow, allow
+        try:
+            yield
+        finally:
+            self._outcomes.allow = before
 
-    @allow.setter
-    def allow(self, allow: Allow | None) -> None:
-        self._outcomes.allow = allow
+    def learning(self) -> AbstractContextManager[None]:
+        """Within, no rule changes: what is applied was known before."""
+        return self.allowing(lambda rule, cause: False)
+
+    def learn_price(self, series: PriceSeries, price: float, ts_us: int, seq: int) -> None:
+        """Set the last price of ``series``, from commit ``seq``. Call it before rules are put."""
+        series.last = series.price.value = price
+        series.last_us, series.seq = ts_us, seq
+
+    def learn_average(self, symbol: Symbol, since_us: int, last: tuple[int, float] | None) -> None:
+        """Take averages of a pair after ``since_us``, or after ``last``, the last one known (time, price)."""
+        average = self.world.pair(symbol).average
+        average.seq = since_us
+        if last is not None:
+            self.learn_price(average, last[1], last[0], last[0])
+
+    def number_anew(self) -> None:
+        """Forget the commits that prices came from: those that follow are numbered from 1."""
+        for series in self.world.markets.values():
+            series.seq = 0
 
     def taken_through(self, tx: int) -> None:
         """Every commit of trades up to ``tx`` was taken, or was before all that is known here."""
@@ -96,6 +119,25 @@ class RuleEngine:
             min(ladder.lowest_rising for ladder in ladders),
         )
 
+    def quiet_range(self, feed: PriceSeries) -> tuple[float, float, float]:
+        """The prices and the time that trades must not reach to change nothing but the last price.
+
+        Nothing else may be due by the clock before that time.
+        """
+        until_us = self._watchers.quiet_until_us(feed.symbol)
+        if feed.needs_every_trade or self.world.pair(feed.symbol).spreads or until_us == -inf:
+            return inf, -inf, -inf
+        return *self.bounds(feed), until_us
+
+    def needs_every_trade(self, symbol: Symbol) -> bool:
+        """Whether a rule of a pair depends on each trade, whatever its price."""
+        pair = self.world.pair(symbol)
+        return (
+            bool(pair.spreads)
+            or self._watchers.is_confirmed(symbol)
+            or any(series.needs_every_trade for series in pair.markets.values())
+        )
+
     def needs_trades(self, feed: PriceSeries, low: float, high: float, until_us: float = inf) -> bool:
         """Whether a commit of prices from ``low`` to ``high`` must be looked at trade by trade.
 
@@ -104,8 +146,10 @@ class RuleEngine:
         falling, rising = self.bounds(feed)
         if low <= falling or high >= rising or feed.needs_every_trade:
             return True
-        pair = self.world.pair(feed.symbol)
-        return bool(pair.spreads) or self._watchers.needs_trades(feed.symbol, until_us)
+        if self.world.pair(feed.symbol).spreads:
+            return True
+        quiet_until_us = self._watchers.quiet_until_us(feed.symbol)
+        return quiet_until_us < inf and quiet_until_us <= until_us
 
     def trade(self, feed: PriceSeries, trade: Trade, seq: int, now_us: int) -> None:
         """The next trade of a market, from commit ``seq``. What was due by the clock before it is done."""

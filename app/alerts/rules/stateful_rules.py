@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from math import inf
 
 import msgspec
 from sortedcontainers import SortedList
@@ -53,12 +54,16 @@ class StatefulRules:
         for watcher in self._by_symbol.get(symbol, {}).values():
             yield watcher.rule
 
-    def needs_trades(self, symbol: Symbol, until_us: float) -> bool:
-        """Whether the range of a commit's prices, up to that time, does not tell all that they wait for."""
+    def is_confirmed(self, symbol: Symbol) -> bool:
+        """Whether one of a pair needs several exchanges at once."""
+        return self._confirmed[symbol] > 0
+
+    def quiet_until_us(self, symbol: Symbol) -> float:
+        """Until when the range of prices shows all that matters; minus infinity where every trade does."""
         if self._confirmed[symbol] > 0 or self.unsettled.get(symbol):
-            return True
+            return -inf
         candles = self._candles.get(symbol)
-        return bool(candles and candles[0][0] <= until_us)
+        return float(candles[0][0]) if candles else inf
 
     def begin_candles(self, place: Place, ts_us: int) -> None:
         """Those that wait for a candle that has begun by ``ts_us`` are to be looked at."""

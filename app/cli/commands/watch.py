@@ -247,12 +247,19 @@ def _firing_as_json(preview: Previewed, firing: WouldFire) -> str:
 
 
 def _summary(condition: dict[str, Any], preview: Previewed) -> str:
-    since = to_datetime(preview.since_us).strftime("%Y-%m-%d %H:%M")
     times = "once" if preview.count == 1 else f"{preview.count:,} times"
     phrase = escape(read_condition(condition).phrase())
-    text = f"[dim]{phrase}: {times} since {since} UTC, {preview.trades:,} trades"
+    text = f"[dim]{phrase}: {times} since {_minute(preview.since_us)} UTC, {preview.trades:,} trades"
     if preview.count > len(preview.fired):
         text += f"; the first {len(preview.fired)} are shown"
     if preview.paused:
         text += "; the rule would have been paused for firing too often"
-    return f"{text}{'' if preview.complete else '; the preview is incomplete: too many trades'}[/dim]"
+    for span in preview.coverage:
+        if span.by != "trades":
+            basis = "from candles" if span.by == "candles" else "nothing is stored"
+            text += f"; {_minute(span.since_us)} to {_minute(span.until_us)}: {basis}"
+    return f"{text}[/dim]"
+
+
+def _minute(ts_us: int) -> str:
+    return to_datetime(ts_us).strftime("%Y-%m-%d %H:%M")

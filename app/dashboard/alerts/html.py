@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from app.alerts.evaluation.coverage import Basis
 from app.dashboard.alerts.lookback import Fired, Lookback
 from app.dashboard.alerts.states import State
 from app.dashboard.ui import html
@@ -17,6 +18,11 @@ from coinwatch.alerts import Alert
 from warehouse.alerts import deliveries, edits
 from warehouse.alerts.reads import EventDelivery, OutletRow
 
+_BASES = {
+    Basis.TRADES: "By trades",
+    Basis.CANDLES: "By candles",
+    Basis.NOTHING: "Nothing is stored, so it may have fired there",
+}
 MOST_FIRINGS = 200
 """The last ones are listed; earlier ones are only counted."""
 
@@ -110,15 +116,17 @@ def lookback(sentence: str, found: Lookback, zone: tzinfo) -> str:
             parts.append(f"{_moment('First', found.first_us, zone)}")
         parts.append(f"{_moment('Last', found.fired[-1].ts_us, zone)}")
     parts.append("</div>")
-    read = f"{found.trades:,} trades"
-    if found.candles:
-        since = html.time(found.trades_since_us, zone, seconds=False)
-        read = f"{found.candles:,} candles of {found.interval}, and {read} since {since}"
-    said = [f"Read: {read}."]
-    if found.candles:
-        said.append("Within a candle it is not known whether the high or the low came first.")
-    if not found.is_complete:
-        said.append("That is not all there is: it was too much.")
+    said = [f"Read: {found.trades:,} trades, {found.candles:,} candles of a minute."]
+    for basis, words in _BASES.items():
+        spans = [span.window for span in found.coverage if span.by is basis]
+        if spans:
+            start, end = (
+                html.time(ts_us, zone, seconds=False) for ts_us in (spans[0].start_us, spans[-1].end_us)
+            )
+            parts_words = f" in {len(spans)} parts" if len(spans) > 1 else ""
+            said.append(f"{words}: {start} to {end}{parts_words}.")
+    if any(span.by is Basis.CANDLES for span in found.coverage):
+        said.append("Within a candle the worst case is assumed: the order of low and high that fires.")
     if found.paused:
         said.append("It would have been paused for firing too often: 15 times in 3 minutes.")
     return f'{"".join(parts)}<p class="cw-notes">{" ".join(said)}</p>'

@@ -17,10 +17,10 @@ import msgspec
 import structlog
 
 from app.alerts.evaluation.backtest import preview
+from app.alerts.evaluation.coverage import CoveredSpan
 from coinwatch.alerts import NewRule
 from coinwatch.alerts.condition_parser import fields_of, read_condition, read_terms, terms_fields
 from coinwatch.errors import CoinwatchError
-from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
 from coinwatch.settings import load_settings
 from coinwatch.times import DAY_US
@@ -31,8 +31,6 @@ from warehouse.db.connect import connect, database_url
 WINDOW_US = 30 * DAY_US
 LIMIT_S = 45.0
 """A look back that takes longer is given up."""
-MOST_TRADES = 300_000
-"""Before the last so many, candles are read."""
 AT_ONCE = 2
 MOST_FIRINGS = 2_000
 """So many firings are told, the last ones; all are counted."""
@@ -74,13 +72,10 @@ class Lookback(msgspec.Struct, frozen=True, kw_only=True):
     """When it would have fired for the first time."""
     trades: int = 0
     """How many were read."""
-    trades_since_us: int = 0
     candles: int = 0
-    """How many were read, where trades are not kept or are too many."""
-    interval: Interval | None = None
-    """Of those candles."""
-    is_complete: bool = True
-    """Whether all there is was read; else it was too much."""
+    """How many 1m candles stood in for trades."""
+    coverage: list[CoveredSpan] = []
+    """What each span of the 30 days stands on, in order."""
     paused: bool = False
     """Whether it would have been paused, for firing too often."""
     problem: str | None = None
@@ -147,7 +142,7 @@ async def _answer(question: Question) -> Lookback:
     ) as conn:
         await conn.set_read_only(True)
         await conn.execute(roles.TAKE_ON, [roles.READER])
-        told = await preview(conn, rule, window, most_trades=MOST_TRADES)
+        told = await preview(conn, rule, window)
     return Lookback(
         since_us=window.start_us,
         until_us=window.end_us,
@@ -155,10 +150,8 @@ async def _answer(question: Question) -> Lookback:
         count=len(told.firings),
         first_us=told.firings[0].ts_us if told.firings else 0,
         trades=told.trades,
-        trades_since_us=told.trades_since_us,
         candles=told.candles,
-        interval=told.interval,
-        is_complete=told.is_complete,
+        coverage=told.coverage,
         paused=told.paused,
     )
 

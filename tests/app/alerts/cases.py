@@ -24,6 +24,8 @@ from warehouse.trades.writer import TickWriter
 EXCHANGES = ("binance", "kraken", "coinbase")
 END = "END-USDT"
 M1 = Interval.M1
+INDICATORS = ("rsi", "ma_cross")
+ALL_FIELDS = ("price", "exchange", "value", "message")
 
 WITH_AVERAGE = -1
 """The age of a trade that comes right after an average."""
@@ -183,14 +185,17 @@ def wrong(cases: Sequence[Case], told: dict[str, Told]) -> dict[str, Any]:
         for field, due in (("value", case.values), ("exchange", case.exchanges)):
             if due is not None and (was := [one.get(field) for one in said.alerts]) != list(due):
                 found[f"{case.name}: {field}"] = f"told {was}, due {list(due)}"
-        live, looked_back = ([_all_of(one) for one in several] for several in (said.alerts, said.fired))
+        # An indicator is reported with the last trade's price, which here is of another time than its candle.
+        fields = (
+            ("exchange", "value") if case.wish.get("condition", {}).get("type") in INDICATORS else ALL_FIELDS
+        )
+        live, looked_back = (
+            [[alert.get(field) for field in fields] for alert in several]
+            for several in (said.alerts, said.fired)
+        )
         if live != looked_back:
             found[f"{case.name}: preview"] = f"told {live}, looking back {looked_back}"
     return found
-
-
-def _all_of(one: dict[str, Any]) -> list[Any]:
-    return [one.get(field) for field in ("price", "exchange", "value", "message")]
 
 
 def _pair(number: int, case: Case) -> str:

@@ -19,6 +19,7 @@ from tests.app.alerts.averaging import Averager
 from warehouse.alerts.rules import add_rule
 from warehouse.candles.store import store
 from warehouse.markets import ensure_markets
+from warehouse.ops.health import StreamHealth, StreamState, write_streams
 from warehouse.trades.writer import TickWriter
 
 M1 = Interval.M1
@@ -90,7 +91,11 @@ class Stage:
     async def build(cls, conn: AsyncConnection) -> Stage:
         symbol = Symbol(f"P{next(_numbers)}", "USDT")
         markets = {Market(name, symbol): f"{name}:{symbol}" for name in NAMES}
-        return cls(conn, symbol, dict(await ensure_markets(conn, markets)))
+        ids = dict(await ensure_markets(conn, markets))
+        # Both streams are heard: that nothing trades for minutes is known.
+        live = StreamHealth(state=StreamState.LIVE)
+        await write_streams(conn, dict.fromkeys(ids.values(), live))
+        return cls(conn, symbol, ids)
 
     def traded(self, commit: Commit) -> list[Trade]:
         """The trades of ``commit``, now."""

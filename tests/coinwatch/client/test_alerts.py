@@ -112,7 +112,8 @@ async def test_snooze_resume_and_what_a_watch_would_have_done(endpoint: Endpoint
         (fired,) = await client.rules()
         assert fired.fired_us is not None
         told = await client.preview("kraken:btcusdt", since="1h", above=100, repeat="every", note="up")
-        assert (told.symbol, told.exchange, told.count, told.complete) == ("BTC-USDT", "kraken", 1, True)
+        assert (told.symbol, told.exchange, told.count, told.complete) == ("BTC-USDT", "kraken", 1, False)
+        assert [span.by for span in told.coverage] == ["nothing", "trades", "nothing"]
         (would,) = told.fired
         assert (would.ts_us, would.price, would.message) == (live.ts_us, live.price, live.message)
         an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
@@ -123,7 +124,7 @@ async def test_snooze_resume_and_what_a_watch_would_have_done(endpoint: Endpoint
             condition=Crosses(price=100.0),
         )
         assert (earlier.count, earlier.trades, earlier.fired) == (0, 0, [])
-        with pytest.raises(CommandRefused, match="no stored past"):
+        with pytest.raises(CommandRefused, match="the past of gap is not stored"):
             await client.preview("btcusdt", since="1h", condition={"type": "gap"})
 
 

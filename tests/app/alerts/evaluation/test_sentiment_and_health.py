@@ -147,7 +147,7 @@ async def test_what_has_no_past_is_not_previewed(endpoint: Endpoint, exchange: E
         ):
             refused = await client.ask(cmd="preview", symbol=BTC, condition=condition, since="1h")
             assert refused["code"] == "bad_condition"
-            assert "no stored past" in refused["message"]
+            assert "is not stored" in refused["message"]
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [

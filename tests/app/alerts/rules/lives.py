@@ -66,17 +66,15 @@ class Life:
 
     def _know_prices(self, past: Sequence[Event], at_us: int) -> None:
         """As ``warm_prices`` and ``warm_average`` do."""
-        average = self.machine.world.pair(PAIR).average
-        average.seq = at_us - 10 * SECOND_US
+        last: tuple[int, float] | None = None
         for number, event in enumerate(past, 1):
             if isinstance(event, list):
                 for trade in event:
                     feed = self.machine.world.markets[IDS[trade.market]]
-                    feed.last = feed.price.value = trade.price
-                    feed.last_us, feed.seq = trade.ts_us, number
+                    self.machine.learn_price(feed, trade.price, trade.ts_us, number)
             elif isinstance(event, Average) and event.ts_us >= at_us - 10 * SECOND_US:
-                average.seq = average.last_us = event.ts_us
-                average.last = average.price.value = event.price
+                last = event.ts_us, event.price
+        self.machine.learn_average(PAIR, at_us - 10 * SECOND_US, last)
 
     def _know_windows(self, past: Sequence[Event], at_us: int) -> None:
         """As ``warm_windows`` does."""
@@ -100,11 +98,10 @@ class Life:
 
     def _know_candles(self, past: Sequence[Event], at_us: int) -> None:
         """As ``Readings.start`` does."""
-        self.machine.allow = lambda rule, cause: False
-        for event in past:
-            if isinstance(event, Closed):
-                self._close(event)
-        self.machine.allow = None
+        with self.machine.learning():
+            for event in past:
+                if isinstance(event, Closed):
+                    self._close(event)
         assert self.machine.drain() == []
 
     def take(self, number: int, event: Event, *, by_range: bool) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC
 import msgspec
 import pytest
 
+from app.alerts.evaluation.coverage import Basis, CoveredSpan
 from app.dashboard.alerts import html, lookback
 from app.dashboard.alerts.lookback import Fired, Lookback, Lookbacks
 from app.dashboard.alerts.preview import marks
@@ -61,9 +62,12 @@ def test_trades_are_read_and_candles_before_them(stock: Stock, lookbacks: Lookba
     assert found.problem is None
     # A wave of 377 minutes, and the trades last.
     assert found.count == len(found.fired) == 20 * 24 * 60 // 377 + 1
-    assert (found.trades, found.candles, found.interval) == (2, 20 * 24 * 60, Interval.M1)
-    assert found.trades_since_us == until_us
-    assert found.is_complete
+    assert (found.trades, found.candles) == (2, 20 * 24 * 60)
+    assert found.coverage == [
+        CoveredSpan(Window(found.since_us, since_us), Basis.NOTHING),
+        CoveredSpan(Window(since_us, until_us), Basis.CANDLES),
+        CoveredSpan(Window(until_us, found.until_us), Basis.TRADES),
+    ]
     assert found.fired[-1] == Fired(until_us + MINUTE_US, "binance", 67_100.0, None)
     assert found.first_us == found.fired[0].ts_us
     assert since_us < found.first_us < since_us + 7 * HOUR_US
@@ -113,7 +117,8 @@ def test_each_candle_has_one_mark() -> None:
 
 
 def test_what_was_read_is_said() -> None:
-    found = Lookback(since_us=0, until_us=1, trades=1_234, is_complete=False, paused=True)
+    coverage = [CoveredSpan(Window(0, 1), Basis.NOTHING)]
+    found = Lookback(since_us=0, until_us=1, trades=1_234, coverage=coverage, paused=True)
     said = html.lookback("<b>", found, UTC)
-    for words in ("&lt;b&gt;", "never", "1,234 trades", "not all there is", "paused"):
+    for words in ("&lt;b&gt;", "never", "1,234 trades", "Nothing is stored", "paused"):
         assert words in said
