@@ -100,6 +100,33 @@ class PriceLine(Struct, frozen=True, kw_only=True):
     exchanges: list[str] | UnsetType = UNSET
 
 
+class AlertLine(Struct, frozen=True, kw_only=True):
+    """``coinwatch watch``, per alert"""
+
+    event_id: int
+    rule_id: int
+    symbol: str
+    exchange: Annotated[str | None, Meta(description="null when no single exchange is meant")]
+    price: float | None
+    ts: Annotated[str, Meta(description="time of the price")]
+    message: str
+    value: Annotated[float | UnsetType, Meta(description="measured value; absent for a plain price")] = UNSET
+    late: Annotated[bool | UnsetType, Meta(description="this and the following only if true")] = UNSET
+    degraded: bool | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+
+
+class FiringLine(Struct, frozen=True, kw_only=True):
+    """``coinwatch watch --preview``, per alert of the backtest"""
+
+    symbol: str | None
+    exchange: str | None
+    price: float | None
+    ts: Annotated[str, Meta(description="time of the price")]
+    message: str
+    value: Annotated[float | UnsetType, Meta(description="measured value; absent for a plain price")] = UNSET
+
+
 class Token(Struct, frozen=True, kw_only=True):
     """``coinwatch token``"""
 
@@ -211,6 +238,8 @@ SHAPES: tuple[type[msgspec.Struct], ...] = (
     ErrorReport,
     Status,
     PriceLine,
+    AlertLine,
+    FiringLine,
     Token,
     Outlets,
     OutletAdded,

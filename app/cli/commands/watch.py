@@ -9,13 +9,15 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
+from msgspec import UNSET
 from rich.console import Console
 from rich.markup import escape
 
 from app.cli.commands import watch_options
 from app.cli.demo import command_settings
-from app.cli.output import AsJsonLines, Demo
+from app.cli.output import AsJsonLines, Demo, print_json_line
 from app.cli.runner.service import cancel_when_signalled
+from app.cli.shapes import AlertLine, FiringLine
 from coinwatch import logs
 from coinwatch.alerts import Alert, price_text
 from coinwatch.alerts.condition_parser import read_condition
@@ -148,7 +150,7 @@ async def _preview(
             preview = await client.preview(symbol, since=since, condition=condition, **terms)
             for firing in preview.fired:
                 if as_json:
-                    print(_firing_as_json(preview, firing), flush=True)  # noqa: T201
+                    print_json_line(_firing_line(preview, firing))
                 else:
                     console.print(_firing_as_text(preview, firing))
             console.print(_summary(condition, preview))
@@ -175,7 +177,7 @@ async def _watch(
             count = 0
             async for alert in client:
                 if as_json:
-                    print(_as_json(alert), flush=True)  # noqa: T201
+                    print_json_line(_alert_line(alert))
                 else:
                     console.print(_as_text(alert))
                 count += 1
@@ -210,20 +212,19 @@ def _as_text(alert: Alert) -> str:
     )
 
 
-def _as_json(alert: Alert) -> str:
-    flags = {name: True for name in ("late", "degraded", "paused") if getattr(alert, name)}
-    return json.dumps(
-        {
-            "event_id": alert.event_id,
-            "rule_id": alert.rule_id,
-            "symbol": alert.symbol,
-            "exchange": alert.exchange,
-            "price": alert.price,
-            "ts": to_datetime(alert.ts_us).isoformat(),
-            "message": alert.message,
-            **({} if alert.value is None else {"value": alert.value}),
-            **flags,
-        }
+def _alert_line(alert: Alert) -> AlertLine:
+    return AlertLine(
+        event_id=alert.event_id,
+        rule_id=alert.rule_id,
+        symbol=alert.symbol,
+        exchange=alert.exchange,
+        price=alert.price,
+        ts=to_datetime(alert.ts_us).isoformat(),
+        message=alert.message,
+        value=UNSET if alert.value is None else alert.value,
+        late=alert.late or UNSET,
+        degraded=alert.degraded or UNSET,
+        paused=alert.paused or UNSET,
     )
 
 
@@ -233,16 +234,14 @@ def _firing_as_text(preview: Previewed, firing: WouldFire) -> str:
     return f"[dim]{time} UTC[/dim]  {price}  {escape(firing.message)}"
 
 
-def _firing_as_json(preview: Previewed, firing: WouldFire) -> str:
-    return json.dumps(
-        {
-            "symbol": preview.symbol,
-            "exchange": firing.exchange,
-            "price": firing.price,
-            "ts": to_datetime(firing.ts_us).isoformat(),
-            "message": firing.message,
-            **({} if firing.value is None else {"value": firing.value}),
-        }
+def _firing_line(preview: Previewed, firing: WouldFire) -> FiringLine:
+    return FiringLine(
+        symbol=preview.symbol,
+        exchange=firing.exchange,
+        price=firing.price,
+        ts=to_datetime(firing.ts_us).isoformat(),
+        message=firing.message,
+        value=UNSET if firing.value is None else firing.value,
     )
 
 
