@@ -1,7 +1,7 @@
 """From a trade sent to an alert received: python -m bench.alerts
 
-Every part in a process of its own, as in service: a sender, the ingest daemon, the alert endpoint, the
-subscribers; embedded Postgres in a temporary folder as shipped, fsync and synchronous_commit on.
+Each part runs in its own process, as in production: a sender, the ingest daemon, the alert endpoint and
+the subscribers. Embedded Postgres runs in a temporary folder with fsync and synchronous_commit on.
 ``--engine`` measures the rule engine alone, ``--connections N`` the memory of idle connections.
 """
 
@@ -47,7 +47,7 @@ PACED_S = 20
 
 
 def main() -> None:
-    """Run what is asked for and print the figures."""
+    """Run the selected benchmarks and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", action="store_true", help="the rule engine alone")
     parser.add_argument("--load", action="store_true", help=f"an endpoint with {MANY_RULES:,} rules")
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 async def speed(url: sqlalchemy.URL, subscribers: int) -> None:
-    """Latency without rules, with them, and of many that fire at once."""
+    """Measure latency without rules, with rules, and of many rules that fire at once."""
     await _of_each(url, subscribers)
     with _awake() as is_awake:
         if is_awake:
@@ -105,10 +105,10 @@ async def _of_each(url: sqlalchemy.URL, subscribers: int) -> None:
         await _healthy(port)
         clients = [f"c{number}" for number in range(subscribers)]
         result = await _paced(url, endpoint, port, clients)
-        told = np.asarray(result["alert_ms"])
-        per_s, ratio = len(told) / (PACED_S - SETTLING_S), np.median(told) / np.median(heard)
+        latencies_ms = np.asarray(result["alert_ms"])
+        per_s, ratio = len(latencies_ms) / (PACED_S - SETTLING_S), np.median(latencies_ms) / np.median(heard)
         print(
-            f"{RULES:,} rules, alerts received: {_percentiles(told)}; {per_s:.0f} a second to "
+            f"{RULES:,} rules, alerts received: {_percentiles(latencies_ms)}; {per_s:.0f} a second to "
             f"{subscribers:,} subscribers; over NOTIFY heard {ratio:.2f} x"
         )
         with psycopg.connect(conninfo(url), autocommit=True) as connection:
@@ -127,31 +127,31 @@ async def _paced(
     with (
         sender("bench.walking", PACE * PACED_S, PACE) as ready,
         rest() as rest_url,
-        part("subscribers", url, port=port, clients=clients) as told,
+        part("subscribers", url, port=port, clients=clients) as receivers,
     ):
-        assert told.stdout is not None
-        assert told.stdin is not None
-        await asyncio.to_thread(told.stdout.readline)
+        assert receivers.stdout is not None
+        assert receivers.stdin is not None
+        await asyncio.to_thread(receivers.stdout.readline)
         with part("daemon", url, **ready, rest_url=rest_url) as fed:
             parts = {
                 "sender": psutil.Process(ready["pid"]),
                 "daemon": psutil.Process(fed.pid),
                 "Postgres": postmaster,
                 "endpoint": psutil.Process(endpoint.pid),
-                "subscribers": psutil.Process(told.pid),
+                "subscribers": psutil.Process(receivers.pid),
             }
             await asyncio.sleep(SETTLING_S)
             with _shares(parts):
                 await asyncio.sleep(PACED_S - SETTLING_S)
             await asyncio.sleep(3)
-        told.stdin.write("stop\n")
-        told.stdin.flush()
-        result: dict[str, Any] = json.loads(await asyncio.to_thread(told.stdout.readline))
+        receivers.stdin.write("stop\n")
+        receivers.stdin.flush()
+        result: dict[str, Any] = json.loads(await asyncio.to_thread(receivers.stdout.readline))
     return result
 
 
 async def _at_once(url: sqlalchemy.URL, port: int, clients: list[str]) -> None:
-    """Many rules at one price, and one trade at it."""
+    """Measure many rules at one price that one trade fires."""
     with psycopg.connect(conninfo(url), autocommit=True) as connection:
         connection.execute(
             """
@@ -163,15 +163,15 @@ async def _at_once(url: sqlalchemy.URL, port: int, clients: list[str]) -> None:
             """,
             (len(clients), FIRED_AT_ONCE),
         )
-    with part("subscribers", url, port=port, clients=clients, count=FIRED_AT_ONCE) as told:
-        assert told.stdout is not None
-        await asyncio.to_thread(told.stdout.readline)
+    with part("subscribers", url, port=port, clients=clients, count=FIRED_AT_ONCE) as receivers:
+        assert receivers.stdout is not None
+        await asyncio.to_thread(receivers.stdout.readline)
         await asyncio.sleep(3)
         async with await connect_postgres(url, application_name="bench") as conn:
             market = Market.canonical("kraken:BTC-USDT")  # where no other rule waits
             ids = await ensure_markets(conn, {market: "BTC/USDT"})
             await TickWriter(conn, ids).write([Trade(market, 1, now_us(), 1_000_000.0, 1.0, True)])
-        result = json.loads(await asyncio.to_thread(told.stdout.readline))
+        result = json.loads(await asyncio.to_thread(receivers.stdout.readline))
     print(
         f"{result['received']:,} of {FIRED_AT_ONCE:,} rules fired by one trade: the last received after "
         f"{max(result['alert_ms'], default=0):.0f} ms, the first after "
@@ -204,7 +204,7 @@ def _store_rules(url: sqlalchemy.URL, markets: list[str], count: int, clients: i
 
 
 async def load(url: sqlalchemy.URL) -> None:
-    """How long an endpoint takes to read many rules, and whether its heart goes on beating."""
+    """Measure how long an endpoint takes to load many rules, and whether its heartbeats continue."""
     _store_rules(url, ["binance:BTC-USDT"], MANY_RULES, SUBSCRIBERS)
     started = time.monotonic()
     with part("endpoint", url, port=(port := free_port())) as process:
@@ -231,7 +231,7 @@ async def load(url: sqlalchemy.URL) -> None:
 
 
 async def connections(url: sqlalchemy.URL, count: int) -> None:
-    """What idle connections weigh."""
+    """Measure the memory of idle connections."""
     for compression in (None, "deflate"):
         with part("endpoint", url, port=(port := free_port())) as process:
             await _healthy(port)
@@ -247,9 +247,9 @@ async def connections(url: sqlalchemy.URL, count: int) -> None:
 
 @contextmanager
 def _awake() -> Iterator[bool]:
-    """Keep idle cores from sleeping, as the profiles for low latency of Linux do; whether that is allowed.
+    """Keep idle cores awake, like Linux's low-latency profiles; yields whether that is permitted.
 
-    The core of a virtual machine that sleeps wakes up with empty caches.
+    A sleeping core of a virtual machine wakes up with empty caches.
     """
     device = Path("/dev/cpu_dma_latency")
     if not os.access(device, os.W_OK):
@@ -262,7 +262,7 @@ def _awake() -> Iterator[bool]:
 
 @contextmanager
 def _shares(parts: dict[str, psutil.Process]) -> Iterator[None]:
-    """Prints which share of a core each part had, and everything else on the machine."""
+    """Print the share of a core used by each part, and by the rest of the machine."""
     cores = os.cpu_count() or 1
     started = time.monotonic()
     before_s = {name: cpu_s(part) for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""The processes of the way from a trade to an alert: endpoint, daemon and subscribers."""
+"""The processes between a trade and its alert: endpoint, daemon and subscribers."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ async def _run_daemon(given: dict[str, Any]) -> None:
 
 
 async def _run_subscribers(given: dict[str, Any]) -> None:
-    """Clients that keep the time at which each alert came; without any, a bare listener to commits.
+    """Clients that record when each alert arrived, or without clients a plain listener to commits.
 
-    What came is read at the end: it shall not take time from what is measured.
+    Messages are decoded at the end, so that decoding does not affect the measurement.
     """
     alerts: list[tuple[int, str | bytes]] = []
     heard: list[tuple[int, str]] = []
@@ -112,12 +112,12 @@ async def _run_subscribers(given: dict[str, Any]) -> None:
         ]
         first = [*alerts_ms[:1], *heard_ms[:1]]
         settled_us = first[0][0] + SETTLING_S * SECOND_US if first and "count" not in given else 0
-        told = {
+        result = {
             "received": len(alerts_ms),
             "alert_ms": [ms for ts_us, ms in alerts_ms if ts_us >= settled_us],
             "heard_ms": [ms for ts_us, ms in heard_ms if ts_us >= settled_us],
         }
-        print(json.dumps(told), flush=True)
+        print(json.dumps(result), flush=True)
         os._exit(0)  # a thousand closing handshakes measure nothing
 
 
@@ -126,7 +126,7 @@ PARTS = {"endpoint": _run_endpoint, "daemon": _run_daemon, "subscribers": _run_s
 
 @contextmanager
 def part(name: str, url: sqlalchemy.URL, **given: Any) -> Iterator[subprocess.Popen[str]]:
-    """One of ``PARTS`` in a process of its own, as ``bench.alerts`` runs it; killed at the end."""
+    """Run one of ``PARTS`` in its own process, and kill it at the end."""
     address = url.set(drivername="postgresql").render_as_string(hide_password=False)
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.alerts", "--part", name, json.dumps({**given, "url": address})],
@@ -144,7 +144,7 @@ def part(name: str, url: sqlalchemy.URL, **given: Any) -> Iterator[subprocess.Po
 async def open_sockets(
     stack: AsyncExitStack, port: int, queries: list[str], compression: str | None
 ) -> list[ClientConnection]:
-    """Connections to the endpoint, one for each query, a hundred at a time."""
+    """Open a connection to the endpoint for each query, a hundred at a time."""
     sockets: list[ClientConnection] = []
     for start in range(0, len(queries), CONNECT_AT_ONCE):
         sockets += await asyncio.gather(
@@ -165,7 +165,7 @@ async def open_sockets(
 
 
 def _delay(at_us: int, ts_us: int) -> tuple[int, float]:
-    """When it traded, and how many milliseconds later it was here."""
+    """The time of the trade, and the delay in milliseconds until it arrived."""
     return ts_us, (at_us - ts_us) / 1e3
 
 

@@ -1,4 +1,4 @@
-"""A firehose for benchmarks: Binance trade frames made beforehand, sent as fast as a socket takes them.
+"""A load generator for benchmarks: prepared Binance trade frames, sent as fast as the client reads.
 
 Example: python -m simulator.blast --frames 200000 --port 0
 """
@@ -27,7 +27,7 @@ from simulator.truth import trades_in_minutes
 from simulator.wire import text_frame
 
 BLAST_MARKETS: Final = tuple(market for market in sim_markets() if market.exchange == "binance")
-"""The markets whose trades are sent, in turn."""
+"""The markets whose trades are sent, in rotation."""
 
 _FIRST_ID = 100_000_000_000
 _ID_DIGITS, _MS_DIGITS = 12, 13
@@ -38,9 +38,9 @@ _SAMPLE_TRADES = 1_000
 
 
 class Frames:
-    """``count`` distinct aggTrade frames in one buffer, ready for the wire.
+    """``count`` distinct aggTrade frames in one buffer, ready to send.
 
-    Ids are consecutive in each market; ``renew`` gives frames new ids and times in place.
+    Ids are consecutive per market; ``renew`` writes new ids and times in place.
     """
 
     def __init__(self, count: int, markets: Sequence[Market] = BLAST_MARKETS) -> None:
@@ -76,14 +76,14 @@ class Frames:
         _write_digits(self._buffer, self._times_at[first:end], times, _MS_DIGITS)
 
     def bytes_of(self, first: int, end: int) -> bytes:
-        """Frames ``first`` to ``end`` as they go on the wire."""
+        """Frames ``first`` to ``end`` as bytes to send."""
         return self._buffer[self._starts[first] : self._starts[end]].tobytes()
 
 
 class Blast:
-    """A websocket server that answers a SUBSCRIBE, whatever it asks for, with ``repeat`` times all frames.
+    """A websocket server that answers any SUBSCRIBE with all frames, ``repeat`` times.
 
-    ``trades_per_s`` 0 means as fast as the client reads. Ids go on where the last connection ended.
+    ``trades_per_s`` 0 means as fast as the client reads. Ids continue from the last connection.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Blast:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        # Whole rounds of the markets, so that ids stay consecutive when the frames come again.
+        # Full rounds of the markets, so that ids stay consecutive when the frames are repeated.
         self._frames = Frames(-(-frames // len(BLAST_MARKETS)) * len(BLAST_MARKETS))
         self._trades_per_s = trades_per_s
         self.total = self._frames.count * repeat
@@ -104,7 +104,7 @@ class Blast:
         self._server: Server | None = None
         self._sent = 0
         self.ws_url = ""
-        """What COINWATCH_BINANCE_WS_URL must be."""
+        """The value for COINWATCH_BINANCE_WS_URL."""
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
@@ -166,7 +166,7 @@ def _samples(market: SimMarket) -> list[tuple[str, str, str]]:
 
 
 def _write_digits(buffer: NDArray[np.uint8], places: Ints, numbers: Ints, digits: int) -> None:
-    """Write ``numbers`` as decimal text at each of their ``places`` (one row for each number)."""
+    """Write ``numbers`` as decimal text at their ``places``, one row per number."""
     left = numbers[:, None]
     for digit in range(digits - 1, -1, -1):
         rest = left // 10
@@ -192,8 +192,8 @@ async def _run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Serve until SIGINT or SIGTERM; the first line printed is JSON with the address."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=200_000, help="distinct frames made beforehand")
-    parser.add_argument("--repeat", type=int, default=1, help="how often all of them are sent")
+    parser.add_argument("--frames", type=int, default=200_000, help="number of distinct frames to prepare")
+    parser.add_argument("--repeat", type=int, default=1, help="how many times to send all frames")
     parser.add_argument("--trades-per-s", type=float, default=0.0, help="0: as fast as the client reads")
     parser.add_argument("--port", type=int, default=0)
     uvloop.run(_run(parser.parse_args()))

@@ -1,4 +1,4 @@
-"""What a test can break on purpose. The same seed breaks the same frames."""
+"""Faults that tests can inject. The same seed affects the same frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from simulator.exchanges.base import Answer
 
 LATEST_S: Final = 0.5
-"""A frame that is sent out of its turn comes no later than this."""
+"""The longest delay of a reordered frame."""
 
 _SAMPLES: Final = (
     b"",
@@ -27,7 +27,7 @@ _SAMPLES: Final = (
 
 
 class RestFault(msgspec.Struct):
-    """REST answers that will be failures."""
+    """Pending failures of REST answers."""
 
     status: int
     left: int
@@ -39,14 +39,14 @@ class RestFault(msgspec.Struct):
 
 
 class RestFaults:
-    """What becomes of the REST answers of one exchange or provider: a share of them fails in some way."""
+    """Random failures of the REST answers of one exchange or provider."""
 
     def __init__(self, seed: int, name: str, share: float) -> None:
         self._share = share
         self._source = random.Random(f"{seed} {name} rest")
 
     def fate(self, answer: Answer) -> Answer:
-        """The answer itself, or what a bad hour makes of it."""
+        """The answer itself, or a failure in place of it."""
         if self._source.random() >= self._share:
             return answer
         return self._source.choice(
@@ -61,22 +61,22 @@ class RestFaults:
 
 
 class StreamFaults:
-    """What becomes of the trade frames of one exchange. Shares are of all frames, from 0 to 1."""
+    """Faults of the trade frames of one exchange, as shares of all frames from 0 to 1."""
 
     def __init__(self, seed: int, exchange: str) -> None:
         self.garbage = 0.0
-        """Share with a damaged frame beside them."""
+        """Share followed by a corrupt frame."""
         self.duplicated = 0.0
         """Share sent twice."""
         self.reordered = 0.0
-        """Share sent after frames that should come later."""
+        """Share sent after later frames."""
         self.dropped = 0.0
         """Share never sent."""
         self.delay_s = 0.0
         self._source = random.Random(f"{seed} {exchange}")
 
     def fate(self, frames: Sequence[bytes]) -> list[tuple[float, bytes]]:
-        """What is sent in place of ``frames``: in how many seconds, and what."""
+        """The frames to send in place of ``frames``, each with a delay in seconds."""
         source, sent = self._source, []
         for frame in frames:
             if source.random() < self.garbage:
@@ -91,13 +91,13 @@ class StreamFaults:
         return sent
 
     def _damaged(self, frame: bytes) -> bytes:
-        """The frame cut short, or what no exchange means to send: never what reads as another trade."""
+        """A truncated frame or junk, but never one that decodes to another trade."""
         if self._source.random() < 0.5:
             return frame[: self._source.randrange(len(frame))]
         return self._source.choice(_SAMPLES)
 
 
 def garbage(seed: int, count: int) -> list[bytes]:
-    """``count`` frames that no exchange means to send; the same for the same seed."""
+    """``count`` junk frames, the same for the same seed."""
     source = random.Random(seed)
     return [source.choice(_SAMPLES) for _ in range(count)]

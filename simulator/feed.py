@@ -1,4 +1,4 @@
-"""The live stream: sends each trade to those who asked for it, as soon as its time has come."""
+"""The live stream: sends each trade to its subscribers when its time has come."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from simulator.wire import Client, framing
 _SHORTEST_SLEEP_S: Final = 0.001
 _LONGEST_SLEEP_S: Final = 0.05
 _AHEAD_US: Final = 30_000_000
-"""How long before a minute starts its trades are made ready."""
+"""How long before a minute its trades are generated."""
 
 
 class _Lane:
-    """One market's coming trades and who wants them."""
+    """The upcoming trades of one market and its subscribers."""
 
     def __init__(self, venue: Venue, market: SimMarket, ts_us: int) -> None:
         self.venue = venue
@@ -43,29 +43,29 @@ class _Lane:
 
     @property
     def last_id(self) -> int:
-        """The id of the last trade whose time has come."""
+        """The id of the last trade whose time has passed."""
         return self._last_id
 
     @property
     def next_us(self) -> int:
-        """The time of the next trade; the end of what is ready when there is none."""
+        """The time of the next trade, or the end of the generated trades when there is none."""
         if self._next < len(self._times):
             return self._times[self._next]
         return self.ready_until * MINUTE_US
 
     def prepare(self) -> list[Row]:
-        """The trades of the next minute; slow, so that it may be called in a thread."""
+        """Generate the trades of the next minute; slow, so call it in a thread."""
         return rows(trades_in_minute(self.market, self.ready_until))
 
     def add(self, minute: list[Row]) -> None:
-        """Take what ``prepare`` made."""
+        """Append the trades that ``prepare`` generated."""
         self._rows = self._rows[self._next :] + minute
         self._times = [row.ts_us for row in self._rows]
         self._next = 0
         self.ready_until += 1
 
     def due(self, ts_us: int) -> list[Row]:
-        """The trades up to ``ts_us`` that were not taken yet."""
+        """Take the trades up to ``ts_us`` that were not taken before."""
         start = self._next
         if start == len(self._times) or self._times[start] > ts_us:
             return []
@@ -87,7 +87,7 @@ class Feed:
         self.lag_us = 0
 
     def join(self, client: Client, venue: Venue, channel: str, market: SimMarket) -> int:
-        """Send ``client`` the market's coming trades; returns the id of the last one past."""
+        """Subscribe ``client`` to the market's trades; returns the id of the last past trade."""
         lane = self._lanes.get(market)
         if lane is None:
             lane = self._lanes[market] = _Lane(venue, market, now_us())
@@ -95,7 +95,7 @@ class Feed:
         return lane.last_id
 
     def last_id(self, market: SimMarket) -> int:
-        """The id of the last trade past, of a market that someone has joined."""
+        """The id of the last past trade of a market with subscribers."""
         return self._lanes[market].last_id
 
     def leave(self, client: Client, channel: str, market: SimMarket) -> None:
@@ -107,7 +107,7 @@ class Feed:
             del self._lanes[market]
 
     def drop(self, client: Client) -> None:
-        """Forget a client that has gone."""
+        """Remove a disconnected client."""
         for market, lane in list(self._lanes.items()):
             for channel in [name for name, clients in lane.clients.items() if client in clients]:
                 self.leave(client, channel, market)
@@ -124,7 +124,7 @@ class Feed:
                 await self._until_next()
 
     def _send(self, lane: _Lane, moment_us: int) -> None:
-        while lane.ready_until * MINUTE_US <= moment_us:  # the loop was held up for half a minute
+        while lane.ready_until * MINUTE_US <= moment_us:  # the event loop was blocked for half a minute
             lane.add(lane.prepare())
         trades = lane.due(moment_us)
         if not trades:

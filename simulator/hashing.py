@@ -1,4 +1,4 @@
-"""Numbers that look random and are a pure function of (seed, index): the root of all simulated data."""
+"""Pseudo-random numbers as a pure function of (seed, index), the basis of all simulated data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MASK = np.uint64(_TABLE_SIZE - 1)
 
 
 def seed_of(*names: object) -> int:
-    """A 64-bit seed for something that has a name; the same on every machine and run."""
+    """A 64-bit seed for a name, the same on every machine and in every run."""
     text = "|".join(map(str, names)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 

@@ -1,4 +1,4 @@
-"""The past of the simulated markets as their REST interfaces tell it: nothing later than now."""
+"""The past of the simulated markets for their REST APIs: nothing later than now."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from simulator.truth import (
 )
 
 _PIECE: Final = 120
-"""Minutes that are computed and remembered together."""
+"""Minutes that are computed and cached together."""
 _DAY_MINUTES: Final = DAY_US // MINUTE_US
 _LATEST_US: Final = 4_102_444_800_000_000
-"""1 January 2100; whoever asks for a time beyond it gets the trades before it."""
+"""1 January 2100; a later time is treated as this one."""
 _FIELDS = MinuteCandles.__struct_fields__
 
 
 class Candles(msgspec.Struct, frozen=True):
-    """Candles of one length, without holes, oldest first; see MinuteCandles for the units.
+    """Consecutive candles of one interval, oldest first; see MinuteCandles for the units.
 
     Candles without trades carry the close of the one before in all four prices; ``trades`` is 0.
     """
@@ -42,7 +42,7 @@ class Candles(msgspec.Struct, frozen=True):
 
 
 class History:
-    """Answers about the past; remembers the minutes it has computed, up to a bound. Thread safe."""
+    """Past candles and trades, with a bounded cache of computed minutes. Thread-safe."""
 
     def __init__(self, pieces_kept: int = 6_000) -> None:
         self._pieces_kept = pieces_kept
@@ -54,7 +54,7 @@ class History:
     ) -> Candles:
         """Candles that open from ``first_minute`` to ``last_minute``, both included and on the grid.
 
-        Ends with the candle that is open at ``now_us``, made of the trades so far.
+        The last one is the candle open at ``now_us``, made of the trades so far.
         """
         now_minute = now_us // MINUTE_US
         last_minute = min(last_minute, now_minute - now_minute % minutes_each)
@@ -107,7 +107,7 @@ class History:
         return trades_before(market, minute) + int(so_far)
 
     def first_id_from(self, market: SimMarket, ts_us: int) -> int:
-        """The id of the first trade at or after ``ts_us``, whether it has happened yet or not."""
+        """The id of the first trade at or after ``ts_us``, past or future."""
         return self.last_id(market, ts_us - 1) + 1
 
     def last_trades(self, market: SimMarket, count: int, last_id: int) -> SimTrades:
@@ -129,12 +129,12 @@ class History:
         day = int((trade_id - 1) / (market.trades_per_s * 86_400))
         start = GENESIS_MINUTE + (day - 1) * _DAY_MINUTES
         minutes = np.arange(start, start + 3 * _DAY_MINUTES)
-        # The first minute that has the trade before it comes right after the one that has it in it.
+        # The first minute with the trade before it follows the minute with the trade in it.
         return start + int(np.searchsorted(counts_before(market, minutes), trade_id, side="left")) - 1
 
 
 def _merged(rows: MinuteCandles, minutes_each: int) -> MinuteCandles:
-    """Each run of ``minutes_each`` rows as one."""
+    """Aggregate each run of ``minutes_each`` rows to one row."""
     table = {field: getattr(rows, field).reshape(-1, minutes_each) for field in _FIELDS}
     traded = table["trades"] > 0
     line = np.arange(len(traded))
@@ -152,7 +152,7 @@ def _merged(rows: MinuteCandles, minutes_each: int) -> MinuteCandles:
 
 
 def _filled(rows: MinuteCandles, close_before: int) -> MinuteCandles:
-    """``rows`` with the prices of empty ones taken from the close before them."""
+    """Fill the prices of empty rows with the previous close."""
     empty = rows.trades == 0
     if not empty.any():
         return rows

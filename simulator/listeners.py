@@ -21,7 +21,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the program around it decides when to stop."""
+    """uvicorn without its own signal handlers, because the program decides when to stop."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -64,15 +64,15 @@ def listen(host: str, port: int, setting: str) -> Iterator[socket.socket]:
     except OSError as error:
         what = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         raise CoinwatchError(
-            f"port {port} on {host} {what}: stop what uses it, or set {setting} to another port"
+            f"port {port} on {host} {what}: stop the program that uses it, or set {setting} to another port"
         ) from None
     with listening:
-        # asyncio sets this only on sockets that name their protocol; those accepted here inherit it.
+        # asyncio sets this only on sockets that name their protocol; accepted sockets inherit it.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listening
 
 
 def address_of(listening: socket.socket) -> str:
-    """``host:port`` as it stands in a URL."""
+    """``host:port`` as written in a URL."""
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

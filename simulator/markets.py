@@ -1,4 +1,4 @@
-"""The simulated markets: which there are, how busy each is, how its numbers are rounded."""
+"""The simulated markets, their activity, and the precision of their numbers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BASES: Final = {
 }
 
 QUOTES: Final = {"USD": 1.0, "USDT": 1.0, "USDC": 1.0, "EUR": 1.10}
-"""Worth in USD, about which each quote asset wanders on its own slow path."""
+"""Price in USD, around which each quote asset moves slowly."""
 
 _SHARES: Final[dict[str, dict[str, float]]] = {
     "binance": {
@@ -95,7 +95,7 @@ _SHARES: Final[dict[str, dict[str, float]]] = {
 """Each market's share of all trades, by exchange. Small ones have many empty minutes."""
 
 _MILLISECONDS: Final = {"binance", "bybit", "okx", "htx", "mexc", "gemini"}
-"""Exchanges that tell the time of a trade no finer."""
+"""Exchanges with a coarser resolution of trade times."""
 
 
 class SimMarket(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -107,9 +107,9 @@ class SimMarket(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     price_step: float
     amount_step: float
     trades_per_s: float
-    """Over a whole day; the hours differ."""
+    """The average of a day; hours differ."""
     time_step_us: int
-    """The finest time its exchange tells."""
+    """The resolution of the exchange's trade times."""
 
     @cached_property
     def seed(self) -> int:
@@ -125,7 +125,7 @@ class SimMarket(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def decimals(step: float) -> int:
-    """How many digits after the point a power of ten such as 0.001 has."""
+    """The number of decimals of a power of ten such as 0.001."""
     return len(f"{step:.10f}".rstrip("0").partition(".")[2])
 
 

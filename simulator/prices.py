@@ -1,4 +1,4 @@
-"""The reference price of every base asset, shared by all exchanges; computed at any time alone.
+"""The reference price of every base asset, shared by all exchanges; any time is computed independently.
 
 The logarithm of a price is a sum of tents (the Lévy construction of Brownian motion): a level for
 each power of two minutes, each tent's height a hash of (seed, level, position). Heights are scaled
@@ -14,7 +14,7 @@ import numpy as np
 from simulator.hashing import Floats, Ints, Words, normals, seed_of, words
 
 GRID: Final = 64
-"""Points within a minute between which prices move in straight lines."""
+"""Points within a minute between which prices are interpolated linearly."""
 
 _TOP = 17
 """The coarsest level: 2**17 minutes, 91 days. Above it prices stay in their band."""
@@ -40,17 +40,17 @@ def log_price(name: str, yearly_volatility: float, minutes: Ints) -> Floats:
 
 
 def volatility(name: str, minutes: Ints) -> Floats:
-    """How wild the market is around each minute: 1 is usual, hours of 0.4 and of 2.5 happen."""
+    """The volatility around each minute: 1 is normal; hours of 0.4 and of 2.5 occur."""
     return np.exp(_VOLATILITY_SWING * _interpolated(seed_of("volatility", name), minutes, _VOLATILITY_LEVELS))
 
 
 def drift(name: str, size: float, minutes: Ints) -> Floats:
-    """A slow wander of standard deviation near ``size``, for spreads between exchanges."""
+    """A slow random walk of standard deviation near ``size``, for spreads between exchanges."""
     return size * 0.7 * _interpolated(seed_of("drift", name), minutes, np.array([[10], [6]]))
 
 
 def within_minutes(name: str, yearly_volatility: float, minutes: Ints) -> Floats:
-    """How far the log price strays inside each minute from the straight line between its ends.
+    """How far the log price deviates inside each minute from the line between its ends.
 
     Shape ``(len(minutes), GRID + 1)``; the first and last point of each row are 0.
     """

@@ -1,4 +1,4 @@
-"""The simulator: stand-ins for real exchanges behind a websocket and a REST listener."""
+"""The simulator: simulated exchanges behind a websocket and a REST listener."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PING_EVERY_S: Final = 20.0
 PONG_WITHIN_S: Final = 60.0
 LARGEST_REQUEST: Final = 1 << 16
 REST_THREADS: Final = 2
-"""Few, so that answering REST does not hold up the stream."""
+"""Few threads, so that REST answers do not delay the stream."""
 VENUES: Final[tuple[type[Venue], ...]] = (
     Binance,
     Bitstamp,
@@ -86,7 +86,7 @@ class Simulator:
         self._seed = seed
         self._history = History()
         self._venues = {venue.name: venue(self.markets, self._history) for venue in VENUES}
-        self._providers = {one.name: one(self.markets, self._history) for one in PROVIDERS}
+        self._providers = {make.name: make(self.markets, self._history) for make in PROVIDERS}
         self._clients: dict[Client, Session] = {}
         self._silent: set[str] = set()
         self._rest_faults: dict[str, RestFault] = {}
@@ -130,7 +130,7 @@ class Simulator:
         await self._stack.aclose()
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Wait for ``stop``. Raises what ended the simulator's own work, should that happen."""
+        """Wait for ``stop``. Raises the exception that ended the simulator's own tasks, if any."""
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({stopping, *self._work}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,7 +160,7 @@ class Simulator:
         return sum(exchange in (None, client.exchange) for client in self._clients)
 
     def drop_sockets(self, exchange: str | None = None) -> int:
-        """Cut every websocket (of ``exchange``) without a goodbye; returns how many."""
+        """Cut every websocket (of ``exchange``) without a closing handshake; returns their number."""
         cut = [client for client in self._clients if exchange in (None, client.exchange)]
         for client in cut:
             client.cut()
@@ -173,15 +173,15 @@ class Simulator:
         self._rest_faults[exchange] = RestFault(status, times, retry_after_s)
 
     def disturb_rest(self, share: float) -> None:
-        """From now on this share of all REST answers fails: 503, 429, cut short, HTML, or empty."""
+        """Make this share of all REST answers fail: 503, 429, truncated, HTML, or empty."""
         names = (*self._venues, *self._providers)
         self._rest_disturbed = {name: RestFaults(self._seed, name, share) for name in names} if share else {}
 
     @contextmanager
     def go_silent(self, name: str) -> Iterator[None]:
-        """Keep sockets open but send nothing of ``name``; what was due meanwhile is never sent.
+        """Keep sockets open but send nothing of ``name``; frames due meanwhile are never sent.
 
-        ``name``: an exchange, or a market such as ``binance:BTC-USDT``, of which only trades stay away.
+        ``name``: an exchange, or a market such as ``binance:BTC-USDT``, for which only trades stop.
         """
         silent: set[Any] = self.feed.silent if ":" in name else self._silent
         what = self.market(name).market if ":" in name else name
@@ -194,20 +194,20 @@ class Simulator:
     def disturb(
         self, exchange: str, *, garbage: float = 0.01, duplicated: float = 0.01, reordered: float = 0.01
     ) -> None:
-        """Damage these shares of the trade frames of ``exchange``; each true frame still comes."""
+        """Disturb these shares of the trade frames of ``exchange``; every valid frame is still sent."""
         faults = self._stream_faults(exchange)
         faults.garbage, faults.duplicated, faults.reordered = garbage, duplicated, reordered
 
     def delay(self, exchange: str, seconds: float) -> None:
-        """Send the trade frames of ``exchange`` so much later; REST shows the trades in time."""
+        """Delay the trade frames of ``exchange``; REST serves the trades in time."""
         self._stream_faults(exchange).delay_s = seconds
 
     def drop_frames(self, exchange: str, share: float) -> None:
-        """Never send this share of the trade frames of ``exchange``; REST shows their trades."""
+        """Drop this share of the trade frames of ``exchange``; REST serves their trades."""
         self._stream_faults(exchange).dropped = share
 
     def delist(self, market: str) -> None:
-        """No trade of ``market`` (canonical name) is sent any more, and new sockets and REST know no such."""
+        """Stop the trades of ``market`` (canonical name); new sockets and REST treat it as unknown."""
         gone = self.market(market).market
         self.feed.silent.add(gone)
         self._delisted.add(gone)
@@ -215,7 +215,7 @@ class Simulator:
         self._venues[gone.exchange] = type(self._venues[gone.exchange])(left, self._history)
 
     def announce_shutdown(self, exchange: str, closes_in_s: float = 5.0) -> None:
-        """Say on every socket of ``exchange`` that it will end, and end those sockets then."""
+        """Announce on every socket of ``exchange`` that it will be closed, then close it."""
         frame = self._venues[exchange].shutdown(now_us())
         ending = [client for client in self._clients if client.exchange == exchange]
         for client in ending:
@@ -223,14 +223,14 @@ class Simulator:
             asyncio.get_running_loop().call_later(closes_in_s, client.close)
 
     def limit_life(self, exchange: str, seconds: float) -> None:
-        """End each socket of ``exchange``, without a word before, about so long after it was opened."""
+        """Close each socket of ``exchange`` unannounced, about this long after it was opened."""
         self._life_s[exchange] = seconds
 
     def _stream_faults(self, exchange: str) -> StreamFaults:
         return self.feed.faults.setdefault(exchange, StreamFaults(self._seed, exchange))
 
     def send_garbage(self, exchange: str, frames: int = 20) -> None:
-        """Send damaged frames to every websocket of ``exchange``, the same ones for the same seed."""
+        """Send corrupt frames to every websocket of ``exchange``, the same for the same seed."""
         for client in [client for client in self._clients if client.exchange == exchange]:
             client.send(garbage(self._seed, frames))
 
@@ -322,7 +322,7 @@ class Simulator:
 
 
 class _Joined:
-    """A client's own view of the feed, handed to its session."""
+    """A client's view of the feed, passed to its session."""
 
     def __init__(self, feed: Feed, client: Client, venue: Venue) -> None:
         self._feed, self._client, self._venue = feed, client, venue
@@ -338,7 +338,7 @@ class _Joined:
 
 
 async def _end(work: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel; raise what had failed by itself."""
+    """Cancel the task; raises its exception if it had failed before."""
     for task in work:
         task.cancel()
     ended = await asyncio.gather(*work, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What truly happened on the simulated markets: pure functions of the market and the minute.
+"""The true trades of the simulated markets, as pure functions of the market and the minute.
 
 Any minute can be computed alone, at the same cost as any other of that market, and a thousand
 minutes at once give the same numbers to the last bit. So REST history, the live stream and a test
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 GENESIS_MINUTE: Final = 1_514_764_800 // 60
-"""1 January 2018: the minute of every market's first possible trade, which has id 1."""
+"""1 January 2018, the earliest minute with trades; a market's first trade has id 1."""
 
 _DAY_MINUTES = DAY_US // MINUTE_US
 _BLOCK_LEVELS = 5
@@ -59,14 +59,14 @@ _EXPONENTIAL: Final[Ints] = np.rint(
     -np.log1p(-(np.arange(1 << TABLE_BITS) + 0.5) / (1 << TABLE_BITS)) * 65_536
 ).astype(np.int64)
 _NOTIONAL: Final[Floats] = 110.0 * np.exp(1.4 * NORMAL + 0.06 * np.maximum(NORMAL, 0.0) ** 3)
-"""Quantiles of a trade's worth in USD: 110 in the middle, up to two hundred thousand."""
+"""Quantiles of a trade's value in USD: median 110, up to two hundred thousand."""
 _SAME_ORDER_OF_16 = 5
 """One trade in three fills the same order as the trade before it, at the same time and side."""
 _HALF_SPREAD = 0.00004
 
 
 def _daily_rhythm() -> Floats:
-    """The part of a day's trades made before each block of the day; busiest at 16:00 UTC."""
+    """The share of a day's trades before each block of the day; busiest at 16:00 UTC."""
     middle = (np.arange(_BLOCKS_A_DAY) + 0.5) / _BLOCKS_A_DAY
     weight = 1.0 + _DAILY_SWING * np.cos(2 * np.pi * (middle - 16 / 24))
     parts: Floats = np.concatenate([[0.0], np.cumsum(weight)]) / weight.sum()
@@ -96,7 +96,7 @@ class SimTrades(msgspec.Struct, frozen=True):
         )
 
     def records(self, market: SimMarket) -> list[Trade]:
-        """The same as records of the project."""
+        """The trades as records."""
         columns = (self.trade_id, self.ts_us, self.price, self.amount, self.taker_buys)
         return [
             Trade(market.market, *row) for row in zip(*(column.tolist() for column in columns), strict=True)
@@ -104,7 +104,7 @@ class SimTrades(msgspec.Struct, frozen=True):
 
 
 class MinuteCandles(msgspec.Struct, frozen=True):
-    """One row a minute. Prices and volumes are whole numbers of steps; a minute without trades is zeros.
+    """One row per minute. Prices and volumes count steps; a minute without trades is all zeros.
 
     Quote volumes count steps of price times amount.
     """
@@ -121,7 +121,7 @@ class MinuteCandles(msgspec.Struct, frozen=True):
 
 
 def trades_before(market: SimMarket, minute: int) -> int:
-    """How many trades were made before ``minute``; the next trade's id is one more."""
+    """The number of trades before ``minute``; the next trade's id is one higher."""
     return int(counts_before(market, np.array([minute]))[0])
 
 
@@ -145,7 +145,7 @@ def trades_in_minutes(market: SimMarket, first: int, count: int) -> SimTrades:
 def minute_candles(
     market: SimMarket, first: int, count: int, *, until_us: int | None = None
 ) -> MinuteCandles:
-    """The trades of ``count`` minutes folded, a row for each minute; those up to ``until_us`` if given."""
+    """The candles of ``count`` minutes, one row each, of the trades up to ``until_us`` if given."""
     trades = _make(market, first, count)
     counts = trades.counts
     if until_us is not None:
@@ -180,7 +180,7 @@ def minute_candles(
 
 
 def candle_in_minute(market: SimMarket, minute: int) -> Candle | None:
-    """The minute's trades folded, or None when there were none."""
+    """The candle of a minute, or None when there were no trades."""
     rows = minute_candles(market, minute, 1)
     if not rows.trades[0]:
         return None
@@ -214,7 +214,7 @@ def counts_before(market: SimMarket, minutes: Ints) -> Ints:
     for level in range(_BLOCK_LEVELS - 1, -1, -1):
         node = ((since >> (level + 1)) << 3) + level
         share = 0.5 + _SPLIT_SWING * (units(words(busy_seed, node)) - 0.5)
-        chance = normals(words(market.seed, node)) * np.sqrt(left_over) * 0.5  # as of tossed coins
+        chance = normals(words(market.seed, node)) * np.sqrt(left_over) * 0.5  # binomial, approximately
         first_half = np.floor(left_over * share + chance + 0.5).astype(np.int64)
         first_half = np.clip(first_half, 0, left_over)
         in_second = ((since >> level) & 1).astype(bool)
@@ -252,7 +252,7 @@ def _make(market: SimMarket, first: int, count: int) -> _Made:
     minutes = first + traded
     row = np.repeat(np.arange(len(traded)), counts[traded])
 
-    # One order may fill several trades: those share its time and side and walk the price on.
+    # An order may cause several trades, which share its time and side and move the price.
     opens = bits(hashed, 12, 4) >= _SAME_ORDER_OF_16
     opens[starts[traded]] = True
     position = np.arange(len(trade_id))
@@ -284,9 +284,9 @@ def _places(
     counts: Ints,
     starts: Ints,
 ) -> Floats:
-    """Where in its minute each trade falls: random gaps between orders, none within an order.
+    """The position of each trade in its minute: random gaps between orders, none within an order.
 
-    Gaps are whole numbers, so that sums do not depend on how many minutes are made at once.
+    Gaps are integers, so that sums do not depend on how many minutes are computed at once.
     """
     gaps = np.where(opens, _EXPONENTIAL[bits(hashed, 0)] + 1, 0)
     summed = np.concatenate([[0], np.cumsum(gaps)])

@@ -1,4 +1,4 @@
-"""Websocket frames as bytes, and a client they are written to without waiting."""
+"""Websocket frames as bytes, and a client connection written to without waiting."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from websockets.asyncio.server import ServerConnection
 from websockets.protocol import State
 
 MOST_UNSENT_BYTES: Final = 4 << 20
-"""A client that lets more than this pile up is cut off."""
+"""A client with a larger backlog is disconnected."""
 
 
 _CLOSE_FRAME: Final = b"\x88\x02" + (1_001).to_bytes(2, "big")
 
 Framing = Callable[[bytes], bytes]
-"""Makes a payload one unmasked frame, as servers send them."""
+"""Encodes a payload as one unmasked frame, as servers send."""
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -30,7 +30,7 @@ def binary_frame(payload: bytes) -> bytes:
 
 
 def framing(*, binary: bool) -> Framing:
-    """How a venue frames what it sends: all as text, or JSON objects as text and the rest as binary."""
+    """The framing of an exchange: text only, or JSON objects as text and the rest as binary."""
     return _mixed_frame if binary else text_frame
 
 
@@ -48,7 +48,7 @@ def _frame(opening: int, payload: bytes) -> bytes:
 
 
 class Client:
-    """One connection. Frames made once are written to many of these."""
+    """One client connection; encoded frames are shared between connections."""
 
     def __init__(
         self, exchange: str, connection: ServerConnection, silent: set[str], framing: Framing
@@ -59,14 +59,14 @@ class Client:
         self._silent = silent
         self.opened_s = time.monotonic()
         self.written_s = self.opened_s
-        """When something was last written, on the monotonic clock."""
+        """The monotonic time of the last write."""
 
     def send(self, payloads: Iterable[bytes]) -> None:
         """Write each payload as a frame."""
         self.write(b"".join(map(self.framing, payloads)))
 
     def write(self, frames: bytes) -> None:
-        """Write ready frames; cuts the connection when the client is too slow."""
+        """Write encoded frames; disconnects a client that is too slow."""
         transport = self._connection.transport
         gone = self._connection.state is not State.OPEN or transport.is_closing()
         if not frames or gone or self.exchange in self._silent:
@@ -77,11 +77,11 @@ class Client:
             self.cut()
 
     def cut(self) -> None:
-        """End the connection without a closing handshake, as a network failure does."""
+        """Cut the connection without a closing handshake, as a network failure does."""
         self._connection.transport.abort()
 
     def close(self) -> None:
-        """End the connection politely, as an exchange does."""
+        """Close the connection with a closing handshake, as an exchange does."""
         transport = self._connection.transport
         if not transport.is_closing():
             transport.write(_CLOSE_FRAME)

@@ -1,1 +1,1 @@
-"""The exchanges that are simulated, each in a file of its own."""
+"""The simulated exchanges, one module each."""

@@ -1,4 +1,4 @@
-"""What a simulated exchange is: pure answers to REST requests, and sessions for websockets."""
+"""The contract of a simulated exchange: pure answers to REST requests, and websocket sessions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Refused(Exception):
-    """A request the exchange refuses; carries its answer."""
+    """The exchange refused a request; carries the answer."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.body)
@@ -57,19 +57,19 @@ class Refused(Exception):
 
 
 class Stream(Protocol):
-    """Where a session joins and leaves the live trades of a market."""
+    """The live trades that a session subscribes to."""
 
     def join(self, channel: str, market: SimMarket) -> int:
-        """Send the market's trades from now on; returns the id of the last trade already past."""
+        """Send the market's trades from now on; returns the id of the last past trade."""
 
     def leave(self, channel: str, market: SimMarket) -> None: ...
 
     def last_id(self, market: SimMarket) -> int:
-        """The id of the last trade past, of a market that was joined."""
+        """The id of the last past trade of a market that was joined."""
 
 
 class Session(ABC):
-    """One websocket connection: reads the client's frames, keeps its subscriptions."""
+    """One websocket connection: decodes the client's frames and keeps its subscriptions."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
@@ -83,7 +83,7 @@ class Session(ABC):
         """The answers to a frame of the client."""
 
     def heartbeats(self, now_us: int, *, idle: bool) -> list[bytes]:
-        """Frames due each second; ``idle`` says that nothing was sent for a second."""
+        """Frames due each second; ``idle`` is true when nothing was sent for a second."""
         return []
 
 
@@ -92,7 +92,7 @@ class Venue(ABC):
 
     name: ClassVar[str]
     binary: ClassVar[bool] = False
-    """Whether what it sends goes in binary frames, except JSON objects; else all goes in text frames."""
+    """Whether everything but JSON objects is sent in binary frames; otherwise all frames are text."""
 
     def __init__(self, markets: Mapping[Market, SimMarket], history: History) -> None:
         self.history = history
@@ -102,14 +102,14 @@ class Venue(ABC):
 
     @abstractmethod
     def native(self, market: SimMarket) -> str:
-        """The spelling that streams use."""
+        """The market's name in streams."""
 
     @abstractmethod
     def rest(self, path: str, params: Mapping[str, str], now_us: int) -> Answer:
         """Answer a GET of ``path`` (below the root). Raises Refused."""
 
     def last_day(self, market: SimMarket, now_us: int) -> Day:
-        """What a ticker tells: the 1,440 minutes that end with the open one."""
+        """The 24 hours of a ticker: the 1,440 minutes that end with the open one."""
         minute = now_us // MINUTE_US
         day = self.history.candles(market, 1, minute - DAY_US // MINUTE_US + 1, minute, now_us).rows
         price, amount = 10**market.price_decimals, 10**market.amount_decimals
@@ -125,14 +125,14 @@ class Venue(ABC):
 
     @abstractmethod
     def session(self, path: str, params: Mapping[str, str], stream: Stream) -> Session | None:
-        """A new connection to ``path``; None when there is nothing."""
+        """A new connection to ``path``; None when the path does not exist."""
 
     @abstractmethod
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
         """The frames that carry ``trades``, which are consecutive and at least one."""
 
     def shutdown(self, now_us: int) -> bytes | None:
-        """The frame that announces the end of a socket; None where the exchange says nothing before."""
+        """The frame that announces the close of a socket; None where the exchange sends none."""
         return None
 
 
@@ -165,7 +165,7 @@ def iso(ts_us: int) -> str:
 
 
 def whole(text: str | None, lowest: int = 0) -> int | None:
-    """``text`` as an integer of at least ``lowest``; None when it is none."""
+    """``text`` as an integer of at least ``lowest``, else None."""
     if text is None or not text.lstrip("-").isascii() or not text.lstrip("-").isdigit() or len(text) > 19:
         return None
     number = int(text)

@@ -44,7 +44,7 @@ _WEIGHTS = {"klines": 2, "aggTrades": 4, "trades": 25, "historicalTrades": 25, "
 _WEIGHTS |= {"ticker/24hr": 80}
 _WEIGHT_LIMIT = 6_000
 _PATIENCE = 10
-"""So many requests are told off with 429 in a minute before the address is banned."""
+"""The number of 429 answers in a minute before the address is banned."""
 _BAN_US = 2 * MINUTE_US
 _CHANNELS = ("aggTrade", "trade")
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
@@ -54,11 +54,11 @@ _MAX_LIMIT, _DEFAULT_LIMIT = 1_000, 500
 
 
 class _Used(msgspec.Struct):
-    """What was asked for in one minute."""
+    """The requests of one minute."""
 
     minute: int = 0
     weight: int = 0
-    told_off: int = 0
+    refused_requests: int = 0
 
 
 class Binance(Venue):
@@ -104,7 +104,7 @@ class Binance(Venue):
         return Answer(body, headers={"x-mbx-used-weight": used, "x-mbx-used-weight-1m": used})
 
     def _spend(self, weight: int, now_us: int) -> int:
-        """The weight used in this minute so far. Raises Refused when it is too much."""
+        """The weight used in this minute. Raises Refused above the limit."""
         minute = now_us // MINUTE_US
         with self._lock:
             if now_us < self._banned_until_us:
@@ -114,8 +114,8 @@ class Binance(Venue):
             used = self._used
             used.weight += weight
             if used.weight > _WEIGHT_LIMIT:
-                used.told_off += 1
-                if used.told_off > _PATIENCE:
+                used.refused_requests += 1
+                if used.refused_requests > _PATIENCE:
                     self._banned_until_us = now_us + _BAN_US
                     raise _banned(self._banned_until_us, now_us)
                 raise _too_much((minute + 1) * MINUTE_US, now_us)
@@ -173,7 +173,7 @@ class Binance(Venue):
         return b"[" + b",".join(kline(row, each_ms) for row in table(market, candles)) + b"]"
 
     def tickers(self, params: Mapping[str, str], now_us: int) -> bytes:
-        """Of every market, in the short form."""
+        """All markets, in the short form."""
         if "symbol" in params or params.get("type") != "MINI":
             raise _error(-1128, "Combination of optional parameters invalid.")
         return encode([ticker(native, self.last_day(sim, now_us)) for native, sim in self.markets.items()])
@@ -226,7 +226,7 @@ class _Request(msgspec.Struct):
 
 
 class _BinanceSession(Session):
-    """Streams asked for in the URL and by SUBSCRIBE. Unknown symbols are taken and stay silent."""
+    """Streams of the URL and of SUBSCRIBE. Unknown symbols are accepted and stay silent."""
 
     def __init__(self, venue: Binance, stream: Stream, names: list[str], *, combined: bool) -> None:
         super().__init__(stream)
@@ -276,8 +276,8 @@ class _BinanceSession(Session):
         for name in names:
             if name not in self._streams:
                 self._streams[name] = None
-                if found := self._found(name):
-                    self.stream.join(*found)
+                if match := self._match(name):
+                    self.stream.join(*match)
         if len(self._streams) > _STREAMS_PER_CONNECTION:
             raise ConnectionAbortedError("more than 1,024 streams")
 
@@ -285,8 +285,8 @@ class _BinanceSession(Session):
         for name in names:
             if name in self._streams:
                 del self._streams[name]
-                if found := self._found(name):
-                    self.stream.leave(*found)
+                if match := self._match(name):
+                    self.stream.leave(*match)
 
     def _rewrap(self, combined: bool) -> None:
         names = list(self._streams)
@@ -294,7 +294,7 @@ class _BinanceSession(Session):
         self._wrap = "/combined" if combined else ""
         self._subscribe(names)
 
-    def _found(self, name: str) -> tuple[str, SimMarket] | None:
+    def _match(self, name: str) -> tuple[str, SimMarket] | None:
         symbol, _, channel = name.partition("@")
         market = self._venue.markets.get(symbol.upper()) if symbol.islower() else None
         return (channel + self._wrap, market) if market and channel in _CHANNELS else None

@@ -1,4 +1,4 @@
-"""What Binance writes: frames and answers, as it orders and rounds them."""
+"""Binance's frames and answers, with its order of fields and rounding."""
 
 from __future__ import annotations
 

@@ -45,16 +45,16 @@ class Bitstamp(Venue):
     def rest(self, path: str, params: Mapping[str, str], now_us: int) -> Answer:
         match path.strip("/").removeprefix("api/v2/").split("/"):
             case ["trading-pairs-info"]:
-                found: object = [_pair(native, market) for native, market in self.markets.items()]
+                rows: object = [_pair(native, market) for native, market in self.markets.items()]
             case ["ticker"]:
-                found = [_ticker(sim, self.last_day(sim, now_us), now_us) for sim in self.markets.values()]
+                rows = [_ticker(sim, self.last_day(sim, now_us), now_us) for sim in self.markets.values()]
             case ["ohlc", native] if native in self.markets:
-                found = self._ohlc(self.markets[native], params, now_us)
+                rows = self._ohlc(self.markets[native], params, now_us)
             case ["transactions", native] if native in self.markets:
-                found = self._transactions(self.markets[native], params, now_us)
+                rows = self._transactions(self.markets[native], params, now_us)
             case _:
                 raise Refused(Answer(b"<!DOCTYPE html><title>Page not found</title>", 404))
-        return Answer(encode(found))
+        return Answer(encode(rows))
 
     def _ohlc(self, market: SimMarket, params: Mapping[str, str], now_us: int) -> dict[str, Any]:
         """The newest ``limit`` candles between ``start`` and ``end``, both included."""
@@ -83,8 +83,8 @@ class Bitstamp(Venue):
             raise _wrong("Invalid time")
         newest = self.history.last_id(market, now_us)
         oldest = self.history.first_id_from(market, now_us - span_us)
-        found = rows(self.history.trades(market, oldest, newest))
-        return [_transaction(market, trade) for trade in reversed(found)]
+        oldest_first = rows(self.history.trades(market, oldest, newest))
+        return [_transaction(market, trade) for trade in reversed(oldest_first)]
 
 
 class _Data(msgspec.Struct, frozen=True):

@@ -44,7 +44,7 @@ class Bybit(Venue):
         return _BybitSession(self, stream) if path == "/v5/public/spot" else None
 
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
-        """Trades of one moment share a frame."""
+        """Trades at one time share a frame."""
         native = self.native(market)
         listed = ",".join(
             f'{{"i":"{trade.trade_id}","T":{trade.ts_us // 1_000},"p":"{_price(market, trade)}",'
@@ -60,17 +60,19 @@ class Bybit(Venue):
             raise _refused(10001, "Illegal category", now_us)
         match path:
             case "/v5/market/instruments-info":
-                found: dict[str, Any] = {"list": [_pair(native, sim) for native, sim in self.markets.items()]}
+                result: dict[str, Any] = {
+                    "list": [_pair(native, sim) for native, sim in self.markets.items()]
+                }
             case "/v5/market/tickers":
                 sims = self.markets.items()
-                found = {"list": [_ticker(native, sim, self.last_day(sim, now_us)) for native, sim in sims]}
+                result = {"list": [_ticker(native, sim, self.last_day(sim, now_us)) for native, sim in sims]}
             case "/v5/market/kline":
-                found = {"symbol": params.get("symbol"), "list": self._kline(params, now_us)}
+                result = {"symbol": params.get("symbol"), "list": self._kline(params, now_us)}
             case "/v5/market/recent-trade":
-                found = {"list": self._recent(params, now_us)}
+                result = {"list": self._recent(params, now_us)}
             case _:
                 raise Refused(Answer(b"404 page not found", 404))
-        return _answer(0, "OK", {"category": "spot", **found}, now_us)
+        return _answer(0, "OK", {"category": "spot", **result}, now_us)
 
     def _market(self, params: Mapping[str, str], now_us: int) -> SimMarket:
         if params.get("symbol") not in self.markets:
@@ -102,8 +104,8 @@ class Bybit(Venue):
         if limit is None or limit > _MOST_TRADES:
             limit = _MOST_TRADES
         newest = self.history.last_id(market, now_us)
-        found = rows(self.history.last_trades(market, limit, newest))
-        return [_trade(self.native(market), market, trade) for trade in reversed(found)]
+        oldest_first = rows(self.history.last_trades(market, limit, newest))
+        return [_trade(self.native(market), market, trade) for trade in reversed(oldest_first)]
 
 
 class _Request(msgspec.Struct):
@@ -122,12 +124,12 @@ class _BybitSession(Session):
         try:
             request = msgspec.json.decode(text, type=_Request)
         except msgspec.DecodeError:
-            return [_said("", "Request params invalid", success=False)]
+            return [_answer_text("", "Request params invalid", success=False)]
         if request.op == "ping":
-            return [_said("ping", "pong")]
+            return [_answer_text("ping", "pong")]
         problem = self._problem(request)
         if problem is not None:
-            return [_said(request.op, problem, success=False)]
+            return [_answer_text(request.op, problem, success=False)]
         for topic in request.args:
             market = self._venue.markets[topic.removeprefix(_TOPIC)]
             if request.op == "subscribe" and topic not in self._topics:
@@ -136,10 +138,10 @@ class _BybitSession(Session):
             elif request.op == "unsubscribe" and topic in self._topics:
                 self._topics.discard(topic)
                 self.stream.leave(topic, market)
-        return [_said(request.op, request.op)]
+        return [_answer_text(request.op, request.op)]
 
     def _problem(self, request: _Request) -> str | None:
-        """Why the whole request is refused, if it is."""
+        """The reason to refuse the whole request, or None."""
         if request.op not in ("subscribe", "unsubscribe"):
             return f"error:unknown op {request.op}"
         if len(request.args) > _MOST_ARGS:
@@ -153,7 +155,7 @@ class _BybitSession(Session):
         return None
 
 
-def _said(op: str, message: str, *, success: bool = True) -> bytes:
+def _answer_text(op: str, message: str, *, success: bool = True) -> bytes:
     return encode({"success": success, "ret_msg": message, "conn_id": _CONNECTION, "op": op})
 
 

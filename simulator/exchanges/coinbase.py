@@ -60,7 +60,7 @@ class Coinbase(Venue):
         ).encode()
 
     def ticker(self, market: SimMarket, trade: Row) -> bytes:
-        """The last trade again, with the taker's side; the day's figures are left out."""
+        """The last trade with the taker's side, without the day's figures."""
         step = market.price_step
         bid, ask = (
             (trade.price - step, trade.price) if trade.taker_buys else (trade.price, trade.price + step)
@@ -185,7 +185,7 @@ class _CoinbaseSession(Session):
         super().__init__(stream)
         self._venue = venue
         self._products: dict[str, dict[str, None]] = {}
-        """Products by channel, in the order they came."""
+        """Products by channel, in the order of subscription."""
 
     def receive(self, text: str, now_us: int) -> list[bytes]:
         try:
@@ -258,7 +258,7 @@ def _channel(request: _Request, channel: str | _Channel) -> tuple[str, list[str]
 
 
 def _order_ids(market: SimMarket, trade_id: int) -> tuple[str, str]:
-    """Two ids that look like UUIDs and cost little."""
+    """Two ids in the form of UUIDs, cheap to make."""
     tail = f"-4000-8000-{market.seed & 0xFFFF_FFFF_FFFF:012x}"
     return f"{trade_id & 0xFFFF_FFFF:08x}-a000{tail}", f"{trade_id & 0xFFFF_FFFF:08x}-b000{tail}"
 
@@ -277,7 +277,7 @@ def _amount(market: SimMarket, trade: Row) -> str:
 
 
 def _shortest(number: float) -> float | int:
-    """10106 for 10106.0, as the exchange writes it."""
+    """10106 for 10106.0, as the exchange formats it."""
     return int(number) if number.is_integer() else number
 
 

@@ -37,7 +37,7 @@ _INTERVAL_MINUTES = {
 _MOST_ROWS, _DEFAULT_ROWS = 1_000, 100
 _CANDLES_KEPT = 10_000
 _REQUESTS, _REQUESTS_WITHIN_US = 200, 10 * SECOND_US
-"""How often an address may ask each endpoint."""
+"""The rate limit of an address per endpoint."""
 
 
 class Gateio(Venue):
@@ -73,7 +73,7 @@ class Gateio(Venue):
         return Answer(encode(_REST[name](self, params, now_us)))
 
     def _count(self, name: str, now_us: int) -> None:
-        """Raises Refused when this is asked too often."""
+        """Raises Refused above the rate limit."""
         with self._lock:
             asked_us = self._asked_us[name]
             if len(asked_us) == _REQUESTS and now_us - asked_us[0] < _REQUESTS_WITHIN_US:
@@ -95,11 +95,11 @@ class Gateio(Venue):
         return [_pair(native, market) for native, market in self.markets.items()]
 
     def currencies(self, params: Mapping[str, str], now_us: int) -> list[dict[str, Any]]:
-        """Of every coin, traded here or not; of a coin of its own chain there is no address."""
+        """All coins, traded here or not; a coin with its own chain has no address."""
         return [_currency(coin) for coin in sim_coins().values() if coin.is_traded]
 
     def tickers(self, params: Mapping[str, str], now_us: int) -> list[dict[str, str]]:
-        """Of every market, or of the one named."""
+        """All markets, or the given one."""
         sims = {params["currency_pair"]: self._market(params)} if "currency_pair" in params else self.markets
         return [_ticker(native, sim, self.last_day(sim, now_us)) for native, sim in sims.items()]
 
@@ -128,7 +128,7 @@ class Gateio(Venue):
         return [_candle(market, row, each_s, now_s) for row in table(market, candles)]
 
     def trades(self, params: Mapping[str, str], now_us: int) -> list[dict[str, str]]:
-        """Newest first: the latest, or those with an id below ``last_id``, as ``reverse`` asks for."""
+        """Newest first: the latest, or those with an id below ``last_id`` with ``reverse``."""
         market, native = self._market(params), params["currency_pair"]
         limit, last_id = _number(params, "limit"), _number(params, "last_id")
         if limit is not None and not 1 <= limit <= _MOST_ROWS:
@@ -140,8 +140,8 @@ class Gateio(Venue):
         elif last_id is not None:
             oldest = last_id + 1
         oldest = max(newest - (limit or _DEFAULT_ROWS) + 1, oldest)
-        found = rows(self.history.trades(market, oldest, newest))
-        return [_rest_trade(market, native, trade) for trade in reversed(found)]
+        oldest_first = rows(self.history.trades(market, oldest, newest))
+        return [_rest_trade(market, native, trade) for trade in reversed(oldest_first)]
 
 
 _REST = {
@@ -201,7 +201,7 @@ class _GateioSession(Session):
         return [encode({**answer, "result": {"status": "success"}})]
 
     def _problem(self, request: _Request) -> str | None:
-        """Why the whole request is refused, if it is."""
+        """The reason to refuse the whole request, or None."""
         if request.channel != "spot.trades":
             return f"Unknown channel {request.channel}"
         if request.event not in ("subscribe", "unsubscribe"):

@@ -20,7 +20,7 @@ _TIME_FRAMES = {
     "30m": (30, 1_439),
     "1hr": (60, 1_463),
 }
-"""Minutes, and how many candles are shown. Those of a day open at midnight in New York and are left out."""
+"""Minutes, and the number of candles served. Daily ones open at midnight in New York and are left out."""
 _PAST_TRADES = 50
 _MOST_TRADES = 500
 _TRADES_SHOWN_US = 7 * DAY_US
@@ -45,7 +45,7 @@ class Gemini(Venue):
         return _GeminiSession(self, stream) if path in ("/v2/marketdata", "/v2/marketdata/") else None
 
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
-        """A frame for each trade, then what they took from the book."""
+        """One frame per trade, then the changes of the book."""
         taken = [["sell" if row.taker_buys else "buy", number(row.price), "0"] for row in trades]
         return [*(encode(self.trade(market, row)) for row in trades), encode(self._book(market, taken))]
 
@@ -61,7 +61,7 @@ class Gemini(Venue):
         }
 
     def first_book(self, market: SimMarket, past: Sequence[Row]) -> bytes:
-        """The whole book, such as it is, and the last trades, oldest first."""
+        """A minimal book and the last trades, oldest first."""
         middle = past[-1].price if past else market.start_price
         changes = [
             [side, number(round(middle + sign * level * market.price_step, market.price_decimals)), "1.5"]
@@ -109,7 +109,7 @@ class Gemini(Venue):
         return Answer(encode([_rest_trade(row) for row in reversed(listed)]))
 
     def _candles(self, market: SimMarket, time_frame: str, now_us: int) -> Answer:
-        """All there are, newest first, the open one among them; empty ones are flat."""
+        """All candles, newest first, including the open one; those without trades are flat."""
         if time_frame not in _TIME_FRAMES:
             known = ", ".join(_TIME_FRAMES)
             raise _refused("InvalidParameterValue", f"Invalid time frame, accepted are [{known}]")
@@ -135,7 +135,7 @@ class _Request(msgspec.Struct):
 
 
 class _GeminiSession(Session):
-    """Subscriptions are answered by the book alone."""
+    """Subscriptions are answered only by the book."""
 
     def __init__(self, venue: Gemini, stream: Stream) -> None:
         super().__init__(stream)
@@ -154,7 +154,7 @@ class _GeminiSession(Session):
             request = msgspec.json.decode(text, type=_Request)
         except msgspec.DecodeError:
             return [_error("InvalidJson", "Unable to parse the request")]
-        wanted = [(one.name, symbol) for one in request.subscriptions for symbol in one.symbols]
+        wanted = [(entry.name, symbol) for entry in request.subscriptions for symbol in entry.symbols]
         unknown = next((symbol for _, symbol in wanted if symbol not in self._venue.markets), None)
         if unknown is not None:
             return [_error("InvalidSymbol", f"Received unsupported symbol '{unknown}'")]
@@ -175,7 +175,7 @@ class _GeminiSession(Session):
 
 
 def number(value: float) -> str:
-    """Without needless digits: ``0.07946``, ``5``."""
+    """Without trailing zeros: ``0.07946``, ``5``."""
     return f"{value:.10f}".rstrip("0").rstrip(".")
 
 

@@ -33,7 +33,7 @@ _PERIODS = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "60min": 60, "4hour"
 _MOST = 2_000
 _PING_EVERY_US = 5 * SECOND_US
 _LARGEST_ORDER = 50
-"""Trades that are looked through for the latest order's."""
+"""Trades searched for those of the latest order."""
 
 
 class Htx(Venue):
@@ -52,7 +52,7 @@ class Htx(Venue):
         return _HtxSession(self, stream) if path == "/ws" else None
 
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
-        """A frame for each moment, as HTX sends one for each taker order."""
+        """One frame per time, as HTX sends one per taker order."""
         return [
             self.trade_frame(market, list(order), now_us)
             for _, order in groupby(trades, lambda row: row.ts_us)
@@ -102,7 +102,7 @@ class Htx(Venue):
         return Answer(encode({"data": listed, "status": "ok", "ts": now_us // 1_000}))
 
     def _kline(self, params: Mapping[str, str], now_us: int) -> Answer:
-        """The newest candles, newest first, the open one among them."""
+        """The newest candles, newest first, including the open one."""
         market, each = self._market(params), _PERIODS.get(params.get("period", ""))
         if each is None:
             raise _Wrong("invalid period")
@@ -185,7 +185,7 @@ class _HtxSession(Session):
 
 
 class _Wrong(Exception):
-    """What the exchange says in ``err-msg``."""
+    """The exchange's ``err-msg``."""
 
 
 def topic(native: str) -> str:
@@ -198,7 +198,7 @@ def packed(text: bytes) -> bytes:
 
 
 def number(value: float) -> str:
-    """As Java writes doubles: ``716.0``, ``9.2E-7``, ``4.0E7``."""
+    """Format like a Java double: ``716.0``, ``9.2E-7``, ``4.0E7``."""
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return repr(float(value))
     sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()

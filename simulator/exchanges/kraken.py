@@ -67,7 +67,7 @@ class Kraken(Venue):
         return [self.trade_frame("update", market, trades)]
 
     def trade_frame(self, kind: str, market: SimMarket, trades: Sequence[Row]) -> bytes:
-        """Numbers, not strings, with the trailing zeros of the market's steps."""
+        """Numbers, not strings, with trailing zeros to the market's steps."""
         native, digits = self.native(market), market.price_decimals
         listed = ",".join(
             f'{{"symbol":"{native}","side":"{"buy" if trade.taker_buys else "sell"}",'
@@ -115,13 +115,13 @@ class Kraken(Venue):
         return {key: _asset_pair(self._pairs[key]) for key in keys}
 
     def _tickers(self, params: Mapping[str, str], now_us: int) -> dict[str, Any]:
-        """Of all pairs, or of those named."""
+        """All pairs, or the given ones."""
         named = params["pair"].split(",") if params.get("pair") else self._pairs
         keys = [self._pair({"pair": name}) for name in named]
         return {key: _ticker(self._pairs[key], self.last_day(self._pairs[key], now_us)) for key in keys}
 
     def _ohlc(self, params: Mapping[str, str], now_us: int) -> dict[str, Any]:
-        """The newest 720 candles and the open one, whatever ``since`` asks; it is exclusive."""
+        """At most the newest 720 candles and the open one; ``since`` is exclusive."""
         key = self._pair(params)
         market = self._pairs[key]
         each = whole(params.get("interval", "1"))
@@ -159,7 +159,7 @@ class Kraken(Venue):
 
     def _trades_after(self, market: SimMarket, since_ns: int, count: int, newest: int) -> list[Row]:
         since_us = since_ns // 1_000
-        if _nanoseconds(since_us) <= since_ns:  # whatever was traded in that microsecond is past
+        if _nanoseconds(since_us) <= since_ns:  # all trades of that microsecond are past
             since_us += 1
         first = self.history.first_id_from(market, since_us)
         return rows(self.history.trades(market, first, min(first + count - 1, newest)))
@@ -239,7 +239,7 @@ class _KrakenSession(Session):
 
 
 class _Wrong(Exception):
-    """An error in Kraken's words."""
+    """An error in Kraken's format."""
 
 
 def _old(asset: str) -> str:
@@ -333,10 +333,10 @@ _NANOSECOND_SEED = seed_of("kraken nanoseconds")
 
 
 def _nanoseconds(ts_us: int) -> int:
-    """REST tells trade times finer than the stream does.
+    """REST has finer trade times than the stream.
 
-    The digits stay away from 0 and 1000, so that the seventh decimal of a double, all that is sent,
-    still cuts to the same microsecond.
+    The digits stay away from 0 and 1000, so that the seven decimals of the double that is sent still
+    truncate to the same microsecond.
     """
     extra = int(bits(words(_NANOSECOND_SEED, np.array([ts_us])), 0)[0]) % 500 + 250
     return ts_us * 1_000 + extra

@@ -50,7 +50,7 @@ class Mexc(Venue):
         return _MexcSession(self, stream) if path == "/ws" else None
 
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
-        """One frame; none is like another, as the time it was sent never repeats."""
+        """One frame; frames are unique, because the send time never repeats."""
         deals = b"".join(_field(1, _deal(market, trade)) for trade in trades)
         deals += _field(2, channel.rpartition("@")[0].encode())
         send_time = now_us // 1_000 * 1_000 + next(self._sent) % 1_000
@@ -66,17 +66,17 @@ class Mexc(Venue):
         match path:
             case "/api/v3/exchangeInfo":
                 listed = [_pair(native, market) for native, market in self.markets.items()]
-                found: object = {"timezone": "CST", "serverTime": now_us // 1_000, "symbols": listed}
+                result: object = {"timezone": "CST", "serverTime": now_us // 1_000, "symbols": listed}
             case "/api/v3/ticker/24hr" if "symbol" not in params:
                 sims = self.markets.items()
-                found = [_ticker(native, sim, self.last_day(sim, now_us)) for native, sim in sims]
+                result = [_ticker(native, sim, self.last_day(sim, now_us)) for native, sim in sims]
             case "/api/v3/klines":
-                found = self._klines(params, now_us)
+                result = self._klines(params, now_us)
             case "/api/v3/trades":
-                found = self._trades(params, now_us)
+                result = self._trades(params, now_us)
             case _:
                 raise Refused(Answer(b'{"code":404,"msg":"Not Found"}', 404))
-        return Answer(encode(found))
+        return Answer(encode(result))
 
     def _market(self, params: Mapping[str, str]) -> SimMarket:
         if params.get("symbol") not in self.markets:
@@ -110,8 +110,8 @@ class Mexc(Venue):
         if limit is None:
             raise _refused(700003, "Invalid limit")
         newest = self.history.last_id(market, now_us)
-        found = rows(self.history.last_trades(market, min(limit, _MOST_TRADES), newest))
-        return [_trade(market, trade) for trade in reversed(found)]
+        oldest_first = rows(self.history.last_trades(market, min(limit, _MOST_TRADES), newest))
+        return [_trade(market, trade) for trade in reversed(oldest_first)]
 
 
 class _Request(msgspec.Struct):
@@ -130,16 +130,16 @@ class _MexcSession(Session):
         try:
             request = msgspec.json.decode(text, type=_Request)
         except msgspec.DecodeError:
-            return [_said(0, "Request error")]
+            return [_answer_text(0, "Request error")]
         if request.method == "PING":
-            return [_said(request.id, "PONG")]
+            return [_answer_text(request.id, "PONG")]
         if request.method not in ("SUBSCRIPTION", "UNSUBSCRIPTION"):
-            return [_said(request.id, "Request error")]
+            return [_answer_text(request.id, "Request error")]
         done = [channel for channel in request.params if self._change(request.method, channel)]
         if len(done) == len(request.params):
-            return [_said(request.id, ",".join(done))]
+            return [_answer_text(request.id, ",".join(done))]
         refused = ",".join(f"[{channel}]" for channel in request.params if channel not in done)
-        return [_said(request.id, f"Not Subscribed successfully! {refused}.  Reason\uff1a Blocked! ")]
+        return [_answer_text(request.id, f"Not Subscribed successfully! {refused}.  Reason\uff1a Blocked! ")]
 
     def _change(self, method: str, channel: str) -> bool:
         market = self._venue.markets.get(channel.removeprefix(_CHANNEL))
@@ -156,7 +156,7 @@ class _MexcSession(Session):
         return True
 
 
-def _said(request_id: int, message: str) -> bytes:
+def _answer_text(request_id: int, message: str) -> bytes:
     return encode({"id": request_id, "code": 0, "msg": message})
 
 

@@ -44,7 +44,7 @@ class Okx(Venue):
         return _OkxSession(self, stream) if path == "/ws/v5/business" else None
 
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
-        """Each trade comes in a frame of its own."""
+        """One frame per trade."""
         native = self.native(market)
         opening = f'{{"arg":{{"channel":"{channel}","instId":"{native}"}},"data":'
         return [opening.encode() + encode([_trade(native, market, trade)]) + b"}" for trade in trades]
@@ -62,18 +62,18 @@ class Okx(Venue):
     def rest(self, path: str, params: Mapping[str, str], now_us: int) -> Answer:
         match path.removeprefix("/api/v5/"):
             case "public/instruments":
-                found: list[Any] = [_pair(native, market) for native, market in self.markets.items()]
+                result: list[Any] = [_pair(native, market) for native, market in self.markets.items()]
             case "market/tickers":
-                found = [
+                result = [
                     _ticker(native, sim, self.last_day(sim, now_us)) for native, sim in self.markets.items()
                 ]
             case "market/history-candles":
-                found = self._candles(params, now_us)
+                result = self._candles(params, now_us)
             case "market/history-trades":
-                found = self._trades(params, now_us)
+                result = self._trades(params, now_us)
             case _:
                 raise Refused(_answer("404", "Not found", [], 404))
-        return _answer("0", "", found)
+        return _answer("0", "", result)
 
     def _market(self, params: Mapping[str, str]) -> SimMarket:
         market = self.markets.get(params.get("instId", ""))
@@ -109,8 +109,8 @@ class Okx(Venue):
             if after is None:
                 raise _refused("51000", "Parameter after error")
             newest = min(newest, after - 1)
-        found = rows(self.history.last_trades(market, min(limit, _MOST_ROWS), newest))
-        return [_trade(self.native(market), market, trade) for trade in reversed(found)]
+        oldest_first = rows(self.history.last_trades(market, min(limit, _MOST_ROWS), newest))
+        return [_trade(self.native(market), market, trade) for trade in reversed(oldest_first)]
 
 
 class _Argument(msgspec.Struct, rename="camel"):

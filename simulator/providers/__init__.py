@@ -1,4 +1,4 @@
-"""Stand-ins for the providers of what is not traded."""
+"""Simulated providers of fundamentals, sentiment and news."""
 
 from simulator.providers.alternative import Alternative
 from simulator.providers.base import Provider

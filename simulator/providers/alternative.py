@@ -1,4 +1,4 @@
-"""A stand-in for alternative.me: the Fear & Greed index, ``/fng/``.
+"""A simulated alternative.me: the Fear & Greed index, ``/fng/``.
 
 By alternative.me/crypto/fear-and-greed-index/ ("API"); never compared with the real one, of which
 there are no recordings. The index follows the simulated price of Bitcoin.

@@ -1,4 +1,4 @@
-"""What a simulated provider is: answers to GETs, by the documentation of the real one."""
+"""The contract of a simulated provider: answers to GET requests, by the documentation of the real one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simulator.markets import SimMarket
 
 
 class Provider(ABC):
-    """One simulated source of what is not traded: fundamentals, sentiment, news."""
+    """A simulated provider of fundamentals, sentiment or news."""
 
     name: ClassVar[str]
 

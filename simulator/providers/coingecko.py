@@ -1,4 +1,4 @@
-"""A stand-in for CoinGecko: "Coins List (ID Map)", "Coins List with Market Data", "Coin Data by ID".
+"""A simulated CoinGecko: "Coins List (ID Map)", "Coins List with Market Data", "Coin Data by ID".
 
 By docs.coingecko.com, with its limits and error bodies ("Errors & Rate Limits"); never compared with
 the real one, of which there are no recordings.
@@ -18,14 +18,14 @@ from simulator.providers.base import Provider
 from simulator.providers.coins import Meter, SimCoin, clean, iso_ms, ranked, sim_coins
 
 ABANDONED: Final = "sample-coin-200"
-"""A coin of which absurd numbers are told, as of some that nobody looks after."""
+"""A coin with implausible numbers, as abandoned coins have."""
 _PER_PAGE: Final = 250
 _KEYLESS_A_MINUTE: Final = 15
 _DEMO_A_MINUTE: Final = 30
 
 
 class CoinGecko(Provider):
-    """Keys of this stand-in begin with ``CG-``, as real ones do."""
+    """The prefix of valid keys, as of real ones."""
 
     name = "coingecko"
 
@@ -60,7 +60,7 @@ class CoinGecko(Provider):
         page = whole(params.get("page"), 1) or 1
         places = {coin.id: place for place, coin in enumerate(ranked(now_us), 1)}
         if "ids" in params:
-            wanted = [coin for one in params["ids"].split(",") if (coin := sim_coins().get(one))]
+            wanted = [coin for coin_id in params["ids"].split(",") if (coin := sim_coins().get(coin_id))]
             coins = sorted(wanted, key=lambda coin: (places.get(coin.id, 10**9), coin.id))
         else:
             coins = ranked(now_us)

@@ -1,4 +1,4 @@
-"""A stand-in for CoinMarketCap: "Listings Latest v3" and "Metadata v2", with a key and without.
+"""A simulated CoinMarketCap: "Listings Latest v3" and "Metadata v2", with a key and without.
 
 By coinmarketcap.com/api/documentation ("Keyless Public API", "Rate limits and troubleshooting"); never
 compared with the real one, of which there are no recordings.
@@ -21,11 +21,11 @@ from simulator.providers.coins import Meter, SimCoin, clean, iso_ms, ranked, sim
 _MOST: Final = 5_000
 _KEY: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HIGHER: Final = 1.0004
-"""How much higher its prices are than CoinGecko's: no two sources agree to the digit."""
+"""The factor of its prices to CoinGecko's, because real sources differ slightly."""
 
 
 class CoinMarketCap(Provider):
-    """Keys of this stand-in are UUIDs, as real ones are."""
+    """Valid keys are UUIDs, as real ones are."""
 
     name = "coinmarketcap"
 
@@ -67,8 +67,8 @@ class CoinMarketCap(Provider):
 
     def _info(self, params: Mapping[str, str]) -> dict[str, Any]:
         wanted = {whole(part) for part in params.get("id", "").split(",")}
-        found = [coin for coin in sim_coins().values() if coin.cmc_id in wanted and coin.cmc_id]
-        return {str(coin.cmc_id): _described(coin) for coin in found}
+        described = [coin for coin in sim_coins().values() if coin.cmc_id in wanted and coin.cmc_id]
+        return {str(coin.cmc_id): _described(coin) for coin in described}
 
 
 def _listing(coin: SimCoin, rank: int, now_us: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from simulator.prices import log_price
 
 LISTED_BY_RANK: Final = 320
 SINCE: Final = (60, 720, 1_440, 7 * 1_440, 30 * 1_440)
-"""Minutes over which providers tell how a price changed."""
+"""The periods of price changes, in minutes."""
 
 
 class SimCoin(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,17 +35,17 @@ class SimCoin(msgspec.Struct, frozen=True, kw_only=True):
     platform: tuple[str, str] | None = None
     """Platform and contract address."""
     copy_of: str | None = None
-    """The base whose price it has: wrapped on another chain."""
+    """The base whose price it follows, as a token wrapped on another chain."""
     is_ranked: bool = True
     launched: str = "2017-06-26"
 
     @property
     def is_traded(self) -> bool:
-        """Whether it is the coin that the simulated markets of its ticker trade."""
+        """Whether the simulated markets with its ticker trade this coin."""
         return _IDS.get(self.symbol) == self.id
 
     def price(self, now_us: int) -> float:
-        """In USD, as the simulated markets have it."""
+        """In USD, equal to the price on the simulated markets."""
         return self.usd * self._heights(now_us)[0]
 
     def change(self, now_us: int, minutes: int) -> float:
@@ -54,7 +54,7 @@ class SimCoin(msgspec.Struct, frozen=True, kw_only=True):
         return (heights[0] / heights[1 + SINCE.index(minutes)] - 1) * 100
 
     def chance(self, what: str) -> float:
-        """From 0 to 1, always the same."""
+        """A constant pseudo-random number from 0 to 1."""
         return seed_of("coin", self.id, what) / 2**64
 
     def _heights(self, now_us: int) -> tuple[float, ...]:
@@ -101,7 +101,7 @@ def sim_coins() -> dict[str, SimCoin]:
     """Every simulated coin by its CoinGecko id, those of the markets first."""
     made = [_traded(base) for base in BASES]
     made += [
-        # What clashes: the same ticker at the same price on another chain, and at any other price.
+        # Ambiguous tickers: a copy at the same price on another chain, and a coin at another price.
         _other("wrapped-solana", "SOL", "Wrapped SOL", copy_of="SOL", is_ranked=False),
         _other("bridged-ether", "ETH", "Bridged Ether", copy_of="ETH", circulating=90_000.0),
         _other("solbark", "SOL", "Solbark", usd=0.0213),
@@ -185,7 +185,7 @@ def iso_ms(ts_us: int) -> str:
 
 
 class Meter:
-    """How often somebody asked: at most ``calls`` in any ``seconds``."""
+    """A rate limit of ``calls`` in any ``seconds`` per client."""
 
     def __init__(self, calls: int, seconds: float) -> None:
         self._calls, self._span_us = calls, round(seconds * 1e6)
@@ -193,7 +193,7 @@ class Meter:
         self._lock = Lock()
 
     def lets(self, who: str, now_us: int) -> bool:
-        """Whether ``who`` may ask now; what is refused is not counted."""
+        """Whether ``who`` may send a request now; refused requests do not count."""
         with self._lock:
             recent = [at for at in self._times_us.get(who, []) if at > now_us - self._span_us]
             allowed = len(recent) < self._calls

@@ -1,4 +1,4 @@
-"""A stand-in for DefiLlama: "/protocols" and "/v2/chains".
+"""A simulated DefiLlama: "/protocols" and "/v2/chains".
 
 By api-docs.defillama.com; never compared with the real one, of which there are no recordings.
 """
@@ -13,7 +13,7 @@ from simulator.providers.base import Provider
 from simulator.providers.coins import sim_coins
 
 CHAINS: Final = {"ETH": 0.17, "SOL": 0.10, "AVAX": 0.12, "TRX": 0.20, "BNB": 0.08}
-"""What part of its market cap is locked in each chain."""
+"""The share of its market cap locked in each chain."""
 
 
 class DefiLlama(Provider):
@@ -43,7 +43,7 @@ def _chains(now_us: int) -> list[dict[str, Any]]:
 
 
 def _protocols(now_us: int) -> list[dict[str, Any]]:
-    """Two versions of one protocol, only one of which names its coin; an exchange; one with no coin."""
+    """Two versions of a protocol, one with its coin's id; an exchange; a protocol without a coin."""
     link = sim_coins()["chainlink"].price(now_us)
     return [
         _protocol("Staking v2", "chainlink", 9e7 * link, parent="parent#staking"),

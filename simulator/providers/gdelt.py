@@ -1,4 +1,4 @@
-"""A stand-in for GDELT's DOC 2.0 API: ``/api/v2/doc/doc`` with ``mode=timelinetone``.
+"""A simulated GDELT's DOC 2.0 API: ``/api/v2/doc/doc`` with ``mode=timelinetone``.
 
 By "GDELT DOC 2.0 API Debuts!" (blog.gdeltproject.org); never compared with the real one, of which
 there are no recordings. Refusals and errors are plain text, the latter with status 200.
@@ -30,7 +30,7 @@ _SLOWER: Final = (
 
 
 class Gdelt(Provider):
-    """It lets through twenty times as many requests as the real one, as the demo asks so much faster."""
+    """The limit is twenty times that of the real one, because the demo sends requests faster."""
 
     name = "gdelt"
 
@@ -68,5 +68,5 @@ class Gdelt(Provider):
 
 
 def tone(base: str, day: int) -> float:
-    """The average tone of a day since 1970, as news mostly is: somewhat gloomy."""
+    """The average tone of a day since 1970, slightly negative like that of real news."""
     return round(-0.6 + 3.0 * (seed_of("tone", base, day) / 2**64 - 0.5), 4)

@@ -1,4 +1,4 @@
-"""Stand-ins for news feeds: ``/<outlet>`` is the feed of that outlet, in its dialect.
+"""Simulated news feeds: ``/<outlet>`` is the feed of that outlet, in its dialect.
 
 By the RSS 2.0 specification, RFC 4287 (Atom) and RFC 9110 (conditional requests); never compared
 with real outlets, of which there are no recordings.
@@ -21,11 +21,11 @@ from simulator.providers.stories import Story, newest
 OUTLETS: Final = tuple(outlet for outlet, _ in DEFAULT_FEEDS)
 ENTRIES: Final = 40
 ATOM: Final = "decrypt"
-"""This outlet speaks Atom, the others RSS."""
+"""This outlet's feed is Atom, the others are RSS."""
 WITHOUT_ETAG: Final = "theblock"
-"""This one tells when it last changed instead."""
+"""This one sends Last-Modified instead of an ETag."""
 SIGNS: Final = "cointelegraph"
-"""This one adds its name to the titles of what it takes from agencies."""
+"""This one appends its name to the titles of agency stories."""
 
 
 class News(Provider):
@@ -46,7 +46,7 @@ class News(Provider):
 
 
 def link(outlet: str, story: Story) -> str:
-    """Where the article is, with the outlet's marks for counting visitors."""
+    """The URL of the article, with tracking parameters."""
     return f"https://www.{outlet}.example/articles/{story.slot}?utm_source=rss&utm_medium=feed"
 
 
@@ -65,7 +65,7 @@ def _rss(outlet: str, stories: list[Story]) -> str:
         '<?xml version="1.0" encoding="UTF-8"?><rss version="2.0"><channel>'
         f"<title>{outlet.title()}</title><link>https://www.{outlet}.example/</link>"
         f"<description>Simulated news</description>{items}"
-        # An advertisement, as some feeds have: with a title, leading nowhere.
+        # An advertisement without a link, as in some real feeds.
         "<item><title>Our newsletter</title></item></channel></rss>"
     )
 

@@ -1,4 +1,4 @@
-"""What is written of the simulated coins: headlines that follow their prices, the same on any machine."""
+"""Headlines about the simulated coins that follow their prices, the same on any machine."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Story(NamedTuple):
     """One article."""
 
     slot: int
-    """It appeared at the start of this stretch of EVERY_US."""
+    """The number of the period of EVERY_US at whose start it was published."""
     title: str
     is_wire: bool
-    """Of an agency: every outlet brings it, under its own address."""
+    """From an agency: every outlet publishes it under its own URL."""
 
     @property
     def published_us(self) -> int:
@@ -53,7 +53,7 @@ class Story(NamedTuple):
 
 
 def story(outlet: str, slot: int) -> Story:
-    """What ``outlet`` publishes in a slot; each fourth is the agency's, the same for all outlets."""
+    """The story of ``outlet`` in a slot; every fourth is the agency's, the same for all outlets."""
     is_wire = slot % 4 == 0
     seed = seed_of("story", "wire" if is_wire else outlet, slot)
     if seed % 8 == 0:

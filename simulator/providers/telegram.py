@@ -1,4 +1,4 @@
-"""A stand-in for the public pages of Telegram's channels: ``/s/<channel>``.
+"""A simulated the public pages of Telegram's channels: ``/s/<channel>``.
 
 By the markup of core.telegram.org/widgets/post, which these pages share; never compared with the
 real ones, of which there are no recordings. Channels whose names begin with ``private`` are.

@@ -1,4 +1,4 @@
-"""A stand-in for X: ``/2/tweets/counts/recent``.
+"""A simulated X: ``/2/tweets/counts/recent``.
 
 By docs.x.com ("Get count of recent Posts", "Response Codes & Errors"); never compared with the real
 one, of which there are no recordings. Tokens begin with ``AAAA``, as real ones do.
@@ -51,7 +51,7 @@ class X(Provider):
 
 
 def posts(query: str, start_us: int, end_us: int) -> int:
-    """How many posts there were; a part of a day has its part of them."""
+    """The number of posts, in proportion to the elapsed part of the day."""
     of_day = 5_000 + seed_of("posts", query, start_us // DAY_US) % 40_000
     return round(of_day * (end_us - start_us) / DAY_US)
 

@@ -1,4 +1,4 @@
-"""What holds for every exchange: registered, reachable by settings, and calm about junk."""
+"""The contract of every exchange and of the template: declarations, and decoding of corrupt input."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from coinwatch.records import Market, Trade
 from coinwatch.settings import Settings
 from coinwatch.windows import Window
 from sources.exchanges import EXCHANGES
+from sources.exchanges._template import Example
 from sources.exchanges.base import Exchange, Past, Rejected, Reply, Skipped
 from sources.wire import is_trade
 from tests.sources import recorded
@@ -28,11 +29,13 @@ KINDS = {
     *("other market", "ack", "heartbeat", "status", "ticker", "book", "candle", "pong"),
     *("shutdown", "other", "trade", "order", "instrument", "empty"),
 }
-EACH = pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES.keys())
+TEMPLATE = Example()
+CHECKED = {**EXCHANGES, TEMPLATE.name: TEMPLATE}
+EACH = pytest.mark.parametrize("exchange", CHECKED.values(), ids=CHECKED.keys())
 
 
 def check_decode(exchange: Exchange, frame: bytes) -> None:
-    """Anything decodes to trades that can be, Skipped of a known kind, Rejected, or BadMessage."""
+    """Any frame decodes to possible trades, Skipped of a known kind, Rejected or Reply, or BadMessage."""
     decode = exchange.decoder(recorded.markets(exchange.name, *SYMBOLS))
     try:
         answer = decode(frame)
@@ -63,18 +66,18 @@ def check_bodies(exchange: Exchange, body: bytes) -> None:
     exchange.error_in(body)
 
 
-def test_every_file_here_is_registered() -> None:
-    files = {path.stem for path in FOLDER.glob("*.py")} - {"__init__", "base"}
-    assert files == EXCHANGES.keys()
+def test_every_module_but_private_ones_is_registered() -> None:
+    modules = {path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_")} - {"base"}
+    assert modules == EXCHANGES.keys()
     assert all(name == exchange.name for name, exchange in EXCHANGES.items())
 
 
-def test_every_exchange_has_its_addresses_in_the_settings() -> None:
+def test_every_exchange_has_urls_in_the_settings() -> None:
     assert set(Settings.exchanges()) == EXCHANGES.keys()
 
 
 @EACH
-def test_declarations_fit_together(exchange: Exchange) -> None:
+def test_declarations_are_consistent(exchange: Exchange) -> None:
     assert exchange.rest_limit.scaled(2).per_second == 2 * exchange.rest_limit.per_second
     assert (exchange.keepalive() is None) == (exchange.keepalive_s is None)
     market = Market.canonical(f"{exchange.name}:BTC-USDT")
@@ -122,7 +125,7 @@ JSON = st.recursive(
 
 @EACH
 @given(junk=st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_junk_is_refused_and_nothing_else(exchange: Exchange, junk: bytes) -> None:
+def test_random_input_raises_nothing_but_bad_messages(exchange: Exchange, junk: bytes) -> None:
     check_decode(exchange, junk)
     check_bodies(exchange, junk)
 
@@ -146,27 +149,29 @@ def test_junk_is_refused_and_nothing_else(exchange: Exchange, junk: bytes) -> No
     ],
     ids=lambda junk: repr(junk[:12]),
 )
-def test_nasty_frames(exchange: Exchange, junk: bytes) -> None:
+def test_hostile_input_raises_nothing_but_bad_messages(exchange: Exchange, junk: bytes) -> None:
     check_decode(exchange, junk)
     check_bodies(exchange, junk)
 
 
 @EACH
 @pytest.mark.parametrize("count", [2_000, pytest.param(25_000, marks=pytest.mark.proof)])
-def test_damaged_recordings(recordings: Path, exchange: Exchange, count: int) -> None:
-    """Recorded frames and answers with bytes changed, cut out, doubled, or the end missing."""
+def test_corrupt_recordings_raise_nothing_but_bad_messages(
+    recordings: Path, exchange: Exchange, count: int
+) -> None:
+    """Recorded frames and answers with bytes changed, removed, duplicated or truncated."""
     random = Random(f"damage {exchange.name}")
     folder = recordings / exchange.name
-    sound = [frame for path in sorted(folder.glob("ws_*.jsonl")) for frame in recorded.frames(path)]
-    for frame in random.choices(sound, k=count) if sound else []:
-        check_decode(exchange, damaged(random, frame))
+    valid = [frame for path in sorted(folder.glob("ws_*.jsonl")) for frame in recorded.frames(path)]
+    for frame in random.choices(valid, k=count) if valid else []:
+        check_decode(exchange, corrupted(random, frame))
     for path in sorted(folder.glob("rest_*.json")):
         body = recorded.body(path)[:4_000]
         for _ in range(40):
-            check_bodies(exchange, damaged(random, body))
+            check_bodies(exchange, corrupted(random, body))
 
 
-def damaged(random: Random, frame: bytes) -> bytes:
+def corrupted(random: Random, frame: bytes) -> bytes:
     wrong = bytearray(frame)
     for _ in range(random.randint(1, 3)):
         place = random.randrange(len(wrong)) if wrong else 0
