@@ -1,4 +1,4 @@
-"""Which markets there are: what a typed symbol means, and which market an id stands for."""
+"""The known markets: resolves typed symbols and market ids."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from warehouse.markets import KnownMarket
 
 
 class Catalogue:
-    """The markets table as last read. Its reader calls ``update``."""
+    """The markets table, as of its last ``update``."""
 
     def __init__(self, always: Iterable[Market], exchanges: Collection[str]) -> None:
-        """``always``: the configured markets, known even before the table has them.
-
-        ``exchanges``: those that can be streamed, whose markets may be watched before anybody streams them.
+        """
+        Args:
+            always: the configured markets, which are known before the table has them.
+            exchanges: those that can be streamed; their markets can be watched before they are streamed.
         """
         self._always = frozenset(always)
         self._streamable = frozenset(exchanges)
@@ -26,11 +27,11 @@ class Catalogue:
 
     @property
     def age_s(self) -> float:
-        """Seconds since the table was read; infinite before the first time."""
+        """Seconds since the last update; infinite before the first."""
         return time.monotonic() - self._read_at
 
     def update(self, known: Collection[KnownMarket]) -> None:
-        """Take over what the table holds now."""
+        """Replace the known markets with those of the table."""
         exchanges: dict[Symbol, set[str]] = {}
         for market in (*self._always, *(row.market for row in known if row.is_active)):
             exchanges.setdefault(market.symbol, set()).add(market.exchange)
@@ -40,16 +41,20 @@ class Catalogue:
         self._read_at = time.monotonic()
 
     def market(self, market_id: int) -> Market | None:
+        """The market of an id; None for an unknown id."""
         return self._by_id.get(market_id)
 
     def ids(self) -> Mapping[int, Market]:
+        """The markets by id."""
         return self._by_id
 
     def resolve(self, typed: str) -> tuple[str | None, Symbol]:
-        """The exchange (None: any) and pair that ``typed`` means.
+        """The exchange (None: any) and the pair of a typed symbol.
 
-        A market of an exchange whose list is not known here may exist: it passes when it looks like one.
-        Raises UnknownSymbol when no market trades it.
+        A market of an exchange whose list is not known is accepted if its spelling is valid.
+
+        Raises:
+            UnknownSymbol: if no market trades it.
         """
         if ":" not in typed:
             return None, parse_symbol(typed, self._exchanges.keys())

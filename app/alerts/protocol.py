@@ -1,7 +1,7 @@
-"""The language of ``/ws``: a client's frame to a command, and what is sent back. Pure.
+"""The protocol of ``/ws``: parses frames into commands, and encodes replies and alerts. Pure: no I/O.
 
 Every command gets exactly one reply, ``ack`` or ``error``, with the command's ``id``. An error has a
-``code`` for programs, a ``message`` that says what was wrong and a ``hint`` that says what would be right.
+``code`` for programs, a ``message`` that states what is wrong and a ``hint`` that describes a valid value.
 """
 
 from __future__ import annotations
@@ -53,22 +53,24 @@ MAX_SYMBOL_LENGTH = 60
 MAX_NOTE_LENGTH = 500
 MAX_PREVIEW_S = 31 * 86_400
 MAX_SAFE_INT = 2**53 - 1
-"""The greatest whole number every JSON reader keeps exactly."""
+"""The largest whole number that every JSON parser keeps exactly."""
 
 CommandId: TypeAlias = str | int | None
 
 
 class Watch(msgspec.Struct, frozen=True):
+    """Create a rule."""
+
     id: CommandId
     typed: str
-    """The symbol as the client wrote it; not yet known to be one."""
+    """The symbol as the client typed it, not resolved yet."""
     condition: Condition
     terms: Terms = NO_TERMS
     note: str | None = None
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """What a watch would have done."""
+    """Run a watch over stored data."""
 
     watch: Watch
     window: Window
@@ -79,31 +81,41 @@ class Preview(msgspec.Struct, frozen=True):
 
 
 class Unwatch(msgspec.Struct, frozen=True):
+    """Delete a rule."""
+
     id: CommandId
     rule_id: int
 
 
 class Snooze(msgspec.Struct, frozen=True):
+    """Keep a rule from firing until a moment."""
+
     id: CommandId
     rule_id: int
     until_us: int
 
 
 class Resume(msgspec.Struct, frozen=True):
+    """End the snooze or the pause of a rule."""
+
     id: CommandId
     rule_id: int
 
 
 class ListRules(msgspec.Struct, frozen=True):
+    """List the rules of the client."""
+
     id: CommandId
 
 
 class Ping(msgspec.Struct, frozen=True):
+    """Check the connection, and ask for the last event that was sent."""
+
     id: CommandId
 
 
 class Auth(msgspec.Struct, frozen=True):
-    """Says who it is, where the handshake did not."""
+    """A token, from a client that could not send it in the handshake."""
 
     id: CommandId
     token: str
@@ -116,7 +128,7 @@ Command: TypeAlias = Auth | Watch | Unwatch | Snooze | Resume | ListRules | Ping
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A frame that is no command, or a command that cannot be done."""
+    """A frame that is not a command, or a command that is refused."""
 
     code: str
     message: str
@@ -143,37 +155,39 @@ _WATCH_LIKE = '{"cmd":"watch","symbol":"btcusdc","price":1.0}'
 
 
 def parse(frame: str | bytes) -> Command | Refused:
-    """Read one frame of a client. Never raises."""
+    """Parse one frame of a client. Never raises."""
     command_id: CommandId = None
     try:
         fields = _object(frame)
         command_id = _id(fields)
         return _command(command_id, fields)
-    except InvalidField as nonsense:
-        return Refused(nonsense.code, str(nonsense), nonsense.hint, command_id)
+    except InvalidField as error:
+        return Refused(error.code, str(error), error.hint, command_id)
 
 
 def is_client_name(text: str) -> bool:
-    """Whether a client may call itself so."""
+    """Whether a client can use this name."""
     return NAME.fullmatch(text) is not None
 
 
 def owned_name(owner: str | None, client: str) -> str:
-    """The name a client is stored by: its owner's before it, so that nobody else's client can be that one."""
+    """The stored name of a client: with its owner's in front, so that no other owner's client has it."""
     return client if owner is None else f"{owner}/{client}"
 
 
 def is_owned_name(text: str) -> bool:
-    """Whether a client may be stored by that name."""
+    """Whether this is a valid stored name of a client."""
     return all(map(is_client_name, text.split("/", 1)))
 
 
 def ack(command_id: CommandId, cmd: str, **fields: Any) -> str:
+    """The frame that acknowledges a command."""
     return _frame({"type": "ack", "id": command_id, "cmd": cmd, **fields})
 
 
 def error(refused: Refused) -> str:
-    told: dict[str, Any] = {
+    """The frame of an error."""
+    fields: dict[str, Any] = {
         "type": "error",
         "id": refused.id,
         "code": refused.code,
@@ -181,12 +195,13 @@ def error(refused: Refused) -> str:
         "hint": refused.hint,
     }
     if refused.retry_after_s is not None:
-        told["retry_after_s"] = refused.retry_after_s
-    return _frame(told)
+        fields["retry_after_s"] = refused.retry_after_s
+    return _frame(fields)
 
 
 def alert(fired: Alert) -> str:
-    told: dict[str, Any] = {
+    """The frame of an alert."""
+    fields: dict[str, Any] = {
         "type": "alert",
         "event_id": fired.event_id,
         "rule_id": fired.rule_id,
@@ -197,14 +212,14 @@ def alert(fired: Alert) -> str:
         "message": fired.message,
     }
     if fired.value is not None:
-        told["value"] = fired.value
-    told |= {name: True for name in ("late", "degraded", "paused") if getattr(fired, name)}
-    return msgspec.json.encode(told).decode()
+        fields["value"] = fired.value
+    fields |= {name: True for name in ("late", "degraded", "paused") if getattr(fired, name)}
+    return msgspec.json.encode(fields).decode()
 
 
 def rule_fields(rule: Rule) -> dict[str, Any]:
-    """How a rule is told in an ``ack``."""
-    told = {
+    """A rule as the fields of an ``ack``."""
+    fields = {
         "rule_id": rule.id,
         "symbol": str(rule.symbol),
         "exchange": rule.exchange,
@@ -214,32 +229,32 @@ def rule_fields(rule: Rule) -> dict[str, Any]:
         "created_at": moment_text(rule.created_at_us),
     }
     if rule.terms.template == seed_message(rule.typed):
-        del told["template"]
+        del fields["template"]
     if rule.fired_at_us is not None:
-        told["fired_at"] = moment_text(rule.fired_at_us)
+        fields["fired_at"] = moment_text(rule.fired_at_us)
     if rule.state.snoozed_until_us is not None:
-        told["snoozed_until"] = moment_text(rule.state.snoozed_until_us)
+        fields["snoozed_until"] = moment_text(rule.state.snoozed_until_us)
     if rule.state.paused:
-        told["paused"] = True
-    return told
+        fields["paused"] = True
+    return fields
 
 
 def unreadable_fields(unreadable: UnreadableRule) -> dict[str, Any]:
-    """How a rule that cannot be read is told."""
+    """An unreadable rule as the fields of an ``ack``."""
     return {"rule_id": unreadable.rule_id, "message": str(unreadable), "hint": unreadable.hint}
 
 
 def firing_fields(firing: Firing) -> dict[str, Any]:
-    """How a firing of a preview is told."""
-    told: dict[str, Any] = {
+    """A firing of a preview as the fields of an ``ack``."""
+    fields: dict[str, Any] = {
         "exchange": firing.exchange,
         "price": firing.price,
         "ts": moment_text(firing.ts_us),
         "message": firing.message,
     }
     if firing.value is not None:
-        told["value"] = firing.value
-    return told
+        fields["value"] = firing.value
+    return fields
 
 
 def coverage_fields(window: Window, by: str) -> dict[str, Any]:
@@ -248,12 +263,12 @@ def coverage_fields(window: Window, by: str) -> dict[str, Any]:
 
 
 def seed_message(typed: str) -> str:
-    """What a watch for a price alone says when it fires."""
+    """The message of a watch with only a price, as a template."""
     return f"Take profit on {typed.strip()}".replace("{", "{{").replace("}", "}}")
 
 
 def _frame(fields: Mapping[str, Any]) -> str:
-    # In ASCII, so that whatever a client sent as its id can be sent back.
+    # In ASCII, so that any id of a client can be sent back.
     return json.dumps(fields, allow_nan=False, separators=(",", ":"))
 
 
@@ -266,14 +281,16 @@ def _object(frame: str | bytes) -> dict[str, Any]:
             "frame_too_large", f"the frame has {size} bytes", f"at most {MAX_FRAME_BYTES} bytes a frame"
         )
     try:
-        # Not strict about numbers here: NaN and 1e999 get through, to be refused by the name of their field.
+        # NaN and 1e999 are accepted here, and refused later with the name of their field.
         fields = json.loads(frame)
     except RecursionError:
         raise InvalidField("bad_json", "the frame is nested too deeply", f"like {_WATCH_LIKE}") from None
     except ValueError as fault:
         raise InvalidField("bad_json", f"not JSON: {shown(str(fault))}", f"like {_WATCH_LIKE}") from None
     if not isinstance(fields, dict):
-        raise InvalidField("not_an_object", f"{kind(fields)} is no command", f"an object like {_WATCH_LIKE}")
+        raise InvalidField(
+            "not_an_object", f"{kind(fields)} is not a command", f"an object like {_WATCH_LIKE}"
+        )
     return fields
 
 
@@ -286,15 +303,15 @@ def _id(fields: Mapping[str, Any]) -> CommandId:
     raise InvalidField(
         "bad_id",
         f"id is {kind(value)}",
-        f"a string of at most {MAX_ID_LENGTH} letters, a whole number up to {MAX_SAFE_INT}, or none",
+        f"a string of at most {MAX_ID_LENGTH} characters, a whole number up to {MAX_SAFE_INT}, or none",
     )
 
 
 def _command(command_id: CommandId, fields: Mapping[str, Any]) -> Command:
     cmd = fields.get("cmd")
     if not isinstance(cmd, str) or cmd not in _FIELDS:
-        said = f"unknown command {shown(cmd)}" if isinstance(cmd, str) else f"cmd is {kind(cmd)}"
-        raise InvalidField("unknown_command", said, f"cmd is one of {', '.join(COMMANDS)}")
+        problem = f"unknown command {shown(cmd)}" if isinstance(cmd, str) else f"cmd is {kind(cmd)}"
+        raise InvalidField("unknown_command", problem, f"cmd is one of {', '.join(COMMANDS)}")
     refuse_unknown(fields, {"cmd", "id", *_FIELDS[cmd]}, f"{cmd} takes {_names(_FIELDS[cmd])}")
     match cmd:
         case "watch":
@@ -320,10 +337,10 @@ def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
     note = _text(fields, "note", MAX_NOTE_LENGTH, "a text")
     price, sent = fields.get("price"), fields.get("condition")
     if (price is None) == (sent is None):
-        said = "neither price nor condition" if price is None else "both price and condition"
+        problem = "neither price nor condition" if price is None else "both price and condition"
         raise InvalidField(
             "missing_field" if price is None else "bad_condition",
-            f"{cmd} has {said}",
+            f"{cmd} has {problem}",
             f'either "price":1.0 (at or above) or "condition":{EXAMPLE}',
         )
     condition = Above(price=read_price(price)) if sent is None else read_condition(sent)
@@ -333,8 +350,8 @@ def _watch(command_id: CommandId, fields: Mapping[str, Any], cmd: str) -> Watch:
         typed = str(NO_MARKET)
     terms = read_terms(fields, condition, now_us())
     if terms.confirmed_on > 1 and ":" in typed:
-        said = f"{shown(typed)} is on one exchange, which no other can confirm"
-        raise InvalidField("bad_confirmed_on", said, "a pair on any exchange, like BTC-USDT")
+        problem = f"{shown(typed)} is on one exchange, so no other can confirm it"
+        raise InvalidField("bad_confirmed_on", problem, "a pair on any exchange, like BTC-USDT")
     if sent is None and terms.template is None:
         terms = msgspec.structs.replace(terms, template=seed_message(typed))
     return Watch(command_id, typed, condition, terms, note)
@@ -371,7 +388,7 @@ def _snoozed_until(fields: Mapping[str, Any]) -> int:
 
 
 def _token(value: Any) -> str:
-    # What was sent is not told: it is a secret, or nearly.
+    # The value is not repeated in the message: it is, or resembles, a secret.
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_TOKEN:
         raise InvalidField(
             "missing_field" if value is None else "bad_token",
@@ -385,7 +402,9 @@ def _rule_id(value: Any, cmd: str) -> int:
     if value is None:
         raise InvalidField("missing_field", f"{cmd} needs a rule_id", f'like {{"cmd":"{cmd}","rule_id":7}}')
     if not _is_int(value) or not 0 < value < 2**63:
-        raise InvalidField("bad_rule_id", f"rule_id is {kind(value)}", "the whole number that watch answered")
+        raise InvalidField(
+            "bad_rule_id", f"rule_id is {kind(value)}", "the whole number in the reply to watch"
+        )
     return int(value)
 
 
@@ -396,10 +415,10 @@ def _text(fields: Mapping[str, Any], name: str, longest: int, wanted: str) -> st
     if not isinstance(value, str):
         raise InvalidField(f"bad_{name}", f"{name} is {kind(value)}", wanted)
     if not value.strip() or len(value) > longest:
-        said = f"{len(value)} letters long" if value.strip() else "empty"
-        raise InvalidField(f"bad_{name}", f"{name} is {said}", f"{wanted}, at most {longest} letters")
+        problem = f"{len(value)} characters long" if value.strip() else "empty"
+        raise InvalidField(f"bad_{name}", f"{name} is {problem}", f"{wanted}, at most {longest} characters")
     if UNSTORABLE.search(value):
-        raise InvalidField(f"bad_{name}", f"{name} has NUL or half a character in it", wanted)
+        raise InvalidField(f"bad_{name}", f"{name} contains NUL or an incomplete character", wanted)
     return value
 
 
@@ -408,4 +427,4 @@ def _is_int(value: Any) -> bool:
 
 
 def _names(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing but an id"
+    return ", ".join(sorted(names)) or "only an id"

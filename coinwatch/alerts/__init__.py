@@ -33,6 +33,7 @@ from coinwatch.alerts.conditions import (
     needs_no_market,
     price_condition,
 )
+from coinwatch.alerts.rule_state import RuleState
 from coinwatch.alerts.rules import (
     NO_MARKET,
     Alert,
@@ -40,7 +41,6 @@ from coinwatch.alerts.rules import (
     Quiet,
     Repeat,
     Rule,
-    RuleState,
     Terms,
 )
 from coinwatch.alerts.texts import duration_text, moment_text, price_text

@@ -1,4 +1,4 @@
-"""Rules as asked for and as stored, and the alerts they make. All frozen; changes make new ones."""
+"""Rules as requested and as stored, and the alerts they fire. All frozen; a change makes a new rule."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from coinwatch.alerts.conditions import Above, Below, Condition, Source
+from coinwatch.alerts.rule_state import RuleState
 from coinwatch.alerts.texts import moment_text, price_text
 from coinwatch.intervals import Interval
 from coinwatch.records import Symbol
@@ -18,15 +19,15 @@ from coinwatch.times import MINUTE_US, SECOND_US, from_datetime, to_datetime
 
 STORM_FIRES = 15
 STORM_US = 3 * MINUTE_US
-"""A rule that fires more often than STORM_FIRES within this is paused."""
+"""A rule that fires more than STORM_FIRES times within this is paused."""
 MOST_LATE = STORM_FIRES + 5
-"""So many late trades are remembered by a rule: more would have paused it."""
+"""The late trades that a rule remembers: more would have paused it."""
 
 NO_MARKET = Symbol("NO", "MARKET")
-"""What rules on no market are kept under, and the symbol of their alerts."""
+"""The symbol of rules that concern no market, and of their alerts."""
 
 PLACEHOLDERS = ("symbol", "exchange", "price", "value", "time", "note", "condition")
-"""What a message template may name, in braces."""
+"""The placeholders of a message template."""
 
 
 class Repeat(StrEnum):
@@ -34,21 +35,22 @@ class Repeat(StrEnum):
 
     ONCE = "once"
     EVERY = "every"
-    """Each time its condition is met anew."""
+    """Each time its condition is met again, after it was not met."""
     CANDLE = "candle"
-    """At most once in each candle of an interval."""
+    """At most once per candle of an interval."""
 
 
 class Quiet(msgspec.Struct, frozen=True):
-    """Hours of each day in which nothing is told, in a time zone; they may go over midnight."""
+    """Hours of the day, in a time zone, in which a rule does not fire. They can span midnight."""
 
     from_minute: int
-    """Of the day."""
+    """Minute of the day, inclusive."""
     to_minute: int
+    """Minute of the day, exclusive."""
     tz: str = "UTC"
 
     def until_us(self, now_us: int) -> int | None:
-        """When the quiet hours that ``now_us`` falls in end; None outside of them."""
+        """The end of the quiet hours that contain ``now_us``; None outside of them."""
         local = to_datetime(now_us).astimezone(ZoneInfo(self.tz))
         minute = local.hour * 60 + local.minute
         length = (self.to_minute - self.from_minute) % 1_440
@@ -63,47 +65,19 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How a rule fires on its condition."""
 
     holds_for_s: int = 0
-    """So long must the condition be met before it counts, by the database's clock."""
+    """How long the condition must be met before the rule fires, by the database's clock."""
     confirmed_on: int = 1
-    """On so many exchanges at once."""
+    """The number of exchanges that must meet the condition at once."""
     repeat: Repeat = Repeat.ONCE
     candle: Interval | None = None
-    """Of ``repeat`` by candle."""
+    """The interval, if ``repeat`` is by candle."""
     hysteresis: float = 0.0
-    """So far must it come back to be armed anew: percent of a price, else in the condition's own unit."""
+    """How far it must move back to be re-armed: percent of a price, else in the unit of the condition."""
     cooldown_s: int = 0
     expires_at_us: int | None = None
     quiet: Quiet | None = None
     template: str | None = None
-    """The message, with placeholders; None for the plain sentence."""
-
-
-class RuleState(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a rule has come to. Stored with each claim, so that any endpoint can go on from there."""
-
-    waiting: bool = False
-    """It has fired, and waits for its condition to be met no more."""
-    paused: bool = False
-    """It fired too often. It is watched for again when its owner says so."""
-    armed_us: int | None = None
-    """When it was armed again last; None: when it was made."""
-    told_us: int | None = None
-    """The time of the price that has fired it, while it waits."""
-    holding_us: int | None = None
-    """Since when its condition is met, where it has to hold."""
-    snoozed_until_us: int | None = None
-    recent_us: tuple[int, ...] = ()
-    """When it fired within the last minutes, by the database's clock."""
-    seen: Mapping[str, int] = {}
-    """By feed, the last commit that is part of this state: what is not after it says nothing new."""
-    legs: Mapping[str, str] = {}
-    """By place, which of its parts were met, where the last prices alone do not say so."""
-    told_late: tuple[tuple[str, int, int], ...] = ()
-    """The last late trades that fired it, each as its feed, its commit and its time."""
-
-    def was_told_late_of(self, feed: str, tx: int) -> bool:
-        """Whether late trades of a feed in commit ``tx`` fired it."""
-        return any((feed, tx) == (told_feed, told_tx) for told_feed, told_tx, _ in self.told_late)
+    """The message, with placeholders; None for the standard message."""
 
 
 NO_TERMS = Terms()
@@ -111,7 +85,7 @@ NEW = RuleState()
 
 
 class NewRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule as its owner asks for it. It belongs to a named client or to one connection, never both."""
+    """A rule as its owner requests it. It belongs to a named client or to a connection, never both."""
 
     symbol: Symbol
     exchange: str | None = None
@@ -119,35 +93,36 @@ class NewRule(msgspec.Struct, frozen=True, kw_only=True):
     condition: Condition
     terms: Terms = NO_TERMS
     typed: str
-    """The symbol as its owner wrote it."""
+    """The symbol as its owner typed it."""
     note: str | None = None
     client: str | None = None
     connection: str | None = None
 
 
 class Rule(NewRule, frozen=True, kw_only=True):
-    """A rule as stored. While it is ``armed`` it is watched for; fired for good or expired it is not."""
+    """A rule as stored. It is watched while it is ``armed``: until it fires for the last time or expires."""
 
     id: int
     armed: bool = True
     state_no: int = 0
-    """Grows with each claim, so that a claim made on an older state comes to nothing."""
+    """Grows with each claim, so that a claim on an older state is void."""
     state: RuleState = NEW
     created_at_us: int
     fired_at_us: int | None = None
 
     @property
     def armed_since_us(self) -> int:
+        """When it was last armed."""
         return self.state.armed_us if self.state.armed_us is not None else self.created_at_us
 
     @property
     def rearms_at_us(self) -> int | None:
-        """When it is armed again, if it fires once per candle and has fired: by the clock of prices."""
-        candle, told_us = self.terms.candle, self.state.told_us
-        return None if candle is None or told_us is None else candle.floor(told_us) + candle.us
+        """When it is re-armed, if it fires once per candle and has fired: by the times of prices."""
+        candle, fired_us = self.terms.candle, self.state.told_us
+        return None if candle is None or fired_us is None else candle.floor(fired_us) + candle.us
 
     def ready_at_us(self, now_us: int) -> int:
-        """When it may fire at the earliest, as known at ``now_us``: not in a cooldown, not while quiet."""
+        """The earliest time it can fire, at ``now_us``: after cooldown, snooze and quiet hours."""
         at_us = now_us
         if self.fired_at_us is not None and self.terms.cooldown_s:
             at_us = max(at_us, self.fired_at_us + self.terms.cooldown_s * SECOND_US)
@@ -159,7 +134,14 @@ class Rule(NewRule, frozen=True, kw_only=True):
     def fired(
         self, now_us: int, seen: Mapping[str, int], *, ts_us: int | None = None, is_pulse: bool = False
     ) -> Rule:
-        """This rule, having fired at a price of ``ts_us`` (None: now). ``is_pulse``: that is over at once."""
+        """This rule after firing.
+
+        Args:
+            now_us: now, by the database's clock.
+            seen: by feed, the last commit that the new state includes.
+            ts_us: the time of the price that fired it; None: now.
+            is_pulse: whether its condition is already no longer met.
+        """
         recent = self.recent_with(now_us)
         once = self.terms.repeat is Repeat.ONCE
         waiting = self.terms.candle is not None or not (once or is_pulse)
@@ -176,11 +158,11 @@ class Rule(NewRule, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, armed=not once, state=state, fired_at_us=now_us)
 
     def recent_with(self, fired_us: int) -> tuple[int, ...]:
-        """When it fired within the last minutes, ``fired_us`` included."""
+        """When it fired within the last minutes, including ``fired_us``."""
         return (*(at for at in self.state.recent_us if at > fired_us - STORM_US), fired_us)
 
     def fired_late(self, now_us: int, feed: str, tx: int, ts_us: int) -> Rule:
-        """This rule, having fired by a trade of ``ts_us`` that came late: nothing live is changed by it."""
+        """This rule after a late trade of ``ts_us`` fired it. Its live state does not change."""
         fired = self.fired(now_us, self.state.seen)
         if not fired.armed:
             return fired
@@ -193,18 +175,19 @@ class Rule(NewRule, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, state=state)
 
     def rearmed(self, now_us: int, seen: Mapping[str, int]) -> Rule:
+        """This rule after it is re-armed."""
         state = msgspec.structs.replace(
             self.state, waiting=False, told_us=None, armed_us=now_us, holding_us=None, seen=seen
         )
         return msgspec.structs.replace(self, state=state)
 
     def holding(self, since_us: int | None, seen: Mapping[str, int], legs: Mapping[str, str]) -> Rule:
-        """This rule, its condition met since ``since_us`` (None: not met), its parts as ``legs`` says."""
+        """This rule with its condition met since ``since_us`` (None: not met), and its tree's memory."""
         state = msgspec.structs.replace(self.state, holding_us=since_us, seen=seen, legs=legs)
         return msgspec.structs.replace(self, state=state)
 
     def ended(self) -> Rule:
-        """This rule, watched for no more."""
+        """This rule after its end: it is no longer watched."""
         return msgspec.structs.replace(self, armed=False)
 
     def message_for(
@@ -215,7 +198,15 @@ class Rule(NewRule, frozen=True, kw_only=True):
         value: float | None = None,
         detail: str | None = None,
     ) -> str:
-        """What the subscriber reads when this rule fires: at a price, on an exchange or on the average."""
+        """The message of an alert.
+
+        Args:
+            exchange: None for the average, or no exchange.
+            price: None for no price.
+            ts_us: the time of the price.
+            value: what was measured.
+            detail: what was measured, in words, if it is not a number.
+        """
         if self.terms.template is not None:
             return fill_template(
                 self.terms.template,
@@ -234,39 +225,39 @@ class Rule(NewRule, frozen=True, kw_only=True):
 
     def _sentence(self, exchange: str | None, price: float | None) -> str:
         if self.symbol == NO_MARKET:
-            said = self.condition.phrase()
-            return said[0].upper() + said[1:]
+            phrase = self.condition.phrase()
+            return phrase[0].upper() + phrase[1:]
         at = "" if price is None else f" at {price_text(price)}"
         if isinstance(self.condition, Above | Below) and exchange is not None:
-            did = "closed" if self.condition.source is Source.CANDLE else "traded"
-            return f"{self.symbol} {did}{at} on {exchange}, {self.condition.phrase()}"
+            verb = "closed" if self.condition.source is Source.CANDLE else "traded"
+            return f"{self.symbol} {verb}{at} on {exchange}, {self.condition.phrase()}"
         where = f" on {exchange}" if exchange is not None else ""
         return f"{self.symbol}{at}{where}: {self.condition.phrase()}"
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """A fired rule. ``event_id`` grows in the order of the database's commits, without gaps."""
+    """A recorded firing. ``event_id`` grows in the order of commits, without gaps."""
 
     event_id: int
     rule_id: int
     symbol: str
     exchange: str | None
-    """None where no single exchange is meant."""
+    """None if it concerns no single exchange."""
     price: float | None
-    """Of the very trade or average that fired it; where neither did, the last one known."""
+    """Of the trade or average that fired it; without one, the last known price."""
     ts_us: int
-    """That price's time: a trade's on the exchange's clock, else on the database's."""
+    """The time of that price: for a trade by the exchange's clock, else by the database's."""
     message: str
     trade_id: int | None = None
-    """None where no trade fired it, or the teller does not say."""
+    """None if no trade fired it, or the source of the alert does not include it."""
     value: float | None = None
-    """What was measured, in the unit of the condition; None for a plain price."""
+    """What was measured, in the unit of the condition; None if that is only a price."""
     late: bool = False
-    """By a trade that was recovered after its time."""
+    """Whether a trade that was recovered after its time fired it."""
     degraded: bool = False
-    """While an interruption of the market's stream was not filled."""
+    """Whether a stream gap of the market was open."""
     paused: bool = False
-    """The rule fired too often and is paused."""
+    """Whether the rule fired too often and is paused."""
     client: str | None = None
     connection: str | None = None
 
@@ -274,13 +265,15 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 def fill_template(template: str, values: Mapping[str, str]) -> str:
     """``template`` with its placeholders replaced.
 
-    Raises KeyError for one that is none of ``values``, ValueError where braces hold more than a name.
+    Raises:
+        KeyError: for a placeholder that is not in ``values``.
+        ValueError: for braces that contain more than a name.
     """
     filled = []
     for text, name, form, conversion in string.Formatter().parse(template):
         filled.append(text)
         if name is not None:
             if form or conversion:
-                raise ValueError(f"a placeholder takes nothing but its name: {name!r}")
+                raise ValueError(f"a placeholder contains only its name: {name!r}")
             filled.append(values[name])
     return "".join(filled)

@@ -1,4 +1,4 @@
-"""What rules come to, step by step, and what is left of it where others have come further. All frozen."""
+"""Changes of rules, step by step, and how they merge with the changes of other endpoints. All frozen."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from coinwatch.alerts.rules import STORM_FIRES, Repeat, Rule, RuleState
+from coinwatch.alerts.rule_state import RuleState
+from coinwatch.alerts.rules import STORM_FIRES, Repeat, Rule
 
 
 class Firing(msgspec.Struct, frozen=True):
-    """A rule and what met its condition. Not an alert until it is claimed."""
+    """A rule and the data that met its condition. It becomes an alert when it is claimed."""
 
     rule: Rule
-    """As it was before."""
+    """Before it fired."""
     exchange: str | None
     price: float | None
     ts_us: int
@@ -21,42 +22,43 @@ class Firing(msgspec.Struct, frozen=True):
     value: float | None = None
     late: bool = False
     detail: str | None = None
-    """What it was, in words, where no number says it."""
+    """What was measured, in words, if it is not a number."""
 
     @property
     def message(self) -> str:
+        """The message of its alert."""
         return self.rule.message_for(self.exchange, self.price, self.ts_us, self.value, self.detail)
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One change of a rule."""
+    """A change of a rule."""
 
     after: Rule
     feed: str
-    """Where what changed it came from; empty for the clock."""
+    """The feed of the data that changed it; empty for the clock."""
     seq: int
-    """Its commit."""
+    """The commit of that data."""
     firing: Firing | None = None
 
     def is_new_to(self, now: Rule) -> bool:
-        """Whether what made this step was not yet part of what the rule is ``now``."""
+        """Whether the state of the rule ``now`` does not include the cause of this step yet."""
         if self.feed:
             is_seen = self.seq <= now.state.seen.get(self.feed, -1)
             return not is_seen and not now.state.was_told_late_of(self.feed, self.seq)
         if not self.after.armed and self.firing is None:
             return True
-        # By the clock: only if nobody has seen more meanwhile, which would be seen a second time.
+        # By the clock: only if no other endpoint has processed more data, which would count twice.
         seen = self.after.state.seen
         return all(seen.get(feed, -1) >= seq for feed, seq in now.state.seen.items())
 
     def may_fire(self, now: Rule) -> bool:
-        """Whether ``now`` lets it: not in a cooldown, not snoozed. Always, if this step fires nothing."""
+        """Whether ``now`` is out of its cooldown and not snoozed; True for a step that fires nothing."""
         at_us = self.after.fired_at_us
         return self.firing is None or at_us is None or now.ready_at_us(at_us) <= at_us
 
 
 class Transition(msgspec.Struct, frozen=True):
-    """What a rule has come to: by firing, by being armed again, or by time."""
+    """The changes of a rule: firing, re-arming, holding, ending."""
 
     before: Rule
     steps: tuple[Step, ...]
@@ -64,22 +66,24 @@ class Transition(msgspec.Struct, frozen=True):
 
     @property
     def after(self) -> Rule:
+        """The rule after all steps."""
         return self.steps[-1].after
 
     @property
     def firings(self) -> tuple[Firing, ...]:
+        """The firings of all steps."""
         return tuple(step.firing for step in self.steps if step.firing is not None)
 
     def ending_as(self, after: Rule) -> Transition:
-        """The same steps, the last of which has led to ``after``."""
+        """The same steps, with ``after`` as the result of the last."""
         last = msgspec.structs.replace(self.steps[-1], after=after)
         return msgspec.structs.replace(self, steps=(*self.steps[:-1], last))
 
     def onto(self, now: Rule) -> Transition | None:
-        """What is left of this for the rule as it is ``now``, changed by something else meanwhile.
+        """This transition on top of the rule as it is ``now``, changed by another endpoint meanwhile.
 
-        A step is left out that was taken there, too, or that does not follow from what the rule is by
-        then. None where nothing is left.
+        Steps that were made there too, or that do not follow from its state, are left out. None if no step
+        is left.
         """
         if not now.armed or now.state.paused:
             return None
@@ -97,7 +101,7 @@ class Transition(msgspec.Struct, frozen=True):
         return Transition(now, tuple(kept)).ending_as(rule)
 
     def _taken(self, step: Step, rule: Rule) -> Rule:
-        """``rule``, having taken ``step``; all that was seen on either way is seen."""
+        """``rule`` after ``step``, with the commits that either of both states includes."""
         state, fired_us = rule.state, rule.fired_at_us
         recent_us = state.recent_us
         if step.firing is not None:

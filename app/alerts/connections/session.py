@@ -322,7 +322,7 @@ def _unknown_rule(command: Unwatch | Snooze | Resume) -> Refused:
     return Refused(
         "unknown_rule",
         f"you have no rule {command.rule_id}",
-        'the rule_id that watch answered; {"cmd":"list"} tells yours',
+        'the rule_id in the reply to watch; {"cmd":"list"} lists yours',
         command.id,
     )
 

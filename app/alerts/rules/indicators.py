@@ -1,4 +1,4 @@
-"""Indicators of closes, as rules wait for them. Pure; by TA-Lib, like the stored ones."""
+"""Indicators of closes for conditions, by TA-Lib like the stored ones. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def rsi(closes: Sequence[float], period: int) -> float | None:
 
 
 def average_distance(closes: Sequence[float], fast: int, slow: int, kind: MovingAverage) -> float | None:
-    """How far the fast moving average is above the slow one at the last of ``closes``, in percent."""
+    """How far the fast moving average is above the slow one at the last of ``closes``, in percent.
+
+    None while there are too few closes.
+    """
     if len(closes) < slow:
         return None
     average = talib.SMA if kind is MovingAverage.SIMPLE else talib.EMA

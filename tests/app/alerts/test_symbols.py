@@ -1,4 +1,4 @@
-"""Which symbols may be watched: those collected, those listed, and those that an exchange may have."""
+"""Symbols that can be watched: collected, listed, or possible on an exchange without a known list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Start = Callable[[], Awaitable[Endpoint]]
 
 
 async def list_markets(database: URL, *names: str, delisted: str = "") -> None:
-    """Store what an exchange's list of instruments tells."""
+    """Store markets as an exchange's list of instruments."""
     async with await connect(database, application_name="test list") as conn:
         await upsert_instruments(
             conn,
@@ -36,7 +36,7 @@ async def list_markets(database: URL, *names: str, delisted: str = "") -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "text"),
     [
         ("btcusd", "BTC-USDT"),
         ("kraken:BTC-USDC", "binance:BTC-USDC"),
@@ -45,20 +45,20 @@ async def list_markets(database: URL, *names: str, delisted: str = "") -> None:
         ("krakn:BTC-USDT", "kraken"),
         ("bitmart:BTC-USDT", "unknown exchange"),
         ("binance:FOO-BAR", "no market trades FOO-BAR"),
-        ("binance:nonsense", "no known quote asset"),
+        ("binance:gibberish", "no known quote asset"),
         ("binance:", "not a pair"),
         ("doge-eur", "doge-eur"),
     ],
 )
 async def test_unknown_symbols_are_refused_with_near_matches(
-    exchange: Exchange, start: Start, database: URL, typed: str, said: str
+    exchange: Exchange, start: Start, database: URL, typed: str, text: str
 ) -> None:
     await list_markets(database, "kraken:BTC-EUR", "kraken:LUNA-EUR", delisted="kraken:LUNA-EUR")
     endpoint = await start()
     async with endpoint.client() as client:
         answer = await client.ask(cmd="watch", symbol=typed, price=1, id=1)
         assert answer["code"] == "unknown_symbol"
-        assert said in answer["message"] + answer["hint"]
+        assert text in answer["message"] + answer["hint"]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ async def test_unknown_symbols_are_refused_with_near_matches(
         ("binance:dogeeur", "binance", "DOGE-EUR"),
     ],
 )
-async def test_what_an_exchange_lists_or_may_have_is_watched_before_anybody_streams_it(
+async def test_a_market_can_be_watched_before_it_is_streamed(
     exchange: Exchange,
     start: Start,
     database: URL,
@@ -83,7 +83,7 @@ async def test_what_an_exchange_lists_or_may_have_is_watched_before_anybody_stre
     async with endpoint.client() as client:
         ack = await client.ask(cmd="watch", symbol=typed, price=1)
         assert (ack["exchange"], ack["symbol"]) == (exchange_named, symbol)
-    # The daemon asks for it, stores it, and its first trade is told of.
+    # The daemon streams it because it is watched, and its first trade fires the rule.
     market = Market(exchange_named or "kraken", Symbol.canonical(symbol))
     async with endpoint.client("?client=bot") as client:
         ack = await client.ask(cmd="watch", symbol=typed, price=1)

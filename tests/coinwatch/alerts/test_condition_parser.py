@@ -1,4 +1,4 @@
-"""Conditions and terms from JSON and back, and what is said of nonsense."""
+"""Conditions and terms from JSON and back, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW_US = 1_800_000_000 * SECOND_US
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
-def test_each_condition_is_read_told_and_put_into_words(kind: str) -> None:
+def test_each_condition_is_parsed_and_written_as_json(kind: str) -> None:
     condition = read_condition(json.loads(EXAMPLES[kind]))
     assert fields_of(condition)["type"] == kind
     assert read_condition(json.loads(json.dumps(fields_of(condition)))) == condition
@@ -53,14 +53,14 @@ def test_each_condition_is_read_told_and_put_into_words(kind: str) -> None:
         ({"type": "gap", "for": "1m"}, "unknown_field"),
     ],
 )
-def test_nonsense_is_named(sent: dict[str, Any], code: str) -> None:
+def test_invalid_conditions_have_an_error_code(sent: dict[str, Any], code: str) -> None:
     with pytest.raises(InvalidField) as caught:
         read_condition(sent)
     assert caught.value.code == code
     assert caught.value.hint
 
 
-def test_terms_are_read_and_told() -> None:
+def test_terms_are_parsed_and_written_as_json() -> None:
     sent = {
         "repeat": "candle",
         "candle": "1h",
@@ -74,9 +74,9 @@ def test_terms_are_read_and_told() -> None:
     }
     terms = read_terms(sent, ABOVE, NOW_US)
     assert terms.expires_at_us == NOW_US + 7 * 86_400 * SECOND_US
-    told = terms_fields(terms)
-    assert (told["cooldown"], told["quiet_hours"]) == ("90s", sent["quiet_hours"])
-    assert read_terms(told, ABOVE) == terms
+    written = terms_fields(terms)
+    assert (written["cooldown"], written["quiet_hours"]) == ("90s", sent["quiet_hours"])
+    assert read_terms(written, ABOVE) == terms
     assert terms_fields(Terms()) == {}
 
 
@@ -97,20 +97,27 @@ def test_terms_are_read_and_told() -> None:
         ({"confirmed_on": 0}, "bad_confirmed_on"),
     ],
 )
-def test_terms_that_cannot_be(sent: dict[str, Any], code: str) -> None:
+def test_invalid_terms_have_an_error_code(sent: dict[str, Any], code: str) -> None:
     with pytest.raises(InvalidField) as caught:
         read_terms(sent, ABOVE, NOW_US)
     assert caught.value.code == code
 
 
-def test_a_moment_cannot_hold() -> None:
+def test_a_momentary_condition_cannot_hold() -> None:
     with pytest.raises(InvalidField, match="cannot hold"):
         read_terms({"holds_for": "1m"}, EITHER, NOW_US)
 
 
-def test_lengths_of_time() -> None:
-    lengths = ["90s", "15m", "24h", "7d", 900, "1W"]
-    assert [read_duration(one, "for") for one in lengths] == [90, 900, 86_400, 604_800, 900, 604_800]
+def test_durations() -> None:
+    durations = ["90s", "15m", "24h", "7d", 900, "1W"]
+    assert [read_duration(duration, "for") for duration in durations] == [
+        90,
+        900,
+        86_400,
+        604_800,
+        900,
+        604_800,
+    ]
 
 
 def test_quiet_hours_over_midnight_and_a_change_of_clocks() -> None:

@@ -68,7 +68,7 @@ def test_a_market_watches_its_exchange_only() -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_what_the_form_begins_with_makes_a_rule_and_comes_back(kind: str) -> None:
+def test_the_start_of_a_form_is_a_rule_and_loads_again(kind: str) -> None:
     rule = made(fresh(kind), repeat="every", cooldown="5m", note="hm")
     assert rule.condition.phrase()
     draft = draft_of(rule, editing=7)
@@ -79,14 +79,14 @@ def test_what_the_form_begins_with_makes_a_rule_and_comes_back(kind: str) -> Non
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_form_takes_what_its_condition_can_say(kind: str) -> None:
+def test_the_form_loads_any_condition_of_its_type(kind: str) -> None:
     condition = read_condition(json.loads(EXAMPLES[kind]))
     rule = NewRule(symbol=Symbol("BTC", "USDT"), condition=condition, typed="btcusdt", client="dashboard")
     (part,) = draft_of(rule).parts
     assert made(fresh(kind) | dict(part)).condition == condition
 
 
-def test_what_is_of_no_market_needs_none() -> None:
+def test_a_condition_on_no_market_needs_no_symbol() -> None:
     rule = made({"type": "job_failed", "job": "candles"}, typed="<nothing>")
     assert (rule.symbol, rule.exchange, rule.typed) == (NO_MARKET, None, "NO-MARKET")
     assert alerts_form.sentence(rule) == "The job candles failed"
@@ -105,7 +105,7 @@ def test_several_conditions_are_joined() -> None:
         draft_of(NewRule(symbol=Symbol("BTC", "USDT"), condition=nested, typed="btcusdt"))
 
 
-def test_terms_are_read() -> None:
+def test_terms_are_parsed() -> None:
     rule = made(
         repeat="candle",
         candle="1h",
@@ -127,7 +127,7 @@ def test_terms_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "text"),
     [
         ("DOGE-USDT", "no market trades DOGE-USDT"),
         ("binance:ETH-EUR", "did you mean kraken:ETH-EUR"),
@@ -135,12 +135,12 @@ def test_terms_are_read() -> None:
         ("<b>", "<b>"),
     ],
 )
-def test_a_symbol_nobody_trades_gets_a_clear_word(typed: str, says: str) -> None:
-    assert says in check(typed=typed).faults["symbol"]
+def test_an_unknown_symbol_gets_a_clear_message(typed: str, text: str) -> None:
+    assert text in check(typed=typed).faults["symbol"]
 
 
 @pytest.mark.parametrize(
-    ("part", "place", "says"),
+    ("part", "place", "text"),
     [
         ({"type": "above", "price": None}, "0.price", "Required."),
         ({"type": "above", "price": 0.0}, "0.price", "above 0"),
@@ -157,15 +157,15 @@ def test_a_symbol_nobody_trades_gets_a_clear_word(typed: str, says: str) -> None
         (fresh("volume") | {"usual": "5m"}, "0.usual", "twice as long"),
     ],
 )
-def test_nonsense_is_said_at_its_field(part: dict[str, Any], place: str, says: str) -> None:
+def test_an_invalid_value_is_reported_at_its_field(part: dict[str, Any], place: str, text: str) -> None:
     checked = check(part)
     assert checked.rule is None
-    assert says in checked.faults[place]
-    assert says in check(ABOVE, part).faults[place.replace("0.", "1.")]
+    assert text in checked.faults[place]
+    assert text in check(ABOVE, part).faults[place.replace("0.", "1.")]
 
 
 @pytest.mark.parametrize(
-    ("terms", "place", "says"),
+    ("terms", "place", "text"),
     [
         ({"cooldown": "a bit"}, "cooldown", "a duration"),
         ({"hysteresis": 60.0}, "hysteresis", "from 0 to 50"),
@@ -175,10 +175,10 @@ def test_nonsense_is_said_at_its_field(part: dict[str, Any], place: str, says: s
         ({"quiet_hours": {"from": "08:00", "to": "08:00", "tz": "UTC"}}, "quiet_hours", "snooze"),
     ],
 )
-def test_nonsense_in_the_terms_is_said_at_its_field(terms: dict[str, Any], place: str, says: str) -> None:
+def test_an_invalid_term_is_reported_at_its_field(terms: dict[str, Any], place: str, text: str) -> None:
     checked = check(repeat="every", **terms)
     assert checked.rule is None
-    assert says in checked.faults[place]
+    assert text in checked.faults[place]
 
 
 def test_a_note_has_a_length() -> None:
@@ -187,7 +187,7 @@ def test_a_note_has_a_length() -> None:
 
 def test_terms_without_a_meaning_are_not_shown() -> None:
     def names(*parts: dict[str, Any], repeat: str = "every", exchanges: int = 3) -> set[str]:
-        return {one.name for one in alerts_form.shown_terms(parts, repeat, exchanges)}
+        return {field.name for field in alerts_form.shown_terms(parts, repeat, exchanges)}
 
     often = {"hysteresis", "cooldown"}
     more = {"holds_for", "confirmed_on", "expires", "template"}
@@ -203,7 +203,7 @@ def test_terms_without_a_meaning_are_not_shown() -> None:
 
 
 def test_fields_without_a_meaning_are_not_shown() -> None:
-    interval = next(one for one in CONDITIONS["above"].fields if one.name == "interval")
+    interval = next(field for field in CONDITIONS["above"].fields if field.name == "interval")
     assert not interval.matters({"source": "trade"})
     assert interval.matters({"source": "candle"})
     assert made(ABOVE | {"source": "candle"}).condition == Above(
@@ -228,19 +228,19 @@ def test_fields_without_a_meaning_are_not_shown() -> None:
         ("<b>", None),
     ],
 )
-def test_a_price_in_an_address_may_be_nonsense(raw: str | None, price: float | None) -> None:
-    found, word = alerts_form.price_from(raw)
-    assert found == price
-    assert bool(word) == (price is None and bool(raw))
+def test_a_price_in_an_address_can_be_invalid(raw: str | None, price: float | None) -> None:
+    parsed, message = alerts_form.price_from(raw)
+    assert parsed == price
+    assert bool(message) == (price is None and bool(raw))
 
 
-def test_a_price_picked_on_a_chart_is_waited_for_from_its_side() -> None:
+def test_a_price_below_the_current_one_is_watched_from_above() -> None:
     assert draft_at("btcusdt", "above", 60_000.0, 67_000.0).parts == ({"type": "below", "price": 60_000.0},)
     assert draft_at("btcusdt", "above", 70_000.0, 67_000.0).parts == ({"type": "above", "price": 70_000.0},)
     assert draft_at("btcusdt", "rsi", None, None) == Draft("btcusdt", ({"type": "rsi"},))
 
 
-def test_the_levels_of_a_rule() -> None:
+def test_prices_that_a_rule_names() -> None:
     both = All(of=(Above(price=1.0), Crosses(price=2.0, way=Way.UP), Spread(exchanges=("a", "b"), percent=1)))
     rule = NewRule(symbol=Symbol("BTC", "USDT"), condition=both, typed="btcusdt")
     assert alerts_form.price_levels(rule) == (1.0, 2.0)
@@ -248,7 +248,7 @@ def test_the_levels_of_a_rule() -> None:
 
 def test_each_field_is_described_once() -> None:
     for form in CONDITIONS.values():
-        names = [one.name for one in form.fields]
+        names = [field.name for field in form.fields]
         assert len(names) == len(set(names))
-    terms = [one.name for one in (alerts_fields.REPEAT, *alerts_fields.REPEATING, *alerts_fields.MORE)]
+    terms = [field.name for field in (alerts_fields.REPEAT, *alerts_fields.REPEATING, *alerts_fields.MORE)]
     assert len(terms) == len(set(terms))
