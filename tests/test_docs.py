@@ -1,4 +1,4 @@
-"""The pages say what the code does: generated ones are current, and what they name exists."""
+"""Documentation matches the code: generated pages are current, and what a page names exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coinwatch.settings import Settings, load_settings
 from docs.generate import PAGES
 from tests.conftest import PROJECT
 
-WRITTEN = sorted([PROJECT / "README.md", PROJECT / "CHANGELOG.md", *(PROJECT / "docs").glob("*.md")])
+WRITTEN = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -21,7 +21,7 @@ def test_generated_pages_are_current(page: str) -> None:
     assert (PROJECT / page).read_text() == PAGES[page](), f"{page} is out of date: run make docs"
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_files_and_links_named_in_a_page_exist(page: Path) -> None:
     text = page.read_text()
     linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
@@ -34,13 +34,24 @@ def test_files_and_links_named_in_a_page_exist(page: Path) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_settings_and_jobs_named_in_a_page_exist(page: Path) -> None:
     text = page.read_text()
     settings = {f"COINWATCH_{name.upper()}" for name in Settings.model_fields} | {"COINWATCH_RECORDINGS"}
     assert set(re.findall(r"\bCOINWATCH_[A-Z_]+[A-Z]\b", text)) <= settings
     jobs = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)`", text)) <= jobs
+
+
+def test_log_lines_quoted_for_operators_are_logged() -> None:
+    quoted = re.findall(r"`([a-z][a-z0-9 %,:]+)`", (PROJECT / "docs" / "operations.md").read_text(), re.I)
+    lines = {
+        text for text in quoted if text.count(" ") >= 2 and not text.startswith(("coinwatch ", "select "))
+    }
+    packages = ("app", "coinwatch", "ingest_daemon", "pipelines", "sources", "warehouse")
+    code = "".join(path.read_text() for name in packages for path in (PROJECT / name).rglob("*.py"))
+    assert lines
+    assert [line for line in sorted(lines) if line not in code] == []
 
 
 def test_compose_runs_every_part_with_a_health_check() -> None:
