@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import quote as quote_url
 
 import streamlit as st
 
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.fundamentals import html as fundamentals_html
-from app.dashboard.fundamentals import plot, reads, table, view
+from app.dashboard.fundamentals import asset_page, reads, table, view
+from app.dashboard.fundamentals.asset_page import NO_DATA_HINTS
 from app.dashboard.fundamentals.view import Asset
 from app.dashboard.streamlit_private import ColumnConfig
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page, query
 from app.dashboard.ui.style import palette
-from app.dashboard.ui.tables import note, section
+from app.dashboard.ui.tables import note
 from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
 from coinwatch.times import from_datetime, now_us, to_datetime
 
 ALL_CATEGORIES, ANY_SIZE = "All categories", "any"
 DEFAULT_SORT = "Rank"
-DEFAULT_RANGE, DEFAULT_MEASURE = "1mo", "Market cap"
-HEIGHT = "320px"
-_NO_DATA_HINTS = (
-    "Dagster polls CoinGecko and CoinMarketCap when it starts and then every hour; no API key is needed.",
-    "`coinwatch status` shows whether Dagster runs; the Data page shows its last runs.",
-)
 
 
 def show(source: DashboardReads) -> None:
@@ -45,7 +38,7 @@ def show(source: DashboardReads) -> None:
     asset = next((asset for asset in assets if asset.row.id == chosen_id), None)
     if asset is not None:
         page.show_problem([reading])
-        _asset(source, url, asset)
+        asset_page.show(source, url, asset, back=_back)
         return
     st.title("Fundamentals", anchor=False)
     page.show_problem([reading])
@@ -62,7 +55,7 @@ def _wait(source: DashboardReads) -> None:
         st.rerun(scope="app")
     page.show_problem([reading])
     title = "The warehouse cannot be read" if reading.problem else "No asset data yet"
-    st.html(ui_html.wrap(ui_html.empty(title, *_NO_DATA_HINTS)))
+    st.html(ui_html.wrap(ui_html.empty(title, *NO_DATA_HINTS)))
 
 
 def _list(source: DashboardReads, url: PageUrl, assets: Sequence[Asset]) -> None:
@@ -177,71 +170,5 @@ def _columns() -> dict[str, ColumnConfig]:
     }
 
 
-def _asset(source: DashboardReads, url: PageUrl, asset: Asset) -> None:
-    row = asset.row
-    st.set_page_config(page_title=f"{row.name} · Fundamentals · Coinwatch")
-    st.button("All assets", icon=":material/arrow_back:", on_click=_back)
-    reading = reads.asset_detail(source, row.id)
-    zone, at_us = page.zone(), now_us()
-    for detail in reading.value or ():
-        st.html(ui_html.wrap(fundamentals_html.headline(detail, asset, at_us)))
-    if asset.best is not None:
-        st.html(ui_html.wrap(fundamentals_html.facts(asset, zone, at_us)))
-    else:
-        st.html(ui_html.wrap(ui_html.empty(f"No source has data on {row.name} now", *_NO_DATA_HINTS)))
-    notes: list[str] = []
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        measures, ranges = tuple(view.MEASURES), tuple(view.RANGES)
-        page.preset(
-            url,
-            "fundamentals_measure",
-            query.option("measure", url.get("measure"), measures, DEFAULT_MEASURE),
-            notes,
-        )
-        measure = st.segmented_control("History", measures, key="fundamentals_measure", required=True)
-        page.preset(
-            url, "fundamentals_range", query.option("range", url.get("range"), ranges, DEFAULT_RANGE), notes
-        )
-        length = st.segmented_control("Range", ranges, key="fundamentals_range", required=True)
-    page.notice(" ".join(note for note in notes if note))
-    measure, length = measure or DEFAULT_MEASURE, length or DEFAULT_RANGE
-    url.write({"asset": [row.id], "measure": [measure], "range": [length]})
-    _history(source, asset, measure, length)
-    if asset.by_source:
-        by_source = fundamentals_html.sources(asset.by_source, zone, at_us)
-        st.html(ui_html.wrap(section("By source", by_source)))
-    for detail in reading.value or ():
-        if about := fundamentals_html.about(detail, zone):
-            st.html(ui_html.wrap(section("About", about)))
-    if row.bases:
-        offers = [
-            ui_html.offer(f"Sentiment of {base}", f"sentiment?base={quote_url(base)}") for base in row.bases
-        ]
-        offers += [
-            ui_html.offer(f"Chart of {symbol}", f"chart?symbol={quote_url(str(symbol))}")
-            for symbol in page.symbols_of(source.markets().value or ())
-            if symbol.base in row.bases
-        ]
-        st.html(ui_html.wrap(*offers))
-
-
 def _back() -> None:
     st.session_state["fundamentals_asset"] = None
-
-
-@page.every(60)
-def _history(source: DashboardReads, asset: Asset, measure: str, length: str) -> None:
-    reading = reads.metric_history(source, asset.row.id, view.RANGES[length])
-    page.show_problem([reading])
-    # Can be imported only where Streamlit runs.
-    from streamlit_echarts import JsCode, st_echarts
-
-    drawn = plot.history_options(reading.value or (), measure, palette(st.context.theme.type), JsCode)
-    if drawn is None:
-        hint = (
-            f"No source reported it in the last {formats.duration(view.RANGES[length])}. "
-            "Each hour adds a point."
-        )
-        st.html(ui_html.wrap(ui_html.empty(f"No history of {measure.lower()}", hint)))
-        return
-    st_echarts(drawn, height=HEIGHT, key=f"history {asset.row.id} {measure} {length}")
