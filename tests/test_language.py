@@ -23,6 +23,7 @@ CLEAN: tuple[str, ...] = (
     "app/dashboard/alerts/fields.py",
     "app/dashboard/alerts/form.py",
     "app/dashboard/alerts/history.py",
+    "app/dashboard/alerts/html.py",
     "app/dashboard/alerts/page.py",
     "app/dashboard/alerts/rule_list.py",
     "app/dashboard/alerts/sound.py",

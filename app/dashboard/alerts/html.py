@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
-from html import escape
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -12,15 +11,14 @@ from markupsafe import Markup
 from app.alerts.evaluation.coverage import Basis
 from app.dashboard.alerts.lookback import Fired, Lookback
 from app.dashboard.alerts.states import State
-from app.dashboard.ui import html
 from app.dashboard.ui.templates import render
 from coinwatch.alerts import Alert
 from warehouse.alerts import deliveries, edits
 from warehouse.alerts.reads import EventDelivery, OutletRow
 
 _BASES = {
-    Basis.TRADES: "By trades",
-    Basis.CANDLES: "By candles",
+    Basis.TRADES: "Trades",
+    Basis.CANDLES: "One-minute candles",
     Basis.NOTHING: "Nothing is stored, so it may have fired there",
 }
 MOST_FIRINGS = 200
@@ -107,29 +105,20 @@ def outlets(rows: Sequence[OutletRow], zone: tzinfo) -> Markup:
     return render("alerts/outlets.html.j2", outlets=rows, zone=zone)
 
 
-def lookback(sentence: str, found: Lookback, zone: tzinfo) -> str:
-    """How often a rule would have fired, and what that is known from."""
-    times = "never" if not found.count else "once" if found.count == 1 else f"{found.count:,} times"
-    parts = [f'<p class="cw-sum"><b>{escape(sentence)}</b></p><div class="cw-quote"><b>{times}</b>']
-    if found.fired:
-        if found.count > 1:
-            parts.append(f"{_moment('First', found.first_us, zone)}")
-        parts.append(f"{_moment('Last', found.fired[-1].ts_us, zone)}")
-    parts.append("</div>")
-    said = [f"Read: {found.trades:,} trades, {found.candles:,} candles of a minute."]
-    for basis, words in _BASES.items():
-        spans = [span.window for span in found.coverage if span.by is basis]
-        if spans:
-            start, end = (
-                html.time(ts_us, zone, seconds=False) for ts_us in (spans[0].start_us, spans[-1].end_us)
-            )
-            parts_words = f" in {len(spans)} parts" if len(spans) > 1 else ""
-            said.append(f"{words}: {start} to {end}{parts_words}.")
-    if any(span.by is Basis.CANDLES for span in found.coverage):
-        said.append("Within a candle the worst case is assumed: the order of low and high that fires.")
-    if found.paused:
-        said.append("It would have been paused for firing too often: 15 times in 3 minutes.")
-    return f'{"".join(parts)}<p class="cw-notes">{" ".join(said)}</p>'
+def lookback(sentence: str, result: Lookback, zone: tzinfo) -> Markup:
+    """How often a rule would have fired, and the data that this is based on."""
+    spans = [
+        (words, [span.window for span in result.coverage if span.by is basis])
+        for basis, words in _BASES.items()
+    ]
+    return render(
+        "alerts/lookback.html.j2",
+        sentence=sentence,
+        result=result,
+        spans=[(words, windows) for words, windows in spans if windows],
+        has_candles=any(span.by is Basis.CANDLES for span in result.coverage),
+        zone=zone,
+    )
 
 
 def firings(fired: Sequence[Fired], zone: tzinfo) -> Markup:
@@ -157,7 +146,3 @@ def _delivery(delivery: EventDelivery) -> _Pill:
     status = f"HTTP {delivery.http_status}" if delivery.http_status else ""
     tip = ", ".join(part for part in (status, delivery.error or "") if part)
     return _Pill(f"{delivery.kind} {delivery.outlet_id}: {words}", _DELIVERY_PILLS[delivery.state], tip)
-
-
-def _moment(name: str, ts_us: int, zone: tzinfo) -> str:
-    return f'<span class="cw-fact"><span class="muted">{name}</span> {html.time(ts_us, zone)}</span>'
