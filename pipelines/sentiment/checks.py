@@ -18,7 +18,7 @@ QUIET = timedelta(days=2)
 """Feeds about crypto publish every day."""
 
 FEEDS_READ = dg.AssetCheckSpec(
-    "outlets_are_read",
+    "feeds_are_read",
     asset="news",
     description=f"Every feed, subreddit and channel answers, and had new texts within {QUIET.days} days.",
 )

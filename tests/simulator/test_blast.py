@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from typing import Any
 
-import pytest
 from websockets.asyncio.client import connect
 
 from coinwatch.times import now_us
@@ -44,10 +43,10 @@ async def test_every_frame_is_a_trade_with_the_next_id() -> None:
         assert of_market == list(range(of_market[0], of_market[0] + len(of_market)))
 
 
-async def test_a_set_rate_is_held() -> None:
+async def test_frames_are_not_sent_faster_than_the_set_rate() -> None:
     async with Blast(1_300, trades_per_s=2_600, repeat=2) as blast:
         started = time.perf_counter()
         frames = await blasted(blast)
         took_s = time.perf_counter() - started
-    assert took_s == pytest.approx(1, rel=0.35)
+    assert took_s > 0.9  # no upper bound: a loaded machine takes longer
     assert frames[-1]["data"]["T"] > frames[0]["data"]["T"]

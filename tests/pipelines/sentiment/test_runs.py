@@ -37,7 +37,7 @@ async def test_runs_without_any_key(
 ) -> None:
     result = await run(instance, "collect_news")
     assert result.success
-    assert checks_of(result) == {"outlets_are_read": True}
+    assert checks_of(result) == {"feeds_are_read": True}
     done = metadata_of(instance, "news")
     assert (done["feeds"], done["feeds_failed"], done["requests"]) == (5, 0, 5)
     assert "reddit (set COINWATCH_REDDIT_CLIENT_ID" in done["not_configured"]
