@@ -31,7 +31,7 @@ LABELS = {
     Minute.UNVERIFIED: "stored, not verified yet",
     Minute.UNAVAILABLE: "unavailable: the exchange no longer serves it",
     Minute.MISSING: "missing",
-    Minute.NONE: "not wanted, or in the future",
+    Minute.NONE: "not requested, or in the future",
 }
 
 

@@ -191,7 +191,7 @@ def _details(row: ServiceRow) -> str:
     if row.service == "dagster":
         runs = _mapping(detail.get("runs_24h"))
         return (
-            f"{_count(runs.get('success'))} runs succeeded in 24 h, {_count(runs.get('failure'))} failed, "
+            f"runs in 24 h: {_count(runs.get('success'))} succeeded, {_count(runs.get('failure'))} failed, "
             f"{_count(runs.get('under_way'))} in progress"
         )
     counts = [

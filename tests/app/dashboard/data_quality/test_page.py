@@ -91,7 +91,7 @@ def test_operations_are_shown(open_page: OpenPage, stock: Stock) -> None:
     for word in ("7 succeeded", "news_job", "503 &lt;b&gt;", "oldest: kraken:BTC-USDT"):
         assert word in shown
     shown = words(open_page("data_quality", view="streams"))
-    assert "7 runs succeeded in 24 h, 2 failed" in shown
+    assert "runs in 24 h: 7 succeeded, 2 failed" in shown
     shown = words(open_page("data_quality", view="errors"))
     assert "1 alert was given up in a week" in shown
 
