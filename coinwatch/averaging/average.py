@@ -155,8 +155,9 @@ def average(candidates: Iterable[Candidate], method: Method = Method.MEDIAN) -> 
             round(candidate.age_us / SECOND_US, 3),
             weights.get(candidate.name, 0) / PARTS,
             candidate.name in weights,
-            excluded.get(candidate.name)
-            or _why_unused(candidate, candidate.name in weights, deviations.get(candidate.name)),
+            None
+            if candidate.name in weights
+            else excluded.get(candidate.name) or _why_unused(candidate, deviations),
             candidate.rate,
         )
         for candidate in known
@@ -285,12 +286,10 @@ def _freshness(candidate: Candidate) -> float:
     return min(1.0, 2 * max(0.0, 1 - candidate.age_us / candidate.age_limit_us))
 
 
-def _why_unused(candidate: Candidate, is_used: bool, deviation: float | None) -> str | None:
-    if is_used:
-        return None
-    age_s, limit_s = candidate.age_us / SECOND_US, candidate.age_limit_us / SECOND_US
-    if age_s >= limit_s:
-        return f"silent for {age_s:.0f} s, more than {limit_s:.0f} s"
-    if deviation is None:
-        return f"was more than {MAX_DEVIATION:.0%} from the others when last compared"
-    return f"{deviation:.0%} from the others"
+def _why_unused(candidate: Candidate, deviations: Mapping[str, float]) -> str:
+    """Why a candidate that is no outlier was not used."""
+    if candidate.age_us >= candidate.age_limit_us:
+        limit_s = candidate.age_limit_us / SECOND_US
+        return f"silent for {candidate.age_us / SECOND_US:.0f} s, more than {limit_s:.0f} s"
+    # A fresh candidate outside the used group was always compared with it.
+    return f"{deviations[candidate.name]:.0%} from the others"

@@ -26,7 +26,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_a_good_candle_is_taken() -> None:
+def test_a_possible_candle_is_accepted() -> None:
     assert Candle(**GOOD).quote_volume is None
 
 
@@ -64,7 +64,7 @@ def test_intervals_share_one_grid(interval: Interval, ts_us: int) -> None:
     assert interval.ceil(ts_us) in (opened, opened + interval.us)
 
 
-def test_an_unknown_interval_names_those_there_are() -> None:
+def test_an_unknown_interval_lists_the_known_ones() -> None:
     assert Interval.parse(" 1H ") is Interval.H1
     with pytest.raises(CoinwatchError, match="1m, 5m, 15m, 1h, 4h, 1d"):
         Interval.parse("2m")

@@ -1,4 +1,4 @@
-"""What people type resolves, or says clearly why not."""
+"""Typed symbols resolve, or are refused with a clear reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_usual_spellings_resolve(typed: str) -> None:
         ("1inchusd", "1INCH", "USD"),
     ],
 )
-def test_spellings_without_separator_are_cut_before_the_quote(typed: str, base: str, quote: str) -> None:
+def test_spellings_without_separator_split_before_the_quote(typed: str, base: str, quote: str) -> None:
     assert parse_symbol(typed) == Symbol(base, quote)
 
 
@@ -49,7 +49,7 @@ def test_near_matches_are_offered() -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "btc", "a-b-c", "-", "btc--", "₿/usd", "btc usd t", "x" * 500])
-def test_nonsense_is_refused(typed: str) -> None:
+def test_invalid_text_is_refused(typed: str) -> None:
     with pytest.raises(UnknownSymbol):
         parse_symbol(typed)
 

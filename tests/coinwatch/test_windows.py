@@ -57,9 +57,9 @@ def test_days_cut_at_midnight() -> None:
 
 
 @given(windows(), windows())
-def test_intersect_agrees_with_counting_points(one: Window, other: Window) -> None:
-    both = one.intersect(other)
-    assert points([both] if both else []) == points([one]) & points([other])
+def test_intersect_agrees_with_counting_points(first: Window, second: Window) -> None:
+    both = first.intersect(second)
+    assert points([both] if both else []) == points([first]) & points([second])
 
 
 @pytest.mark.parametrize(("start_us", "end_us"), [(5, 5), (6, 5)])

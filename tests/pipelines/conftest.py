@@ -36,7 +36,7 @@ def configure(
 
     def set_all(**overrides: str) -> Settings:
         settings = settings_for()
-        monkeypatch.chdir(tmp_path)  # away from the .env of whoever runs the tests
+        monkeypatch.chdir(tmp_path)  # away from the .env of the developer
         assert settings.database_url is not None
         given = {
             "database_url": settings.database_url.get_secret_value(),

@@ -1,4 +1,4 @@
-"""Runs of jobs in the process of a test, and what they told."""
+"""Runs of jobs in the process of a test, and their metadata, checks and failures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 
 def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    """What the one step that failed said."""
+    """The description of the failure of the only failed step."""
     (failed,) = (event for event in result.all_events if event.is_step_failure)
     description = failed.step_failure_data.user_failure_data
     assert description is not None

@@ -27,7 +27,7 @@ DAEMON = str(Path(sys.executable).parent / "dagster-daemon")
 
 @pytest.mark.proof
 @pytest.mark.usefixtures("without_dagster")
-async def test_a_killed_daemon_leaves_nothing_undone(
+async def test_a_killed_daemon_is_replaced_without_loss(
     dagster_home: Path, configure: Callable[..., Settings], simulator: Simulator, conn: Conn
 ) -> None:
     """No click: the sensor asks, the kill is noticed, a new run completes the day, and all end on TERM."""
@@ -40,7 +40,7 @@ async def test_a_killed_daemon_leaves_nothing_undone(
         os.killpg(first.pid, signal.SIGKILL)
     with dg.DagsterInstance.get() as instance:
         (run,) = instance.get_runs()
-        assert run.status is dg.DagsterRunStatus.STARTED, "nobody was left to say otherwise"
+        assert run.status is dg.DagsterRunStatus.STARTED, "no process was left to change it"
 
         configure(markets="kraken:BTC-USD,binance:BTC-USDC", **simulator.settings_overrides())
         with daemon(dagster_home) as second:

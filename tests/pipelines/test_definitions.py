@@ -18,7 +18,7 @@ from pipelines.market_data.assets.candles import candles_1m
 from tests.conftest import PROJECT
 
 
-def test_the_definitions_are_valid_and_named_as_agreed() -> None:
+def test_definitions_are_valid_and_have_their_names() -> None:
     dg.Definitions.validate_loadable(defs)
     assets = defs.resolve_asset_graph().get_all_asset_keys()
     assert {key.to_user_string() for key in assets} >= {"markets", "candles_1m", "rollups", "gap_report"}
@@ -26,7 +26,7 @@ def test_the_definitions_are_valid_and_named_as_agreed() -> None:
     assert {key.name for key in checks} >= {"no_uncovered_range_in_last_hour", "no_gap_older_than_a_day"}
 
 
-def test_schedules_and_sensors_are_on_without_a_click() -> None:
+def test_schedules_and_sensors_are_on_by_default() -> None:
     repository = defs.get_repository_def()
     schedules = {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs}
     assert schedules.keys() >= {"candles_every_5_minutes", "markets_every_hour", "gap_report_every_hour"}
@@ -45,7 +45,7 @@ def test_today_has_a_partition_and_tomorrow_has_none() -> None:
     assert candles_1m.partitions_def.get_last_partition_key() == utc_day(now_us()).isoformat()
 
 
-def test_every_asset_says_what_it_is_and_whose() -> None:
+def test_every_asset_has_a_description_and_owners() -> None:
     for key in defs.resolve_asset_graph().get_all_asset_keys():
         (spec,) = [spec for spec in defs.resolve_assets_def(key).specs if spec.key == key]
         assert spec.description, key
@@ -54,10 +54,10 @@ def test_every_asset_says_what_it_is_and_whose() -> None:
         assert spec.freshness_policy, key
 
 
-def test_they_load_without_a_database_and_quickly() -> None:
+def test_definitions_load_quickly_without_a_database() -> None:
     """In a process of its own, as the code server does, with an address where nothing listens."""
     script = "import time; t = time.monotonic(); import pipelines.definitions; print(time.monotonic() - t)"
-    environment = {**os.environ, "COINWATCH_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    environment = {**os.environ, "COINWATCH_DATABASE_URL": "postgresql://user@127.0.0.1:1/none"}
     answer = subprocess.run(
         [sys.executable, "-c", script],
         cwd=PROJECT,

@@ -77,14 +77,14 @@ def let_start(instance: dg.DagsterInstance) -> set[str]:
     """Ids of the queued runs that Dagster's daemon would start now, in a pool it has met before."""
     if POOL not in instance.event_log_storage.get_concurrency_keys():
         instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
-    found = QueuedRunCoordinatorDaemon(interval_seconds=5)._get_runs_to_dequeue(
+    runs = QueuedRunCoordinatorDaemon(interval_seconds=5)._get_runs_to_dequeue(
         instance, instance.get_concurrency_config(), fixed_iteration_time=None
     )
-    return {run.run_id for run in found}
+    return {run.run_id for run in runs}
 
 
-def test_pools_leave_room_for_the_routine_run_and_for_the_rest(instance: dg.DagsterInstance) -> None:
-    """However the numbers change, what is said of them in dagster.yaml stays true."""
+def test_pools_leave_slots_to_the_scheduled_run_and_others(instance: dg.DagsterInstance) -> None:
+    """The relations between the numbers that dagster.yaml documents hold."""
     config = instance.get_concurrency_config()
     assert config.run_queue_config
     assert config.pool_config.pool_granularity is PoolGranularity.RUN
@@ -94,7 +94,7 @@ def test_pools_leave_room_for_the_routine_run_and_for_the_rest(instance: dg.Dags
     assert limited < pool < config.run_queue_config.max_concurrent_runs
 
 
-def test_whoever_asks_a_provider_is_in_its_pool() -> None:
+def test_assets_are_in_the_pool_of_their_provider() -> None:
     graph = defs.resolve_asset_graph()
     pools = {key.to_user_string(): graph.get(key).pools for key in graph.get_all_asset_keys()}
     assert pools["candles_1m"] == pools["candle_checks"] == {POOL}
@@ -102,7 +102,7 @@ def test_whoever_asks_a_provider_is_in_its_pool() -> None:
     assert pools["rollups"] == pools["gap_report"] == set()
 
 
-def test_backfills_and_gaps_leave_the_routine_run_its_place(instance: dg.DagsterInstance) -> None:
+def test_backfills_leave_a_slot_to_the_scheduled_run(instance: dg.DagsterInstance) -> None:
     started = dg.DagsterRunStatus.STARTED
     for _ in range(2):
         queue(instance, "fill_gaps", BACKFILL, started)
@@ -113,7 +113,7 @@ def test_backfills_and_gaps_leave_the_routine_run_its_place(instance: dg.Dagster
     assert not waits & let_start(instance)
 
 
-def test_a_full_pool_holds_up_nobody_else(instance: dg.DagsterInstance) -> None:
+def test_a_full_pool_does_not_delay_other_runs(instance: dg.DagsterInstance) -> None:
     for _ in range(4):
         queue(instance, "collect_candles", status=dg.DagsterRunStatus.STARTED)
     queue(instance, "check_candles")
@@ -124,11 +124,9 @@ def test_a_full_pool_holds_up_nobody_else(instance: dg.DagsterInstance) -> None:
 @pytest.mark.proof
 @pytest.mark.usefixtures("without_dagster")
 @pytest.mark.parametrize("granularity", ["run", "op"])
-async def test_a_killed_run_gives_its_place_to_the_next(
-    dagster_home: Path, tmp_path: Path, granularity: str
-) -> None:
+async def test_a_killed_run_frees_its_slot(dagster_home: Path, tmp_path: Path, granularity: str) -> None:
     """By Dagster's own daemon, with one place in the pool; also where places belong to steps, which
-    Dagster frees only if it is told when.
+    Dagster frees only if it is configured to.
     """
     end = tmp_path / "end"
     set_up(dagster_home, LONG_WORK.format(end=str(end)), granularity)
@@ -173,7 +171,7 @@ def step_began_s(instance: dg.DagsterInstance, run_id: str) -> float | None:
 def pid_of(instance: dg.DagsterInstance, run_id: str) -> int:
     """The process of a run, as its log names it."""
     messages = [entry.message for entry in instance.all_logs(run_id)]
-    (pid,) = {found[1] for message in messages if (found := re.search(r"\(pid: (\d+)\)", message))}
+    (pid,) = {match[1] for message in messages if (match := re.search(r"\(pid: (\d+)\)", message))}
     return int(pid)
 
 

@@ -1,4 +1,4 @@
-"""The simulated exchanges asked without a server, all at one moment."""
+"""Requests to the simulated exchanges without a server, all at one time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def open_session(venue: Venue, path: str = "", **params: str) -> tuple[Session, 
     return session, here
 
 
-def say(session: Session, message: object) -> list[Any]:
+def send(session: Session, message: object) -> list[Any]:
     text = message if isinstance(message, str) else json.dumps(message)
     return [json.loads(frame) for frame in session.receive(text, NOW_US)]
 

@@ -32,7 +32,7 @@ async def start(ws_port: int, rest_port: int) -> asyncio.subprocess.Process:
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-async def test_serves_until_told_to_stop(ending: signal.Signals) -> None:
+async def test_serves_until_a_signal(ending: signal.Signals) -> None:
     rest_port = free_port()
     process = await start(free_port(), rest_port)
     async with httpx.AsyncClient(trust_env=False) as http:
@@ -43,18 +43,18 @@ async def test_serves_until_told_to_stop(ending: signal.Signals) -> None:
 
         await eventually(up, timeout_s=90)
         process.send_signal(ending)
-        _, said = await asyncio.wait_for(process.communicate(), 90)
+        _, output = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 0
-    assert said.decode().count("\n") == 1
-    assert f":{rest_port}" in said.decode()
+    assert output.decode().count("\n") == 1
+    assert f":{rest_port}" in output.decode()
 
 
 async def test_a_busy_port_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = await start(port, free_port())
-        _, said = await asyncio.wait_for(process.communicate(), 90)
+        _, output = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 1
-    (line,) = said.decode().splitlines()
+    (line,) = output.decode().splitlines()
     assert str(port) in line
     assert "COINWATCH_SIMULATOR_WS_PORT" in line

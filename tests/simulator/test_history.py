@@ -58,9 +58,11 @@ def test_the_cache_changes_nothing_and_is_bounded() -> None:
     small, large = History(pieces_kept=2), History()
     for start in (0, 700, 100, 0, 700):
         first = NOW_MINUTE - 5_000 + start
-        one, other = (history.candles(BUSY, 1, first, first + 500, NOW_US) for history in (small, large))
+        first_rows, second_rows = (
+            history.candles(BUSY, 1, first, first + 500, NOW_US) for history in (small, large)
+        )
         for field in ("open", "close", "volume", "trades"):
-            assert np.array_equal(getattr(one.rows, field), getattr(other.rows, field))
+            assert np.array_equal(getattr(first_rows.rows, field), getattr(second_rows.rows, field))
     assert len(small._pieces) == 2
 
 

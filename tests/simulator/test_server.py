@@ -73,7 +73,7 @@ async def test_the_stream_is_the_truth_in_order_without_loss(simulator: Simulato
     await eventually(lambda: simulator.open_sockets() == 0)
 
 
-async def test_rest_and_stream_tell_the_same_trades(simulator: Simulator, http: httpx.AsyncClient) -> None:
+async def test_rest_and_stream_have_the_same_trades(simulator: Simulator, http: httpx.AsyncClient) -> None:
     client = await subscribed(simulator, "binance")
     heard: list[Heard] = []
     while len(heard) < 50:

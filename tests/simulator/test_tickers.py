@@ -30,18 +30,20 @@ def asked(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", sorted(AT.keys() - {"gemini"}))
-def test_every_market_tells_the_volume_of_its_trades(name: str) -> None:
+def test_every_market_has_the_volume_of_its_trades(name: str) -> None:
     listing = EXCHANGES[name].instruments_request()
     listed = EXCHANGES[name].decode_instruments(full(AT[name], listing.path, **listing.params).body)
-    told = EXCHANGES[name].decode_volumes(asked(name))
-    assert told.keys() == {instrument.native for instrument in listed}
+    volumes = EXCHANGES[name].decode_volumes(asked(name))
+    assert volumes.keys() == {instrument.native for instrument in listed}
     assert {instrument.market for instrument in listed} == {m for m in MARKETS if m.exchange == name}
     for instrument in listed:
         trades = trades_in_minutes(MARKETS[instrument.market], NOW_MINUTE - 1_439, 1_440)
         past = trades.ts_us <= NOW_US
         quote_volume = float((trades.price * trades.amount)[past].sum())
-        # Coinbase tells the base asset's volume, and the price moves over the day.
-        assert told[instrument.native] == pytest.approx(quote_volume, rel=0.2 if name == "coinbase" else 1e-3)
+        # Coinbase publishes the volume in the base asset, and the price moves over the day.
+        assert volumes[instrument.native] == pytest.approx(
+            quote_volume, rel=0.2 if name == "coinbase" else 1e-3
+        )
     assert asked(name) == asked(name)
 
 
@@ -59,7 +61,7 @@ def test_every_market_tells_the_volume_of_its_trades(name: str) -> None:
 def test_rows_have_the_recorded_shape(recordings: Path, name: str, file: str, key: str) -> None:
     mine = first_with(key, json.loads(asked(name)))
     real = first_with(key, body(recordings / name, file))
-    # Bitstamp told no pair in 2013, and nobody asked for all of them then.
+    # In 2013 Bitstamp did not name the pair, as there was no request for all pairs.
     assert mine.keys() - real.keys() <= {"open", "market_type", "pair"}
     for field in mine.keys() & real.keys():
         kinds = [str(shape(row[field])).replace("whole", "decimal") for row in (mine, real)]
@@ -71,7 +73,7 @@ def first_with(key: str, value: Any) -> dict[str, Any]:
     if isinstance(value, dict) and key in value:
         return value
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return next((found for part in inner if (found := first_with(key, part))), {})
+    return next((match for part in inner if (match := first_with(key, part))), {})
 
 
 def test_binance_charges_for_all_tickers_and_has_them_in_short_only() -> None:
@@ -80,13 +82,13 @@ def test_binance_charges_for_all_tickers_and_has_them_in_short_only() -> None:
     assert refusal(AT["binance"], "/api/v3/ticker/24hr")[1]["code"] == -1128
 
 
-def test_kraken_tells_of_some_pairs_too() -> None:
+def test_kraken_can_select_pairs() -> None:
     result = ask(AT["kraken"], "/0/public/Ticker", pair="XBTUSD,DOGE/USD")["result"]
     assert result.keys() == {"XXBTZUSD", "XDGUSD"}
     assert refusal(AT["kraken"], "/0/public/Ticker", pair="NOPE")[1]["error"] == ["EQuery:Unknown asset pair"]
 
 
-def test_okx_and_gateio_tell_since_when_a_market_is_listed() -> None:
+def test_okx_and_gateio_publish_listing_times() -> None:
     for name in ("okx", "gateio"):
         listing = EXCHANGES[name].instruments_request()
         listed = EXCHANGES[name].decode_instruments(full(AT[name], listing.path, **listing.params).body)

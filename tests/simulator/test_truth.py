@@ -30,8 +30,8 @@ FIELDS = SimTrades.__struct_fields__
 NOON = 29_400_000
 
 
-def same(one: SimTrades, other: SimTrades) -> bool:
-    return all(np.array_equal(getattr(one, field), getattr(other, field)) for field in FIELDS)
+def same(trades: SimTrades, other: SimTrades) -> bool:
+    return all(np.array_equal(getattr(trades, field), getattr(other, field)) for field in FIELDS)
 
 
 def test_covers_the_default_markets_and_the_asked_rate() -> None:

@@ -11,7 +11,7 @@ from simulator.wire import binary_frame, framing, text_frame
     ("length", "header"),
     [(125, b"\x7d"), (126, b"\x7e\x00\x7e"), (65_536, b"\x7f" + (65_536).to_bytes(8, "big"))],
 )
-def test_lengths_are_told_in_the_shortest_form(length: int, header: bytes) -> None:
+def test_lengths_have_the_shortest_form(length: int, header: bytes) -> None:
     payload = b"x" * length
     assert text_frame(payload) == b"\x81" + header + payload
     assert binary_frame(payload) == b"\x82" + header + payload

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers, byte for byte, what a test says."""
+"""A real HTTP server that sends scripted answers byte for byte."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_the_last_third_is_left_to_those_without_reserve() -> None:
     assert (backfills, recovery) == (10, 5)
 
 
-def test_a_request_dearer_than_the_bucket_waits_for_a_full_one_and_leaves_debt() -> None:
+def test_a_request_above_the_capacity_overdraws_a_full_bucket() -> None:
     bucket = Bucket(LIMIT, 0.0)
     assert bucket.spend(LIMIT, 1, 0, 0.0) == 0
     assert bucket.spend(LIMIT, 20, 0, 0.0) == pytest.approx(0.1)
@@ -65,7 +65,7 @@ async def test_hosts_and_scopes_have_budgets_of_their_own() -> None:
             await budget.acquire(host, scope, slow, 1)
 
 
-async def test_a_block_holds_everyone_and_a_long_one_is_told() -> None:
+async def test_a_block_holds_all_requests_and_a_long_one_raises() -> None:
     now_s = 100.0
     budget = LocalBudget(clock=lambda: now_s)
     await budget.block("host", "ip", 61)

@@ -97,7 +97,7 @@ async def collect(
     length=st.integers(1, 20),
     now_s=st.integers(1, 1_800),
 )
-async def test_whatever_the_page_edges_the_candles_are_those_of_the_trades(
+async def test_candles_match_the_trades_at_any_page_size(
     times: list[int], start: int, length: int, now_s: int
 ) -> None:
     """Trades every 20 s at most, up to two in the same microsecond, from pages of three."""
@@ -105,7 +105,7 @@ async def test_whatever_the_page_edges_the_candles_are_those_of_the_trades(
     base = 1_000_000 * MINUTE
     now_us = base + now_s * 1_000_000
     trades = [trade(number, base + time * 20_000_000) for number, time in enumerate(ordered)]
-    happened = [one for one in trades if one.ts_us < now_us]
+    happened = [trade for trade in trades if trade.ts_us < now_us]
     window = Window(base + start * MINUTE, base + (start + length) * MINUTE)
     stand_in = KrakenStandIn(happened, now_us)
     pieces = await collect(SmallPages(), httpx.MockTransport(stand_in), window)
@@ -113,7 +113,7 @@ async def test_whatever_the_page_edges_the_candles_are_those_of_the_trades(
     closed = window.intersect(Window(0, Interval.M1.floor(now_us - 1 - SmallPages.candles_late_us)))
     covered = [piece.window for piece in pieces]
     assert merge(covered) == ([closed] if closed else [])
-    assert sum(one.length_us for one in covered) == (closed.length_us if closed else 0)
+    assert sum(window.length_us for window in covered) == (closed.length_us if closed else 0)
     want = [
         candle
         for candle in candles_from_trades(Interval.M1, happened)
@@ -121,9 +121,11 @@ async def test_whatever_the_page_edges_the_candles_are_those_of_the_trades(
     ]
     assert all(isinstance(piece, FetchedWindow) for piece in pieces), "Kraken shows every trade"
     fetched = [piece for piece in pieces if isinstance(piece, FetchedWindow)]
-    got = sorted((candle for piece in fetched for candle in piece.candles), key=lambda one: one.open_ts_us)
-    assert [msgspec.structs.replace(one, quote_volume=None) for one in got] == [
-        msgspec.structs.replace(one, quote_volume=None) for one in want
+    got = sorted(
+        (candle for piece in fetched for candle in piece.candles), key=lambda candle: candle.open_ts_us
+    )
+    assert [msgspec.structs.replace(candle, quote_volume=None) for candle in got] == [
+        msgspec.structs.replace(candle, quote_volume=None) for candle in want
     ]
     for piece in fetched:
         assert all(
@@ -131,7 +133,7 @@ async def test_whatever_the_page_edges_the_candles_are_those_of_the_trades(
         )
 
 
-async def test_more_trades_in_a_microsecond_than_a_page_holds_are_not_guessed_over() -> None:
+async def test_a_microsecond_with_more_than_a_page_is_a_bad_message() -> None:
     base = 1_000_000 * MINUTE
     trades = [trade(number, base + 5) for number in range(4)]
     stand_in = KrakenStandIn(trades, base + 60 * MINUTE)
@@ -153,7 +155,7 @@ def kline(minute: int, trades: int) -> str:
     )
 
 
-async def test_a_candle_is_taken_when_the_exchanges_clock_is_past_it() -> None:
+async def test_a_candle_is_final_by_the_exchanges_clock() -> None:
     answers = [kline(100, 3), kline(101, 0), kline(102, 1), kline(103, 2)]
     window = Window(100 * MINUTE, 110 * MINUTE)
     binance = EXCHANGES["binance"]
@@ -166,13 +168,13 @@ async def test_a_candle_is_taken_when_the_exchanges_clock_is_past_it() -> None:
         assert [candle.open_ts_us // MINUTE for candle in piece.candles] == [100, 102][: minutes - 1]
 
 
-async def test_nothing_is_claimed_of_the_future() -> None:
+async def test_the_future_is_not_verified() -> None:
     date = formatdate(100 * 60, usegmt=True)
     answers = binance_answer(kline(100, 3), date=date)
     assert await collect(EXCHANGES["binance"], answers, Window(100 * MINUTE, 110 * MINUTE)) == []
 
 
-async def test_of_an_impossible_candle_only_its_minute_is_refused() -> None:
+async def test_an_impossible_candle_affects_only_its_minute() -> None:
     rows = [kline(100, 3), kline(101, 2).replace('"5"', '"-5"', 1), kline(102, 1), kline(103, 0)]
     answers = binance_answer(*rows, date=formatdate(110 * 60, usegmt=True))
     pieces: list[Fetched] = []
@@ -204,7 +206,7 @@ class GateioStandIn:
 
 
 @pytest.mark.parametrize("ahead_s", [0, 86_400])
-async def test_what_is_gone_is_told_by_the_exchanges_clock(ahead_s: int) -> None:
+async def test_the_exchanges_clock_decides_what_is_gone(ahead_s: int) -> None:
     """Ours may run ahead: what the exchange still serves must not be given up."""
     now_s = int(time.time()) - ahead_s
     stand_in = GateioStandIn(now_s)
@@ -219,18 +221,18 @@ async def test_what_is_gone_is_told_by_the_exchanges_clock(ahead_s: int) -> None
     assert "newest 9,990 candles" in gone.reason
 
 
-async def test_without_the_exchanges_clock_nothing_is_claimed() -> None:
+async def test_an_answer_without_a_date_is_a_bad_message() -> None:
     with pytest.raises(BadMessage, match="Date"):
         await collect(EXCHANGES["binance"], binance_answer(date=None), Window(100 * MINUTE, 110 * MINUTE))
 
 
-async def test_a_window_narrower_than_a_candle_asks_nothing() -> None:
+async def test_a_window_shorter_than_a_candle_needs_no_request() -> None:
     stand_in = KrakenStandIn([], 10**15)
     pieces = await collect(SmallPages(), httpx.MockTransport(stand_in), Window(1, MINUTE - 1))
     assert (pieces, stand_in.requests) == ([], [])
 
 
-async def test_an_interval_the_exchange_lacks_is_refused() -> None:
+async def test_an_unsupported_interval_is_fatal() -> None:
     with pytest.raises(Fatal, match="4h"):
         await collect(
             EXCHANGES["coinbase"],

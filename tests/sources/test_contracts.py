@@ -1,4 +1,4 @@
-"""Contract addresses as Gate.io tells them."""
+"""Contract addresses of Gate.io."""
 
 from __future__ import annotations
 

@@ -49,21 +49,21 @@ async def test_without_a_date_the_clock_is_unknown(sent: bytes) -> None:
         answer("<html>bad gateway</html>", 502),
         answer('{"message":"slow down"}', 429, retry_after="0"),
         answer("[1,2", length=40),
-        b"HTTP/1.1 nonsense\r\n\r\n",
+        b"HTTP/1.1 bad\r\n\r\n",
         SILENCE,
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n",
         answer(b"no gzip", content_encoding="gzip"),
     ],
     ids=["500", "502", "429", "cut", "no http", "silence", "no body", "broken gzip"],
 )
-async def test_what_may_pass_is_tried_again(failure: bytes) -> None:
+async def test_temporary_failures_are_retried(failure: bytes) -> None:
     async with scripted(failure, answer("[]")) as server, source(server.root) as http:
         assert (await http.get(ASK)).body == b"[]"
     assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("failure", [answer("oops", 503), answer("[1,2", length=40), SILENCE])
-async def test_what_does_not_pass_is_retryable_after_the_last_try(failure: bytes) -> None:
+async def test_a_lasting_failure_is_retryable_after_all_attempts(failure: bytes) -> None:
     async with scripted(failure) as server, source(server.root) as http:
         with pytest.raises(Retryable, match="venue: /api/thing"):
             await http.get(ASK)
@@ -79,7 +79,7 @@ async def test_a_closed_port_is_retryable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "says"),
+    ("refusal", "message"),
     [
         (answer('{"code":-1121,"msg":"Invalid symbol."}', 400), "HTTP 400 Invalid symbol."),
         (answer('{"message":"NotFound"}', 404), "HTTP 404 NotFound"),
@@ -89,14 +89,14 @@ async def test_a_closed_port_is_retryable() -> None:
     ],
     ids=["400", "404", "451", "403", "redirect"],
 )
-async def test_a_refusal_is_fatal_with_the_exchanges_words(refusal: bytes, says: str) -> None:
+async def test_a_refusal_is_fatal_with_its_message(refusal: bytes, message: str) -> None:
     async with scripted(refusal) as server, source(server.root) as http:
-        with pytest.raises(Fatal, match=says):
+        with pytest.raises(Fatal, match=message):
             await http.get(ASK)
     assert len(server.requests) == 1
 
 
-async def test_html_with_status_200_is_no_answer() -> None:
+async def test_html_with_status_200_is_a_bad_message() -> None:
     async with scripted(answer("\n<!DOCTYPE html><html>")) as server, source(server.root) as http:
         with pytest.raises(BadMessage, match="HTML") as caught:
             await http.get(ASK)
@@ -104,7 +104,7 @@ async def test_html_with_status_200_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize("retry_after", ["1", "Tue, 11 Nov 2025 00:17:05 GMT"], ids=["seconds", "date"])
-async def test_retry_after_holds_everyone(retry_after: str) -> None:
+async def test_retry_after_holds_all_requests(retry_after: str) -> None:
     budget = LocalBudget()
     loop = asyncio.get_running_loop()
     refusal = answer("", 429, retry_after=retry_after, date=DATE)
@@ -122,7 +122,7 @@ async def test_retry_after_holds_everyone(retry_after: str) -> None:
     assert len(server.requests) == 3
 
 
-async def test_a_long_ban_is_told_not_waited_for() -> None:
+async def test_a_long_ban_raises_instead_of_waiting() -> None:
     async with scripted(answer("", 418)) as server, source(server.root) as http:
         for _ in range(2):
             with pytest.raises(Retryable) as caught:
@@ -131,7 +131,7 @@ async def test_a_long_ban_is_told_not_waited_for() -> None:
     assert len(server.requests) == 1
 
 
-async def test_too_large_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_large_an_answer_is_a_bad_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources.http, "MAX_BODY", 1_000)
     bomb = answer(gzip.compress(b"0" * 1_000_000), content_encoding="gzip")
     async with scripted(bomb) as server, source(server.root) as http:
@@ -154,14 +154,14 @@ async def test_a_wrong_address_is_a_source_error() -> None:
             await http.get(ASK)
 
 
-async def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_is_used_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     async with scripted(answer("[]")) as server, source(server.root) as http:
         assert (await http.get(ASK)).body == b"[]"
 
 
-async def test_it_must_be_opened() -> None:
+async def test_requests_need_an_open_client() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await source("http://127.0.0.1:1").get(ASK)
 
@@ -174,10 +174,10 @@ async def test_it_must_be_opened() -> None:
     ],
 )
 async def test_errors_with_status_200(message: str, error: type[SourceError], tries: int) -> None:
-    said = answer(f'{{"error":["{message}"]}}')
+    refused = answer(f'{{"error":["{message}"]}}')
     kraken = EXCHANGES["kraken"]
     async with (
-        scripted(said) as server,
+        scripted(refused) as server,
         exchange_http(kraken, server.root, LocalBudget(), scale=1_000, patience=HASTY) as http,
     ):
         with pytest.raises(error, match=message):
@@ -185,7 +185,7 @@ async def test_errors_with_status_200(message: str, error: type[SourceError], tr
     assert len(server.requests) == tries
 
 
-async def test_being_told_to_slow_down_with_status_400_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_throttling_message_with_status_400_is_retryable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sources.http._BLOCKS_S, 429, 0.01)
     gateio = EXCHANGES["gateio"]
     slow_down = answer('{"label":"TOO_FAST","message":"Frequency is limited"}', 400)
@@ -199,7 +199,7 @@ async def test_being_told_to_slow_down_with_status_400_is_no_refusal(monkeypatch
     assert len(server.requests) == 2
 
 
-async def test_being_told_to_slow_down_with_status_200_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_throttling_message_with_status_200_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sources.http._BLOCKS_S, 429, 0.5)
     kraken = EXCHANGES["kraken"]
     loop = asyncio.get_running_loop()

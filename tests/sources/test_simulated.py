@@ -59,12 +59,12 @@ async def busy_simulator() -> AsyncIterator[Simulator]:
 
 def true_candles(simulator: Simulator, market: Market, window: Window) -> list[Candle]:
     minutes = range(window.start_us // MINUTE_US, window.end_us // MINUTE_US)
-    found = (candle_in_minute(simulator.markets[market], minute) for minute in minutes)
-    return [candle for candle in found if candle is not None]
+    maybe_candles = (candle_in_minute(simulator.markets[market], minute) for minute in minutes)
+    return [candle for candle in maybe_candles if candle is not None]
 
 
-def told(exchange: Exchange, candles: list[Candle]) -> list[Candle]:
-    """``candles`` without what the exchange does not say."""
+def comparable(exchange: Exchange, candles: list[Candle]) -> list[Candle]:
+    """``candles`` without the fields that the exchange does not publish."""
     unsaid: dict[str, dict[str, None]] = {
         "bitstamp": {"quote_volume": None, "trades": None},
         "bybit": {"trades": None},
@@ -86,7 +86,9 @@ async def collect(
 
 def candles_of(pieces: list[Fetched]) -> list[Candle]:
     fetched = (piece for piece in pieces if isinstance(piece, FetchedWindow))
-    return sorted((one for piece in fetched for one in piece.candles), key=lambda one: one.open_ts_us)
+    return sorted(
+        (candle for piece in fetched for candle in piece.candles), key=lambda candle: candle.open_ts_us
+    )
 
 
 @EACH
@@ -101,7 +103,7 @@ async def test_candles_of_the_last_hours(exchange: Exchange, quiet: bool, simula
     assert covered.start_us == window.start_us
     assert asked_us - 2 * MINUTE_US <= covered.end_us + exchange.candles_late_us <= now_us()
     want = true_candles(simulator, market, covered)
-    assert told(exchange, candles_of(pieces)) == told(exchange, want)
+    assert comparable(exchange, candles_of(pieces)) == comparable(exchange, want)
     assert (len(want) < 300) == quiet
 
 
@@ -120,7 +122,7 @@ async def test_candles_of_long_ago(exchange: Exchange, simulator: Simulator) -> 
         pieces = await collect(exchange, http, market, Interval.M1, window)
     assert merge(piece.window for piece in pieces) == [window]
     want = true_candles(simulator, market, window)
-    assert told(exchange, candles_of(pieces)) == told(exchange, want)
+    assert comparable(exchange, candles_of(pieces)) == comparable(exchange, want)
     assert len(want) > 30
 
 
@@ -145,7 +147,7 @@ async def test_longer_candles(exchange: Exchange, interval: Interval, simulator:
     async with http_of(exchange, simulator) as http:
         pieces = await collect(exchange, http, market, interval, window)
     want = candles_from_trades(interval, true_trades(simulator, market, window))
-    assert told(exchange, candles_of(pieces)) == told(exchange, want)
+    assert comparable(exchange, candles_of(pieces)) == comparable(exchange, want)
 
 
 @EACH
@@ -175,20 +177,20 @@ async def test_trades_by_page(exchange: Exchange, simulator: Simulator) -> None:
 async def test_instruments(exchange: Exchange, simulator: Simulator) -> None:
     async with http_of(exchange, simulator) as http:
         listed = exchange.decode_instruments((await http.get(exchange.instruments_request())).body)
-    if exchange.name not in ("gemini", "kraken"):  # Gemini does not say them here
-        assert {one.market: (one.price_step, one.amount_step) for one in listed} == {
+    if exchange.name not in ("gemini", "kraken"):  # Gemini does not publish them
+        assert {entry.market: (entry.price_step, entry.amount_step) for entry in listed} == {
             market: (sim.price_step, sim.amount_step)
             for market, sim in simulator.markets.items()
             if market.exchange == exchange.name
         }
-    assert {one.market for one in listed} == {
+    assert {entry.market for entry in listed} == {
         market for market in simulator.markets if market.exchange == exchange.name
     }
-    assert all(one.native == exchange.rest_native(one.market) for one in listed)
+    assert all(entry.native == exchange.rest_native(entry.market) for entry in listed)
 
 
 @EACH
-async def test_an_unknown_market_is_fatal_in_the_exchanges_words(
+async def test_an_unknown_market_is_fatal_with_the_exchanges_message(
     exchange: Exchange, simulator: Simulator
 ) -> None:
     market = Market.canonical(f"{exchange.name}:NOPE-USD")
@@ -212,7 +214,7 @@ async def test_faults_of_rest(exchange: Exchange, simulator: Simulator) -> None:
 
 
 @EACH
-async def test_the_stream_is_what_happened(exchange: Exchange, busy_simulator: Simulator) -> None:
+async def test_the_stream_has_the_true_trades(exchange: Exchange, busy_simulator: Simulator) -> None:
     """Subscribe, read for a while, unsubscribe: each trade once, in order, none missing."""
     simulator = busy_simulator
     market = busy(exchange)
@@ -240,18 +242,22 @@ async def test_the_stream_is_what_happened(exchange: Exchange, busy_simulator: S
     window = Window(trades[0].ts_us, trades[-1].ts_us + 1)
     truth = true_trades(simulator, market, window)
     if exchange.has_trade_ids:
-        assert [one for one in truth if trades[0].trade_id <= one.trade_id <= trades[-1].trade_id] == trades
+        assert [
+            trade for trade in truth if trades[0].trade_id <= trade.trade_id <= trades[-1].trade_id
+        ] == trades
     else:  # of the first and the last moment it may have seen a part
         within = (trades[0].ts_us, trades[-1].ts_us)
-        numbers = [msgspec.structs.replace(one, trade_id=0) for one in truth if one.ts_us not in within]
+        numbers = [msgspec.structs.replace(trade, trade_id=0) for trade in truth if trade.ts_us not in within]
         assert numbers == [
-            msgspec.structs.replace(one, trade_id=0) for one in trades if one.ts_us not in within
+            msgspec.structs.replace(trade, trade_id=0) for trade in trades if trade.ts_us not in within
         ]
-        assert len({one.trade_id for one in trades}) == len(trades)
+        assert len({trade.trade_id for trade in trades}) == len(trades)
 
 
 @EACH
-async def test_a_wrong_market_does_not_cost_the_others(exchange: Exchange, busy_simulator: Simulator) -> None:
+async def test_an_unknown_market_does_not_affect_the_others(
+    exchange: Exchange, busy_simulator: Simulator
+) -> None:
     simulator = busy_simulator
     right, wrong = busy(exchange), Market.canonical(f"{exchange.name}:NOPE-USD")
     decode = exchange.decoder([wrong, right])
@@ -267,4 +273,4 @@ async def test_a_wrong_market_does_not_cost_the_others(exchange: Exchange, busy_
             if isinstance(answer, Rejected):
                 rejected.append(answer)
     if exchange.name != "binance":  # which takes any name and stays silent
-        assert [one.native for one in rejected] == [exchange.native(wrong)]
+        assert [refusal.native for refusal in rejected] == [exchange.native(wrong)]

@@ -59,16 +59,16 @@ class StandIn:
         assert self.requests < 200
         asked = {name: int(value) for name, value in request.url.params.items()}
         step, size = self.exchange.rest_ts_step_us, self.exchange.trades_per_request
-        told = [msgspec.structs.replace(t, ts_us=t.ts_us - t.ts_us % step) for t in self.trades]
+        rounded = [msgspec.structs.replace(t, ts_us=t.ts_us - t.ts_us % step) for t in self.trades]
         match asked:
             case {"from_id": from_id}:
-                page = [t for t in told if t.trade_id >= from_id][:size]
+                page = [t for t in rounded if t.trade_id >= from_id][:size]
             case {"since_us": since_us}:
-                page = [t for t in told if t.ts_us >= since_us][:size]
+                page = [t for t in rounded if t.ts_us >= since_us][:size]
             case {"before_id": before_id}:
-                page = [t for t in told if t.trade_id < before_id][-size:]
+                page = [t for t in rounded if t.trade_id < before_id][-size:]
             case _:
-                page = told[-asked.get("newest", size) :]
+                page = rounded[-asked.get("newest", size) :]
         rows = [
             ["1.0", "2.0", t.ts_us / 1e6, "b" if t.taker_buys else "s", "l", "", t.trade_id] for t in page
         ]
@@ -117,7 +117,7 @@ PAGINGS = st.sampled_from(
     with_ids=st.tuples(st.booleans(), st.booleans()),
     to_now=st.booleans(),
 )
-async def test_whatever_the_page_edges_nothing_of_the_span_is_lost(
+async def test_no_trade_is_lost_at_any_page_size(
     paging: tuple[Paging, bool, int],
     times: list[int],
     ends: tuple[int, int],
@@ -147,9 +147,9 @@ async def test_whatever_the_page_edges_nothing_of_the_span_is_lost(
         if (with_ids[0] or trade.ts_us > marks[0].ts_us)
         and (to_now or with_ids[1] or trade.ts_us < marks[1].ts_us)
     ]
-    found = {trade.trade_id for page in pages for trade in page.trades}
+    fetched_ids = {trade.trade_id for page in pages for trade in page.trades}
     missing = [page.missing for page in pages if page.missing]
-    lost = {trade.trade_id for trade in inside} - found
+    lost = {trade.trade_id for trade in inside} - fetched_ids
     assert bool(missing) or not lost
     assert mode is Paging.NEWEST or not missing
     for gap in missing:
@@ -172,7 +172,7 @@ async def test_whatever_the_page_edges_nothing_of_the_span_is_lost(
 
 
 @pytest.mark.parametrize("paging", list(Paging))
-async def test_a_trade_that_rest_does_not_show_yet(paging: Paging) -> None:
+async def test_a_trade_not_served_yet_is_retryable(paging: Paging) -> None:
     exchange = Paged(paging, consecutive=True, step_us=1)
     trades = happened(range(20))
     stand_in = StandIn(exchange, trades[:-1])
@@ -184,7 +184,7 @@ async def test_a_trade_that_rest_does_not_show_yet(paging: Paging) -> None:
 
 
 @pytest.mark.parametrize("paging", [Paging.FROM_ID, Paging.BEFORE_ID, Paging.NEWEST])
-async def test_what_rest_shows_no_more_is_said_exactly(paging: Paging) -> None:
+async def test_the_unavailable_part_is_exact(paging: Paging) -> None:
     exchange = Paged(paging, consecutive=True, step_us=1)
     trades = happened(range(20))
     after, until = (Mark(t.trade_id, t.ts_us) for t in (trades[3], trades[18]))
@@ -192,11 +192,11 @@ async def test_what_rest_shows_no_more_is_said_exactly(paging: Paging) -> None:
     [missing] = [page.missing for page in pages if page.missing]
     assert (missing.after, missing.before) == (after, Mark(trades[15].trade_id, trades[15].ts_us))
     assert "kraken's REST API shows" in missing.reason
-    found = {trade.trade_id for page in pages for trade in page.trades}
-    assert {trade.trade_id for trade in trades[15:18]} <= found
+    fetched_ids = {trade.trade_id for page in pages for trade in page.trades}
+    assert {trade.trade_id for trade in trades[15:18]} <= fetched_ids
 
 
-async def test_a_span_that_rest_shows_nothing_of() -> None:
+async def test_a_span_without_any_served_trade_is_missing() -> None:
     exchange = Paged(Paging.NEWEST, consecutive=True, step_us=1)
     trades = happened(range(20))
     after, until = (Mark(t.trade_id, t.ts_us) for t in (trades[3], trades[8]))
@@ -206,7 +206,7 @@ async def test_a_span_that_rest_shows_nothing_of() -> None:
     assert page.missing.reason == "kraken's REST API shows only its newest 5 trades"
 
 
-async def test_the_narrowest_answer_that_reaches_is_enough() -> None:
+async def test_the_smallest_sufficient_answer_is_used() -> None:
     exchange = Paged(Paging.NEWEST, consecutive=True, step_us=1)
     trades = happened(range(40))
     stand_in = StandIn(exchange, trades)
@@ -214,21 +214,21 @@ async def test_the_narrowest_answer_that_reaches_is_enough() -> None:
     assert (page.trades, page.missing, stand_in.requests) == (trades[-3:], None, 2)
 
 
-async def test_a_market_without_trades_lacks_none() -> None:
+async def test_a_market_without_trades_has_none_missing() -> None:
     for paging in Paging:
         stand_in = StandIn(Paged(paging, consecutive=True, step_us=1), [])
         pages = await ask(stand_in, Mark(None, 10**15), None)
         assert [(page.trades, page.missing) for page in pages] == [([], None)]
 
 
-async def test_a_whole_page_at_one_time_does_not_loop_for_ever() -> None:
+async def test_a_full_page_at_one_time_does_not_loop() -> None:
     exchange = Paged(Paging.SINCE, consecutive=True, step_us=1)
     trades = happened([1, 2, 2, 2, 2, 3])
     with pytest.raises(BadMessage, match="does not advance"):
         await ask(StandIn(exchange, trades), Mark(trades[0].trade_id, trades[0].ts_us), None)
 
 
-async def test_a_page_that_ends_within_the_last_moment_is_followed_by_the_next() -> None:
+async def test_a_page_ending_at_the_last_time_is_followed_by_another() -> None:
     exchange = Paged(Paging.SINCE, consecutive=False, step_us=1)
     trades = happened([1, 2, 3, 4, 4, 4, 5])
     after, until = (Mark(t.trade_id, t.ts_us) for t in (trades[0], trades[5]))

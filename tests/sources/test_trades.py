@@ -56,7 +56,7 @@ async def collect(
 
 
 def counted(exchange: Exchange, trades: Sequence[Trade]) -> Counter[tuple[float, ...]]:
-    """``trades`` as REST tells them; only where they have ids are repeats known as such."""
+    """``trades`` as REST rounds them; repeats can be counted out only where trades have ids."""
     step = exchange.rest_ts_step_us
     if exchange.has_trade_ids:
         trades = list({trade.trade_id: trade for trade in trades}.values())
@@ -72,8 +72,8 @@ def counted(exchange: Exchange, trades: Sequence[Trade]) -> Counter[tuple[float,
     )
 
 
-def lacking(exchange: Exchange, trades: Sequence[Trade], pages: Sequence[FetchedTrades]) -> list[Trade]:
-    """Those of ``trades`` that the pages say are missing."""
+def unavailable(exchange: Exchange, trades: Sequence[Trade], pages: Sequence[FetchedTrades]) -> list[Trade]:
+    """The trades that the pages report as missing."""
     gaps = [page.missing for page in pages if page.missing]
     if not gaps:
         return []
@@ -97,22 +97,24 @@ def lacking(exchange: Exchange, trades: Sequence[Trade], pages: Sequence[Fetched
 
 
 def check(exchange: Exchange, truth: Sequence[Trade], span: slice, pages: Sequence[FetchedTrades]) -> None:
-    """What was found and what is said to be missing are the trades inside ``span`` of ``truth``."""
+    """Fetched and missing trades are together the trades of ``truth`` inside ``span``."""
     inside, step = truth[span], exchange.rest_ts_step_us
-    found = counted(exchange, [trade for page in pages for trade in page.trades])
-    assert not counted(exchange, [t for t in inside if t not in lacking(exchange, inside, pages)]) - found
+    fetched = counted(exchange, [trade for page in pages for trade in page.trades])
+    assert (
+        not counted(exchange, [t for t in inside if t not in unavailable(exchange, inside, pages)]) - fetched
+    )
     first, last = truth[span.start - 1], truth[span.stop]
     start_us, end_us = first.ts_us - first.ts_us % step, last.ts_us - last.ts_us % step + step - 1
-    assert not found - counted(exchange, [t for t in truth if start_us <= t.ts_us <= end_us])
+    assert not fetched - counted(exchange, [t for t in truth if start_us <= t.ts_us <= end_us])
     if exchange.trade_paging is not Paging.NEWEST:
-        assert lacking(exchange, inside, pages) == []
+        assert unavailable(exchange, inside, pages) == []
     elif exchange.consecutive_ids:
-        assert not counted(exchange, lacking(exchange, inside, pages)) & found
+        assert not counted(exchange, unavailable(exchange, inside, pages)) & fetched
 
 
 @EACH
 @pytest.mark.parametrize("ids", ["ids", "times"])
-async def test_all_trades_between_two(exchange: Exchange, ids: str, simulator: Simulator) -> None:
+async def test_all_trades_between_two_are_fetched(exchange: Exchange, ids: str, simulator: Simulator) -> None:
     """More than two pages, beyond what some exchanges show."""
     sim = busiest(simulator, exchange)
     truth = past(simulator, sim, 2_600)
@@ -139,13 +141,13 @@ async def test_the_trades_of_a_quiet_market(exchange: Exchange, simulator: Simul
 
 
 @EACH
-async def test_the_trades_up_to_now(exchange: Exchange, simulator: Simulator) -> None:
+async def test_trades_are_fetched_up_to_now(exchange: Exchange, simulator: Simulator) -> None:
     sim = busiest(simulator, exchange)
     truth = past(simulator, sim, 80)
     async with http_of(exchange, simulator) as http:
         pages = await collect(exchange, http, sim.market, mark(exchange, truth[-30]), None)
-    found = counted(exchange, [trade for page in pages for trade in page.trades])
-    assert not counted(exchange, truth[-29:]) - found
+    fetched = counted(exchange, [trade for page in pages for trade in page.trades])
+    assert not counted(exchange, truth[-29:]) - fetched
     assert all(page.missing is None for page in pages)
 
 
@@ -166,9 +168,7 @@ async def test_an_empty_span(exchange: Exchange, simulator: Simulator) -> None:
 
 
 @EACH
-async def test_rest_that_lags_behind_the_stream_is_asked_again_later(
-    exchange: Exchange, simulator: Simulator
-) -> None:
+async def test_a_rest_api_behind_the_stream_is_retryable(exchange: Exchange, simulator: Simulator) -> None:
     sim = quietest(simulator, exchange)
     now = now_us()
     truth = past(simulator, sim, 10)
@@ -182,7 +182,7 @@ async def test_rest_that_lags_behind_the_stream_is_asked_again_later(
             await collect(exchange, http, sim.market, mark(exchange, truth[-3]), mark(exchange, to_come[0]))
 
 
-async def test_what_is_too_old_to_be_shown_is_missing(simulator: Simulator) -> None:
+async def test_trades_too_old_to_be_served_are_missing(simulator: Simulator) -> None:
     gemini = EXCHANGES["gemini"]
     assert gemini.trades_reach_us is not None
     sim = quietest(simulator, gemini)
@@ -199,8 +199,8 @@ async def test_what_is_too_old_to_be_shown_is_missing(simulator: Simulator) -> N
     assert missing.after == after
     assert missing.before is not None
     assert edge_us < missing.before.ts_us
-    found = counted(gemini, [trade for page in pages for trade in page.trades])
-    assert not counted(gemini, [t for t in truth[:-1] if t.ts_us >= missing.before.ts_us]) - found
+    fetched = counted(gemini, [trade for page in pages for trade in page.trades])
+    assert not counted(gemini, [t for t in truth[:-1] if t.ts_us >= missing.before.ts_us]) - fetched
     assert [(page.missing and page.missing.before) for page in beyond] == [mark(gemini, early)]
 
 

@@ -1,4 +1,4 @@
-"""Addresses and titles of articles: what is the same one, and what is not."""
+"""URLs and titles of articles: which articles are the same."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from coinwatch.sentiment.articles import Text, canonical_url, title_key, without
         ("", None),
     ],
 )
-def test_addresses_lose_what_only_says_who_linked(url: str, canonical: str | None) -> None:
+def test_canonical_urls_have_no_tracking_parameters(url: str, canonical: str | None) -> None:
     assert canonical_url(url) == canonical
 
 
 @given(st.text())
-def test_canonical_is_canonical(url: str) -> None:
+def test_canonical_urls_are_stable(url: str) -> None:
     canonical = canonical_url(url)
     assert canonical is None or canonical_url(canonical) == canonical
 
 
 @given(st.from_regex(r"https://[a-z]{1,9}\.example(/[a-z%?&=+#\[\]]*)?", fullmatch=True))
-def test_canonical_is_canonical_of_urls(url: str) -> None:
+def test_canonical_urls_of_valid_urls_are_stable(url: str) -> None:
     canonical = canonical_url(url)
     assert canonical is None or canonical_url(canonical) == canonical
 
 
-def test_copies_have_one_key() -> None:
+def test_copies_share_a_key() -> None:
     titles = [
         "Bitcoin\u2019s price jumps 5.2% on ETF inflows",
         "Bitcoin's Price Jumps 5.2% on ETF Inflows | CoinDesk",
@@ -50,15 +50,15 @@ def test_copies_have_one_key() -> None:
     assert {title_key(title, "coindesk") for title in titles} == {"bitcoin's price jumps 5.2 on etf inflows"}
 
 
-def test_other_titles_have_other_keys() -> None:
+def test_different_titles_have_different_keys() -> None:
     assert title_key("Bitcoin price jumps 5.2%") != title_key("Bitcoin price jumps 5.3%")
     assert title_key("Bitcoin price jumps - Solana falls", "coindesk") != title_key(
         "Bitcoin price jumps today"
     )
-    assert title_key("Market wrap | CoinDesk", "coindesk") is None, "too short to tell"
+    assert title_key("Market wrap | CoinDesk", "coindesk") is None, "too short to identify copies"
 
 
-def test_of_copies_the_first_stays() -> None:
+def test_the_first_of_copies_is_kept() -> None:
     first = Text("https://a.example/1", "Bitcoin price jumps again", 3)
     same_title = Text("https://a.example/2", "BITCOIN price jumps again", 2)
     same_url = Text("https://a.example/1", "Another title altogether now", 1)

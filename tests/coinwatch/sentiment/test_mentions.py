@@ -47,7 +47,7 @@ MENTIONS = Mentions(
         ("", []),
     ],
 )
-def test_what_is_named(text: str, bases: list[str]) -> None:
+def test_mentions_of_assets(text: str, bases: list[str]) -> None:
     assert list(MENTIONS.of(text)) == bases
 
 
@@ -59,12 +59,12 @@ def test_names_of_providers_are_added_to_those_known() -> None:
     )
 
 
-def test_a_name_that_is_another_ticker_is_not_that() -> None:
-    """A coin that calls itself by the ticker of another does not get what is said of that."""
+def test_a_name_equal_to_another_ticker_does_not_match() -> None:
+    """A coin named like the ticker of another coin does not match that ticker."""
     assert Mentions({"FAKE": ("BTC",)}).of("BTC rises") == ("BTC",)
 
 
-def test_the_lists_are_of_words() -> None:
+def test_lists_of_words_have_one_case() -> None:
     assert all(word == word.upper() for word in TICKERS_THAT_ARE_WORDS)
     assert all(word == word.lower() for word in NAMES_THAT_ARE_WORDS)
 
@@ -75,7 +75,7 @@ def test_the_lists_are_of_words() -> None:
         st.text(min_size=1, max_size=6).map(str.upper), st.lists(st.text(max_size=12), max_size=2)
     ),
 )
-def test_whatever_is_written_and_however_coins_are_called(text: str, names: dict[str, list[str]]) -> None:
-    found = Mentions(names).of(text)
-    assert list(found) == sorted(set(found))
-    assert set(found) <= {*names, *WELL_KNOWN}
+def test_any_text_and_any_names_yield_known_tickers(text: str, names: dict[str, list[str]]) -> None:
+    mentioned = Mentions(names).of(text)
+    assert list(mentioned) == sorted(set(mentioned))
+    assert set(mentioned) <= {*names, *WELL_KNOWN}

@@ -1,4 +1,4 @@
-"""One scale for all sources, and one score of many parts that can be recomputed from them."""
+"""Sentiment scores on one scale, and combined scores that can be recomputed from their parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from coinwatch.sentiment.scoring import (
 DAY = date(2026, 11, 21)
 
 
-def told(
+def day_score(
     source: SentimentSource, score: float | None, base: str | None = "BTC", items: int | None = None
 ) -> DayScore:
     return DayScore(
@@ -45,11 +45,11 @@ def told(
         ("Token listed", "Token delisted after exploit"),
     ],
 )
-def test_headlines_are_told_apart(better: str, worse: str) -> None:
+def test_better_headlines_score_higher(better: str, worse: str) -> None:
     assert score_text(better) > score_text(worse)
 
 
-def test_terms_of_the_trade_are_no_feelings() -> None:
+def test_terms_of_trading_are_neutral() -> None:
     for title in ("The next block", "A trust with shares", "Interest and security", "Proof of stake and gas"):
         assert score_text(title) == 0
 
@@ -66,11 +66,11 @@ def test_scales() -> None:
 
 def test_parts_and_weights_are_visible() -> None:
     own = [
-        told(SentimentSource.GDELT, -0.2),
-        told(SentimentSource.NEWS, 0.5, items=5),
-        told(SentimentSource.X, None),
+        day_score(SentimentSource.GDELT, -0.2),
+        day_score(SentimentSource.NEWS, 0.5, items=5),
+        day_score(SentimentSource.X, None),
     ]
-    market = [told(SentimentSource.FEAR_GREED, -0.6, None), told(SentimentSource.GDELT, 0.9, None)]
+    market = [day_score(SentimentSource.FEAR_GREED, -0.6, None), day_score(SentimentSource.GDELT, 0.9, None)]
     combined = combine(DAY, "BTC", own, market)
     assert combined is not None
     parts = {part.source: part for part in parts_of(combined.detail)}
@@ -85,19 +85,24 @@ def test_parts_and_weights_are_visible() -> None:
     assert combined.score == pytest.approx((-0.2 * 2 + 0.5 * 1.5 - 0.6) / weights, abs=1e-6)
 
 
-def test_what_is_said_of_the_market_alone_is_no_score_of_an_asset() -> None:
-    assert combine(DAY, "BTC", [], [told(SentimentSource.FEAR_GREED, 0.5, None)]) is None
+def test_market_scores_alone_make_no_score_of_an_asset() -> None:
+    assert combine(DAY, "BTC", [], [day_score(SentimentSource.FEAR_GREED, 0.5, None)]) is None
     assert (
-        combine(DAY, "BTC", [told(SentimentSource.X, None)], [told(SentimentSource.FEAR_GREED, 0.5, None)])
+        combine(
+            DAY,
+            "BTC",
+            [day_score(SentimentSource.X, None)],
+            [day_score(SentimentSource.FEAR_GREED, 0.5, None)],
+        )
         is None
     )
-    of_market = combine(DAY, None, [told(SentimentSource.FEAR_GREED, 0.5, None)])
+    of_market = combine(DAY, None, [day_score(SentimentSource.FEAR_GREED, 0.5, None)])
     assert of_market is not None
     assert of_market.score == 0.5
 
 
-def test_a_combined_score_is_no_part_of_itself() -> None:
-    assert combine(DAY, "BTC", [told(SentimentSource.COMBINED, 1.0)]) is None
+def test_a_combined_score_is_not_a_part_of_itself() -> None:
+    assert combine(DAY, "BTC", [day_score(SentimentSource.COMBINED, 1.0)]) is None
 
 
 scores = st.floats(-1, 1).map(lambda score: round(score, 6))
@@ -110,12 +115,12 @@ sources = st.sampled_from(sorted(WEIGHTS))
 def test_it_is_recomputable_and_the_same_in_any_order(
     given_scores: dict[SentimentSource, tuple[float, int | None]], shuffler: random.Random
 ) -> None:
-    own = [told(source, score, items=items) for source, (score, items) in given_scores.items()]
+    own = [day_score(source, score, items=items) for source, (score, items) in given_scores.items()]
     combined = combine(DAY, "BTC", own)
     assert combined is not None
     assert combined.score is not None
-    assert min(one.score or 0 for one in own) - 1e-6 <= combined.score
-    assert combined.score <= max(one.score or 0 for one in own) + 1e-6
+    assert min(score.score or 0 for score in own) - 1e-6 <= combined.score
+    assert combined.score <= max(score.score or 0 for score in own) + 1e-6
     stored = msgspec.json.decode(msgspec.json.encode(combined.detail))
     assert score_of(parts_of(stored)) == combined.score
     shuffler.shuffle(own)

@@ -106,7 +106,7 @@ async def test_prices_decide_between_coins_of_one_ticker(conn: Conn, simulator: 
     await trade(conn, {"DOGE-USDT": other_doge, "NOPE-USDT": 5.0, "SMP9-EUR": 3.0})
     async with opened(simulator) as providers:
         collected = await collect(conn, providers, SMP9="sample-coin-9")
-    decided = {one.base: (one.asset_id, one.by) for one in collected.decisions}
+    decided = {decision.base: (decision.asset_id, decision.by) for decision in collected.decisions}
     assert decided == {
         "BTC": ("bitcoin", "price"),
         "ETH": ("ethereum", "price"),  # and not its bridged copy, at the same price
@@ -123,8 +123,8 @@ async def test_prices_decide_between_coins_of_one_ticker(conn: Conn, simulator: 
     assert view == (["BTC"],)
 
 
-async def test_a_contract_decides_where_an_exchange_tells_it(conn: Conn, simulator: Simulator) -> None:
-    """Even without a price; and when it is not told, prices decide alone."""
+async def test_a_contract_address_decides_where_known(conn: Conn, simulator: Simulator) -> None:
+    """Even without a price; when contracts are unavailable, only prices decide."""
     await ensure_markets(conn, {Market.canonical("gateio:LINK-TRY"): "LINK_TRY"})
     async with opened(simulator) as providers:
         collected = await collect_metrics(conn, providers, ["LINK"], {}, now_us())
@@ -155,7 +155,7 @@ async def test_a_decision_stands_until_the_price_contradicts(conn: Conn, simulat
         assert (kept.asset_id, kept.by) == ("bitcoin", "price")
         await trade(conn, {"BTC-USDT": price * 2})
         collected = await collect(conn, providers)
-        assert [one.asset_id for one in collected.decisions] == [None]
+        assert [decision.asset_id for decision in collected.decisions] == [None]
         assert collected.changed == 1
         assert "has our price: bitcoin is at" in collected.decisions[0].reason
         (pinned,) = (await collect(conn, providers, BTC="bitcoin")).decisions
@@ -164,7 +164,7 @@ async def test_a_decision_stands_until_the_price_contradicts(conn: Conn, simulat
         assert free.asset_id is None
 
 
-async def test_absurd_numbers_are_left_out_and_named(conn: Conn, simulator: Simulator) -> None:
+async def test_implausible_numbers_are_dropped_and_listed(conn: Conn, simulator: Simulator) -> None:
     async with opened(simulator) as providers:
         result = (await collect(conn, providers)).results[MetricsSource.COINGECKO]
     assert dict(result.dropped) == {"market_cap": 1, "ath": 1, "total_supply": 1}
@@ -177,7 +177,7 @@ async def test_absurd_numbers_are_left_out_and_named(conn: Conn, simulator: Simu
     assert row == (None, None, None, True)
 
 
-async def test_coinmarketcap_speaks_while_coingecko_fails(conn: Conn, simulator: Simulator) -> None:
+async def test_coinmarketcap_replaces_coingecko_while_that_fails(conn: Conn, simulator: Simulator) -> None:
     await trade_as_simulated(conn)
     async with opened(simulator) as providers:
         await collect(conn, providers)
@@ -193,7 +193,7 @@ async def test_coinmarketcap_speaks_while_coingecko_fails(conn: Conn, simulator:
     assert collected.results[MetricsSource.DEFILLAMA].stored
 
 
-async def test_each_source_fails_alone(conn: Conn, simulator: Simulator) -> None:
+async def test_a_failing_source_does_not_affect_the_others(conn: Conn, simulator: Simulator) -> None:
     simulator.fail_rest("coinmarketcap", 429, times=100, retry_after_s=3_600)
     simulator.fail_rest("defillama", 404, times=100)
     async with opened(simulator) as providers:
@@ -211,7 +211,7 @@ async def test_each_source_fails_alone(conn: Conn, simulator: Simulator) -> None
         ('{"status":{"error_code":10005,"error_message":"Paid plans only"}}', "10005 Paid plans only"),
     ],
 )
-async def test_what_is_no_page_of_coins_is_named_and_costs_nothing_else(
+async def test_a_bad_page_is_reported_and_the_others_are_kept(
     conn: Conn, simulator: Simulator, answer_body: str, problem: str
 ) -> None:
     """The second page is bad: the first is kept, and so is what was decided before."""
@@ -230,10 +230,10 @@ async def test_what_is_no_page_of_coins_is_named_and_costs_nothing_else(
     assert str(error).startswith("coingecko: ")
     assert problem in str(error)
     assert collected.results[MetricsSource.COINGECKO].stored == 250
-    assert [one for one in collected.decisions if one.asset_id] == before
+    assert [decision for decision in collected.decisions if decision.asset_id] == before
 
 
-async def test_a_list_of_the_largest_coins_without_one_is_named(conn: Conn, simulator: Simulator) -> None:
+async def test_an_empty_list_of_the_largest_coins_is_an_error(conn: Conn, simulator: Simulator) -> None:
     await store_coins(conn, [Coin("bitcoin", "BTC", "Bitcoin")])
     async with (
         opened(simulator) as providers,
@@ -249,7 +249,7 @@ async def test_a_list_of_the_largest_coins_without_one_is_named(conn: Conn, simu
         assert str(error) == f"{source}: the list of the largest coins is empty"
 
 
-async def test_an_asset_that_vanished_is_named(conn: Conn, simulator: Simulator) -> None:
+async def test_an_asset_without_metrics_is_listed(conn: Conn, simulator: Simulator) -> None:
     async with opened(simulator) as providers:
         await collect(conn, providers)
         await conn.execute("insert into assets (id, symbol, name) values ('atlantis', 'ATL', 'Atlantis')")
@@ -260,7 +260,7 @@ async def test_an_asset_that_vanished_is_named(conn: Conn, simulator: Simulator)
 
 
 async def test_the_calls_of_a_month_are_never_exceeded(conn: Conn, simulator: Simulator) -> None:
-    """With three calls left, three are made, and what is told is kept."""
+    """With three calls left, three are sent, and their metrics are stored."""
     host = f"{simulator.rest_url}/coingecko".partition("://")[2]
     await trade_as_simulated(conn)
     await conn.execute(
@@ -278,7 +278,7 @@ async def test_the_calls_of_a_month_are_never_exceeded(conn: Conn, simulator: Si
     assert second.has_metrics
 
 
-async def test_descriptions_come_in_batches_and_coins_that_go_are_noted(
+async def test_descriptions_are_batched_and_removed_coins_are_marked(
     conn: Conn, simulator: Simulator
 ) -> None:
     await trade_as_simulated(conn)
@@ -319,7 +319,7 @@ async def test_a_coin_newer_than_the_list_has_metrics(conn: Conn, simulator: Sim
     assert row == ("SMP3", "Sample Coin 3", {}, True)
 
 
-async def test_a_list_that_shrank_is_not_believed(conn: Conn, simulator: Simulator) -> None:
+async def test_a_list_of_half_the_size_is_not_stored(conn: Conn, simulator: Simulator) -> None:
     many = [Coin(f"coin-{number}", "X", "x") for number in range(2 * len(sim_coins()) + 2)]
     await store_coins(conn, many)
     async with opened(simulator) as providers:

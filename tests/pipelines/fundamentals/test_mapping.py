@@ -28,7 +28,7 @@ CANDIDATE = st.builds(
     market_cap_usd=st.none() | st.floats(1, 1e12),
     contracts=st.sets(st.sampled_from(["0x1", "0x2", "0x3"])).map(tuple),
 )
-CANDIDATES = st.lists(CANDIDATE, max_size=6, unique_by=lambda one: one.id)
+CANDIDATES = st.lists(CANDIDATE, max_size=6, unique_by=lambda candidate: candidate.id)
 
 
 @st.composite
@@ -42,35 +42,39 @@ def bases(draw: st.DrawFn) -> Base:
     )
 
 
-def apart(one: float, other: float) -> float:
-    return max(one, other) / min(one, other) - 1
+def distance(price: float, other: float) -> float:
+    return max(price, other) / min(price, other) - 1
 
 
 @given(bases(), CANDIDATES)
-def test_nothing_is_decided_against_our_price(base: Base, candidates: list[Candidate]) -> None:
+def test_no_decision_contradicts_our_price(base: Base, candidates: list[Candidate]) -> None:
     decision = decide(base, candidates, {}, ())
     assert decision.base == "CAT"
     assert decision.reason
     assert (decision.asset_id is None) == (decision.by is None)
     if decision.asset_id is None:
         return
-    (chosen,) = [one for one in candidates if one.id == decision.asset_id]
+    (chosen,) = [candidate for candidate in candidates if candidate.id == decision.asset_id]
     if base.price_usd is not None and chosen.price_usd is not None:
-        assert apart(base.price_usd, chosen.price_usd) <= CONTRADICTS
+        assert distance(base.price_usd, chosen.price_usd) <= CONTRADICTS
     was_before = base.previous is not None and base.previous.asset_id == chosen.id
     if decision.by == "contract":
         assert set(base.contracts) & set(chosen.contracts)
     elif not was_before:
         assert base.price_usd is not None
         assert chosen.price_usd is not None
-        assert apart(base.price_usd, chosen.price_usd) <= AGREES
+        assert distance(base.price_usd, chosen.price_usd) <= AGREES
         for rival in candidates:
-            if rival.id != chosen.id and rival.price_usd and apart(base.price_usd, rival.price_usd) <= AGREES:
+            if (
+                rival.id != chosen.id
+                and rival.price_usd
+                and distance(base.price_usd, rival.price_usd) <= AGREES
+            ):
                 assert (chosen.market_cap_usd or 0) >= OUTWEIGHS * (rival.market_cap_usd or 0)
 
 
 @given(bases(), CANDIDATES, st.randoms())
-def test_the_order_of_candidates_decides_nothing(
+def test_the_order_of_candidates_is_irrelevant(
     base: Base, candidates: list[Candidate], chance: random.Random
 ) -> None:
     shuffled = list(candidates)
@@ -79,7 +83,7 @@ def test_the_order_of_candidates_decides_nothing(
 
 
 @given(bases(), CANDIDATES)
-def test_an_override_wins_over_everything_where_it_is_listed(base: Base, candidates: list[Candidate]) -> None:
+def test_a_listed_override_takes_precedence(base: Base, candidates: list[Candidate]) -> None:
     assert decide(base, candidates, {"CAT": "simon-s-cat"}, {"simon-s-cat"}).by == "override"
     refused = decide(base, candidates, {"CAT": "simon-s-cat"}, {"another"})
     assert refused.asset_id is None
@@ -142,7 +146,7 @@ def test_deciding_again_with_the_same_numbers_changes_nothing(
         ),
     ],
 )
-def test_reasons_say_what_decided_or_could_not(
+def test_decisions_have_a_reason(
     base: Base, candidates: list[Candidate], asset: str | None, reason: str
 ) -> None:
     decision = decide(base, candidates, {}, ())
@@ -150,7 +154,7 @@ def test_reasons_say_what_decided_or_could_not(
     assert reason in decision.reason
 
 
-def test_prices_in_other_money_become_dollars_where_something_says_its_worth() -> None:
+def test_prices_in_other_quotes_are_converted_to_dollars() -> None:
     prices = dollar_prices(
         [
             ("BTC", "USDT", 100_000.0),
@@ -173,11 +177,11 @@ def test_prices_in_other_money_become_dollars_where_something_says_its_worth() -
         st.tuples(st.sampled_from("ABC"), st.sampled_from(["USD", "USDT", "EUR", "A"]), st.floats(1e-6, 1e6))
     )
 )
-def test_prices_are_positive_and_of_bases_that_were_told(told: list[tuple[str, str, float]]) -> None:
-    prices = dollar_prices(told)
-    assert prices.keys() <= {base for base, _, _ in told}
+def test_prices_are_positive_and_of_given_bases(quotes: list[tuple[str, str, float]]) -> None:
+    prices = dollar_prices(quotes)
+    assert prices.keys() <= {base for base, _, _ in quotes}
     assert all(price > 0 for price in prices.values())
-    assert prices.keys() >= {base for base, quote, _ in told if quote in ("USD", "USDT")}
+    assert prices.keys() >= {base for base, quote, _ in quotes if quote in ("USD", "USDT")}
 
 
 def test_coins_of_two_providers_are_matched_by_contract_or_price() -> None:
@@ -207,6 +211,6 @@ def test_coins_of_two_providers_are_matched_by_contract_or_price() -> None:
 
 @given(CANDIDATES, CANDIDATES)
 def test_no_coin_is_matched_twice(ours: list[Candidate], theirs: list[Candidate]) -> None:
-    same = same_coin(ours, [("X", one) for one in theirs], {one.id: "X" for one in ours})
+    same = same_coin(ours, [("X", coin) for coin in theirs], {coin.id: "X" for coin in ours})
     assert len(set(same.values())) == len(same)
-    assert same.keys() <= {one.id for one in ours}
+    assert same.keys() <= {coin.id for coin in ours}

@@ -1,4 +1,4 @@
-"""Fundamentals as Dagster runs them: what a run says of each source, and when runs are asked for."""
+"""Fundamentals run by Dagster: metadata by source, and the ticks of schedule and sensor."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_runs_show_the_budget_and_what_was_left_out(
     assert done["assets_described"] > 200
 
 
-async def test_checks_see_a_base_taken_for_another_coin(
+async def test_checks_detect_a_base_mapped_to_another_coin(
     instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await trade_as_simulated(conn)
@@ -64,7 +64,7 @@ async def test_checks_see_a_base_taken_for_another_coin(
     assert "| NOPE | CoinGecko lists no coin" in str(by_name["bases_are_decided"].metadata["reasons"].value)
 
 
-async def test_a_wrong_key_is_named_and_not_tried_again(
+async def test_a_wrong_key_is_reported_and_not_retried(
     instance: dg.DagsterInstance,
     conn: Conn,
     at_simulator: Settings,
@@ -84,18 +84,18 @@ async def test_a_wrong_key_is_named_and_not_tried_again(
     assert simulator.requests["coingecko/coins/list"] == 1
 
 
-def schedule_says(instance: dg.DagsterInstance) -> str | None:
+def schedule_answer(instance: dg.DagsterInstance) -> str | None:
     """Why the weekly schedule holds back; None when it asks for a run."""
-    said = asset_metadata_every_week(dg.build_schedule_context(instance=instance))
-    return said.skip_message if isinstance(said, dg.SkipReason) else None
+    answer = asset_metadata_every_week(dg.build_schedule_context(instance=instance))
+    return answer.skip_message if isinstance(answer, dg.SkipReason) else None
 
 
-def sensor_says(instance: dg.DagsterInstance) -> str | None:
+def sensor_answer(instance: dg.DagsterInstance) -> str | None:
     """The job it asks for, or why it holds back."""
     with dg.build_sensor_context(instance=instance) as context:
-        said = fundamentals_at_start(context)
-    assert isinstance(said, dg.RunRequest | dg.SkipReason)
-    return said.job_name if isinstance(said, dg.RunRequest) else said.skip_message
+        answer = fundamentals_at_start(context)
+    assert isinstance(answer, dg.RunRequest | dg.SkipReason)
+    return answer.job_name if isinstance(answer, dg.RunRequest) else answer.skip_message
 
 
 def materialize(instance: dg.DagsterInstance, *assets: str) -> None:
@@ -104,25 +104,25 @@ def materialize(instance: dg.DagsterInstance, *assets: str) -> None:
         instance.report_runless_asset_event(dg.AssetMaterialization(asset))
 
 
-def test_the_first_ones_come_as_soon_as_there_are_candles(instance: dg.DagsterInstance) -> None:
-    assert sensor_says(instance) == "There are no candles yet, whose prices identify the traded assets."
+def test_the_first_runs_start_as_soon_as_there_are_candles(instance: dg.DagsterInstance) -> None:
+    assert sensor_answer(instance) == "There are no candles yet, whose prices identify the traded assets."
     materialize(instance, "candles_1m")
-    assert sensor_says(instance) == "collect_asset_metrics"
-    assert schedule_says(instance) == "There are no metrics yet, which determine the tracked assets."
+    assert sensor_answer(instance) == "collect_asset_metrics"
+    assert schedule_answer(instance) == "There are no metrics yet, which determine the tracked assets."
     materialize(instance, "asset_metrics")
-    assert sensor_says(instance) == "collect_asset_metadata"
-    assert schedule_says(instance) is None
+    assert sensor_answer(instance) == "collect_asset_metadata"
+    assert schedule_answer(instance) is None
     materialize(instance, "asset_metadata")
-    assert sensor_says(instance) == "Metrics and descriptions exist; their schedules keep them current."
-    assert "the next is due a week later" in str(schedule_says(instance))
+    assert sensor_answer(instance) == "Metrics and descriptions exist; their schedules keep them current."
+    assert "the next is due a week later" in str(schedule_answer(instance))
 
 
-async def test_what_has_just_failed_is_left_to_the_schedule(
+async def test_a_recent_failure_is_left_to_the_schedule(
     instance: dg.DagsterInstance, at_simulator: Settings, simulator: Simulator
 ) -> None:
     materialize(instance, "candles_1m")
     for provider in ("coingecko", "coinmarketcap"):
         simulator.fail_rest(provider, 404, times=100)
     assert not (await run(instance, "collect_asset_metrics")).success
-    said = await asyncio.to_thread(sensor_says, instance)
-    assert said == "collect_asset_metrics was tried recently; its schedule will retry."
+    answer = await asyncio.to_thread(sensor_answer, instance)
+    assert answer == "collect_asset_metrics was tried recently; its schedule will retry."

@@ -1,4 +1,4 @@
-"""Maintenance in real runs: what it deletes, what it must not, and what it says."""
+"""Maintenance in real runs: what it deletes, keeps and reports."""
 
 # Annotations are not postponed in this file: Dagster compares that of `context` with the class itself.
 
@@ -112,29 +112,31 @@ async def prune(url: Any, instance: dg.DagsterInstance) -> DagsterPruned:
 
 
 def state(instance: dg.DagsterInstance) -> dict[str, Any]:
-    """What Dagster tells of the assets, from its events alone and not from what it computed before."""
-    found: dict[str, Any] = {}
+    """The state of the assets by the events of Dagster alone, without its caches."""
+    state_of: dict[str, Any] = {}
     storage = instance.event_log_storage
     storage.wipe_asset_cached_status(daily.key)
     status = get_and_update_asset_status_cache_value(instance, daily.key, DAYS)
     assert status is not None
-    found["materialized"] = status.deserialize_materialized_partition_subsets(DAYS).get_partition_keys()
-    found["failed"] = status.deserialize_failed_partition_subsets(DAYS).get_partition_keys()
-    found["storage ids"] = {
+    state_of["materialized"] = status.deserialize_materialized_partition_subsets(DAYS).get_partition_keys()
+    state_of["failed"] = status.deserialize_failed_partition_subsets(DAYS).get_partition_keys()
+    state_of["storage ids"] = {
         kind: storage.get_latest_storage_id_by_partition(daily.key, kind)
         for kind in (
             dg.DagsterEventType.ASSET_MATERIALIZATION,
             dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
         )
     }
-    found["tags"] = storage.get_latest_tags_by_partition(
+    state_of["tags"] = storage.get_latest_tags_by_partition(
         daily.key, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
     )
-    found["latest"] = {key: instance.get_latest_materialization_event(key) for key in (daily.key, single.key)}
-    found["observed"] = instance.fetch_observations(single.key, limit=1).records
-    found["checks"] = storage.get_asset_check_summary_records([dg.AssetCheckKey(daily.key, "sound")])
-    found["planned"] = storage.get_latest_planned_materialization_info(daily.key)
-    found["records"] = [
+    state_of["latest"] = {
+        key: instance.get_latest_materialization_event(key) for key in (daily.key, single.key)
+    }
+    state_of["observed"] = instance.fetch_observations(single.key, limit=1).records
+    state_of["checks"] = storage.get_asset_check_summary_records([dg.AssetCheckKey(daily.key, "sound")])
+    state_of["planned"] = storage.get_latest_planned_materialization_info(daily.key)
+    state_of["records"] = [
         (
             record.asset_entry.asset_key,
             record.asset_entry.last_run_id,
@@ -142,7 +144,7 @@ def state(instance: dg.DagsterInstance) -> dict[str, Any]:
         )
         for record in instance.get_asset_records([daily.key, single.key])
     ]
-    return found
+    return state_of
 
 
 def page(instance: dg.DagsterInstance, run_id: str) -> Any:
@@ -158,9 +160,7 @@ def page(instance: dg.DagsterInstance, run_id: str) -> Any:
     )
 
 
-async def test_assets_are_what_they_were_after_all_that_is_old_went(
-    instance: dg.DagsterInstance, url: Any
-) -> None:
+async def test_pruning_does_not_change_the_state_of_assets(instance: dg.DagsterInstance, url: Any) -> None:
     replaced = [
         await work(instance, "good"),
         await work(instance, "bad"),
@@ -209,7 +209,7 @@ async def test_assets_are_what_they_were_after_all_that_is_old_went(
     assert state(instance)["failed"] == set()
 
 
-async def test_a_page_of_an_old_run_still_says_how_it_went(instance: dg.DagsterInstance, url: Any) -> None:
+async def test_the_page_of_an_old_run_keeps_its_result(instance: dg.DagsterInstance, url: Any) -> None:
     failed, fresh = await work(instance, "bad", fails=True), await work(instance, "good")
     failure = last_failure(instance)
     async with await connect(url, application_name="test") as conn:
@@ -230,9 +230,7 @@ async def test_a_page_of_an_old_run_still_says_how_it_went(instance: dg.DagsterI
     assert again["text"] == failure["text"] == "the exchange is on fire"
 
 
-async def test_a_run_under_way_and_those_of_backfills_are_left_alone(
-    instance: dg.DagsterInstance, url: Any
-) -> None:
+async def test_running_runs_and_those_of_backfills_are_kept(instance: dg.DagsterInstance, url: Any) -> None:
     under_way, of_backfill = await work(instance, "good"), await work(instance, "good")
     await work(instance, "good")
     async with await connect(url, application_name="test") as conn:
@@ -250,7 +248,7 @@ async def test_a_run_under_way_and_those_of_backfills_are_left_alone(
     assert 0 <= before[0] - after[0] <= 2  # what was replaced of its check
 
 
-async def test_files_of_old_and_unknown_runs_go(instance: dg.DagsterInstance, url: Any) -> None:
+async def test_files_of_old_and_unknown_runs_are_deleted(instance: dg.DagsterInstance, url: Any) -> None:
     old, fresh = await work(instance, "good"), await work(instance, "bad")
     unknown = "0e6d8a9d-ccba-4275-a5a4-cab6e901b9bc"
     kept = [
@@ -270,7 +268,7 @@ async def test_files_of_old_and_unknown_runs_go(instance: dg.DagsterInstance, ur
     assert [path for path in gone if path.exists()] == []
 
 
-async def test_partitions_are_made_ahead_and_looked_for(instance: dg.DagsterInstance, database: Any) -> None:
+async def test_partitions_are_created_ahead_and_checked(instance: dg.DagsterInstance, database: Any) -> None:
     result = await run(instance, "make_partitions", definitions=MAINTENANCE)
     assert result.success
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
@@ -282,9 +280,7 @@ async def test_partitions_are_made_ahead_and_looked_for(instance: dg.DagsterInst
             assert await cursor.fetchone() != (None,)
 
 
-async def test_retention_says_what_it_dropped_and_what_it_keeps(
-    instance: dg.DagsterInstance, database: Any
-) -> None:
+async def test_retention_reports_dropped_and_kept_days(instance: dg.DagsterInstance, database: Any) -> None:
     market = Market.canonical("binance:BTC-USDC")
     today = utc_day(now_us())
     old = [today - timedelta(days=number) for number in (9, 8)]
@@ -305,15 +301,20 @@ async def test_retention_says_what_it_dropped_and_what_it_keeps(
         (check,) = result.get_asset_check_evaluations()
         assert not check.passed
         assert check.severity == dg.AssetCheckSeverity.WARN
-        said = metadata_of(instance, "tick_retention")
-        assert (said["days_dropped"], said["days_kept_beyond_limits"], said["days_lost"]) == (1, 1, 0)
-        assert said["bytes_dropped"] > 8_192
-        assert said["limits"] == "7 days or 20 GB"
-        assert f"| {old[0]} | 0.000 | dropped |  |" in said["by_day"]
-        assert (
-            f"| {old[1]} | 0.000 | kept, candles not verified | {market} {old[1]} 23:59 to" in said["by_day"]
+        metadata = metadata_of(instance, "tick_retention")
+        assert (metadata["days_dropped"], metadata["days_kept_beyond_limits"], metadata["days_lost"]) == (
+            1,
+            1,
+            0,
         )
-        assert f"| {today} | 0.000 | stored |  |" in said["by_day"]
+        assert metadata["bytes_dropped"] > 8_192
+        assert metadata["limits"] == "7 days or 20 GB"
+        assert f"| {old[0]} | 0.000 | dropped |  |" in metadata["by_day"]
+        assert (
+            f"| {old[1]} | 0.000 | kept, candles not verified | {market} {old[1]} 23:59 to"
+            in metadata["by_day"]
+        )
+        assert f"| {today} | 0.000 | stored |  |" in metadata["by_day"]
         assert metadata_of(instance, "history_retention")["rows_deleted"] == 0
         assert metadata_of(instance, "dagster_retention")["database_bytes"] > 1_000_000
 
@@ -322,15 +323,15 @@ async def test_retention_says_what_it_dropped_and_what_it_keeps(
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
 
 
-async def test_health_is_told(instance: dg.DagsterInstance, database: Any) -> None:
-    def tell() -> str:
+async def test_health_is_reported(instance: dg.DagsterInstance, database: Any) -> None:
+    def report() -> str:
         with dg.build_sensor_context(instance=instance) as context:
             answer = report_health(context, coinwatch=Coinwatch())
         assert isinstance(answer, dg.SkipReason)
         return str(answer.skip_message)
 
     async with await connect(database, application_name="test") as conn:
-        assert await asyncio.to_thread(tell) == (
+        assert await asyncio.to_thread(report) == (
             "Reported: 0 runs succeeded and 0 failed in the last 24 hours; 0 are in progress."
         )
         await work(instance, "good")
@@ -342,8 +343,8 @@ async def test_health_is_told(instance: dg.DagsterInstance, database: Any) -> No
             " values (%s, '1m', '{[2026-01-01 00:00Z, 2026-01-01 01:00Z)}')",
             (ids[market],),
         )
-        said = await asyncio.to_thread(tell)
-        assert said == "Reported: 1 runs succeeded and 1 failed in the last 24 hours; 0 are in progress."
+        answer = await asyncio.to_thread(report)
+        assert answer == "Reported: 1 runs succeeded and 1 failed in the last 24 hours; 0 are in progress."
         cursor = await conn.execute("select detail from service_heartbeats where service = 'dagster'")
         ((detail,),) = await cursor.fetchall()
     assert detail["runs_24h"] == {"success": 1, "failure": 1, "canceled": 0, "under_way": 0}
@@ -358,8 +359,10 @@ async def test_health_is_told(instance: dg.DagsterInstance, database: Any) -> No
     }
 
 
-async def test_a_run_that_failed_for_good_is_told_once(instance: dg.DagsterInstance, database: Any) -> None:
-    def tell(run_id: str, **tags: str) -> str:
+async def test_a_run_that_failed_for_good_is_reported_once(
+    instance: dg.DagsterInstance, database: Any
+) -> None:
+    def report(run_id: str, **tags: str) -> str:
         dagster_run = instance.get_run_by_id(run_id)
         assert dagster_run is not None
         (record,) = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records
@@ -376,10 +379,10 @@ async def test_a_run_that_failed_for_good_is_told_once(instance: dg.DagsterInsta
         return str(answer.skip_message)
 
     failed = await work(instance, "bad", fails=True)
-    said = await asyncio.to_thread(lambda: tell(failed, **{"dagster/will_retry": "true"}))
-    assert said == f"Run {failed} will be retried."
+    answer = await asyncio.to_thread(lambda: report(failed, **{"dagster/will_retry": "true"}))
+    assert answer == f"Run {failed} will be retried."
     for _ in range(2):
-        assert await asyncio.to_thread(tell, failed) == "Reported: work_daily failed."
+        assert await asyncio.to_thread(report, failed) == "Reported: work_daily failed."
     async with await connect(database, application_name="test") as conn:
         (failure,) = await failures_after(conn, 0)
     assert (failure.job, failure.why) == ("work_daily", "the exchange is on fire")

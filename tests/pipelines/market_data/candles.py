@@ -1,4 +1,4 @@
-"""Candles that tell what a base is worth."""
+"""Stored candles that set the price of a base."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ def at_simulator(configure: Callable[..., Settings], simulator: Simulator) -> Se
 
 def materializations(instance: dg.DagsterInstance) -> dict[str | None, dict[str, Any]]:
     """Metadata of the newest materialisation by partition."""
-    found = {}
+    by_partition = {}
     for record in instance.fetch_materializations(CANDLES, limit=100, ascending=True).records:
         assert record.asset_materialization is not None
         metadata = record.asset_materialization.metadata
-        found[record.partition_key] = {key: value.value for key, value in metadata.items()}
-    return found
+        by_partition[record.partition_key] = {key: value.value for key, value in metadata.items()}
+    return by_partition
 
 
 def check_passed(result: dg.ExecuteInProcessResult) -> bool:
@@ -82,7 +82,7 @@ async def test_several_days_are_one_run_and_one_window(
     assert done[today.isoformat()]["ranges_requested"] == 2
 
 
-async def test_what_failed_is_named_and_the_rest_is_kept(
+async def test_a_failed_market_is_reported_and_the_others_are_stored(
     instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
 ) -> None:
     """Yesterday was complete before: its partition is, and the day that lacks something is not."""
@@ -108,10 +108,10 @@ async def test_what_failed_is_named_and_the_rest_is_kept(
     assert kept == [("binance",)]
 
 
-async def test_the_check_sees_a_hole_in_the_last_hour(
+async def test_the_check_detects_a_missing_range_in_the_last_hour(
     instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings
 ) -> None:
-    """A run that has other work does not look at the last hour; the check does."""
+    """A run for other days does not touch the last hour; the check covers it."""
     natives = {market: str(market.symbol) for market in at_simulator.markets}
     ids = await ensure_markets(conn, natives)
     now = Interval.M1.floor(now_us())

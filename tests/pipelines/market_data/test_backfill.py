@@ -44,13 +44,13 @@ HOLES_FILLED_WITHIN_S = 600
 
 def exchange_requests(simulator: Simulator) -> Counter[str]:
     """Requests by exchange, but for lists of markets."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for path, count in simulator.requests.items():
         name = path.partition("/")[0]
         asks_market = any(word in path.lower() for word in ("kline", "candle", "ohlc", "trade"))
         if name in EXCHANGES and asks_market:
-            found[name] += count
-    return found
+            counts[name] += count
+    return counts
 
 
 async def spans(conn: Conn, column: str) -> dict[Market, list[Window]]:
@@ -61,10 +61,10 @@ async def spans(conn: Conn, column: str) -> dict[Market, list[Window]]:
         " (extract(epoch from upper(r)) * 1000000)::bigint"
         " from candle_coverage, unnest({}) as r where interval = '1m' order by 1, 2"
     ).format(sql.Identifier(column))
-    found: dict[Market, list[Window]] = {}
+    by_market: dict[Market, list[Window]] = {}
     for market_id, start_us, end_us in await (await conn.execute(query)).fetchall():
-        found.setdefault(known[market_id], []).append(Window(start_us, end_us))
-    return found
+        by_market.setdefault(known[market_id], []).append(Window(start_us, end_us))
+    return by_market
 
 
 def served_us(market: Market, now_us: int) -> int:
@@ -123,7 +123,7 @@ async def punch(conn: Conn, holes: Mapping[int, list[Window]]) -> None:
     """Delete candles and their coverage."""
     for market_id, windows in holes.items():
         spans = "{" + ",".join(
-            f"[{to_datetime(one.start_us)},{to_datetime(one.end_us)})" for one in merge(windows)
+            f"[{to_datetime(span.start_us)},{to_datetime(span.end_us)})" for span in merge(windows)
         )
         values = {"spans": spans + "}", "market": market_id}
         await conn.execute(
@@ -163,8 +163,8 @@ async def backfill(instance: dg.DagsterInstance, first_day: str, days: int, time
     )
 
     def is_over() -> bool:
-        found = instance.get_backfill(asked.backfill_id)
-        return found is not None and found.status in over
+        current = instance.get_backfill(asked.backfill_id)
+        return current is not None and current.status in over
 
     await eventually(is_over, timeout_s=timeout_s)
     return len(instance.get_runs(dg.RunsFilter.for_backfill(asked.backfill_id)))
@@ -230,7 +230,9 @@ async def scenario(
                 start_us = max(start_us, served_us(market, now_us()) + 180 * MINUTE_US)
             minutes = range(start_us // MINUTE_US, window.end_us // MINUTE_US)
             chosen = chance.sample(minutes, min(len(minutes), holes // len(markets) + 1))
-            punched[ids[market]] = merge(Window(one * MINUTE_US, (one + 1) * MINUTE_US) for one in chosen)
+            punched[ids[market]] = merge(
+                Window(minute * MINUTE_US, (minute + 1) * MINUTE_US) for minute in chosen
+            )
             asked = spans_to_fetch(exchange, punched[ids[market]], now_us())
             with_trades = exchange.trade_paging is Paging.SINCE
             expected += len(asked) * (2 if with_trades else 1)

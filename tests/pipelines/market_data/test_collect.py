@@ -1,4 +1,4 @@
-"""Collection without Dagster: what the simulator's REST says ends in the tables, once, and whole."""
+"""Collection without Dagster: candles served by the simulator are stored once and completely."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def window() -> Window:
     return Window(end_us - 14 * 60 * MINUTE_US, end_us)
 
 
-async def test_every_minute_is_stored_as_it_happened_and_never_asked_for_again(
+async def test_every_minute_is_stored_and_not_requested_again(
     conn: Conn, simulator: Simulator, window: Window
 ) -> None:
     fill = await collect(conn, simulator, window)
@@ -164,14 +164,12 @@ async def test_the_open_candle_is_left_alone(conn: Conn, simulator: Simulator) -
     now = Interval.M1.floor(now_us())
     future = Window(now - 5 * MINUTE_US, now + 5 * MINUTE_US)
     fill = await collect(conn, simulator, future, MARKETS[:3])
-    assert failure(fill) is None, "what is not over yet is nobody's fault"
+    assert failure(fill) is None, "an open minute is not a failure"
     assert all(open_ts_us < Interval.M1.floor(now_us()) for _, open_ts_us in await stored(conn))
     assert all(market.still_missing[-1].end_us == future.end_us for market in fill.markets)
 
 
-async def test_holes_are_refilled_and_nothing_else_is_asked(
-    conn: Conn, simulator: Simulator, window: Window
-) -> None:
+async def test_only_missing_ranges_are_requested(conn: Conn, simulator: Simulator, window: Window) -> None:
     await collect(conn, simulator, window)
     holes = [
         Window(window.start_us + start * MINUTE_US, window.start_us + end * MINUTE_US)
@@ -190,7 +188,7 @@ async def test_holes_are_refilled_and_nothing_else_is_asked(
     await assert_true(conn, simulator, window)
 
 
-async def test_killed_half_way_it_goes_on_from_there(
+async def test_a_cancelled_collection_continues_from_there(
     conn: Conn, simulator: Simulator, window: Window
 ) -> None:
     gate = Gate(requests=6)
@@ -213,7 +211,7 @@ async def test_killed_half_way_it_goes_on_from_there(
     await assert_true(conn, simulator, window)
 
 
-async def test_an_exchange_that_is_down_is_named_and_the_others_are_stored(
+async def test_a_failing_exchange_does_not_affect_the_others(
     conn: Conn, simulator: Simulator, window: Window
 ) -> None:
     simulator.fail_rest("coinbase", 503, times=10**6)
@@ -233,7 +231,9 @@ async def test_an_exchange_that_is_down_is_named_and_the_others_are_stored(
     await assert_true(conn, simulator, window)
 
 
-async def test_a_dead_exchange_is_not_waited_for_by_every_market(conn: Conn, simulator: Simulator) -> None:
+async def test_an_unreachable_exchange_is_not_tried_for_every_market(
+    conn: Conn, simulator: Simulator
+) -> None:
     markets = [market for market in simulator.markets if market.exchange == "binance"]
     assert len(markets) > 10
     simulator.fail_rest("binance", 503, times=10**6)
@@ -245,9 +245,7 @@ async def test_a_dead_exchange_is_not_waited_for_by_every_market(conn: Conn, sim
     assert candle_requests(simulator) == 2 * len(asked), "two tries each"
 
 
-async def test_what_is_no_longer_served_is_given_up_and_made_of_our_own_trades(
-    conn: Conn, simulator: Simulator
-) -> None:
+async def test_unavailable_candles_are_built_from_stored_trades(conn: Conn, simulator: Simulator) -> None:
     """HTX shows 2,000 minutes; of the hour asked for, which is older, we heard three minutes ourselves."""
     market = Market.canonical("htx:BTC-USDT")
     [market_id] = (await ensure_markets(conn, {market: "btcusdt"})).values()
@@ -262,13 +260,13 @@ async def test_what_is_no_longer_served_is_given_up_and_made_of_our_own_trades(
             (market_id, second, to_datetime(ts_us), utc_day(ts_us)),
         )
     fill = await collect(conn, simulator, hour, [market])
-    [one] = fill.markets
+    [market_fill] = fill.markets
     assert failure(fill) is None
-    assert [(gone.window, gone.reason) for gone in one.unavailable] == [
+    assert [(gone.window, gone.reason) for gone in market_fill.unavailable] == [
         (hour, "htx serves only the newest 1,999 candles of 1m")
     ]
-    assert one.from_ticks == 4
-    assert one.still_missing == []
+    assert market_fill.from_ticks == 4
+    assert market_fill.still_missing == []
     sources = await (await conn.execute("select distinct source from candles")).fetchall()
     assert sources == [("ticks",)]
 
@@ -278,9 +276,7 @@ async def test_what_is_no_longer_served_is_given_up_and_made_of_our_own_trades(
     assert await (await conn.execute("select * from v_gaps")).fetchall() == []
 
 
-async def test_a_delisted_market_is_no_error_for_ever(
-    conn: Conn, simulator: Simulator, window: Window
-) -> None:
+async def test_a_delisted_market_is_not_a_failure(conn: Conn, simulator: Simulator, window: Window) -> None:
     gone, there = Market.canonical("binance:BTC-USDC"), Market.canonical("binance:BTC-USDT")
     simulator.delist(str(gone))
     problem = failure(await collect(conn, simulator, window, [gone, there]))
@@ -291,13 +287,13 @@ async def test_a_delisted_market_is_no_error_for_ever(
     )
     fill = await collect(conn, simulator, window, [gone, there])
     assert failure(fill) is None
-    assert [one.unavailable[0].window for one in fill.markets if one.unavailable] == [window]
+    assert [entry.unavailable[0].window for entry in fill.markets if entry.unavailable] == [window]
 
 
-async def test_in_bad_weather_what_came_is_kept_and_the_rest_comes_later(
+async def test_with_failing_answers_a_few_runs_complete_the_window(
     conn: Conn, simulator: Simulator, window: Window
 ) -> None:
-    """Of all answers one in five is an error, cut short, HTML or empty; a few rounds get all."""
+    """Of all answers one in five is an error, truncated, HTML or empty; a few rounds get all."""
     simulator.disturb_rest(0.2)
     for _ in range(30):
         fill = await collect(conn, simulator, window)
@@ -318,7 +314,7 @@ HOLES = st.lists(
 
 
 @given(holes=HOLES, name=st.sampled_from(sorted(EXCHANGES)), age=st.integers(0, 10_000))
-def test_neighbours_share_a_request_and_no_hole_is_forgotten(
+def test_neighbouring_ranges_share_requests_and_none_is_lost(
     holes: list[Window], name: str, age: int
 ) -> None:
     exchange = EXCHANGES[name]

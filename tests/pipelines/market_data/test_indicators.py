@@ -42,10 +42,10 @@ async def test_indicators_follow_the_rollups(instance: dg.DagsterInstance, conn:
     await store(conn, ids[MARKET], Interval.M1, minutes, [span])
     result = await run(instance, ROLLUPS_JOB.name)
     assert [check.passed for check in result.get_asset_check_evaluations()] == [True]
-    said = metadata_of(instance, "indicators")
-    assert said["series"] >= 3
-    assert said["rows_stored"] == said["candles_computed"] >= 48 + 16 + 4
-    assert "| 5m | 1 | 48 | 48 | 0 |" in said["by_interval"]
+    metadata = metadata_of(instance, "indicators")
+    assert metadata["series"] >= 3
+    assert metadata["rows_stored"] == metadata["candles_computed"] >= 48 + 16 + 4
+    assert "| 5m | 1 | 48 | 48 | 0 |" in metadata["by_interval"]
     cursor = await conn.execute(
         "select count(*), count(sma_20), count(vwap) from v_indicators where interval = '5m'"
     )

@@ -1,4 +1,4 @@
-"""Lists of markets and their volumes, against the simulator: stored once, delisted with care, named."""
+"""Market lists and volumes against the simulator: stored once, delisted with care."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_an_exchange_that_is_down_keeps_its_list(conn: Conn, simulator: Si
     assert simulator.requests["kraken/0/public/Ticker"] == 0, "who gives no list is not asked further"
 
 
-async def test_what_is_listed_no_more_is_delisted_and_named(conn: Conn, simulator: Simulator) -> None:
+async def test_a_market_that_left_the_list_is_delisted(conn: Conn, simulator: Simulator) -> None:
     await store_list(conn, "okx", [instrument("okx:GONE-USDT"), instrument("okx:BTC-USDT")])
     async with clients_of(simulator, "okx") as clients:
         lists = await collect_instruments(conn, clients)
@@ -115,7 +115,7 @@ async def test_what_is_listed_no_more_is_delisted_and_named(conn: Conn, simulato
     assert await count(conn, "status = 'active'") == 3
 
 
-async def test_a_list_too_short_is_doubted_aloud(conn: Conn, simulator: Simulator) -> None:
+async def test_an_implausibly_short_list_is_a_warning(conn: Conn, simulator: Simulator) -> None:
     await store_list(conn, "okx", [instrument(f"okx:A{number}-USDT") for number in range(20)])
     async with clients_of(simulator, "okx") as clients:
         lists = await collect_instruments(conn, clients)
@@ -126,7 +126,7 @@ async def test_a_list_too_short_is_doubted_aloud(conn: Conn, simulator: Simulato
 
 
 async def test_volumes_that_fail_leave_the_list(conn: Conn, simulator: Simulator) -> None:
-    """Whoever has no turn within the time is told of, and what was stored is kept."""
+    """An exchange without budget in time is reported, and its stored volumes are kept."""
     async with clients_of(simulator, "okx", "htx", budget=NoTurns()) as clients:
         lists = await collect_instruments(conn, clients, within_s=1.0)
     assert lists["okx"].listed == 5
@@ -135,7 +135,7 @@ async def test_volumes_that_fail_leave_the_list(conn: Conn, simulator: Simulator
     assert await count(conn, "exchange = 'okx'") == 5
 
 
-def test_many_names_are_a_few_and_a_count() -> None:
+def test_long_lists_of_names_are_shortened() -> None:
     many = tuple(Market.canonical(f"okx:A{number:02}-USDT") for number in range(14))
     lists = {
         "htx": InstrumentList(error="htx: HTTP 500 | gone\nfor good"),

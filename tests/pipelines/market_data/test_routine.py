@@ -1,4 +1,4 @@
-"""What the schedule and the sensor ask for, and when they hold back."""
+"""What the schedule and the sensor of candles request, and when they skip."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def add_run(
     return instance.create_run_for_job(job, status=status, tags=tags).run_id
 
 
-async def test_at_first_the_sensor_asks_for_all_recent_days_in_one_run(instance: dg.DagsterInstance) -> None:
+async def test_the_first_run_covers_all_recent_days(instance: dg.DagsterInstance) -> None:
     late = utc_day(now_us() - LATE_US)
     [asked] = asked_by(await tick_of_sensor(instance))
     assert span_of(asked) == ((late - timedelta(days=1)).isoformat(), late.isoformat())
@@ -97,7 +97,7 @@ async def test_at_first_the_sensor_asks_for_all_recent_days_in_one_run(instance:
     )
 
 
-async def test_days_that_lack_nothing_are_left_out(instance: dg.DagsterInstance, conn: Conn) -> None:
+async def test_complete_days_are_not_requested(instance: dg.DagsterInstance, conn: Conn) -> None:
     now = now_us()
     today = utc_day(now)
     await cover(conn, Window(day_start_us(today) - 5 * DAY_US, day_start_us(today)))
@@ -106,15 +106,13 @@ async def test_days_that_lack_nothing_are_left_out(instance: dg.DagsterInstance,
         assert span_of(request) == (today.isoformat(), today.isoformat())
 
 
-async def test_with_all_covered_the_schedule_says_so(instance: dg.DagsterInstance, conn: Conn) -> None:
+async def test_the_schedule_skips_when_all_is_covered(instance: dg.DagsterInstance, conn: Conn) -> None:
     now = Interval.M1.floor(now_us())
     await cover(conn, Window(now - 5 * DAY_US, now))
     assert reason_of(await tick_of_schedule(instance)) == "Every closed minute of today is covered."
 
 
-async def test_the_newest_minutes_are_the_schedules_business(
-    instance: dg.DagsterInstance, conn: Conn
-) -> None:
+async def test_the_sensor_ignores_the_newest_minutes(instance: dg.DagsterInstance, conn: Conn) -> None:
     """The sensor then sees to the first lists of markets, once."""
     now = Interval.M1.floor(now_us())
     await cover(conn, Window(now - 5 * DAY_US, now - 8 * MINUTE_US))
@@ -127,10 +125,8 @@ async def test_the_newest_minutes_are_the_schedules_business(
     assert isinstance(await tick_of_schedule(instance), dg.RunRequest)
 
 
-async def test_gaps_of_any_wanted_day_are_asked_for_in_stretches_of_days(
-    instance: dg.DagsterInstance, conn: Conn
-) -> None:
-    """Days somebody once asked for stay wanted, though nobody asks again."""
+async def test_missing_days_are_requested_in_ranges(instance: dg.DagsterInstance, conn: Conn) -> None:
+    """Days once requested stay wanted."""
     today = day_start_us(utc_day(now_us()))
     await cover(conn, Window(today - 90 * DAY_US, today + DAY_US))
     ids = await markets_by_id(conn)
@@ -138,7 +134,7 @@ async def test_gaps_of_any_wanted_day_are_asked_for_in_stretches_of_days(
     for days_ago in (3, 4, 5, 60):
         minute_us = today - days_ago * DAY_US + 700 * MINUTE_US
         await uncover(conn, Window(minute_us, minute_us + MINUTE_US))
-    await uncover(conn, Window(today - 85 * DAY_US, today - 84 * DAY_US))  # wanted by nobody
+    await uncover(conn, Window(today - 85 * DAY_US, today - 84 * DAY_US))  # not wanted
     asked = [span_of(request) for request in asked_by(await tick_of_sensor(instance))]
     expected = [(5, 3), (60, 60)]
     assert asked == [
@@ -147,7 +143,7 @@ async def test_gaps_of_any_wanted_day_are_asked_for_in_stretches_of_days(
 
 
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
-async def test_nothing_is_asked_while_a_run_is_under_way(
+async def test_nothing_is_requested_during_a_run(
     instance: dg.DagsterInstance, status: dg.DagsterRunStatus
 ) -> None:
     today = utc_day(now_us())
@@ -162,9 +158,7 @@ async def test_a_backfill_of_old_days_does_not_hold_up_today(instance: dg.Dagste
     assert run_id in reason_of(await tick_of_sensor(instance)), "its days would be asked for twice"
 
 
-async def test_gaps_that_a_run_could_not_fill_wait_and_new_ones_do_not(
-    instance: dg.DagsterInstance, conn: Conn
-) -> None:
+async def test_unfilled_ranges_wait_and_new_ones_do_not(instance: dg.DagsterInstance, conn: Conn) -> None:
     today = day_start_us(utc_day(now_us()))
     await cover(conn, Window(today - 2 * DAY_US, today + DAY_US))
     await uncover(conn, Window(today - 600 * MINUTE_US, today - 500 * MINUTE_US))
@@ -177,13 +171,13 @@ async def test_gaps_that_a_run_could_not_fill_wait_and_new_ones_do_not(
 
 
 @given(days=st.sets(st.integers(0, 400)), longest=st.integers(1, 40))
-def test_stretches_are_all_days_and_no_other(days: set[int], longest: int) -> None:
+def test_day_ranges_hold_exactly_the_given_days(days: set[int], longest: int) -> None:
     asked = {date(2026, 1, 1) + timedelta(days=day) for day in days}
-    found = day_ranges(asked, longest)
-    told = [first + timedelta(days=n) for first, last in found for n in range((last - first).days + 1)]
-    assert sorted(told) == sorted(asked)
-    assert all((last - first).days < longest for first, last in found)
-    assert found == sorted(found, reverse=True)
+    ranges = day_ranges(asked, longest)
+    covered = [first + timedelta(days=n) for first, last in ranges for n in range((last - first).days + 1)]
+    assert sorted(covered) == sorted(asked)
+    assert all((last - first).days < longest for first, last in ranges)
+    assert ranges == sorted(ranges, reverse=True)
 
 
 NOON = day_start_us(date(2026, 3, 10)) + DAY_US // 2

@@ -1,4 +1,4 @@
-"""Our days against the exchange's own: what differs is found, fetched again, and what remains is told."""
+"""Candle checks: differences are detected, fetched again, and reported if they remain."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ YESTERDAY = utc_day(now_us()) - timedelta(days=1)
 WHOLE = Window(day_start_us(YESTERDAY), day_start_us(YESTERDAY) + DAY_US)
 
 
-class Lying(HttpSource):
+class Inconsistent(HttpSource):
     """Binance, but its candles of a day have traded twice as much as their minutes."""
 
     async def get(self, request: RestRequest) -> Answer:
@@ -83,10 +83,10 @@ async def minute_rows(conn: Conn) -> list[tuple[Any, ...]]:
     ],
     ids=["three exchanges", "every exchange"],
 )
-async def test_days_are_the_same_until_someone_spoils_them(
+async def test_corrupted_minutes_are_detected_and_repaired(
     conn: Conn, simulator: Simulator, markets: list[Market]
 ) -> None:
-    """In each market a volume and a price are spoilt, in one a minute is lost; all are mended."""
+    """A volume and a price of each market are corrupted, and one minute is deleted; all are repaired."""
     async with clients_of(simulator) as clients:
         await collect_candles(conn, clients, markets, WHOLE)
         true = await minute_rows(conn)
@@ -103,8 +103,8 @@ async def test_days_are_the_same_until_someone_spoils_them(
             " from numbered where (c.market_id, c.open_ts) = (numbered.market_id, numbered.open_ts)"
             " and interval = '1m' and n in (1, 2)"
         )
-        spoilt = await minute_rows(conn)
-        assert sum(one != other for one, other in zip(true, spoilt, strict=True)) == 2 * len(markets)
+        corrupted = await minute_rows(conn)
+        assert sum(before != after for before, after in zip(true, corrupted, strict=True)) == 2 * len(markets)
         checks, errors = await verify_days(conn, clients, markets, [YESTERDAY])
         assert errors == []
         assert {key[0]: (check.state, check.repaired) for key, check in checks.items()} == dict.fromkeys(
@@ -126,22 +126,20 @@ async def test_days_are_the_same_until_someone_spoils_them(
     assert stored == [("repaired", len(markets))]
 
 
-async def test_what_the_exchange_itself_does_not_agree_on_remains_and_is_told(
-    conn: Conn, simulator: Simulator
-) -> None:
+async def test_an_inconsistent_exchange_leaves_a_difference(conn: Conn, simulator: Simulator) -> None:
     market = Market.canonical("binance:BTC-USDT")
     exchange = EXCHANGES["binance"]
     limit = exchange.rest_limit.scaled(1_000)
-    async with Lying("binance", f"{simulator.rest_url}/binance", LocalBudget(), limit) as lying:
-        await collect_candles(conn, {"binance": lying}, [market], WHOLE)
-        checks, errors = await verify_days(conn, {"binance": lying}, [market], [YESTERDAY])
+    async with Inconsistent("binance", f"{simulator.rest_url}/binance", LocalBudget(), limit) as inconsistent:
+        await collect_candles(conn, {"binance": inconsistent}, [market], WHOLE)
+        checks, errors = await verify_days(conn, {"binance": inconsistent}, [market], [YESTERDAY])
     check = checks[market, YESTERDAY]
     assert (errors, check.state, check.repaired) == ([], "differs", 0)
     [left] = check.detail["after"]
     assert left["theirs"][4] == pytest.approx(2 * left["ours"][4])
 
 
-async def test_a_day_that_is_not_whole_is_not_judged(conn: Conn, simulator: Simulator) -> None:
+async def test_an_incomplete_day_is_not_compared(conn: Conn, simulator: Simulator) -> None:
     market = Market.canonical("kraken:BTC-USD")
     async with clients_of(simulator) as clients:
         half = Window(WHOLE.start_us + DAY_US // 2, WHOLE.end_us)
@@ -160,7 +158,7 @@ async def test_an_exchange_that_is_down_leaves_its_days_for_later(conn: Conn, si
     assert "binance:BTC-USDT" in errors[0]
 
 
-async def test_the_asset_tells_what_it_found(
+async def test_the_asset_reports_corrected_minutes(
     instance: dg.DagsterInstance, configure: Callable[..., Settings], simulator: Simulator, conn: Conn
 ) -> None:
     configure(markets="binance:BTC-USDT", **simulator.settings_overrides())
@@ -198,14 +196,14 @@ def test_a_difference_is_more_than_a_step_or_a_thousandth(
     close: float, moved: float, volume: float, grown: float
 ) -> None:
     ours, theirs = candle(1, close, volume), candle(1, close + moved * 0.5, volume * (1 + grown))
-    found = differences([ours], [theirs], 0.5)
+    different = differences([ours], [theirs], 0.5)
     if abs(moved) < 0.999 and abs(grown) < 0.00099:
-        assert found == []
+        assert different == []
     if abs(moved) > 1.001 or abs(grown) > 0.00102:
-        assert len(found) == 1
+        assert len(different) == 1
 
 
 def test_a_candle_that_only_one_has_is_a_difference() -> None:
-    one, two = candle(1, 100.0, 5.0), candle(2, 100.0, 5.0)
-    [first, second] = differences([one], [two], 0.5)
-    assert (first.ours, first.theirs, second.ours, second.theirs) == (one, None, None, two)
+    ours, theirs = candle(1, 100.0, 5.0), candle(2, 100.0, 5.0)
+    [first, second] = differences([ours], [theirs], 0.5)
+    assert (first.ours, first.theirs, second.ours, second.theirs) == (ours, None, None, theirs)

@@ -54,9 +54,9 @@ async def opened(simulator: Simulator, token: str = "") -> AsyncIterator[ScoreCl
 
 
 @asynccontextmanager
-async def feed(outlet: str, url: str) -> AsyncIterator[dict[str, Feed]]:
-    async with feed_http(outlet, url, LocalBudget(), **GIVEN) as client:
-        yield {outlet: Feed(url, client)}
+async def feed(name: str, url: str) -> AsyncIterator[dict[str, Feed]]:
+    async with feed_http(name, url, LocalBudget(), **GIVEN) as client:
+        yield {name: Feed(url, client)}
 
 
 async def read(conn: Conn, feeds: dict[str, Feed]) -> list[FeedResult]:
@@ -64,11 +64,11 @@ async def read(conn: Conn, feeds: dict[str, Feed]) -> list[FeedResult]:
 
 
 async def read_all(conn: Conn, simulator: Simulator) -> list[FeedResult]:
-    outlets = []
-    for outlet in OUTLETS:
-        async with feed(outlet, f"{simulator.rest_url}/news/{outlet}") as feeds:
-            outlets += await read(conn, feeds)
-    return outlets
+    results = []
+    for name in OUTLETS:
+        async with feed(name, f"{simulator.rest_url}/news/{name}") as feeds:
+            results += await read(conn, feeds)
+    return results
 
 
 async def collect(conn: Conn, clients: ScoreClients, days: int = 1) -> Collected:
@@ -80,11 +80,11 @@ def asked(simulator: Simulator, name: str) -> int:
     return sum(count for path, count in simulator.requests.items() if path.startswith(f"{name}/"))
 
 
-async def test_articles_of_all_outlets_once(conn: Conn, simulator: Simulator) -> None:
+async def test_articles_of_all_feeds_are_stored_once(conn: Conn, simulator: Simulator) -> None:
     first = await read_all(conn, simulator)
-    assert not any(outlet.error for outlet in first)
-    assert [outlet.stored.copies > 5 for outlet in first] == [False, True, True, True, True]
-    assert await rows(conn, "select count(*) from news") == [(sum(outlet.stored.new for outlet in first),)]
+    assert not any(result.error for result in first)
+    assert [result.stored.copies > 5 for result in first] == [False, True, True, True, True]
+    assert await rows(conn, "select count(*) from news") == [(sum(result.stored.new for result in first),)]
     titles = "select count(*) from news group by title_key, source having count(*) > 1"
     assert await rows(conn, titles) == []
     copied = await rows(conn, "select copies from news where copies <> '{}'")
@@ -93,24 +93,22 @@ async def test_articles_of_all_outlets_once(conn: Conn, simulator: Simulator) ->
     assert (await rows(conn, "select count(*) from news where bases <> '{}' and score <> 0"))[0][0] > 20
 
     again = await read_all(conn, simulator)
-    assert any(outlet.is_unchanged for outlet in again)  # all, but for what is written meanwhile
+    assert any(result.is_unchanged for result in again)  # all, but for what is written meanwhile
     assert await rows(conn, "select count(*) from news") == [
-        (sum(outlet.stored.new for outlet in (*first, *again)),)
+        (sum(result.stored.new for result in (*first, *again)),)
     ]
 
 
-async def test_a_feed_that_moved_is_skipped_with_the_marks_of_the_old(
-    conn: Conn, simulator: Simulator
-) -> None:
+async def test_a_moved_feed_is_requested_without_the_old_etag(conn: Conn, simulator: Simulator) -> None:
     async with feed("coindesk", f"{simulator.rest_url}/news/coindesk") as feeds:
         await read(conn, feeds)
     async with feed("coindesk", f"{simulator.rest_url}/news/coindesk?all=1") as feeds:
-        (outlet,) = await read(conn, feeds)
-    assert not outlet.is_unchanged
-    assert outlet.read > 0
+        (result,) = await read(conn, feeds)
+    assert not result.is_unchanged
+    assert result.read > 0
 
 
-async def test_texts_follow_the_names_that_are_learnt_later(conn: Conn, simulator: Simulator) -> None:
+async def test_texts_are_scored_again_for_new_names(conn: Conn, simulator: Simulator) -> None:
     async with feed("decrypt", f"{simulator.rest_url}/news/decrypt") as feeds:
         await read(conn, feeds)
     assert await rescore(conn, Mentions({}), now_us()) == 0
@@ -131,9 +129,9 @@ async def test_texts_follow_the_names_that_are_learnt_later(conn: Conn, simulato
         (answer("<rss version='2.0'><chan"), "feed"),
         (answer(""), "not a feed"),
     ],
-    ids=["503", "429", "404", "html", "cut", "empty"],
+    ids=["503", "429", "404", "html", "truncated", "empty"],
 )
-async def test_an_outlet_that_fails_stops_no_other(
+async def test_a_failing_feed_does_not_affect_the_others(
     conn: Conn, simulator: Simulator, sent: bytes, problem: str
 ) -> None:
     async with (
@@ -149,7 +147,7 @@ async def test_an_outlet_that_fails_stops_no_other(
     assert await rows(conn, "select outlet from news_feeds") == [("decrypt",)]
 
 
-async def test_a_feed_cut_short_is_asked_for_again(conn: Conn) -> None:
+async def test_a_truncated_feed_is_requested_in_full_again(conn: Conn) -> None:
     item = "<item><title>Title {0} of many articles</title><link>https://a.example/{0}</link></item>"
     whole = f"<rss version='2.0'><channel>{''.join(map(item.format, range(6)))}</channel></rss>"
     sent = [answer(part, etag='"1"') for part in (whole[: len(whole) // 2], whole)]
@@ -167,21 +165,21 @@ async def test_messages_of_channels_and_a_private_one(conn: Conn, simulator: Sim
     async with telegram_http(f"{simulator.rest_url}/telegram", LocalBudget(), **GIVEN) as client:
         clients = TextClients({}, telegram=client, channels=("some_channel", "private_one", "?"))
         outlets = await collect_texts(conn, clients, Mentions({}), now_us())
-    assert [bool(outlet.error) for outlet in outlets] == [False, True, True]
+    assert [bool(result.error) for result in outlets] == [False, True, True]
     assert "COINWATCH_TELEGRAM_CHANNELS" in str(outlets[2].error)
     assert await rows(conn, "select source, outlet, count(*) > 9 from news group by 1, 2") == [
         ("telegram", "some_channel", True)
     ]
 
 
-async def test_scores_of_all_sources_and_what_they_make(conn: Conn, simulator: Simulator) -> None:
+async def test_scores_of_all_sources_are_combined(conn: Conn, simulator: Simulator) -> None:
     await read_all(conn, simulator)
     async with opened(simulator, token=TOKEN) as clients:
         collected = await collect(conn, clients)
     assert collected.errors == []
     today = utc_day(now_us())
     stored = await scores_between(conn, today, today)
-    of_bitcoin = {one.source: one for one in stored if one.base == "BTC"}
+    of_bitcoin = {score.source: score for score in stored if score.base == "BTC"}
     assert set(of_bitcoin) == {
         SentimentSource.GDELT,
         SentimentSource.NEWS,
@@ -189,7 +187,7 @@ async def test_scores_of_all_sources_and_what_they_make(conn: Conn, simulator: S
         SentimentSource.X,
         SentimentSource.COMBINED,
     }
-    of_market = {one.source: one for one in stored if one.base is None}
+    of_market = {score.source: score for score in stored if score.base is None}
     assert set(of_market) == {
         SentimentSource.FEAR_GREED,
         SentimentSource.GDELT,
@@ -201,14 +199,18 @@ async def test_scores_of_all_sources_and_what_they_make(conn: Conn, simulator: S
     assert {part.source: part.score for part in parts} == {
         SentimentSource.FEAR_GREED: of_market[SentimentSource.FEAR_GREED].score,
         **{
-            one: of_bitcoin[one].score
-            for one in (SentimentSource.GDELT, SentimentSource.NEWS, SentimentSource.VOTES)
+            source: of_bitcoin[source].score
+            for source in (SentimentSource.GDELT, SentimentSource.NEWS, SentimentSource.VOTES)
         },
     }
     assert score_of(parts) == combined.score
-    assert {one.base for one in stored if one.source == SentimentSource.COMBINED} >= {"BTC", "SOL", None}
+    assert {score.base for score in stored if score.source == SentimentSource.COMBINED} >= {
+        "BTC",
+        "SOL",
+        None,
+    }
     yesterday = await scores_between(conn, today - timedelta(days=1), today - timedelta(days=1))
-    assert {one.source for one in yesterday} >= {
+    assert {score.source for score in yesterday} >= {
         SentimentSource.FEAR_GREED,
         SentimentSource.GDELT,
         SentimentSource.X,
@@ -216,7 +218,7 @@ async def test_scores_of_all_sources_and_what_they_make(conn: Conn, simulator: S
     }
 
 
-async def test_a_second_run_asks_little_and_changes_nothing(conn: Conn, simulator: Simulator) -> None:
+async def test_a_second_run_sends_few_requests_and_changes_nothing(conn: Conn, simulator: Simulator) -> None:
     async with opened(simulator, token=TOKEN) as clients:
         await collect(conn, clients)
         before = await rows(conn, "select day, source, base, value, score from sentiment order by 1, 2, 3")
@@ -231,7 +233,7 @@ async def test_a_second_run_asks_little_and_changes_nothing(conn: Conn, simulato
     )
 
 
-async def test_days_of_months_ago_have_what_has_a_history(conn: Conn, simulator: Simulator) -> None:
+async def test_old_days_have_scores_of_sources_with_a_history(conn: Conn, simulator: Simulator) -> None:
     day = date(2024, 3, 9)
     async with opened(simulator) as clients:
         collected = await collect_scores(conn, clients, ASSETS, day, day + timedelta(days=2), now_us())
@@ -264,7 +266,9 @@ async def test_three_months_come_in_one_run(conn: Conn, simulator: Simulator) ->
 
 
 @pytest.mark.parametrize("name", ["alternative", "gdelt", "coingecko", "x"])
-async def test_a_source_that_fails_stops_no_other(conn: Conn, simulator: Simulator, name: str) -> None:
+async def test_a_failing_source_does_not_affect_the_others(
+    conn: Conn, simulator: Simulator, name: str
+) -> None:
     simulator.fail_rest(name, 503, times=1_000)
     async with opened(simulator, token=TOKEN) as clients:
         collected = await collect(conn, clients)
@@ -281,7 +285,7 @@ async def test_a_source_that_fails_stops_no_other(conn: Conn, simulator: Simulat
     assert collected.combined > 0
 
 
-async def test_what_failed_is_asked_for_by_the_next_run(conn: Conn, simulator: Simulator) -> None:
+async def test_failed_requests_are_repeated_by_the_next_run(conn: Conn, simulator: Simulator) -> None:
     simulator.fail_rest("gdelt", 503, times=2)
     async with opened(simulator) as clients:
         first = await collect(conn, clients)
@@ -294,7 +298,7 @@ async def test_what_failed_is_asked_for_by_the_next_run(conn: Conn, simulator: S
     assert await rows(conn, "select count(*) from sentiment where source = 'gdelt'") == [(6,)]
 
 
-async def test_who_refuses_twice_is_left_alone(conn: Conn, simulator: Simulator) -> None:
+async def test_a_source_is_skipped_after_two_refusals(conn: Conn, simulator: Simulator) -> None:
     simulator.fail_rest("gdelt", 404, times=1_000)
     async with opened(simulator) as clients:
         collected = await collect(conn, clients)
@@ -302,7 +306,7 @@ async def test_who_refuses_twice_is_left_alone(conn: Conn, simulator: Simulator)
     assert asked(simulator, "gdelt") == 2
 
 
-async def test_a_coin_that_vanished_and_a_wrong_key(conn: Conn, simulator: Simulator) -> None:
+async def test_a_removed_coin_and_a_wrong_key_are_errors(conn: Conn, simulator: Simulator) -> None:
     gone = [Asset("ATL", (), "atlantis"), ASSETS[0]]
     today = utc_day(now_us())
     async with opened(simulator, token=TOKEN.lower()) as clients:
@@ -314,7 +318,7 @@ async def test_a_coin_that_vanished_and_a_wrong_key(conn: Conn, simulator: Simul
     assert "Unauthorized" in str(collected.results[SentimentSource.X].errors[0])
 
 
-def test_wanted_are_the_configured_and_then_the_largest() -> None:
+def test_configured_assets_come_before_the_largest() -> None:
     names = {"BTC": ("Bitcoin",), **{f"A{number}": (f"Asset {number}",) for number in range(20)}}
     wanted = wanted_assets(["SOL", "BTC", "ODD"], names, {"BTC": "bitcoin"})
     assert [asset.base for asset in wanted] == ["SOL", "BTC", "ODD", *(f"A{number}" for number in range(7))]

@@ -1,4 +1,4 @@
-"""Sentiment as Dagster runs it: what a run says of each source, and when runs are asked for."""
+"""Sentiment run by Dagster: metadata by source, and the ticks of schedule and sensor."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_runs_without_any_key(
     ) == [(10,)]
 
 
-async def test_runs_say_which_source_failed_and_keep_the_rest(
+async def test_a_failing_source_is_reported_and_the_others_are_stored(
     instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
 ) -> None:
     simulator.fail_rest("alternative", 404, times=1_000)
@@ -77,7 +77,7 @@ async def test_runs_say_which_source_failed_and_keep_the_rest(
     assert "alternative: /fng/: HTTP 404" in metadata_of(instance, "sentiment")["by_source"]
 
 
-async def test_a_run_in_which_all_fails_fails(
+async def test_a_run_fails_when_all_sources_fail(
     instance: dg.DagsterInstance, conn: Conn, at_simulator: Settings, simulator: Simulator
 ) -> None:
     for name in ("alternative", "gdelt", "news"):
@@ -87,7 +87,7 @@ async def test_a_run_in_which_all_fails_fails(
     assert not (await run(instance, "collect_news")).success
 
 
-def test_the_hour_is_of_yesterday_and_today_and_some_of_the_week(instance: dg.DagsterInstance) -> None:
+def test_hourly_runs_cover_two_days_and_some_a_week(instance: dg.DagsterInstance) -> None:
     today = utc_day(now_us())
     for hour, back in [(1, 1), (11, 1), (0, 7), (18, 7)]:
         at = datetime(2026, 11, 21, hour, 47, tzinfo=UTC)
@@ -96,7 +96,7 @@ def test_the_hour_is_of_yesterday_and_today_and_some_of_the_week(instance: dg.Da
         assert request.tags == days(today - timedelta(days=back), today)
 
 
-def test_the_first_run_reaches_back_and_waits_for_candles(instance: dg.DagsterInstance) -> None:
+def test_the_first_run_covers_the_history_after_candles(instance: dg.DagsterInstance) -> None:
     context = dg.build_sensor_context(instance)
     assert isinstance(sentiment_at_start(context), dg.SkipReason)
     instance.report_runless_asset_event(dg.AssetMaterialization("candles_1m"))

@@ -23,7 +23,7 @@ from tests.simulator.asking import (
     live,
     open_session,
     refusal,
-    say,
+    send,
 )
 from tests.simulator.shapes import body, digits, frames, shape
 
@@ -137,7 +137,7 @@ def test_errors_in_the_exchange_words(recordings: Path) -> None:
         full(BINANCE, "/api/v3/nothing")
 
 
-def test_every_answer_tells_the_weight_used_in_its_minute() -> None:
+def test_every_answer_has_the_weight_used_in_its_minute() -> None:
     venue = Binance(MARKETS, HISTORY)
     full(venue, "/api/v3/klines", symbol="BTCUSDT", interval="1m")
     assert full(venue, "/api/v3/ping").headers["x-mbx-used-weight-1m"] == "3"
@@ -145,7 +145,7 @@ def test_every_answer_tells_the_weight_used_in_its_minute() -> None:
     assert later.headers["x-mbx-used-weight-1m"] == "1"
 
 
-def test_whoever_uses_too_much_weight_is_told_off_and_then_banned() -> None:
+def test_too_much_weight_is_refused_and_then_banned() -> None:
     venue = Binance(MARKETS, HISTORY)
     start_us = NOW_US // MINUTE_US * MINUTE_US + 20 * SECOND_US
 
@@ -156,9 +156,9 @@ def test_whoever_uses_too_much_weight_is_told_off_and_then_banned() -> None:
             return refused.answer
 
     assert [info(start_us).status for _ in range(300)] == [200] * 300
-    told_off = [info(start_us) for _ in range(10)]
-    assert {(one.status, one.headers["retry-after"]) for one in told_off} == {(429, "40")}
-    assert json.loads(told_off[0].body)["code"] == -1003
+    refused = [info(start_us) for _ in range(10)]
+    assert {(answer.status, answer.headers["retry-after"]) for answer in refused} == {(429, "40")}
+    assert json.loads(refused[0].body)["code"] == -1003
     assert info(start_us + 40 * SECOND_US).status == 200  # a new minute
     for _ in range(310):
         info(start_us + 40 * SECOND_US)
@@ -173,14 +173,14 @@ def test_subscriptions() -> None:
     session.opening(NOW_US)
     assert here.joined == [("aggTrade/combined", "binance:BTC-USDT")]
     request = {"method": "SUBSCRIBE", "params": ["ethusdt@trade", "btcusdt@aggTrade"], "id": 7}
-    assert say(session, request) == [{"result": None, "id": 7}]
+    assert send(session, request) == [{"result": None, "id": 7}]
     assert len(here.joined) == 2
-    listed = say(session, {"method": "LIST_SUBSCRIPTIONS", "id": "x"})
+    listed = send(session, {"method": "LIST_SUBSCRIPTIONS", "id": "x"})
     assert listed == [{"result": ["btcusdt@aggTrade", "nope@aggTrade", "ethusdt@trade"], "id": "x"}]
     request = {"method": "UNSUBSCRIBE", "params": ["btcusdt@aggTrade"], "id": 8}
-    assert say(session, request) == [{"result": None, "id": 8}]
+    assert send(session, request) == [{"result": None, "id": 8}]
     assert here.joined == [("trade/combined", "binance:ETH-USDT")]
-    say(session, {"method": "SET_PROPERTY", "params": ["combined", False], "id": 9})
+    send(session, {"method": "SET_PROPERTY", "params": ["combined", False], "id": 9})
     assert here.joined == [("trade", "binance:ETH-USDT")]
 
 
@@ -195,12 +195,12 @@ def test_subscriptions() -> None:
 )
 def test_bad_requests_get_an_error_and_keep_the_socket(message: str, code: int) -> None:
     session, _ = open_session(BINANCE, "/ws")
-    assert say(session, message)[0]["error"]["code"] == code
+    assert send(session, message)[0]["error"]["code"] == code
 
 
 def test_more_than_five_messages_a_second_end_the_connection() -> None:
     session, _ = open_session(BINANCE, "/stream")
     for _ in range(5):
-        say(session, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        send(session, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
     with pytest.raises(ConnectionAbortedError):
-        say(session, {"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        send(session, {"method": "LIST_SUBSCRIPTIONS", "id": 1})

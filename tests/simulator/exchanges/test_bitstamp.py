@@ -10,7 +10,7 @@ from simulator.exchanges.base import Session
 from simulator.exchanges.bitstamp import Bitstamp
 from simulator.history import History
 from simulator.markets import sim_markets
-from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, say
+from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, send
 from tests.simulator.shapes import body, frames, shape
 
 MARKETS = sim_markets(60)
@@ -69,13 +69,13 @@ def test_subscriptions() -> None:
     session, here = opened()
     request = {"event": "bts:subscribe", "data": {"channel": CHANNEL}}
     done = {"event": "bts:subscription_succeeded", "channel": CHANNEL, "data": {}}
-    assert say(session, request) == [done]
-    assert say(session, request) == [done]
+    assert send(session, request) == [done]
+    assert send(session, request) == [done]
     assert here.joined == [(CHANNEL, "bitstamp:BTC-USD")]
-    say(session, {**request, "event": "bts:unsubscribe"})
+    send(session, {**request, "event": "bts:unsubscribe"})
     assert here.joined == []
-    [error] = say(session, {**request, "data": {"channel": "live_trades_nopeusd"}})
+    [error] = send(session, {**request, "data": {"channel": "live_trades_nopeusd"}})
     assert (error["event"], error["data"]["message"]) == ("bts:error", "Bad subscription string.")
-    [pong] = say(session, {"event": "bts:heartbeat"})
+    [pong] = send(session, {"event": "bts:heartbeat"})
     assert pong["data"] == {"status": "success"}
-    assert say(session, "{")[0]["event"] == "bts:error"
+    assert send(session, "{")[0]["event"] == "bts:error"

@@ -10,7 +10,7 @@ from simulator.exchanges.base import Session
 from simulator.exchanges.bybit import Bybit
 from simulator.history import History
 from simulator.markets import sim_markets
-from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, say
+from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, send
 from tests.simulator.shapes import body, frames, shape
 
 BYBIT = Bybit(sim_markets(60), History())
@@ -70,17 +70,17 @@ def test_errors_come_with_status_200(path: str, params: dict[str, str]) -> None:
 
 def test_subscriptions(recordings: Path) -> None:
     session, here = opened()
-    [ack] = say(session, {"op": "subscribe", "args": [TOPIC]})
+    [ack] = send(session, {"op": "subscribe", "args": [TOPIC]})
     real = frames(recordings / "bybit", "ws_v5_spot_btcusdt.jsonl", '"op":"subscribe"')[0]
     assert shape(ack) == shape(real)
     assert here.joined == [(TOPIC, "bybit:BTC-USDT")]
-    [again] = say(session, {"op": "subscribe", "args": [TOPIC]})
+    [again] = send(session, {"op": "subscribe", "args": [TOPIC]})
     assert again["ret_msg"] == f"error:already subscribed,topic:{TOPIC}"
     assert here.joined == [(TOPIC, "bybit:BTC-USDT")]
-    say(session, {"op": "unsubscribe", "args": [TOPIC]})
+    send(session, {"op": "unsubscribe", "args": [TOPIC]})
     assert here.joined == []
-    [refused] = say(session, {"op": "subscribe", "args": [TOPIC, "publicTrade.NOPEUSD"]})
+    [refused] = send(session, {"op": "subscribe", "args": [TOPIC, "publicTrade.NOPEUSD"]})
     assert (refused["success"], here.joined) == (False, [])
-    assert say(session, {"op": "subscribe", "args": [TOPIC] * 11})[0]["success"] is False
-    assert say(session, {"op": "ping"})[0]["ret_msg"] == "pong"
-    assert say(session, "{")[0]["success"] is False
+    assert send(session, {"op": "subscribe", "args": [TOPIC] * 11})[0]["success"] is False
+    assert send(session, {"op": "ping"})[0]["ret_msg"] == "pong"
+    assert send(session, "{")[0]["success"] is False

@@ -22,7 +22,7 @@ from tests.simulator.asking import (
     live,
     open_session,
     refusal,
-    say,
+    send,
 )
 from tests.simulator.shapes import body, frames, shape
 
@@ -51,7 +51,7 @@ def test_subscribe_answers_in_the_recorded_shape(recordings: Path) -> None:
         "product_ids": ["BTC-USD"],
         "channels": ["matches", {"name": "heartbeat", "product_ids": ["ETH-USD"]}],
     }
-    last, ack = say(session, request)
+    last, ack = send(session, request)
     assert (last["type"], last["trade_id"]) == ("last_match", 5)
     real = frames(recordings / "coinbase", "ws_matches_ticker_first_half.jsonl", '"subscriptions"')[0]
     assert list(ack) == list(real)
@@ -60,7 +60,7 @@ def test_subscribe_answers_in_the_recorded_shape(recordings: Path) -> None:
     beat = json.loads(session.heartbeats(NOW_US, idle=False)[0])
     assert list(beat) == ["type", "sequence", "last_trade_id", "product_id", "time"]
     assert beat["product_id"] == "ETH-USD"
-    assert say(session, {"type": "unsubscribe", "product_ids": [], "channels": ["matches"]}) == [
+    assert send(session, {"type": "unsubscribe", "product_ids": [], "channels": ["matches"]}) == [
         {"type": "subscriptions", "channels": [{"name": "heartbeat", "product_ids": ["ETH-USD"]}]}
     ]
     assert here.joined == [("heartbeat", "coinbase:ETH-USD")]
@@ -75,11 +75,11 @@ def test_wrong_requests_get_an_error_frame() -> None:
         ),
         ({"type": "subscribe", "product_ids": ["BTC-USD"], "channels": ["nope"]}, "nope is not a valid"),
     ):
-        (error,) = say(session, request)
+        (error,) = send(session, request)
         assert (error["type"], error["message"]) == ("error", "Failed to subscribe")
         assert error["reason"].startswith(reason)
     for text in ("{", '{"type":"what"}', "[]"):
-        assert say(session, text)[0]["type"] == "error"
+        assert send(session, text)[0]["type"] == "error"
     assert here.joined == []
 
 

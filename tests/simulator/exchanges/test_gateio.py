@@ -14,7 +14,7 @@ from simulator.exchanges.gateio import Gateio
 from simulator.history import History
 from simulator.markets import sim_markets
 from simulator.truth import trades_in_minutes
-from tests.simulator.asking import NOW_MINUTE, NOW_S, NOW_US, Here, ask, live, open_session, refusal, say
+from tests.simulator.asking import NOW_MINUTE, NOW_S, NOW_US, Here, ask, live, open_session, refusal, send
 from tests.simulator.shapes import body, frames, shape
 
 MARKETS = sim_markets(60)
@@ -128,20 +128,20 @@ def test_more_than_200_requests_in_ten_seconds_are_too_many() -> None:
 def test_subscriptions(recordings: Path) -> None:
     session, here = opened()
     request = {"time": NOW_S, "channel": "spot.trades", "event": "subscribe"}
-    [ack] = say(session, {**request, "payload": ["BTC_USDT", "ETH_USDT"]})
+    [ack] = send(session, {**request, "payload": ["BTC_USDT", "ETH_USDT"]})
     real = frames(recordings / "gateio", "ws_v4_spot.jsonl", '"spot.trades","event":"subscribe"')[0]
     assert like(ack, real)
     assert here.joined == [("spot.trades", "gateio:BTC-USDT"), ("spot.trades", "gateio:ETH-USDT")]
-    say(session, {**request, "payload": ["BTC_USDT"]})
+    send(session, {**request, "payload": ["BTC_USDT"]})
     assert len(here.joined) == 2
-    say(session, {**request, "event": "unsubscribe", "payload": ["ETH_USDT", "SOL_USDT"]})
+    send(session, {**request, "event": "unsubscribe", "payload": ["ETH_USDT", "SOL_USDT"]})
     assert here.joined == [("spot.trades", "gateio:BTC-USDT")]
 
 
 def test_one_unknown_pair_costs_its_whole_frame() -> None:
     session, here = opened()
     request = {"channel": "spot.trades", "event": "subscribe", "payload": ["BTC_USDT", "NOPE_USD"]}
-    [answer] = say(session, request)
+    [answer] = send(session, request)
     assert answer["error"] == {"code": 2, "message": "unknown currency pair: NOPE_USD"}
     assert (answer["result"], answer["payload"]) == ({"status": "fail"}, request["payload"])
     assert here.joined == []
@@ -149,11 +149,11 @@ def test_one_unknown_pair_costs_its_whole_frame() -> None:
 
 def test_pings_and_what_it_cannot_read() -> None:
     session, _ = opened()
-    [pong] = say(session, {"channel": "spot.ping"})
+    [pong] = send(session, {"channel": "spot.ping"})
     assert (pong["channel"], pong["result"]) == ("spot.pong", None)
-    assert say(session, "{")[0]["error"]["code"] == 1
-    assert say(session, {"channel": "spot.nothing", "event": "subscribe"})[0]["error"]["code"] == 2
-    assert say(session, {"channel": "spot.trades", "event": "what"})[0]["error"]["code"] == 2
+    assert send(session, "{")[0]["error"]["code"] == 1
+    assert send(session, {"channel": "spot.nothing", "event": "subscribe"})[0]["error"]["code"] == 2
+    assert send(session, {"channel": "spot.trades", "event": "what"})[0]["error"]["code"] == 2
     assert GATEIO.session("/ws/v3", {}, Here()) is None
 
 

@@ -15,7 +15,7 @@ from simulator.exchanges.gemini import Gemini, number
 from simulator.history import History
 from simulator.markets import sim_markets
 from simulator.truth import trades_in_minutes
-from tests.simulator.asking import NOW_MINUTE, NOW_S, NOW_US, Here, ask, open_session, refusal, say
+from tests.simulator.asking import NOW_MINUTE, NOW_S, NOW_US, Here, ask, open_session, refusal, send
 from tests.simulator.shapes import body, frames, shape
 
 MARKETS = sim_markets(60)
@@ -47,15 +47,15 @@ def test_stream_frames_have_the_recorded_shape(recordings: Path) -> None:
 
 def test_a_subscription_begins_with_the_book_and_fifty_old_trades(recordings: Path) -> None:
     session, here = opened()
-    (first,) = say(session, l2("subscribe", "BTCUSD"))
+    (first,) = send(session, l2("subscribe", "BTCUSD"))
     real = next(frame for frame in frames(recordings / "gemini", RECORDING, '"auction_events"'))
     assert list(first) == list(real)
     assert list(first["trades"][0]) == list(real["trades"][0])
     assert [trade["event_id"] for trade in first["trades"]] == [1, 2, 3, 4, 5]
     assert shape(first["changes"][0])[0] == "text"
     assert here.joined == [("l2", "gemini:BTC-USD")]
-    assert say(session, l2("subscribe", "BTCUSD")) == []
-    assert say(session, l2("unsubscribe", "BTCUSD")) == []
+    assert send(session, l2("subscribe", "BTCUSD")) == []
+    assert send(session, l2("unsubscribe", "BTCUSD")) == []
     assert here.joined == []
 
 
@@ -79,7 +79,7 @@ def test_a_heartbeat_every_five_seconds(recordings: Path) -> None:
 )
 def test_bad_requests_get_an_error(message: object, reason: str) -> None:
     session, here = opened()
-    (error,) = say(session, message)
+    (error,) = send(session, message)
     assert (error["result"], error["reason"]) == ("error", reason)
     assert here.joined == []
 

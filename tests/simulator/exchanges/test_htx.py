@@ -29,7 +29,7 @@ def opened() -> tuple[Session, Here]:
     return open_session(HTX, "/ws")
 
 
-def say(session: Session, message: object) -> list[Any]:
+def send(session: Session, message: object) -> list[Any]:
     text = message if isinstance(message, str) else json.dumps(message)
     return [json.loads(gzip.decompress(frame)) for frame in session.receive(text, NOW_US)]
 
@@ -73,15 +73,15 @@ def test_numbers_are_written_as_java_does(value: float, text: str) -> None:
 
 def test_a_subscription_begins_with_the_order_before_it(recordings: Path) -> None:
     session, here = opened()
-    ack, past = say(session, {"sub": TOPIC, "id": "a"})
+    ack, past = send(session, {"sub": TOPIC, "id": "a"})
     assert shape(ack) == shape({**real_frames(recordings, '"subbed"')[0], "id": "a"})
     assert past["ch"] == TOPIC
     assert past["tick"]["data"][0]["tradeId"] == 5
     assert here.joined == [("trade.detail", "htx:BTC-USDT")]
-    assert say(session, {"sub": TOPIC}) == [{"status": "ok", "subbed": TOPIC, "ts": NOW_US // 1_000}]
-    assert say(session, {"unsub": TOPIC})[0]["unsubbed"] == TOPIC
+    assert send(session, {"sub": TOPIC}) == [{"status": "ok", "subbed": TOPIC, "ts": NOW_US // 1_000}]
+    assert send(session, {"unsub": TOPIC})[0]["unsubbed"] == TOPIC
     assert here.joined == []
-    assert say(session, {"unsub": TOPIC})[0]["status"] == "error"
+    assert send(session, {"unsub": TOPIC})[0]["status"] == "error"
 
 
 def test_it_pings_every_five_seconds(recordings: Path) -> None:
@@ -90,14 +90,14 @@ def test_it_pings_every_five_seconds(recordings: Path) -> None:
     assert [len(frames) for frames in sent] == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
     ping = json.loads(gzip.decompress(sent[0][0]))
     assert shape(ping) == shape(real_frames(recordings, '"ping"')[0])
-    assert say(session, {"pong": ping["ping"]}) == []
-    assert say(session, {"ping": 5}) == [{"pong": 5}]
+    assert send(session, {"pong": ping["ping"]}) == []
+    assert send(session, {"ping": 5}) == [{"pong": 5}]
 
 
 @pytest.mark.parametrize("message", ["{", "[]", '{"sub":"market.nope.trade.detail","id":"nope"}', "{}"])
 def test_bad_requests_get_an_error(message: str) -> None:
     session, here = opened()
-    (error,) = say(session, message)
+    (error,) = send(session, message)
     assert (error["status"], error["err-code"]) == ("error", "bad-request")
     assert error.get("id") == ("nope" if "nope" in message else None)
     assert here.joined == []

@@ -23,7 +23,7 @@ from tests.simulator.asking import (
     live,
     open_session,
     refusal,
-    say,
+    send,
 )
 from tests.simulator.shapes import body, digits, frames, shape
 
@@ -45,20 +45,20 @@ def test_acks_have_the_recorded_shape(recordings: Path) -> None:
     session, here = open_session(KRAKEN)
     assert json.loads(session.opening(NOW_US)[0])["channel"] == "status"
     params = {"channel": "trade", "symbol": ["BTC/USD", "NO/PE"]}
-    ack, snapshot, error = say(session, {"method": "subscribe", "params": params, "req_id": 3})
+    ack, snapshot, error = send(session, {"method": "subscribe", "params": params, "req_id": 3})
     assert shape(ack) == shape(frames(folder, name, '"subscribe"')[0])
     assert [trade["trade_id"] for trade in snapshot["data"]] == [1, 2, 3, 4, 5]
     assert (snapshot["type"], error["success"], error["symbol"]) == ("snapshot", False, "NO/PE")
     assert error["error"] == "Currency pair not supported NO/PE"
     assert here.joined == [("trade", "kraken:BTC-USD")]
-    (pong,) = say(session, {"method": "ping", "req_id": 42})
+    (pong,) = send(session, {"method": "ping", "req_id": 42})
     assert shape(pong) == shape(frames(folder, name, '"pong"')[0])
     params = {"channel": "trade", "symbol": ["BTC/USD"]}
-    assert say(session, {"method": "subscribe", "params": params})[0]["error"] == "Already subscribed"
+    assert send(session, {"method": "subscribe", "params": params})[0]["error"] == "Already subscribed"
     assert session.heartbeats(NOW_US, idle=True) == [b'{"channel":"heartbeat"}']
     assert session.heartbeats(NOW_US, idle=False) == []
-    assert say(session, {"method": "unsubscribe", "params": params})[0]["success"]
-    assert not say(session, {"method": "unsubscribe", "params": params})[0]["success"]
+    assert send(session, {"method": "unsubscribe", "params": params})[0]["success"]
+    assert not send(session, {"method": "unsubscribe", "params": params})[0]["success"]
     assert here.joined == []
 
 
@@ -73,7 +73,7 @@ def test_acks_have_the_recorded_shape(recordings: Path) -> None:
 )
 def test_bad_requests_get_an_error(message: str) -> None:
     session, here = open_session(KRAKEN)
-    assert say(session, message)[0]["success"] is False
+    assert send(session, message)[0]["success"] is False
     assert here.joined == []
 
 

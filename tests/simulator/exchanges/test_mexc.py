@@ -8,7 +8,7 @@ from simulator.exchanges.base import Row, Session
 from simulator.exchanges.mexc import Mexc
 from simulator.history import History
 from simulator.markets import sim_markets
-from tests.simulator.asking import NOW_S, NOW_US, Here, ask, open_session, refusal, say
+from tests.simulator.asking import NOW_S, NOW_US, Here, ask, open_session, refusal, send
 from tests.simulator.shapes import body, shape
 
 MEXC = Mexc(sim_markets(60), History())
@@ -59,16 +59,16 @@ def test_errors_in_the_exchange_words() -> None:
 
 def test_subscriptions() -> None:
     session, here = opened()
-    assert say(session, {"method": "SUBSCRIPTION", "params": [CHANNEL]}) == [
+    assert send(session, {"method": "SUBSCRIPTION", "params": [CHANNEL]}) == [
         {"id": 0, "code": 0, "msg": CHANNEL}
     ]
     assert here.joined == [(CHANNEL, "mexc:BTC-USDT")]
-    [refused] = say(session, {"method": "SUBSCRIPTION", "params": [CHANNEL.replace("BTC", "NOPE")]})
+    [refused] = send(session, {"method": "SUBSCRIPTION", "params": [CHANNEL.replace("BTC", "NOPE")]})
     assert refused["msg"].startswith("Not Subscribed successfully! [spot@")
-    say(session, {"method": "UNSUBSCRIPTION", "params": [CHANNEL]})
+    send(session, {"method": "UNSUBSCRIPTION", "params": [CHANNEL]})
     assert here.joined == []
-    assert say(session, {"method": "PING"})[0]["msg"] == "PONG"
-    assert say(session, "{")[0]["msg"] == "Request error"
+    assert send(session, {"method": "PING"})[0]["msg"] == "PONG"
+    assert send(session, "{")[0]["msg"] == "Request error"
 
 
 def test_no_frame_is_like_another() -> None:

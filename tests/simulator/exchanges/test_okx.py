@@ -12,7 +12,7 @@ from simulator.history import History
 from simulator.markets import sim_markets
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Skipped
-from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, say
+from tests.simulator.asking import NOW_S, NOW_US, Here, ask, live, open_session, refusal, send
 from tests.simulator.shapes import body, frames, shape
 
 OKX = Okx(sim_markets(60), History())
@@ -95,12 +95,12 @@ def test_an_end_is_announced_as_the_decoder_reads_it() -> None:
 
 def test_subscriptions() -> None:
     session, here = opened()
-    [ack] = say(session, {"op": "subscribe", "args": [CHANNEL]})
+    [ack] = send(session, {"op": "subscribe", "args": [CHANNEL]})
     assert (ack["event"], ack["arg"]) == ("subscribe", CHANNEL)
     assert here.joined == [("trades-all", "okx:BTC-USDT")]
-    good, bad = say(session, {"op": "subscribe", "args": [CHANNEL, {**CHANNEL, "instId": "NOPE-USD"}]})
+    good, bad = send(session, {"op": "subscribe", "args": [CHANNEL, {**CHANNEL, "instId": "NOPE-USD"}]})
     assert (good["event"], bad["event"], bad["code"]) == ("subscribe", "error", "60018")
-    say(session, {"op": "unsubscribe", "args": [CHANNEL]})
+    send(session, {"op": "unsubscribe", "args": [CHANNEL]})
     assert here.joined == []
     assert session.receive("ping", NOW_US) == [b"pong"]
-    assert say(session, "{")[0]["code"] == "60012"
+    assert send(session, "{")[0]["code"] == "60012"

@@ -106,15 +106,15 @@ def test_errors_and_limits_of_coingecko(gecko: CoinGecko) -> None:
     assert refusal(gecko, "/coins/bitcoin")[0] == 429
 
 
-def test_the_same_moment_is_told_the_same(gecko: CoinGecko) -> None:
+def test_answers_at_one_time_are_equal(gecko: CoinGecko) -> None:
     params = {"vs_currency": "usd"}
-    one, other = (
+    first, second = (
         provider.rest("/coins/markets", params, {}, NOW_US) for provider in (gecko, CoinGecko({}, History()))
     )
-    assert one.body == other.body
+    assert first.body == second.body
 
 
-def test_both_ways_into_coinmarketcap_tell_the_same(cmc: CoinMarketCap) -> None:
+def test_answers_with_and_without_a_key_are_equal(cmc: CoinMarketCap) -> None:
     public = ask(cmc, LISTINGS, limit="3")
     keyed = ask(cmc, LISTINGS.removeprefix("/public-api"), KEY, limit="3")
     assert public["data"] == keyed["data"]
@@ -124,9 +124,9 @@ def test_both_ways_into_coinmarketcap_tell_the_same(cmc: CoinMarketCap) -> None:
 
 
 def test_descriptions_leave_out_ids_that_are_not_known(cmc: CoinMarketCap) -> None:
-    told = ask(cmc, "/public-api/v2/cryptocurrency/info", id="1975,99999999")["data"]
-    assert list(told) == ["1975"]
-    assert told["1975"]["platform"]["token_address"].startswith("0x5149")
+    described = ask(cmc, "/public-api/v2/cryptocurrency/info", id="1975,99999999")["data"]
+    assert list(described) == ["1975"]
+    assert described["1975"]["platform"]["token_address"].startswith("0x5149")
 
 
 def test_errors_and_limits_of_coinmarketcap(cmc: CoinMarketCap) -> None:

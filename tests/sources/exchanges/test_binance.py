@@ -205,7 +205,7 @@ def test_recorded_instruments(recordings: Path) -> None:
     raw = recorded.body(recordings / "binance" / "rest_exchange_info.json")
     want = []
     for entry in recorded.loads(raw)["symbols"]:
-        filters = {one["filterType"]: one for one in entry["filters"]}
+        filters = {rule["filterType"]: rule for rule in entry["filters"]}
         want.append(
             Instrument(
                 market=Market.canonical(f"binance:{entry['baseAsset']}-{entry['quoteAsset']}"),

@@ -132,7 +132,7 @@ def test_recorded_candles(recordings: Path) -> None:
     assert sum(candle.trades == 0 for candle in got) == 13
 
 
-def test_a_day_that_is_told_twice_is_one_candle() -> None:
+def test_a_day_sent_twice_is_one_candle() -> None:
     row = '{"timestamp":"86400","open":"5","high":"5","low":"5","close":"5","volume":"1"}'
     body = f'{{"data":{{"pair":"BTC/USD","ohlc":[{row},{row}]}}}}'.encode()
     assert len(BITSTAMP.decode_candles(BTC_USD, Interval.D1, body)) == 1

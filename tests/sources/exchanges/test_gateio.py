@@ -66,8 +66,8 @@ def test_a_trade_has_the_id_that_rest_calls_it_by() -> None:
 
 @given(st.integers(1, 4_102_444_799_999_999), st.text("0123456789", max_size=4))
 def test_times_are_cut_not_rounded(ts_us: int, finer: str) -> None:
-    told = f"{ts_us // 1_000}.{ts_us % 1_000:03d}{finer}".encode()
-    [trade] = GATEIO.decoder([GT_USDT])(TRADE.replace(b"1606292218213.4578", told))  # type: ignore[misc]
+    time_ms = f"{ts_us // 1_000}.{ts_us % 1_000:03d}{finer}".encode()
+    [trade] = GATEIO.decoder([GT_USDT])(TRADE.replace(b"1606292218213.4578", time_ms))  # type: ignore[misc]
     assert trade.ts_us == ts_us
 
 
@@ -126,8 +126,8 @@ def test_impossible_trades_are_refused(old: bytes, new: bytes) -> None:
 
 def test_subscribe_is_a_frame_for_each_market() -> None:
     sent = [msgspec.json.decode(frame) for frame in GATEIO.subscribe(MARKETS)]
-    assert [one["payload"] for one in sent] == [[GATEIO.native(market)] for market in MARKETS]
-    assert {(one["channel"], one["event"]) for one in sent} == {("spot.trades", "subscribe")}
+    assert [frame["payload"] for frame in sent] == [[GATEIO.native(market)] for market in MARKETS]
+    assert {(frame["channel"], frame["event"]) for frame in sent} == {("spot.trades", "subscribe")}
 
 
 @pytest.mark.parametrize(

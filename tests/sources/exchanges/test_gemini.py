@@ -199,14 +199,14 @@ def test_recorded_trades(recordings: Path) -> None:
 def test_recorded_instruments(recordings: Path) -> None:
     raw = recorded.body(recordings / "gemini" / "rest_symbols.json")
     listed = GEMINI.decode_instruments(raw)
-    assert [one.native for one in listed] == recorded.loads(raw)
-    assert all(one.native == GEMINI.rest_native(one.market) for one in listed)
-    assert all(one.status is MarketStatus.ACTIVE for one in listed)
-    symbols = {str(one.market.symbol) for one in listed}
+    assert [entry.native for entry in listed] == recorded.loads(raw)
+    assert all(entry.native == GEMINI.rest_native(entry.market) for entry in listed)
+    assert all(entry.status is MarketStatus.ACTIVE for entry in listed)
+    symbols = {str(entry.market.symbol) for entry in listed}
     assert {"BTC-USD", "BTC-DAI", "DAI-USD", "PAXG-USD", "ZEC-LTC", "LINK-ETH", "AAVE-USD"} <= symbols
     details = recorded.loads(recorded.body(recordings / "gemini" / "rest_symbol_details_btcusd.json"))
-    [one] = [one for one in listed if one.native == details["symbol"].lower()]
-    assert (one.market.symbol.base, one.market.symbol.quote) == (
+    [btc_usd] = [entry for entry in listed if entry.native == details["symbol"].lower()]
+    assert (btc_usd.market.symbol.base, btc_usd.market.symbol.quote) == (
         details["base_currency"],
         details["quote_currency"],
     )
@@ -215,7 +215,7 @@ def test_recorded_instruments(recordings: Path) -> None:
 def test_names_are_split_where_an_asset_is_known() -> None:
     raw = b"""["btcusd","ethbtc","btcgusd","paxgusd","efilfil","gusdusd","usdtgusd","usdtusd","rlusdusd",
     "xrpusd","xrprlusd","btcgusdperp","btcusdt","usd","x","solsgd"]"""
-    symbols = [str(one.market.symbol) for one in GEMINI.decode_instruments(raw)]
+    symbols = [str(entry.market.symbol) for entry in GEMINI.decode_instruments(raw)]
     assert symbols == [
         *("BTC-USD", "ETH-BTC", "BTC-GUSD", "PAXG-USD", "EFIL-FIL", "GUSD-USD", "USDT-GUSD", "USDT-USD"),
         *("RLUSD-USD", "XRP-USD", "XRP-RLUSD", "BTC-USDT", "SOL-SGD"),

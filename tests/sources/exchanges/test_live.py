@@ -14,11 +14,11 @@ pytestmark = pytest.mark.live
 
 
 @pytest.mark.parametrize("name", EXCHANGES)
-async def test_tickers_tell_volumes_of_the_markets_that_are_listed(name: str) -> None:
+async def test_volumes_are_of_listed_markets(name: str) -> None:
     exchange = EXCHANGES[name]
     async with exchange_http(exchange, Settings(_env_file=None).rest_url(name), LocalBudget()) as client:
         listed = exchange.decode_instruments((await client.get(exchange.instruments_request())).body)
-        active = {one.native for one in listed if one.status is MarketStatus.ACTIVE}
+        active = {entry.native for entry in listed if entry.status is MarketStatus.ACTIVE}
         assert len(active) > 20
         request = exchange.volumes_request()
         if request is None:

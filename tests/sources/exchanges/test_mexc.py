@@ -1,4 +1,4 @@
-"""MEXC: every recorded answer; frames as their published schema says, since none was recorded."""
+"""MEXC: recorded REST answers, and frames made by the published schema, as none are recorded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def frame(*rows: Row, channel: str = CHANNEL, now_us: int = NOW_US) -> bytes:
     return made
 
 
-def test_equal_trades_of_one_moment_are_told_apart_by_counting() -> None:
+def test_equal_trades_at_one_time_get_different_ids() -> None:
     answer = MEXC.decoder([BTC_USDT])(frame(*ROWS))
     assert isinstance(answer, list)
     assert [(t.ts_us, t.price, t.amount, t.taker_buys) for t in answer] == [tuple(row[1:]) for row in ROWS]
@@ -129,15 +129,15 @@ def test_impossible_trades_are_refused(row: Row) -> None:
 
 
 def test_ordinals_are_remembered_long_enough() -> None:
-    ordinals = SyntheticIds()
-    first = ordinals.id_of("BTCUSDT", 1, 2.0, 3.0, True)
+    ids = SyntheticIds()
+    first = ids.id_of("BTCUSDT", 1, 2.0, 3.0, True)
     for number in range(4_000):
-        ordinals.id_of("BTCUSDT", 2, number + 1.0, 3.0, True)
-    assert ordinals.id_of("BTCUSDT", 1, 2.0, 3.0, True) not in (first, 0)
+        ids.id_of("BTCUSDT", 2, number + 1.0, 3.0, True)
+    assert ids.id_of("BTCUSDT", 1, 2.0, 3.0, True) not in (first, 0)
 
 
 def test_subscribe_is_a_frame_for_each_market() -> None:
-    sent = [msgspec.json.decode(one)["params"] for one in MEXC.subscribe([BTC_USDT, ETH_USDT])]
+    sent = [msgspec.json.decode(frame)["params"] for frame in MEXC.subscribe([BTC_USDT, ETH_USDT])]
     assert sent == [[CHANNEL], [CHANNEL.replace("BTC", "ETH")]]
 
 
@@ -204,7 +204,7 @@ def test_recorded_instruments(recordings: Path) -> None:
 
 def test_recorded_amounts_are_whole_steps(recordings: Path) -> None:
     listed = MEXC.decode_instruments(recorded.body(recordings / "mexc" / "rest_exchange_info.json"))
-    [step] = [one.amount_step for one in listed if one.market == BTC_USDT]
+    [step] = [entry.amount_step for entry in listed if entry.market == BTC_USDT]
     sent = recorded.loads(recorded.body(recordings / "mexc" / "rest_trades_btcusdt.json"))
     assert all(Decimal(row["qty"]) % Decimal(str(step)) == 0 for row in sent)
 

@@ -193,7 +193,7 @@ def test_errors_come_with_status_200() -> None:
     ],
 )
 def test_what_a_later_try_may_mend(code: str, throttled: bool, passing: bool) -> None:
-    error = OKX.error_in(f'{{"code":"{code}","msg":"Said","data":[]}}'.encode()) or ""
+    error = OKX.error_in(f'{{"code":"{code}","msg":"Message","data":[]}}'.encode()) or ""
     assert error.startswith(OKX.throttled_errors) is throttled
     assert error.startswith(OKX.passing_errors) is passing
 
@@ -203,7 +203,7 @@ def test_no_two_seconds_have_more_than_20_requests() -> None:
 
 
 def numbers(text: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return text.map(lambda said: msgspec.json.encode(said).decode())
+    return text.map(lambda value: msgspec.json.encode(value).decode())
 
 
 @given(
@@ -211,8 +211,8 @@ def numbers(text: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         {name: numbers(st.text(max_size=8) | st.floats().map(str)) for name in ("tradeId", "px", "sz", "ts")}
     )
 )
-def test_odd_trades_are_trades_or_refused(said: dict[str, str]) -> None:
-    fields = ",".join(f'"{name}":{value}' for name, value in said.items())
+def test_odd_trades_are_trades_or_refused(sent: dict[str, str]) -> None:
+    fields = ",".join(f'"{name}":{value}' for name, value in sent.items())
     row = f'{{"instId":"BTC-USDT","side":"sell",{fields}}}'
     frame = f'{{"arg":{{"channel":"trades-all","instId":"BTC-USDT"}},"data":[{row}]}}'.encode()
     try:

@@ -1,4 +1,4 @@
-"""The volumes of 24 hours that tickers tell: recorded rows, documented answers, bad rows and bad bodies."""
+"""24-hour volumes of tickers: recorded rows, documented answers, bad rows and bad bodies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from coinwatch.errors import BadMessage, Fatal
 from sources.exchanges import EXCHANGES
 from tests.sources import recorded
 
-TELLING = {name: exchange for name, exchange in EXCHANGES.items() if exchange.volumes_request() is not None}
+WITH_VOLUMES = {
+    name: exchange for name, exchange in EXCHANGES.items() if exchange.volumes_request() is not None
+}
 
 DOCUMENTED = {
     "bitstamp": (
@@ -68,12 +70,12 @@ def answer(name: str, *rows: tuple[str, str]) -> bytes:
     return around.format(",".join(each.format(*row) for row in rows)).encode()
 
 
-def test_all_but_gemini_tell_volumes() -> None:
-    assert EXCHANGES.keys() - TELLING.keys() == {"gemini"}
-    assert DOCUMENTED.keys() | RECORDED.keys() == TELLING.keys()
+def test_all_exchanges_but_gemini_publish_volumes() -> None:
+    assert EXCHANGES.keys() - WITH_VOLUMES.keys() == {"gemini"}
+    assert DOCUMENTED.keys() | RECORDED.keys() == WITH_VOLUMES.keys()
     with pytest.raises(Fatal, match="does not publish volumes"):
         EXCHANGES["gemini"].decode_volumes(b"[]")
-    for exchange in TELLING.values():
+    for exchange in WITH_VOLUMES.values():
         request = exchange.volumes_request()
         assert request is not None
         assert request.cost <= exchange.rest_limit.capacity
@@ -103,9 +105,9 @@ def test_each_kraken_pair_is_known_by_the_name_its_list_has(recordings: Path) ->
     assert EXCHANGES["kraken"].decode_volumes(body) == dict.fromkeys(spot.values(), 8.0)
 
 
-@pytest.mark.parametrize("name", TELLING)
+@pytest.mark.parametrize("name", WITH_VOLUMES)
 @pytest.mark.parametrize("bad", ["null", '""', '"-1"', '"nan"', "1e400", '"1e30"', "{}", "[]", "true"])
-def test_a_bad_row_costs_no_other(name: str, bad: str) -> None:
+def test_an_unreadable_row_affects_no_other(name: str, bad: str) -> None:
     decode = EXCHANGES[name].decode_volumes
     assert decode(answer(name, ("x", "5"), ("y", bad), ("z", "0"))) == {"x": 5.0, "z": 0.0}
     with pytest.raises(BadMessage, match="none of 2 tickers can be read"):
@@ -113,20 +115,20 @@ def test_a_bad_row_costs_no_other(name: str, bad: str) -> None:
     assert decode(answer(name)) == {}
 
 
-@pytest.mark.parametrize("name", TELLING)
+@pytest.mark.parametrize("name", WITH_VOLUMES)
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"7", b'"x"', b"<html>", b'{"code":-1,"msg":"no"}', b"[" * 10**5]
 )
-def test_what_is_no_answer_is_refused(name: str, body: bytes) -> None:
+def test_an_invalid_answer_is_a_bad_message(name: str, body: bytes) -> None:
     with pytest.raises(BadMessage):
         EXCHANGES[name].decode_volumes(body)
 
 
-@pytest.mark.parametrize("name", TELLING)
+@pytest.mark.parametrize("name", WITH_VOLUMES)
 @given(junk=st.binary(max_size=300), cut=st.integers(0, 60), at=st.integers(0, 60))
-def test_junk_is_refused_and_nothing_else(name: str, junk: bytes, cut: int, at: int) -> None:
+def test_random_input_raises_nothing_but_bad_messages(name: str, junk: bytes, cut: int, at: int) -> None:
     whole = answer(name, ("x", "5"), ("y", '"7"'))
     for body in (junk, whole[:-cut], whole[:at] + junk + whole[at:], whole[:at] + whole[at + cut :]):
         with suppress(BadMessage):
-            found = EXCHANGES[name].decode_volumes(body)
-            assert all(isinstance(native, str) and 0 <= volume < 1e18 for native, volume in found.items())
+            decoded = EXCHANGES[name].decode_volumes(body)
+            assert all(isinstance(native, str) and 0 <= volume < 1e18 for native, volume in decoded.items())

@@ -1,4 +1,4 @@
-"""What CoinGecko says, read field by field."""
+"""Decoding of CoinGecko, field by field."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read(**changes: Any) -> Any:
     return coin
 
 
-def test_metrics_are_read_as_they_are_meant() -> None:
+def test_metrics_decode_as_documented() -> None:
     coin = read()
     assert (coin.id, coin.symbol, coin.name, coin.dropped) == ("bitcoin", "BTC", "Bitcoin", ())
     metrics = coin.metrics
@@ -99,15 +99,17 @@ def test_metrics_are_read_as_they_are_meant() -> None:
         ("price_change_percentage_24h_in_currency", -101, "change_24h"),
     ],
 )
-def test_an_absurd_number_spoils_only_itself(field: str, value: Any, name: str) -> None:
+def test_an_implausible_number_affects_only_itself(field: str, value: Any, name: str) -> None:
     coin, good = read(**{field: value}), read()
     assert coin.dropped == (field,)
     assert getattr(coin.metrics, name) is None
     others = set(type(coin.metrics).__struct_fields__) - {name}
-    assert [getattr(coin.metrics, one) for one in others] == [getattr(good.metrics, one) for one in others]
+    assert [getattr(coin.metrics, field) for field in others] == [
+        getattr(good.metrics, field) for field in others
+    ]
 
 
-def test_what_is_not_known_is_not_absurd() -> None:
+def test_an_unknown_value_is_not_implausible() -> None:
     coin = read(
         market_cap=0, market_cap_rank=None, max_supply=None, fully_diluted_valuation=0, total_volume=0
     )
@@ -136,7 +138,7 @@ def test_anything_but_a_list_is_a_bad_message(body: bytes) -> None:
 
 
 @given(st.lists(ROW, max_size=4))
-def test_whatever_is_in_a_row_only_sensible_numbers_come_out(rows: list[dict[str, Any]]) -> None:
+def test_any_row_decodes_to_plausible_numbers(rows: list[dict[str, Any]]) -> None:
     page = decode_metrics(json.dumps(rows).encode())
     assert len({coin.id for coin in page.coins}) == len(page.coins)
     assert page.unreadable + len(page.coins) <= len(rows)
@@ -151,7 +153,7 @@ def test_whatever_is_in_a_row_only_sensible_numbers_come_out(rows: list[dict[str
 
 
 @given(st.binary(max_size=60))
-def test_no_body_raises_anything_but_a_bad_message(body: bytes) -> None:
+def test_any_body_raises_nothing_but_bad_messages(body: bytes) -> None:
     error_in(body)
     for decode in (decode_metrics, decode_coins):
         try:
@@ -189,7 +191,7 @@ def test_the_list_of_coins_has_contracts_that_can_be_compared() -> None:
 def test_requests_hold_every_id_once_and_no_more_than_fits(ids: list[str]) -> None:
     requests = metrics_requests(ids)
     batches = [request.params["ids"].split(",") for request in requests]
-    assert [one for batch in batches for one in batch] == ids
+    assert [coin_id for batch in batches for coin_id in batch] == ids
     assert all(len(batch) <= PER_PAGE for batch in batches)
     assert all(len(request.params["ids"]) <= 6_100 for request in requests)
 
@@ -228,7 +230,7 @@ async def test_a_key_is_sent_and_a_wrong_one_is_fatal() -> None:
 
 
 @pytest.mark.live
-async def test_the_real_one_is_as_documented() -> None:
+async def test_the_real_api_is_as_documented() -> None:
     root = "https://api.coingecko.com/api/v3"
     async with coingecko_http(root, LocalBudget(), key=None, patience=Patience(attempts=3)) as client:
         page = decode_metrics((await client.get(top_request(1))).body)

@@ -1,4 +1,4 @@
-"""What CoinMarketCap says, with a key and without."""
+"""Decoding of CoinMarketCap, and access with a key and without."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def body_of(data: Any, code: Any = "0") -> bytes:
     return json.dumps({"status": {"error_code": code, "error_message": None}, "data": data}).encode()
 
 
-def test_listings_are_read_as_they_are_meant() -> None:
+def test_listings_decode_as_documented() -> None:
     (coin,) = decode_listings(body_of([LINK])).coins
     assert (coin.id, coin.symbol, coin.contract) == (
         "1975",
@@ -79,7 +79,7 @@ def test_listings_are_read_as_they_are_meant() -> None:
     assert coin.dropped == ()
 
 
-def test_absurd_numbers_and_missing_quotes_spoil_only_themselves() -> None:
+def test_implausible_and_missing_values_affect_only_themselves() -> None:
     broken = {**LINK, "id": 2, "cmc_rank": 0, "quote": [{"symbol": "USD", "price": 0, "market_cap": -3}]}
     page = decode_listings(body_of([broken, {**LINK, "id": 3, "quote": {}}, {"id": "x"}, LINK]))
     assert [(coin.id, coin.dropped) for coin in page.coins] == [
@@ -91,8 +91,8 @@ def test_absurd_numbers_and_missing_quotes_spoil_only_themselves() -> None:
     assert page.coins[1].metrics.circulating_supply == LINK["circulating_supply"]
 
 
-def test_descriptions_are_read_as_they_are_meant() -> None:
-    told: dict[str, Any] = {
+def test_descriptions_decode_as_documented() -> None:
+    rows: dict[str, Any] = {
         "1975": {
             "id": 1975,
             "description": " Chainlink (LINK) is …\u0000 ",
@@ -109,7 +109,7 @@ def test_descriptions_are_read_as_they_are_meant() -> None:
         "9": None,
         "10": {"id": 10, "urls": [], "tag-names": None, "date_launched": "soon"},
     }
-    link, bare = decode_descriptions(body_of(told))
+    link, bare = decode_descriptions(body_of(rows))
     assert link.description == "Chainlink (LINK) is …"
     assert link.categories == ("Oracles",)
     assert link.links == {"website": ("https://chain.link/",)}
@@ -131,16 +131,16 @@ def test_anything_else_is_a_bad_message(body: bytes) -> None:
         )
     )
 )
-def test_whatever_is_in_a_row_it_is_read_or_left_out(rows: list[dict[str, Any]]) -> None:
+def test_any_row_is_decoded_or_left_out(rows: list[dict[str, Any]]) -> None:
     for coin in decode_listings(body_of(rows)).coins:
         assert coin.symbol.encode()
     fields = ("description", "logo", "urls", "tag-names", "tag-groups", "date_launched")
     odd = {str(number): dict.fromkeys(fields, row.get("quote")) | row for number, row in enumerate(rows)}
-    for told in decode_descriptions(body_of(odd)):
-        assert told.cmc_id > 0
+    for entry in decode_descriptions(body_of(odd)):
+        assert entry.cmc_id > 0
 
 
-def test_a_code_is_an_error_be_it_number_or_text() -> None:
+def test_an_error_code_may_be_a_number_or_text() -> None:
     for code in (1011, "1011"):
         answer = json.dumps({"status": {"error_code": code, "error_message": "IP rate limit."}}).encode()
         assert error_in(answer) == "1011 IP rate limit."
@@ -148,7 +148,7 @@ def test_a_code_is_an_error_be_it_number_or_text() -> None:
     assert error_in(b"[]") is None
 
 
-def test_requests_know_their_limits() -> None:
+def test_requests_stay_within_the_limits() -> None:
     keyless, keyed = listings_request(key=None), listings_request(key=KEY)
     assert keyless.path == f"/public-api{keyed.path}"
     requests = list(descriptions_requests(list(range(1, 251)), key=KEY))
@@ -160,7 +160,7 @@ def test_requests_know_their_limits() -> None:
     assert BASIC.per_month * 3 <= 15_000
 
 
-async def test_both_ways_in_and_a_wrong_key() -> None:
+async def test_access_with_and_without_a_key() -> None:
     async with Simulator() as simulator:
         root = f"{simulator.rest_url}/coinmarketcap"
         for key in (None, KEY):
@@ -172,13 +172,13 @@ async def test_both_ways_in_and_a_wrong_key() -> None:
 
 
 @pytest.mark.live
-async def test_the_real_one_is_as_documented() -> None:
+async def test_the_real_api_is_as_documented() -> None:
     root = "https://pro-api.coinmarketcap.com"
     async with coinmarketcap_http(root, LocalBudget(), key=None, patience=Patience(attempts=3)) as client:
         page = decode_listings((await client.get(listings_request(key=None))).body)
         (request,) = descriptions_requests([1, 1975], key=None)
         bitcoin, link = sorted(
-            decode_descriptions((await client.get(request)).body), key=lambda told: told.cmc_id
+            decode_descriptions((await client.get(request)).body), key=lambda entry: entry.cmc_id
         )
     assert len(page.coins) == LISTED
     coins = {coin.symbol: coin for coin in reversed(page.coins)}

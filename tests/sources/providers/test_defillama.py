@@ -1,4 +1,4 @@
-"""What DefiLlama says is locked, by CoinGecko id."""
+"""Total value locked by DefiLlama, by CoinGecko id."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def body_of(*rows: Any) -> bytes:
     return json.dumps(rows).encode()
 
 
-def test_versions_of_one_protocol_are_one_coins() -> None:
+def test_versions_of_a_protocol_count_for_one_coin() -> None:
     locked = decode_protocols(
         body_of(
             {"name": "Aave V3", "gecko_id": None, "parentProtocol": "parent#aave", "tvl": 30e9},
             {"name": "Aave V2", "gecko_id": "aave", "parentProtocol": "parent#aave", "tvl": 1e9},
             {"name": "Lido", "gecko_id": "lido-dao", "parentProtocol": None, "tvl": 25e9},
             {"name": "Binance CEX", "gecko_id": "binancecoin", "category": "CEX", "tvl": 160e9},
-            {"name": "Nobody's", "gecko_id": None, "parentProtocol": None, "tvl": 5.0},
+            {"name": "Without a coin", "gecko_id": None, "parentProtocol": None, "tvl": 5.0},
             {"name": "Broken", "gecko_id": "broken", "tvl": -1},
             {"name": "Silent", "gecko_id": "silent", "tvl": None},
-            "nonsense",
+            "text",
         )
     )
     assert locked.usd == {"aave": 31e9, "lido-dao": 25e9}
@@ -66,7 +66,7 @@ ROW = st.fixed_dictionaries(
 
 
 @given(st.lists(ROW, max_size=5))
-def test_only_sensible_sums_come_out(rows: list[dict[str, Any]]) -> None:
+def test_sums_are_plausible(rows: list[dict[str, Any]]) -> None:
     for decode in (decode_protocols, decode_chains):
         for coin, usd in decode(body_of(*rows)).usd.items():
             assert coin
@@ -74,7 +74,7 @@ def test_only_sensible_sums_come_out(rows: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.live
-async def test_the_real_one_is_as_documented() -> None:
+async def test_the_real_api_is_as_documented() -> None:
     async with defillama_http("https://api.llama.fi", LocalBudget()) as client:
         protocols = decode_protocols((await client.get(protocols_request())).body)
         chains = decode_chains((await client.get(chains_request())).body)

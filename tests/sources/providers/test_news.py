@@ -27,15 +27,15 @@ async def simulator() -> AsyncIterator[Simulator]:
         yield simulator
 
 
-async def test_every_outlet_is_read_in_its_dialect(simulator: Simulator) -> None:
+async def test_every_feed_decodes_in_its_dialect(simulator: Simulator) -> None:
     budget = LocalBudget()
     for outlet in OUTLETS:
         url = f"{simulator.rest_url}/news/{outlet}"
         async with news.feed_http(outlet, url, budget, scale=1_000, patience=QUICK) as client:
-            told = await client.get(news.feed_request(url))
-            feed = news.decode_feed(outlet, told.body, now_us())
-            again = await client.get(news.feed_request(url, told.etag, told.last_modified))
-        assert (told.etag is None) == (outlet == WITHOUT_ETAG)
+            answered = await client.get(news.feed_request(url))
+            feed = news.decode_feed(outlet, answered.body, now_us())
+            again = await client.get(news.feed_request(url, answered.etag, answered.last_modified))
+        assert (answered.etag is None) == (outlet == WITHOUT_ETAG)
         assert again.is_unchanged
         assert again.body == b""
         assert len(feed.articles) == ENTRIES
@@ -51,9 +51,9 @@ async def test_a_feed_may_have_moved_and_have_parameters() -> None:
     async with scripted(answer("", 301, location="/new?format=rss"), answer(rss)) as server:
         url = f"{server.root}/feed/?format=rss&a=1"
         async with news.feed_http("wire", url, LocalBudget(), scale=1_000, patience=QUICK) as client:
-            told = await client.get(news.feed_request(url))
+            answered = await client.get(news.feed_request(url))
     assert server.requests == ["/feed/?format=rss&a=1", "/new?format=rss"]
-    assert news.decode_feed("wire", told.body, NOW_US) == news.Feed([], 0)
+    assert news.decode_feed("wire", answered.body, NOW_US) == news.Feed([], 0)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def rss(*items: str) -> bytes:
         ("Fri, 20 Nov 99999 10:00:00 GMT", None),
     ],
 )
-def test_times_that_cannot_be_are_now(pub_date: str, published: datetime | None) -> None:
+def test_an_invalid_time_counts_as_now(pub_date: str, published: datetime | None) -> None:
     body = rss(
         ITEM.format(title="A &amp;amp; B &lt;b&gt;rise&lt;/b&gt;", link="https://a.example/1", date=pub_date)
     )
@@ -101,7 +101,7 @@ def test_times_that_cannot_be_are_now(pub_date: str, published: datetime | None)
     assert article.published_us == (from_datetime(published) if published else NOW_US)
 
 
-def test_what_has_no_title_or_address_is_counted() -> None:
+def test_entries_without_title_or_url_are_counted() -> None:
     items = [
         ITEM.format(title=title, link=link, date="Fri, 20 Nov 2026 10:00:00 GMT")
         for title, link in [
@@ -128,12 +128,12 @@ def test_what_has_no_title_or_address_is_counted() -> None:
         b"https://a.example/feed",
     ],
 )
-def test_what_is_no_feed_is_named(body: bytes) -> None:
+def test_an_answer_that_is_not_a_feed_is_a_bad_message(body: bytes) -> None:
     with pytest.raises(BadMessage, match=r"wire: .*feed"):
         news.decode_feed("wire", body, NOW_US)
 
 
-def test_a_feed_that_is_cut_short_keeps_what_came() -> None:
+def test_a_truncated_feed_keeps_its_first_articles() -> None:
     items = [
         ITEM.format(title=f"Title number {number} of many", link=f"https://a.example/{number}", date="")
         for number in range(9)
@@ -145,7 +145,7 @@ def test_a_feed_that_is_cut_short_keeps_what_came() -> None:
     assert news.decode_feed("wire", whole, NOW_US).is_whole
 
 
-def test_a_bomb_is_not_unfolded() -> None:
+def test_entity_bombs_are_not_expanded() -> None:
     entities = "".join(f'<!ENTITY a{n} "{"".join(f"&a{n - 1};" for _ in range(10))}">' for n in range(1, 12))
     bomb = f'<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a0 "lol">{entities}]><rss version="2.0"><channel>'
     bomb += ITEM.format(title="&a11;", link="https://a.example/1", date="") + "</channel></rss>"
@@ -155,7 +155,7 @@ def test_a_bomb_is_not_unfolded() -> None:
 
 @pytest.mark.live
 @pytest.mark.parametrize(("outlet", "url"), DEFAULT_FEEDS, ids=lambda part: part.partition(":")[0])
-async def test_the_real_outlets_are_read(outlet: str, url: str) -> None:
+async def test_the_real_feeds_decode(outlet: str, url: str) -> None:
     async with news.feed_http(outlet, url, LocalBudget()) as client:
         feed = news.decode_feed(outlet, (await client.get(news.feed_request(url))).body, now_us())
     assert len(feed.articles) > 5

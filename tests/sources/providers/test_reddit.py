@@ -67,7 +67,7 @@ async def test_posts_of_a_subreddit() -> None:
     ids=["key", "private", "gone", "429", "html", "no list", "silence"],
 )
 @of_asyncpraw
-async def test_what_reddit_refuses_is_named(
+async def test_failures_become_source_errors(
     answers: list[bytes], error: type[Exception], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reddit, "TOTAL_S", 1.0)

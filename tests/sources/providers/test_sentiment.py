@@ -48,15 +48,15 @@ async def test_fear_and_greed_of_any_number_of_days(simulator: Simulator) -> Non
     ) as client:
         two = alternative.decode_index((await client.get(alternative.index_request(2))).body, today)
         everything = alternative.decode_index((await client.get(alternative.index_request(0))).body, today)
-    assert [one.day for one in two.scores] == [today, today - timedelta(days=1)]
+    assert [score.day for score in two.scores] == [today, today - timedelta(days=1)]
     assert everything.scores[:2] == two.scores
     assert everything.dropped == 0
     assert everything.scores[-1].day == date(2018, 2, 1) == utc_day(FIRST_DAY * DAY_US)
-    assert len({one.value for one in everything.scores}) > 50
-    assert all(-1 <= (one.score or 0) <= 1 for one in everything.scores)
+    assert len({score.value for score in everything.scores}) > 50
+    assert all(-1 <= (score.score or 0) <= 1 for score in everything.scores)
 
 
-def test_absurd_days_of_fear_and_greed_are_left_out() -> None:
+def test_invalid_days_of_fear_and_greed_are_dropped() -> None:
     good = {"value": "40", "value_classification": "Fear", "timestamp": "1732147200"}
     rows: list[Any] = [
         good,
@@ -66,10 +66,10 @@ def test_absurd_days_of_fear_and_greed_are_left_out() -> None:
         {**good, "timestamp": "9" * 30},
         {**good, "timestamp": "1"},
         {**good, "timestamp": "1893456000"},
-        "nonsense",
+        "text",
     ]
     read = alternative.decode_index(json.dumps({"data": rows}).encode(), TODAY)
-    assert [(one.day, one.value, one.score, one.detail) for one in read.scores] == [
+    assert [(score.day, score.value, score.score, score.detail) for score in read.scores] == [
         (date(2024, 11, 21), 40.0, -0.2, {"label": "Fear"})
     ]
     assert read.dropped == len(rows) - 1
@@ -91,12 +91,12 @@ async def test_tones_of_an_asset_of_the_market_and_of_nothing(simulator: Simulat
     assert len(tones.scores) == gdelt.HISTORY_DAYS + 2
     assert tones.dropped == 0
     assert tones.scores[-1].day == today
-    assert len({one.value for one in gdelt.decode_tones(market.body, None, today).scores}) > 80
+    assert len({score.value for score in gdelt.decode_tones(market.body, None, today).scores}) > 80
     assert gdelt.decode_tones(nothing.body, "ATL", today).scores == []
 
 
-async def test_gdelt_refuses_who_asks_too_often(simulator: Simulator) -> None:
-    """In plain text; nobody asks it again for some seconds."""
+async def test_gdelt_refuses_too_many_requests(simulator: Simulator) -> None:
+    """In plain text; no further request is sent for some seconds."""
     simulator.fail_rest("gdelt", 429, times=1, retry_after_s=700)
     async with gdelt.gdelt_http(f"{simulator.rest_url}/gdelt", LocalBudget(), patience=QUICK) as client:
         with pytest.raises(Retryable, match="429") as refused:
@@ -104,7 +104,7 @@ async def test_gdelt_refuses_who_asks_too_often(simulator: Simulator) -> None:
     assert refused.value.retry_after_s == 700
 
 
-def test_absurd_tones_are_left_out() -> None:
+def test_invalid_tones_are_dropped() -> None:
     good = {"date": "20261120T000000Z", "value": -1.25}
     rows = [
         good,
@@ -120,7 +120,9 @@ def test_absurd_tones_are_left_out() -> None:
         {"timeline": [{"series": "Volume", "data": [good]}, {"series": "Average Tone", "data": rows}]}
     )
     read = gdelt.decode_tones(body.encode(), "BTC", TODAY)
-    assert [(one.day, one.value, one.score) for one in read.scores] == [(date(2026, 11, 20), -1.25, -0.125)]
+    assert [(score.day, score.value, score.score) for score in read.scores] == [
+        (date(2026, 11, 20), -1.25, -0.125)
+    ]
     assert read.dropped == len(rows) - 1
 
 
@@ -139,13 +141,13 @@ async def test_messages_of_a_channel(simulator: Simulator) -> None:
         telegram.decode_channel("private_one", private.body, now_us())
 
 
-def test_names_that_cannot_be_asked_for_are_left_out() -> None:
+def test_names_unusable_as_phrases_are_left_out() -> None:
     assert gdelt.phrases_of(["X", 'The "Q"', "", "XRP", "Ripple"]) == ("The Q", "XRP")
     assert '"' not in x.counts_request("Q", 'The "Q" coin').params["query"].replace('"The  Q  coin"', "")
 
 
 @pytest.mark.parametrize("name", ["", "a", "../../etc", "has space", "1digit", "https://t.me/x"])
-def test_what_cannot_be_a_channel_is_a_wrong_setting(name: str) -> None:
+def test_an_invalid_channel_name_is_a_settings_error(name: str) -> None:
     with pytest.raises(SettingsError, match="COINWATCH_TELEGRAM_CHANNELS"):
         telegram.channel_request(name)
 
@@ -155,8 +157,8 @@ async def test_counts_of_posts(simulator: Simulator) -> None:
     root = f"{simulator.rest_url}/x"
     async with x.x_http(root, LocalBudget(), token=TOKEN_OF_X, patience=QUICK) as client:
         counts = x.decode_counts((await client.get(x.counts_request("BTC", "Bitcoin"))).body, "BTC", today)
-    assert [one.day for one in counts] == [today - timedelta(days=back) for back in range(6, -1, -1)]
-    assert all(one.items and one.score is None and one.value == one.items for one in counts)
+    assert [score.day for score in counts] == [today - timedelta(days=back) for back in range(6, -1, -1)]
+    assert all(score.items and score.score is None and score.value == score.items for score in counts)
     async with x.x_http(root, LocalBudget(), token=TOKEN_OF_X[::-1] + "?", patience=QUICK) as client:
         with pytest.raises(Fatal, match=r"x: .*401.*Unauthorized"):
             await client.get(x.counts_request("BTC", "Bitcoin"))
@@ -165,15 +167,17 @@ async def test_counts_of_posts(simulator: Simulator) -> None:
 async def test_votes(simulator: Simulator) -> None:
     root = f"{simulator.rest_url}/coingecko"
     async with coingecko_http(root, LocalBudget(), key=None, scale=1_000, patience=QUICK) as client:
-        told = await client.get(coingecko_votes.votes_request("bitcoin"))
+        answered = await client.get(coingecko_votes.votes_request("bitcoin"))
         with pytest.raises(Fatal, match="coin not found"):
             await client.get(coingecko_votes.votes_request("atlantis"))
-    votes = coingecko_votes.decode_votes(told.body, "BTC", TODAY)
+    votes = coingecko_votes.decode_votes(answered.body, "BTC", TODAY)
     assert votes.value is not None
     assert votes.score == pytest.approx(votes.value / 50 - 1, abs=1e-6)
     assert votes.detail["reddit_subscribers"] > 0
-    nobody = coingecko_votes.decode_votes(b'{"id":"x","sentiment_votes_up_percentage":null}', "X", TODAY)
-    assert (nobody.value, nobody.score) == (None, None)
+    without_votes = coingecko_votes.decode_votes(
+        b'{"id":"x","sentiment_votes_up_percentage":null}', "X", TODAY
+    )
+    assert (without_votes.value, without_votes.score) == (None, None)
     with pytest.raises(BadMessage, match="votes of 250 % for BTC"):
         coingecko_votes.decode_votes(b'{"id":"bitcoin","sentiment_votes_up_percentage":250}', "BTC", TODAY)
 
@@ -215,7 +219,7 @@ rows = st.dictionaries(keys, json_values, max_size=4)
 
 
 @given(st.dictionaries(keys, st.lists(rows, max_size=3) | rows | json_values, max_size=4))
-def test_any_json_is_read_or_a_bad_message(answered: dict[str, Any]) -> None:
+def test_any_json_decodes_or_is_a_bad_message(answered: dict[str, Any]) -> None:
     body = json.dumps(answered).encode()
     for name in ("alternative", "gdelt", "x", "votes"):
         with suppress(BadMessage):
@@ -251,13 +255,13 @@ def test_any_json_is_read_or_a_bad_message(answered: dict[str, Any]) -> None:
         max_size=20,
     )
 )
-def test_any_markup_is_read_or_a_bad_message(pieces: list[str]) -> None:
+def test_any_markup_decodes_or_is_a_bad_message(pieces: list[str]) -> None:
     for name in ("news", "telegram"):
         with suppress(BadMessage):
             DECODERS[name]("".join(pieces).encode())
 
 
-async def test_pages_of_markup_are_refused_where_json_is_due() -> None:
+async def test_markup_is_refused_where_json_is_expected() -> None:
     async with scripted(answer("<html>")) as server:
         async with alternative.alternative_http(server.root, LocalBudget(), patience=QUICK) as client:
             with pytest.raises(BadMessage, match="HTML"):
@@ -268,12 +272,12 @@ async def test_pages_of_markup_are_refused_where_json_is_due() -> None:
             assert (await client.get(alternative.index_request(1))).body == b"<html>"
 
 
-def test_sources_are_called_as_their_settings() -> None:
+def test_sources_have_the_names_of_their_settings() -> None:
     assert {reddit.NAME, x.NAME, telegram.NAME, gdelt.NAME} <= set(SentimentSource)
 
 
 @pytest.mark.live
-async def test_the_real_ones_are_as_documented() -> None:
+async def test_the_real_apis_are_as_documented() -> None:
     today = utc_day(now_us())
     budget = LocalBudget()
     async with alternative.alternative_http("https://api.alternative.me", budget) as client:
