@@ -66,3 +66,9 @@ def test_intersect_agrees_with_counting_points(first: Window, second: Window) ->
 def test_an_empty_window_is_refused(start_us: int, end_us: int) -> None:
     with pytest.raises(ValueError, match="empty window"):
         Window(start_us, end_us)
+
+
+@pytest.mark.parametrize("length_us", [0, -1])
+def test_pieces_need_a_positive_length(length_us: int) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        list(Window(0, 10).pieces(length_us))

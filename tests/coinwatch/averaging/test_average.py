@@ -368,3 +368,8 @@ def test_two_disagreeing_markets_are_both_quarantined() -> None:
         assert judgement.average is None
         changes += quarantine.update(judgement, at_us)
     assert [change.name for change in changes] == ["binance", "kraken"]
+
+
+def test_there_is_no_quantile_without_values() -> None:
+    with pytest.raises(ValueError, match="no quantile"):
+        quantile([], 1, 2)
