@@ -73,13 +73,13 @@ class Demo:
 
 
 @contextmanager
-def running_demo(folder: Path, coinwatch: str = COINWATCH, **changes: str) -> Iterator[Demo]:
-    """Start the demo and stop it after the block, with all that it has started."""
+def running_demo(
+    folder: Path, coinwatch: str = COINWATCH, *, within_s: float = HEALTHY_WITHIN_S, **changes: str
+) -> Iterator[Demo]:
+    """Start the demo, healthy ``within_s``, and stop it after the block with all that it has started."""
     demo = Demo(folder, coinwatch, **changes)
     try:
-        eventually_sync(
-            lambda: demo.has_printed("Coinwatch is running on simulated exchanges"), HEALTHY_WITHIN_S
-        )
+        eventually_sync(lambda: demo.has_printed("Coinwatch is running on simulated exchanges"), within_s)
         yield demo
     finally:
         if demo.process.poll() is None:

@@ -16,6 +16,9 @@ from tests.system.demo import running_demo
 from tests.waiting import eventually_sync
 from tests.wheel import build_wheel
 
+HEALTHY_WITHIN_S = 180
+"""Python compiles every library at the first start."""
+
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1_200)]
 
 
@@ -36,7 +39,7 @@ def test_demo_runs_from_a_wheel_in_an_empty_environment(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     coinwatch = str(environment / "bin" / "coinwatch")
-    with running_demo(folder, coinwatch, PYTHONPATH="") as demo:
+    with running_demo(folder, coinwatch, within_s=HEALTHY_WITHIN_S, PYTHONPATH="") as demo:
         eventually_sync(lambda: demo.command("status", "--demo").returncode == 0, 300)
         demo.process.send_signal(signal.SIGINT)
         assert demo.process.wait(60) == 0

@@ -73,7 +73,7 @@ def test_a_run_whose_code_server_is_gone_is_noticed(instance: dg.DagsterInstance
     )
     health = launcher.check_run_worker_health(run)
     assert health.status.value == "NOT_FOUND"
-    assert health.msg == "the code server that started it is gone"
+    assert health.msg == "the code server of the run is gone"
 
 
 @dg.job
