@@ -30,6 +30,11 @@ def price(value: float | None) -> str:
     return f"{value:,.{price_decimals(value)}f}".replace("-", MINUS)
 
 
+def price_like(value: float, price: float) -> str:
+    """A difference of prices with the decimals of ``price``."""
+    return f"{value:,.{price_decimals(price)}f}"
+
+
 def compact(value: float | None) -> str:
     """An amount in three or four digits and a size: ``1.2 B``, ``345.6 M``, ``12.3``."""
     if value is None or not isfinite(value):
@@ -79,9 +84,9 @@ def age(then_us: int | None, now_us: int) -> str:
     return UNKNOWN if then_us is None else f"{duration(now_us - then_us)} ago"
 
 
-def clock(ts_us: int) -> str:
-    """``12:34:56 UTC``."""
-    return f"{to_datetime(ts_us):%H:%M:%S} UTC"
+def clock(ts_us: int, zone: tzinfo = UTC) -> str:
+    """``12:34:56`` in ``zone``, with ``UTC`` behind it where that is the zone."""
+    return f"{to_datetime(ts_us).astimezone(zone):%H:%M:%S}{' UTC' if zone is UTC else ''}"
 
 
 def moment(when: int | datetime) -> str:

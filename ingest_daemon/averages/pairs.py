@@ -12,16 +12,15 @@ import msgspec
 from coinwatch.averaging.average import Average, Candidate, Method
 from coinwatch.averaging.average import average as average_of
 from coinwatch.averaging.quarantine import Quarantine
+from coinwatch.liveness import WHOLE_DAY_US
 from coinwatch.records import Market, Symbol
-from coinwatch.times import DAY_US, MINUTE_US, now_us
+from coinwatch.times import MINUTE_US, now_us
 from warehouse.averages.store import LiveTrade, PairAverage
 from warehouse.candles.chart_reads import DayStats, TradeRate
 from warehouse.db.notifications import MarketMove
 
 FORGET_US = 60 * MINUTE_US
 """A market that has been silent for this long is no longer among the inputs of an average."""
-WHOLE_DAY_US = DAY_US - 30 * MINUTE_US
-"""History at least this long counts as the whole 24 hours."""
 STABLECOINS = ("USDC", "USDT")
 FOLDED_INTO = "USD"
 BRIDGE = "BTC"
@@ -134,7 +133,7 @@ class Pairs:
         """Replace the statistics of the last 24 hours and the trade rates of all markets."""
         self._day = {stats.market_id: stats for stats in day}
         self._interval_us = {
-            rate.market_id: rate.span_us // (rate.trades - 1) for rate in rates if rate.trades > 1
+            rate.market_id: rate.mean_interval_us for rate in rates if rate.mean_interval_us is not None
         }
 
     def averages(self, ts_us: int, now: Now) -> Iterator[PairAverage]:

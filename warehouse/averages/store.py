@@ -10,6 +10,7 @@ from psycopg import AsyncConnection, errors, sql
 
 from coinwatch.averaging.average import Average, State
 from coinwatch.errors import WarehouseError
+from coinwatch.liveness import AVERAGE_STALE_US
 from coinwatch.records import Symbol
 from coinwatch.times import DAY_US, SECOND_US, from_datetime, to_datetime, utc_day
 from warehouse.db.notifications import in_parts
@@ -20,7 +21,6 @@ AVERAGES = "averages"
 
 FULL_DAYS = 7
 """Averages older than this are kept once a minute."""
-LATEST_US = 10 * SECOND_US
 _THINNED = "one row a minute"
 
 
@@ -202,7 +202,7 @@ async def release_from_quarantine(conn: AsyncConnection, market_id: int, deviati
 
 def latest_averages(conn: sa.Connection, now_us: int) -> tuple[PairAverage, ...]:
     """The newest average of each pair that has one of the last 10 s."""
-    window = {"since": to_datetime(now_us - LATEST_US), "until": to_datetime(now_us + SECOND_US)}
+    window = {"since": to_datetime(now_us - AVERAGE_STALE_US), "until": to_datetime(now_us + SECOND_US)}
     return tuple(
         PairAverage(
             symbol=Symbol(row.base, row.quote),

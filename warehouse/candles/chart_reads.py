@@ -63,6 +63,11 @@ class TradeRate(msgspec.Struct, frozen=True):
     span_us: int
     """From the first to the last of them."""
 
+    @property
+    def mean_interval_us(self) -> int | None:
+        """From one trade to the next; None with fewer than two trades."""
+        return self.span_us // (self.trades - 1) if self.trades > 1 else None
+
 
 class StreamState(msgspec.Struct, frozen=True):
     market_id: int

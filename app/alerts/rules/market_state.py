@@ -10,13 +10,12 @@ from app.alerts.rules.rolling_windows import Extremes, Sums
 from app.alerts.rules.threshold_index import Series, Threshold
 from coinwatch.alerts import MovingAverage
 from coinwatch.intervals import Interval
+from coinwatch.liveness import AVERAGE_STALE_US
 from coinwatch.records import Market, Symbol
-from coinwatch.times import MINUTE_US, SECOND_US
+from coinwatch.times import MINUTE_US
 
 FRESH_US = 5 * MINUTE_US
 """An exchange whose last trade is older than this against another's says nothing beside it."""
-AVERAGE_FRESH_US = 10 * SECOND_US
-"""No market is compared with an average older than this."""
 
 
 class RsiOf(msgspec.Struct, frozen=True):
@@ -162,7 +161,7 @@ class PriceSeries:
         """Say how far the last price is from ``average``, in percent."""
         if not len(self.from_average.ladder) or self.last is None:
             return
-        is_fresh = average.last is not None and self.last_us - average.last_us <= AVERAGE_FRESH_US
+        is_fresh = average.last is not None and self.last_us - average.last_us <= AVERAGE_STALE_US
         self.from_average.set(
             (self.last / average.last - 1) * 100 if is_fresh and average.last else None, touched
         )

@@ -19,6 +19,7 @@ from app.cli.shapes import (
     StreamGaps,
 )
 from coinwatch.intervals import Interval
+from coinwatch.liveness import GAP_PATIENCE_S, SILENT_S
 from coinwatch.records import Market
 from coinwatch.settings import Settings
 from coinwatch.times import DAY_US, MINUTE_US, now_us, utc_day
@@ -31,10 +32,6 @@ from warehouse.ops.leases import read_leases
 from warehouse.ops.retention import PartitionDay, overdue, tick_days, unverified
 from warehouse.trades.gap_reads import GapRow, read_gaps
 
-FRESH_S = 10.0
-"""A service or stream whose last update is older than this is not running."""
-OPEN_FOR_S = 30.0
-"""A stream gap is usually filled within this time; until then it is no problem."""
 COLLECTED_AFTER_US = 10 * MINUTE_US
 """Candles younger than this may not be collected yet."""
 
@@ -45,14 +42,14 @@ def read_status(url: URL, settings: Settings) -> Status:
         services, streams = read_services(connection), read_streams(connection)
         leases = Counter(lease.holder for lease in read_leases(connection) if lease.expires_in_s > 0)
         gaps = read_gaps(connection, datetime.now(UTC) - timedelta(days=1))
-    running = [_service(row, leases) for row in services if row.age_s < FRESH_S]
+    running = [_service(row, leases) for row in services if row.age_s <= SILENT_S]
     shown = [_stream(row) for row in streams]
     missing_candles = asyncio.run(_missing_candles(url, settings))
     incomplete = [row for row in gaps if row.state != "filled" and row.cause != "not wanted"]
     return Status(
         healthy=bool(running)
         and all(_is_well(stream) for stream in shown)
-        and all(row.state == "open" and row.age_s < OPEN_FOR_S for row in incomplete)
+        and all(row.state == "open" and row.age_s < GAP_PATIENCE_S for row in incomplete)
         and not missing_candles,
         services=running,
         streams=shown,
@@ -84,7 +81,7 @@ def _stream(row: StreamRow) -> Stream:
     return Stream(
         market=str(row.market),
         state=row.state,
-        running=row.age_s < FRESH_S,
+        running=row.age_s <= SILENT_S,
         last_price=row.last_price,
         lag_ms=row.lag_ms,
         trades=row.trades,

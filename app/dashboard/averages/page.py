@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import streamlit as st
+from markupsafe import Markup
 
 from app.dashboard.averages import html as averages_html
 from app.dashboard.averages import plot, reads
@@ -21,6 +21,7 @@ from app.dashboard.ui.trend import since as trend_since
 from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
 from coinwatch.errors import CoinwatchError
+from coinwatch.liveness import is_average_stale
 from coinwatch.records import Symbol
 from coinwatch.times import SECOND_US, now_us
 from warehouse.averages.store import PairAverage
@@ -145,13 +146,13 @@ def _headline(source: DashboardReads, symbol: Symbol) -> None:
     page.show_problem([source.averages()])
     pair, frozen = _newest(source, symbol)
     if pair is None:
-        st.html(ui_html.wrap(f'<h1 class="cw-title">{symbol.base}<span> / {symbol.quote}</span></h1>'))
+        st.html(ui_html.wrap(ui_html.pair_title(symbol)))
         return
     seen: dict[Symbol, Seen] = st.session_state.setdefault(_SEEN, {})
     trend, moved = trend_since(seen.get(symbol), pair.average.price)
     seen[symbol] = Seen(pair.average.price, trend)
     at_us = now_us()
-    stale = frozen or at_us - pair.ts_us > averages_view.STALE_US
+    stale = frozen or is_average_stale(pair.ts_us, at_us)
     line = averages_html.headline(pair, trend, at_us, moved=moved)
     st.html(ui_html.wrap(line, frozen=stale))
 
@@ -196,28 +197,20 @@ def _prices(source: DashboardReads, chosen: _Chosen) -> None:
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
-    told = st_echarts(
+    events = st_echarts(
         plot.options(view, palette(st.context.theme.type), JsCode, at_us=chosen.at_us),
         events={"zr:click": plot.PICK},
         height=HEIGHT,
         replace_merge=["series"],
         key=f"averages {chosen.symbol} {chosen.range_name}",
     )
-    notes = [
-        f"A point every {formats.duration(view.step_us)}. The band is the spread; dotted lines are exchanges "
-        "left out just then. Click on the chart to see what the average was made of at that moment.",
-        *view.notes,
-    ]
-    begins = ""
-    if view.begins_us is not None:
-        begins = f"Stored averages begin {ui_html.time(view.begins_us, page.zone(), seconds=False)}. "
-    st.html(ui_html.wrap(f'<p class="cw-notes">{begins}{escape(" ".join(notes))}</p>'))
-    _picked(told)
+    st.html(ui_html.wrap(averages_html.notes(view, page.zone())))
+    _picked(events)
 
 
-def _picked(told: object) -> None:
+def _picked(events: object) -> None:
     """A click on the chart chooses its moment."""
-    event = told.get("chart_event") if isinstance(told, dict) else None
+    event = events.get("chart_event") if isinstance(events, dict) else None
     if not isinstance(event, dict) or event == st.session_state.get("averages_click"):
         return
     st.session_state["averages_click"] = event
@@ -237,7 +230,7 @@ def _live_constituents(source: DashboardReads, chosen: _Chosen) -> None:
     pair, frozen = _newest(source, chosen.symbol)
     if pair is None:
         return
-    stale = frozen or now_us() - pair.ts_us > averages_view.STALE_US
+    stale = frozen or is_average_stale(pair.ts_us, now_us())
     title = "Constituents, last known" if stale else "Constituents now"
     _constituents(source, chosen, pair, title, frozen=stale)
 
@@ -261,13 +254,19 @@ def _past_constituents(source: DashboardReads, chosen: _Chosen) -> None:
 
 
 def _constituents(
-    source: DashboardReads, chosen: _Chosen, pair: PairAverage, title: str, *, frozen: bool, facts: str = ""
+    source: DashboardReads,
+    chosen: _Chosen,
+    pair: PairAverage,
+    title: str,
+    *,
+    frozen: bool,
+    facts: Markup | None = None,
 ) -> None:
     view = _view(source, chosen)
     parts = averages_view.parts(pair, view)
     colours = exchange_colours((part.name for part in parts), palette(st.context.theme.type))
     table = averages_html.constituents(parts, colours, page.zone())
-    st.html(ui_html.wrap(f"<h2 class='cw-section'>{title}</h2>", facts, table, frozen=frozen))
+    st.html(ui_html.wrap(ui_html.section(title), facts or "", table, frozen=frozen))
 
 
 @page.every(5)
@@ -286,7 +285,7 @@ def _volumes(source: DashboardReads, symbol: Symbol, members: Sequence[WatchedMa
     colours = exchange_colours(volumes, palette(st.context.theme.type))
     st.html(
         ui_html.wrap(
-            '<h2 class="cw-section">Share of volume, 24 h</h2>',
+            ui_html.section("Share of volume (24 h)"),
             averages_html.volumes(shares, colours, symbol.quote),
         )
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from statistics import fmean
 
 from app.dashboard.ui.indicators import Indicator, Line
 from coinwatch.averaging.average import Input
-from coinwatch.times import DAY_US, MINUTE_US, SECOND_US
+from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, from_datetime
 from warehouse.averages.store import PairAverage
 
 RANGES = {
@@ -30,9 +31,6 @@ BEGINS_LATE = 0.05
 FEWEST_STEPS = 30
 
 BASIS_POINTS = 10_000
-
-STALE_US = 10 * SECOND_US
-"""Averages are computed every second; an older one is not live."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,9 @@ class Part:
     weight: float
     age_s: float
     traded: str
-    """ISO 8601, UTC."""
+    """When its last trade was, in ISO 8601, UTC."""
+    traded_us: int | None
+    """The same in microseconds; None where that text is malformed."""
     used: bool
     why: str
     rate: float | None
@@ -174,6 +174,7 @@ def _part(name: str, given: Input, pair: PairAverage, lines: Mapping[str, Exchan
         weight=given.weight,
         age_s=given.age_s,
         traded=given.ts,
+        traded_us=_microseconds(given.ts),
         used=given.used,
         why=given.why or "",
         rate=given.rate,
@@ -206,3 +207,11 @@ def _apart(price: float, average: float) -> float:
 def _moving(samples: Sequence[PairAverage], indicator: Indicator) -> dict[int, float]:
     line = indicator.moving([one.average.price for one in samples])
     return {one.ts_us: value for one, value in zip(samples, line, strict=True) if value is not None}
+
+
+def _microseconds(iso: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return None
+    return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

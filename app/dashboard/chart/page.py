@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
 from typing import Any, TypeVar
 from urllib.parse import quote as quote_url
 
@@ -11,17 +10,18 @@ import streamlit as st
 
 from app.dashboard.alerts import form
 from app.dashboard.chart import compare, controls, download, plot
+from app.dashboard.chart import html as chart_html
 from app.dashboard.chart import view as chart_view
 from app.dashboard.chart.controls import Chosen
 from app.dashboard.data.read_results import History
 from app.dashboard.data.reader import Reading
 from app.dashboard.data.source import DashboardReads
-from app.dashboard.overview.view import patience_us
 from app.dashboard.ui import html, moments, page
 from app.dashboard.ui.style import palette
 from app.dashboard.ui.trend import Seen, Trend
 from app.dashboard.ui.trend import since as trend_since
 from coinwatch import formats
+from coinwatch.liveness import silent_after_us
 from coinwatch.records import Candle, Market
 from coinwatch.times import now_us
 from coinwatch.windows import Window
@@ -74,14 +74,15 @@ def _quote(source: DashboardReads, watched: WatchedMarket) -> None:
     trade = _of(watched, latest.value)
     day = _of(watched, slow.day if slow else None)
     rate = _of(watched, slow.rates if slow else None)
+    silent_us = silent_after_us(rate.mean_interval_us if rate is not None else None)
     at_us = now_us()
     seen: dict[int, Seen] = st.session_state.setdefault(_SEEN, {})
     trend, moved, stale = Trend.FLAT, False, False
     if trade is not None:
         trend, moved = trend_since(seen.get(watched.market_id), trade.price)
         seen[watched.market_id] = Seen(trade.price, trend)
-        stale = bool(latest.problem) or at_us - trade.ts_us > patience_us(rate)
-    line = html.quote(watched.market, trade, day, trend, at_us, moved=moved, stale=stale)
+        stale = bool(latest.problem) or at_us - trade.ts_us > silent_us
+    line = chart_html.quote(watched.market, trade, day, trend, at_us, moved=moved, stale=stale)
     st.html(html.wrap(line, frozen=stale))
 
 
@@ -111,7 +112,7 @@ def _draw_candles(source: DashboardReads, chosen: Chosen) -> None:
     from streamlit_echarts import JsCode, st_echarts
 
     levels = _levels(source, chosen.watched.market)
-    told = st_echarts(
+    events = st_echarts(
         plot.options(view, palette(st.context.theme.type), JsCode, levels=levels),
         events={"zr:click": plot.PICK, "zr:dblclick": plot.CLOSER},
         height=f"{plot.height_px(view)}px",
@@ -128,9 +129,9 @@ def _draw_candles(source: DashboardReads, chosen: Chosen) -> None:
         ),
     )
     far = ", ".join(formats.price(one.price) for one in plot.out_of_sight(view, levels))
-    words = f"Alerts further away: {far}." if far else ""
-    st.html(html.wrap(html.chart_notes(view, page.zone(), words)))
-    _picked(told, chosen)
+    further = f"Alerts outside the visible prices: {far}." if far else ""
+    st.html(html.wrap(chart_html.notes(view, page.zone(), further)))
+    _picked(events, chosen)
 
 
 _candles = page.live(_draw_candles)
@@ -265,9 +266,4 @@ def _comparison(source: DashboardReads, chosen: Chosen) -> None:
         replace_merge=["series"],
         key=f"compare {sorted(candles)} {chosen.range_name} {chosen.interval} {chosen.until_us}",
     )
-    changes = ", ".join(f"{line.name} {formats.percent(line.change)}" for line in lines)
-    since = html.time(lines[0].points[0][0], page.zone(), seconds=False)
-    words = f"Closes of {chosen.interval}, each 100 at {since}: {escape(changes)}."
-    if any(line.breaks_us for line in lines):
-        words += " A line breaks where candles are not yet collected."
-    st.html(html.wrap(f'<p class="cw-notes">{words}</p>'))
+    st.html(html.wrap(chart_html.comparison_notes(lines, chosen.interval, page.zone())))

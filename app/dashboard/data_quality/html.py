@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from app.dashboard.data_quality import day_view
 from app.dashboard.data_quality.view import Amounts, Completeness
-from app.dashboard.ui.problems import SILENT_S, Problem
+from app.dashboard.ui.problems import Problem
 from app.dashboard.ui.templates import render
 from coinwatch import formats
+from coinwatch.liveness import SILENT_S
 from coinwatch.records import Market
 from coinwatch.times import MINUTE_US, SECOND_US, from_datetime
 from coinwatch.windows import Window

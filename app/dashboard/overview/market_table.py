@@ -1,4 +1,4 @@
-"""Every market in a row, for a table that is searched and sorted. Pure: no Streamlit, no clock."""
+"""Every market in a row, for a table that can be searched and sorted. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.io.formats.style import Styler
 
-from app.dashboard.overview.view import patience_us
 from app.dashboard.ui.style import Palette
 from coinwatch import formats
+from coinwatch.liveness import silent_after_us
 from coinwatch.times import SECOND_US
 from warehouse.candles.chart_reads import DayStats, LastTrade, StreamState, TradeRate, WatchedMarket
 
@@ -22,7 +22,7 @@ PRICE, CHANGE, HIGH, LOW, VOLUME, LINE, AGE, STATE = (
 )
 SYMBOL = "Symbol"
 LINKED = r"symbol=([^&]+)"
-"""Where the symbol is in the address of its chart, which is what that column holds."""
+"""The symbol in the address of its chart, which is the value of that column."""
 
 LIVE, SILENT, NEVER = "live", "silent", "no trade"
 
@@ -37,40 +37,40 @@ def build(
     now_us: int,
 ) -> pd.DataFrame:
     """A row for each of ``markets``, those with the most volume first."""
-    last_of = {one.market_id: one for one in latest}
-    day_of = {one.market_id: one for one in day}
-    rate_of = {one.market_id: one for one in rates}
-    stream_of = {one.market_id: one.state for one in streams}
+    last_by_id = {trade.market_id: trade for trade in latest}
+    day_by_id = {row.market_id: row for row in day}
+    rate_by_id = {rate.market_id: rate for rate in rates}
+    stream_by_id = {stream.market_id: stream.state for stream in streams}
     members = sorted(
         markets,
-        key=lambda one: (
-            -(day_of[one.market_id].quote_volume if one.market_id in day_of else -1.0),
-            str(one.market.symbol),
-            one.market.exchange,
+        key=lambda row: (
+            -(day_by_id[row.market_id].quote_volume if row.market_id in day_by_id else -1.0),
+            str(row.market.symbol),
+            row.market.exchange,
         ),
     )
-    last = [last_of.get(one.market_id) for one in members]
-    stats = [day_of.get(one.market_id) for one in members]
+    last = [last_by_id.get(row.market_id) for row in members]
+    stats = [day_by_id.get(row.market_id) for row in members]
     both = list(zip(last, stats, strict=True))
     ages_us = [None if trade is None else max(0, now_us - trade.ts_us) for trade in last]
-    # By columns: a frame of rows takes pandas ten times as long, and every viewer has one made.
+    # By columns: a frame of rows takes pandas ten times as long, and every viewer has row made.
     return pd.DataFrame(
         {
             SYMBOL: [
-                f"chart?symbol={quote_url(str(one.market.symbol))}&exchange={quote_url(one.market.exchange)}"
-                for one in members
+                f"chart?symbol={quote_url(str(row.market.symbol))}&exchange={quote_url(row.market.exchange)}"
+                for row in members
             ],
-            "Exchange": [one.market.exchange for one in members],
+            "Exchange": [row.market.exchange for row in members],
             PRICE: _numbers(trade and trade.price for trade in last),
             CHANGE: _numbers(trade and day_ and trade.price / day_.open - 1 for trade, day_ in both),
-            LINE: [list(sparklines.get(one.market_id, ())) for one in members],
+            LINE: [list(sparklines.get(row.market_id, ())) for row in members],
             HIGH: _numbers(trade and day_ and max(day_.high, trade.price) for trade, day_ in both),
             LOW: _numbers(trade and day_ and min(day_.low, trade.price) for trade, day_ in both),
             VOLUME: _numbers(day_ and day_.quote_volume for day_ in stats),
             AGE: _numbers(None if age_us is None else age_us / SECOND_US for age_us in ages_us),
             STATE: [
-                _state(age_us, rate_of.get(one.market_id), stream_of.get(one.market_id))
-                for one, age_us in zip(members, ages_us, strict=True)
+                _state(age_us, rate_by_id.get(row.market_id), stream_by_id.get(row.market_id))
+                for row, age_us in zip(members, ages_us, strict=True)
             ],
         }
     )
@@ -119,4 +119,5 @@ def _state(age_us: int | None, rate: TradeRate | None, stream: str | None) -> st
         return stream
     if age_us is None:
         return NEVER
-    return LIVE if age_us <= patience_us(rate) else SILENT
+    mean_interval_us = rate.mean_interval_us if rate is not None else None
+    return LIVE if age_us <= silent_after_us(mean_interval_us) else SILENT

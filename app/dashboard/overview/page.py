@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.dashboard.data.source import DashboardReads
+from app.dashboard.overview import html as overview_html
 from app.dashboard.overview import market_table, reads
 from app.dashboard.overview import view as overview_view
 from app.dashboard.ui import fear_greed, page, problems, query
@@ -45,7 +46,7 @@ def show(source: DashboardReads) -> None:
 
 @page.every(10)
 def _strip(source: DashboardReads) -> None:
-    """The movers among all symbols, and what is wrong."""
+    """The top gainers and losers of all symbols, and the problems."""
     markets = source.markets().known
     ids = [watched.market_id for watched in markets]
     latest, statistics, health = source.latest(ids), source.statistics(ids), source.health()
@@ -58,22 +59,22 @@ def _strip(source: DashboardReads) -> None:
         rates=slow.rates if slow else (),
         now_us=now_us(),
     )
-    found: tuple[problems.Problem, ...] | None = None
+    current: tuple[problems.Problem, ...] | None = None
     if health.value is not None:
         known = health.value
         every = problems.find(known.streams, known.services, known.gaps, known.calls, (), now_us=now_us())
-        found = tuple(one for one in every if one.is_current)
-    rising, falling = overview_view.movers(view)
+        current = tuple(problem for problem in every if problem.is_current)
+    gainers, losers = overview_view.movers(view)
     fear = fear_greed.newest(source.latest_sentiment().value or ())
-    gauge = fear_greed.draw(fear, link="sentiment") if fear else ""
-    st.html(ui_html.wrap(ui_html.strip(rising, falling, found, gauge), frozen=bool(latest.problem)))
+    gauge = fear_greed.draw(fear, link="sentiment") if fear else None
+    st.html(ui_html.wrap(overview_html.strip(gainers, losers, current, gauge), frozen=bool(latest.problem)))
 
 
 @page.every(15)
 def _table(source: DashboardReads) -> None:
-    """Every market; Streamlit's own search, sorting and download work on it.
+    """Every market, in a table of Streamlit with search, sorting and download.
 
-    Seldom: making it takes five times as long as the cards, which are what is live.
+    It is refreshed less often than the cards, which are live: it takes five times as long.
     """
     markets = source.markets().known
     ids = [watched.market_id for watched in markets]
@@ -90,7 +91,7 @@ def _table(source: DashboardReads) -> None:
         reads.market_sparklines(source, ids).value or {},
         now_us(),
     )
-    st.html(ui_html.wrap('<h2 class="cw-section">All markets</h2>', frozen=bool(latest.problem)))
+    st.html(ui_html.wrap(ui_html.section("All markets"), frozen=bool(latest.problem)))
     st.dataframe(
         market_table.styled(frame, palette(st.context.theme.type)),
         hide_index=True,
@@ -99,12 +100,14 @@ def _table(source: DashboardReads) -> None:
         height=min(560, 38 + 35 * len(frame)),
         column_config={
             market_table.SYMBOL: st.column_config.LinkColumn(
-                display_text=market_table.LINKED, help="Opens its chart"
+                display_text=market_table.LINKED, help="Opens the chart"
             ),
-            market_table.LINE: st.column_config.LineChartColumn(width="medium", help="Closes of 24 hours"),
+            market_table.LINE: st.column_config.LineChartColumn(
+                width="medium", help="Closing prices of 24 hours"
+            ),
             market_table.CHANGE: st.column_config.NumberColumn(help="Change over 24 hours"),
-            market_table.VOLUME: st.column_config.NumberColumn(help="Of 24 hours, in the quote asset"),
-            market_table.AGE: st.column_config.NumberColumn(help="How long ago, by the exchange's clock"),
+            market_table.VOLUME: st.column_config.NumberColumn(help="24 hours, in the quote asset"),
+            market_table.AGE: st.column_config.NumberColumn(help="Its age, by the clock of the exchange"),
         },
     )
 
@@ -127,10 +130,10 @@ def _cards(source: DashboardReads, wanted: tuple[Symbol, ...], known: int) -> No
     slow = statistics.value
     if not latest.value:
         reasons = overview_view.why_quiet(markets.known, slow.streams if slow else (), at_us)
-        advice = reasons or ("Is the ingest daemon running?", *page.START)
-        known_markets = f"{len(ids)} markets are known, none of them trades."
-        title = "No trade has arrived in the last 24 hours"
-        st.html(ui_html.wrap(ui_html.empty(title, known_markets, *advice)))
+        hints = reasons or ("Is the ingest daemon running?", *page.START)
+        known_markets = f"{len(ids)} markets are watched; none of them has trades."
+        title = "No trades in the last 24 hours"
+        st.html(ui_html.wrap(ui_html.empty(title, known_markets, *hints)))
         return
     view = overview_view.build(
         markets.known,
@@ -145,4 +148,4 @@ def _cards(source: DashboardReads, wanted: tuple[Symbol, ...], known: int) -> No
         now_us=at_us,
     )
     st.session_state[_SEEN] = overview_view.remember(view, st.session_state.get(_SEEN, {}))
-    st.html(ui_html.wrap(ui_html.overview(view, at_us, page.zone()), frozen=frozen))
+    st.html(ui_html.wrap(overview_html.overview(view, at_us, page.zone()), frozen=frozen))

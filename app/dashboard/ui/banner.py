@@ -6,13 +6,11 @@ from app.dashboard.data.read_results import Health
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.ui import page
 from coinwatch import formats
+from coinwatch.liveness import STANDSTILL_S
 from coinwatch.times import SECOND_US, now_us
 from warehouse.ops.health import StreamState
 
 EVERY_S = 3
-
-SILENT_S = 15.0
-"""The ingest daemon writes every second; longer without a word, it does not run."""
 
 
 @page.every(EVERY_S)
@@ -32,7 +30,7 @@ def standstill(health: Health, since_s: float = 0.0) -> str:
         return ""
     daemons = [row.age_s for row in health.services if row.service == "ingest"]
     silent_s = min([*daemons, *(row.age_s for row in health.streams)]) + since_s
-    if silent_s > SILENT_S:
+    if silent_s > STANDSTILL_S:
         silence = formats.duration(round(silent_s * SECOND_US))
         return (
             f"Stale: the ingest daemon has not been heard for {silence}. Prices are the last known ones. "

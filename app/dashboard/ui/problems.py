@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from coinwatch import formats
+from coinwatch import formats, liveness
+from coinwatch.liveness import GAP_PATIENCE_S, SILENT_S
 from coinwatch.times import SECOND_US, from_datetime
 from warehouse.ops.budgets import MonthOfCalls
 from warehouse.ops.dagster import Run
 from warehouse.ops.health import ServiceRow, StreamRow, StreamState
 from warehouse.ops.reads import OutletRow
 from warehouse.trades.gap_reads import GapRow
-
-SILENT_S = 10.0
-"""A service or stream that has not written for longer is not running."""
-
-SELDOM_S = {"dagster": 300.0}
-"""Services that write less often than every second, and after how long they are not running."""
-
-PATIENCE_S = 30.0
-"""An interruption is usually filled within this time; until then it is no trouble."""
 
 SPENT = 0.8
 """A budget by the month spent this far is told."""
@@ -63,8 +56,8 @@ def find(
 
 
 def is_silent(row: ServiceRow) -> bool:
-    """Whether the service has not been heard for longer than it usually takes."""
-    return row.age_s > SELDOM_S.get(row.service, SILENT_S)
+    """Whether the service is not running: it has not reported for too long."""
+    return liveness.is_silent(row.service, row.age_s)
 
 
 def _of_services(services: Sequence[ServiceRow], now_us: int) -> Iterable[Problem]:
@@ -105,7 +98,7 @@ def _of_gaps(gaps: Iterable[GapRow]) -> Iterable[Problem]:
     for row in gaps:
         at_us = from_datetime(row.opened_at)
         why = f": {row.reason}" if row.reason else ""
-        if row.state == "open" and row.age_s > PATIENCE_S:
+        if row.state == "open" and row.age_s > GAP_PATIENCE_S:
             since = formats.duration(round(row.age_s * SECOND_US))
             words = f"interruption ({row.cause}) is not filled for {since}{why}"
             yield Problem(True, str(row.market), words, at_us)
@@ -142,3 +135,14 @@ def _of_outlets(outlets: Iterable[OutletRow]) -> Iterable[Problem]:
         elif one.dead:
             alerts = "1 alert was" if one.dead == 1 else f"{one.dead:,} alerts were"
             yield Problem(True, where, f"{alerts} given up in a week; see Outlets")
+
+
+def by_kind(problems: Sequence[Problem]) -> tuple[tuple[str, str], ...]:
+    """(where, what) of each kind of problem: those that differ only in place and in numbers are one."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(re.sub(r"[\d.]+", "", problem.what), []).append(problem)
+    return tuple(
+        (first.where if not others else f"{first.where} and {len(others)} more", first.what)
+        for first, *others in kinds.values()
+    )

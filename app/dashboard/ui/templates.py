@@ -38,6 +38,7 @@ PAGES = Path(__file__).parents[1]
 
 _FORMATS: tuple[Callable[..., str], ...] = (
     formats.price,
+    formats.price_like,
     formats.compact,
     formats.size,
     formats.percent,
@@ -102,3 +103,10 @@ def render(name: str, **values: object) -> Markup:
         jinja2.UndefinedError: the template uses a name that is not among ``values``.
     """
     return Markup(ENVIRONMENT.get_template(name).render(values))  # noqa: S704 -- the template escaped its values
+
+
+def macro(name: str, *values: object) -> Markup:
+    """The HTML of a macro of ``ui/macros.html.j2``, where a template of its own would hold nothing else."""
+    shared = ENVIRONMENT.get_template("ui/macros.html.j2").module
+    html: Markup = getattr(shared, name)(*values)
+    return html

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dashboard.chart import plot
+from app.dashboard.chart import html, plot
 from app.dashboard.chart import view as chart_view
-from app.dashboard.ui import html
 from app.dashboard.ui.indicators import Indicator
 from app.dashboard.ui.style import DARK, LIGHT
 from coinwatch.intervals import Interval
@@ -195,9 +194,9 @@ def test_a_chart_begins_where_history_does_and_says_so() -> None:
     assert shown.opens_us[0] == NOON_US - 4 * MINUTE_US
     assert shown.missing == ()
     assert shown.begins_us == NOON_US - 4 * MINUTE_US
-    said = html.chart_notes(shown, ZoneInfo("Europe/Berlin"))
+    said = html.notes(shown, ZoneInfo("Europe/Berlin"))
     begins = "Stored history begins <time title='20 Nov 2026, 11:56:00 UTC'>20 Nov 2026, 12:56</time>."
-    assert begins in said.replace('"', "'")
+    assert begins in str(said).replace('"', "'")
 
 
 def test_what_is_empty_and_what_is_missing_never_look_alike() -> None:

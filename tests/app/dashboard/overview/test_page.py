@@ -12,7 +12,7 @@ def test_overview_shows_a_card_per_symbol(open_page: OpenPage, stock: Stock) -> 
     assert "67,144.02" in said  # the median of three: coinbase
     assert "2 of" not in said
     assert "5</b> of 5 markets live" in said
-    assert "only binance and kraken: a sound average needs 3 exchanges" in said
+    assert "Only binance and kraken: a reliable average needs 3 exchanges" in said
     assert "24 h" in said
     assert 'href="chart?symbol=BTC-USDT"' in said
 
@@ -21,7 +21,7 @@ def test_overview_marks_stale_prices(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES, age_s=400)
     said = words(open_page("overview"))
     assert said.count('class="cw-badge stale"') == 2
-    assert "no exchange is live; last known price" in said
+    assert "No exchange is live: last known price" in said
     assert "0</b> of 5 markets live" in said
 
 
@@ -33,7 +33,7 @@ def test_overview_without_any_trade_asks_for_the_daemon(open_page: OpenPage, sto
 def test_overview_without_any_trade_says_how_the_exchanges_are(open_page: OpenPage, stock: Stock) -> None:
     stock.markets(list(PRICES))
     said = words(open_page("overview"))
-    assert "kraken is live, but nothing has traded yet" in said
+    assert "kraken is live, but has no trades yet" in said
     assert "Is the ingest daemon running?" not in said
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from app.dashboard.ui.problems import Problem, find
+from app.dashboard.ui.problems import Problem, by_kind, find
 from coinwatch.stream_gaps import GapState
 from coinwatch.times import from_datetime
 from tests.app.dashboard.beating import KRAKEN, NOW, service, stream
@@ -131,3 +131,15 @@ def test_outlets_that_alerts_do_not_reach_are_told() -> None:
         ("outlet 2 of desk", "3 alerts were given up in a week; see Outlets"),
         ("outlet 3 of desk", "disabled, alerts do not go there: 410"),
     ]
+
+
+def test_problems_of_one_kind_are_one_line() -> None:
+    problems = [
+        Problem(True, "binance:BTC-USDT", "no report of this stream for 12 s"),
+        Problem(True, "dagster", "has not reported for 5 min"),
+        Problem(True, "kraken:BTC-USDT", "no report of this stream for 14 s"),
+    ]
+    assert by_kind(problems) == (
+        ("binance:BTC-USDT and 1 more", "no report of this stream for 12 s"),
+        ("dagster", "has not reported for 5 min"),
+    )
