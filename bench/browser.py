@@ -18,7 +18,7 @@ PATIENCE_S = 60.0
 SETTLE_S = 2.0
 """A browser that was just started is busy with itself."""
 
-# Looks at every frame whether a chart that was not there before is drawn; tells the milliseconds since the
+# Checks in every frame whether a new chart is drawn; returns the milliseconds since the
 # navigation began. A canvas counts when something is on it, a vector drawing when it has its candles.
 _WATCH = """
 window.chartDrawn = () => {
@@ -75,7 +75,7 @@ def open_chart(driver: webdriver.Chrome, address: str) -> float:
 def change_interval(driver: webdriver.Chrome, interval: str) -> float:
     """Seconds from a click on the candle's length until that chart is drawn. Raises TimeoutError."""
     buttons = driver.find_elements(By.CSS_SELECTOR, "[data-testid='stButtonGroup'] button")
-    button = next(one for one in reversed(buttons) if one.text.strip() == interval)
+    button = next(button for button in reversed(buttons) if button.text.strip() == interval)
     began_ms = driver.execute_script(
         "window.watchChart(); const now = performance.now(); arguments[0].click(); return now;", button
     )

@@ -3,7 +3,7 @@
 Fills a Postgres of its own with ``--markets`` times ``--days`` of 1m candles, their rollups and ``--ticks``
 trades, lets every market trade, and starts Streamlit as ``coinwatch up`` does. Charts are timed in headless
 Chromium from navigation, or from a click, to pixels, each time beside a plain ``st.plotly_chart``. Reruns are
-those of real sessions over the websocket: one viewer, then ``--viewers`` at once, all in the same instant,
+those of real sessions over the websocket: page viewer, then ``--viewers`` at once, all in the same instant,
 each running every part of the page again as often as that part asks to be.
 
 The first run takes ten minutes and 15 GB; with ``--keep FOLDER`` the next ones take only what was since.
@@ -142,7 +142,7 @@ def streamlit(page: str, url: URL, names: Sequence[str]) -> Iterator[Server]:
 
 
 def charts(table: Table, url: URL, names: Sequence[str]) -> None:
-    """Time charts in a browser: ours, and the plain one."""
+    """Time charts in a browser: ours, and the plain page."""
     for what, page, path in (("chart", DASHBOARD, "chart"), ("plotly", PLOTLY, "")):
         ours = page == DASHBOARD
         with streamlit(page, url, names) as server:
@@ -153,10 +153,10 @@ def charts(table: Table, url: URL, names: Sequence[str]) -> None:
             for length, other in CHARTS.items():
                 cold, changes = [], []
                 for number in range(TRIES):
-                    with browser.browser() as one:
+                    with browser.browser() as chrome:
                         address = f"{root}?{_asked(names[number], length)}"
-                        cold.append(browser.open_chart(one, address))
-                        changes.append(browser.change_interval(one, other))
+                        cold.append(browser.open_chart(chrome, address))
+                        changes.append(browser.change_interval(chrome, other))
                 table.add(f"{what} of {length}, from a cold page", cold, COLD_S if ours else None)
                 table.add(f"{what} of {length}, changed to {other}", changes, CHANGE_S if ours else None)
 
@@ -168,14 +168,14 @@ def _asked(name: str, length: str) -> str:
 
 async def reruns(table: Table, server: Server, viewers: int, seconds: int) -> None:
     """Time reruns of real sessions."""
-    async with viewer(server.port) as one:
-        await one.open("overview")
-    async with viewer(server.port) as one:
-        table.add("Overview, the whole page", [await one.open("overview") for _ in range(TICKS)], RERUN_S)
-        for fragment, every_s in sorted(one.fragments.items(), key=lambda item: item[1]):
-            before, cpu_s = one.received_bytes, server.cpu_s()
-            took = [await one.tick(fragment) for _ in range(TICKS)]
-            kilobytes = (one.received_bytes - before) / TICKS / 1e3
+    async with viewer(server.port) as page:
+        await page.open("overview")
+    async with viewer(server.port) as page:
+        table.add("Overview, the whole page", [await page.open("overview") for _ in range(TICKS)], RERUN_S)
+        for fragment, every_s in sorted(page.fragments.items(), key=lambda item: item[1]):
+            before, cpu_s = page.received_bytes, server.cpu_s()
+            took = [await page.tick(fragment) for _ in range(TICKS)]
+            kilobytes = (page.received_bytes - before) / TICKS / 1e3
             cpu_ms = (server.cpu_s() - cpu_s) / TICKS * 1e3
             note = f"{cpu_ms:.0f} ms of CPU, {kilobytes:.0f} kB"
             table.add(f"Overview, its part of every {every_s:.0f} s", took, RERUN_S, note)
@@ -185,10 +185,10 @@ async def reruns(table: Table, server: Server, viewers: int, seconds: int) -> No
 async def _crowd(table: Table, server: Server, viewers: int, seconds: int) -> None:
     async with AsyncExitStack() as stack:
         crowd = [await stack.enter_async_context(viewer(server.port)) for _ in range(viewers)]
-        opened = await asyncio.gather(*(one.open("overview") for one in crowd))
+        opened = await asyncio.gather(*(page.open("overview") for page in crowd))
         table.add(f"Overview, {viewers} viewers come at once", opened)
         cpu_s = server.cpu_s()
-        results = await asyncio.gather(*(_look(one, seconds) for one in crowd))
+        results = await asyncio.gather(*(_look(page, seconds) for page in crowd))
         cpu_s = server.cpu_s() - cpu_s
     took = [second for reruns, _ in results for second in reruns]
     skipped = sum(late for _, late in results)
@@ -200,16 +200,16 @@ async def _crowd(table: Table, server: Server, viewers: int, seconds: int) -> No
         table.missed.append("skipped refreshes")
 
 
-async def _look(one: Viewer, seconds: int) -> tuple[list[float], int]:
+async def _look(page: Viewer, seconds: int) -> tuple[list[float], int]:
     """Run every part of the page as often as it asks; how long each run took, and how many came too late."""
     end = time.monotonic() + seconds
-    due = {fragment: time.monotonic() + every for fragment, every in one.fragments.items()}
+    due = {fragment: time.monotonic() + every for fragment, every in page.fragments.items()}
     took, skipped = [], 0
     while (now := time.monotonic()) < end:
         fragment = min(due, key=lambda name: due[name])
         await asyncio.sleep(max(0.0, due[fragment] - now))
-        took.append(await one.tick(fragment))
-        every = one.fragments[fragment]
+        took.append(await page.tick(fragment))
+        every = page.fragments[fragment]
         due[fragment] += every
         while due[fragment] < time.monotonic() - every:
             due[fragment] += every

@@ -29,7 +29,9 @@ def _read(exchange: str, symbol: str, interval: str, range_us: int) -> tuple[Can
     with _engine().connect() as conn:
         known = chart_reads.watched_markets(conn, load_settings().markets)
         watched = next(
-            one for one in known if one.market.exchange == exchange and str(one.market.symbol) == symbol
+            watched
+            for watched in known
+            if watched.market.exchange == exchange and str(watched.market.symbol) == symbol
         )
         return chart_reads.candles(conn, watched, length, window, now_us())
 
@@ -42,20 +44,20 @@ def main() -> None:
     fitting = view.fitting(view.AUTO, range_us)[0]
     interval = st.segmented_control("Candle", names, default=fitting.value) or fitting.value
     candles = _read(asked["exchange"], asked["symbol"], interval, range_us)
-    times = [to_datetime(one.open_ts_us) for one in candles]
+    times = [to_datetime(candle.open_ts_us) for candle in candles]
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.8, 0.2])
     figure.add_trace(
         go.Candlestick(
             x=times,
-            open=[one.open for one in candles],
-            high=[one.high for one in candles],
-            low=[one.low for one in candles],
-            close=[one.close for one in candles],
+            open=[candle.open for candle in candles],
+            high=[candle.high for candle in candles],
+            low=[candle.low for candle in candles],
+            close=[candle.close for candle in candles],
         ),
         row=1,
         col=1,
     )
-    figure.add_trace(go.Bar(x=times, y=[one.volume for one in candles]), row=2, col=1)
+    figure.add_trace(go.Bar(x=times, y=[candle.volume for candle in candles]), row=2, col=1)
     figure.update_layout(height=560, xaxis_rangeslider_visible=False)
     st.plotly_chart(figure)
 

@@ -52,11 +52,11 @@ class Viewer:
             while True:
                 data = await self._connection.recv()
                 self.received_bytes += len(data)
-                told = ForwardMsg.FromString(data if isinstance(data, bytes) else data.encode())
-                kind = told.WhichOneof("type")
+                message = ForwardMsg.FromString(data if isinstance(data, bytes) else data.encode())
+                kind = message.WhichOneof("type")
                 if kind == "auto_rerun":
-                    self.fragments[told.auto_rerun.fragment_id] = told.auto_rerun.interval
-                elif kind == "script_finished" and told.script_finished in RUN_OVER:
+                    self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
+                elif kind == "script_finished" and message.script_finished in RUN_OVER:
                     return time.perf_counter() - began
 
 

@@ -1,4 +1,4 @@
-"""Numbers, ages and times as people read them. Pure; anything unknown becomes a dash."""
+"""Numbers, ages and times as people read them. Unknown values become a dash. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def moment(when: int | datetime) -> str:
 
 
 def local(ts_us: int, zone: tzinfo, *, seconds: bool = True) -> str:
-    """``21 Nov 2026, 13:34:56`` in ``zone``; UTC says so."""
+    """``21 Nov 2026, 13:34:56`` in ``zone``; with ``UTC`` behind it in UTC."""
     value = to_datetime(ts_us).astimezone(zone)
     words = f"{value:%-d %b %Y, %H:%M:%S}" if seconds else f"{value:%-d %b %Y, %H:%M}"
     return f"{words} UTC" if zone is UTC else words

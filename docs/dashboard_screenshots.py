@@ -26,7 +26,7 @@ PATIENCE_S = 900.0
 
 
 class Sight(NamedTuple):
-    """A page, and what it says once it is drawn with everything."""
+    """A page, and a text it shows once everything is drawn."""
 
     name: str
     address: str
@@ -34,7 +34,7 @@ class Sight(NamedTuple):
     height: int
     texts: tuple[str, ...]
     absent: str = "No data yet"
-    """What it says until then."""
+    """A text it shows until then."""
 
 
 SIGHTS = (
@@ -56,7 +56,7 @@ ALERTS = ("symbol=BTC-USDT&condition=above&price=75000", "symbol=ETH-USDT&condit
 
 
 def press(camera: Camera, words: str) -> None:
-    """Press the button that says ``words``."""
+    """Press the button labelled ``words``."""
     buttons = camera.browser.find_elements(By.TAG_NAME, "button")
     next(button for button in buttons if words in button.text).click()
 

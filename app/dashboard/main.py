@@ -30,7 +30,7 @@ ICON = Path(__file__).with_name("icon.png")
 
 @st.cache_resource(show_spinner=False)
 def _start() -> None:
-    """Once a process: what is frozen no collection of garbage looks at again."""
+    """Once a process: what is loaded now is frozen, so that no garbage collection visits it again."""
     import_module("streamlit_echarts")  # can be imported only where Streamlit runs
     gc.collect()
     gc.freeze()
@@ -41,19 +41,19 @@ def main() -> None:
     st.set_page_config(page_title="Coinwatch", page_icon=ICON, layout="wide")
     st.html(style.CSS)
     _start()
-    if not _may_enter():
+    if not _has_access():
         return
     try:
         source = data_source.source()
     except SettingsError as error:
-        st.html(html.wrap(html.empty("A setting is wrong", str(error), "Correct it and start again.")))
+        st.html(html.wrap(html.empty("A setting is wrong", str(error), "Correct it and restart.")))
         return
     pages = [
         _page(overview_page.show, source, "Overview", ":material/grid_view:", default=True),
         _page(chart_page.show, source, "Chart", ":material/candlestick_chart:"),
         _page(averages_page.show, source, "Averages", ":material/balance:"),
         _page(fundamentals_page.show, source, "Fundamentals", ":material/account_balance:"),
-        _page(sentiment_page.show, source, "Sentiment", ":material/mood:"),
+        _page(sentiment_page.show, source, "Sentiment", ":material/sentiment_satisfied:"),
         _page(alerts_page.show, source, "Alerts", ":material/notifications:"),
         _page(data_quality_page.show, source, "Data", ":material/database:"),
     ]
@@ -62,14 +62,14 @@ def main() -> None:
     top = st.container(key="banner")
     try:
         chosen.run()
-    finally:  # a page may stop half way, for want of data
+    finally:  # a page without data stops early
         with top:
             banner.watch(source)
         toasts.watch(source)
-        _way_out()
+        _sign_out()
 
 
-def _may_enter() -> bool:
+def _has_access() -> bool:
     """Whether the viewer may see anything: with ``[auth]`` in Streamlit's secrets.toml, once signed in."""
     if not st.secrets.load_if_toml_exists() or "auth" not in st.secrets or st.user.get("is_logged_in"):
         return True
@@ -78,8 +78,8 @@ def _may_enter() -> bool:
     return False
 
 
-def _way_out() -> None:
-    """Who is signed in, and how to leave, below every page; nothing where nobody need sign in."""
+def _sign_out() -> None:
+    """The name of the viewer and a button to sign out, below every page; nothing without a login."""
     if st.user.get("is_logged_in"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.text(f"Signed in as {st.user.get('email') or st.user.get('name') or 'a guest'}")

@@ -1,6 +1,6 @@
-"""What serves the dashboard: ``streamlit run app/dashboard/server.py``.
+"""Serves the dashboard: ``streamlit run app/dashboard/server.py``.
 
-The pages are those of ``main.py``; started by this file, the first viewer does not wait for their imports.
+The pages are those of ``main.py``. Started by this file, they are imported before the first viewer connects.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ HERE = Path(__file__).parent
 
 @asynccontextmanager
 async def ready(_app: st.App) -> AsyncIterator[None]:
-    """Import all pages before the first viewer comes."""
-    for found in iter_modules([str(HERE)]):
-        if (HERE / found.name / "page.py").exists():
-            import_module(f"app.dashboard.{found.name}.page")
+    """Import all pages before the first viewer connects."""
+    for package in iter_modules([str(HERE)]):
+        if (HERE / package.name / "page.py").exists():
+            import_module(f"app.dashboard.{package.name}.page")
     import_module("streamlit_echarts")  # can be imported only where Streamlit runs
     yield
 

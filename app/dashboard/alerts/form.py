@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any
 
 from app.dashboard.alerts.fields import CONDITIONS, MORE, QUIET, REPEAT, REPEATING, can_hold
+from app.dashboard.data.source import CLIENT as CLIENT
 from coinwatch import formats
 from coinwatch.alerts import NO_MARKET, Above, All, Below, Condition, NewRule, Repeat, Terms
 from coinwatch.alerts import Any as AnyOf
@@ -21,7 +22,6 @@ from coinwatch.errors import CoinwatchError, UnknownSymbol
 from coinwatch.records import Market, Symbol
 from coinwatch.symbols import parse_market, parse_symbol
 
-CLIENT = "dashboard"
 """The named client that owns the rules of the dashboard."""
 
 MAX_NOTE_LENGTH = 200

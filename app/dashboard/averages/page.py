@@ -1,4 +1,4 @@
-"""Averages: one price of all exchanges, beside each of theirs, and what it was made of at any moment."""
+"""Averages: the average price of a pair, the price on each exchange, and the constituents at any moment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SEEN = "averages_seen"
 _PICKED = "averages_picked"
 _NONE_YET = (
     "The ingest daemon computes averages every second once two exchanges trade the pair.",
-    "`coinwatch status` says whether it runs.",
+    "`coinwatch status` shows whether it is running.",
 )
 
 
@@ -44,7 +44,7 @@ class _Chosen:
     range_name: str
     moving: tuple[Indicator, ...]
     at_us: int | None
-    """The moment whose constituents are shown; None: now."""
+    """The moment of the constituents shown; None: now."""
 
 
 def show(source: DashboardReads) -> None:
@@ -73,7 +73,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
         known = page.symbols_of(markets)
         asked = query.symbol(url.get("symbol"), known)
         page.preset(url, "averages_symbol", query.Choice(str(asked.value), asked.note), notes)
-        symbol = st.selectbox("Symbol", [str(one) for one in known], key="averages_symbol", width=150)
+        symbol = st.selectbox("Symbol", [str(option) for option in known], key="averages_symbol", width=150)
         ranges = tuple(averages_view.RANGES)
         page.preset(
             url,
@@ -91,7 +91,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
             kinds=MOVING_AVERAGES,
             placeholder="SMA 20, EMA 50 …",
             width=240,
-            hint="Of the average price, over so many points of the chart. Any length from 2 to 300.",
+            hint="Of the average price; the length is in points of the chart, from 2 to 300.",
         )
         if url.fresh("averages_moment"):
             st.session_state["averages_moment"] = moments.retyped(url.get("at") or "", now_us(), page.zone())
@@ -116,7 +116,7 @@ def _moment() -> tuple[int | None, str]:
         key="averages_moment",
         placeholder="now",
         width=190,
-        help="Whose constituents to show: a click on the chart, or a time like 10:30 or 2026-11-21 10:30:05. "
+        help="Shows the constituents at this time: click the chart, or type 10:30 or 2026-11-21 10:30:05. "
         "Empty for now.",
     )
     if raw:
@@ -132,7 +132,7 @@ def _back_to_now() -> None:
 
 
 def _newest(source: DashboardReads, symbol: Symbol) -> tuple[PairAverage | None, bool]:
-    """The live average, else the last that is known, and whether nothing newer can be read."""
+    """The live average, else the last one known, and whether reading a newer one fails."""
     reading = source.averages()
     live = next((pair for pair in reading.value or () if pair.symbol == symbol), None)
     if live is not None:
@@ -209,7 +209,7 @@ def _prices(source: DashboardReads, chosen: _Chosen) -> None:
 
 
 def _picked(events: object) -> None:
-    """A click on the chart chooses its moment."""
+    """A click on the chart selects its moment."""
     event = events.get("chart_event") if isinstance(events, dict) else None
     if not isinstance(event, dict) or event == st.session_state.get("averages_click"):
         return
@@ -231,7 +231,7 @@ def _live_constituents(source: DashboardReads, chosen: _Chosen) -> None:
     if pair is None:
         return
     stale = frozen or is_average_stale(pair.ts_us, now_us())
-    title = "Constituents, last known" if stale else "Constituents now"
+    title = "Last known constituents" if stale else "Constituents now"
     _constituents(source, chosen, pair, title, frozen=stale)
 
 
@@ -241,12 +241,12 @@ def _past_constituents(source: DashboardReads, chosen: _Chosen) -> None:
     reading = reads.at(source, chosen.symbol, at_us)
     zone = page.zone()
     if not reading.value:
-        said = formats.local(at_us, zone)
-        words = reading.problem or (
-            "No average was computed in the 90 seconds before: it may be older than what is kept, "
-            "or the daemon did not run."
+        at = formats.local(at_us, zone)
+        hint = reading.problem or (
+            "No average was computed in the 90 seconds before: it may be older than the retention limit, "
+            "or the daemon was not running."
         )
-        st.html(ui_html.wrap(ui_html.empty(f"No average of {chosen.symbol} at {said}", words)))
+        st.html(ui_html.wrap(ui_html.empty(f"No average of {chosen.symbol} at {at}", hint)))
         return
     pair = reading.value[0]
     title = f"Constituents at {formats.local(at_us, zone)}"

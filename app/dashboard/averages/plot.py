@@ -19,7 +19,7 @@ function (params) {
   return {at_ms: Math.round(chart.convertFromPixel({xAxisIndex: 0}, params.offsetX)), clicked: Date.now()};
 }
 """
-"""Tells the moment of a click, as ``at_ms``; ``clicked`` makes each click another answer."""
+"""Returns the moment of a click as ``at_ms``. ``clicked`` makes each click a new event."""
 
 _TOOLTIP = """
 function (items) {
@@ -39,9 +39,9 @@ function (items) {
   let html = stamp(items[0].axisValue, %(seconds)s) + '<table style="font-variant-numeric:tabular-nums">' + head;
   for (const [name, [value, colour]] of prices) {
     const [points, used] = apart.get(name) || [null, true];
-    const told = points === null ? '' : ' <span style="opacity:.65">' + (points > 0 ? '+' : '') + points.toFixed(1) +
-      ' bp' + (used ? '' : ', left out') + '</span>';
-    html += row(name, number(value, %(decimals)d) + told, colour);
+    const deviation = points === null ? '' : ' <span style="opacity:.65">' + (points > 0 ? '+' : '') + points.toFixed(1) +
+      ' bp' + (used ? '' : ', excluded') + '</span>';
+    html += row(name, number(value, %(decimals)d) + deviation, colour);
   }
   return html + lines + '</table>';
 }
@@ -134,10 +134,10 @@ def options(
 
 
 def describe(view: AveragesView) -> str:
-    """The chart in words, for those who cannot see it."""
+    """The chart as a sentence, for screen readers."""
     known = [price for price in view.prices if price is not None]
     if not known:
-        return "Average price: none."
+        return "No average price."
     words = [
         f"Average price from {formats.moment(view.times_us[0])} to {formats.moment(view.times_us[-1])}",
         f"between {formats.price(min(known))} and {formats.price(max(known))}, "
@@ -146,7 +146,7 @@ def describe(view: AveragesView) -> str:
     for line in view.exchanges:
         usual = line.usual_deviation
         words.append(
-            f"{line.name} left out"
+            f"{line.name} excluded"
             if usual is None
             else f"{line.name} on average {formats.basis_points(usual).lstrip('+')} away"
         )
@@ -173,11 +173,11 @@ def _series(view: AveragesView, palette: Palette, decimals: int, at_us: int | No
     colour_of = exchange_colours((line.name for line in view.exchanges), palette)
     for i, line in enumerate(view.exchanges):
         colour = colour_of[line.name]
-        used, left_out = _told_apart(line, line.prices, exact)
+        used, excluded = _by_use(line, line.prices, exact)
         series.append(_line(f"price-{i}", line.name, colour, _data(view, used), opacity=0.8))
-        if any(one is not None for one in left_out):
+        if any(value is not None for value in excluded):
             dotted = _line(
-                f"price-out-{i}", line.name, colour, _data(view, left_out), kind="dotted", opacity=0.7
+                f"price-out-{i}", line.name, colour, _data(view, excluded), kind="dotted", opacity=0.7
             )
             series.append(dotted)
     series.append(
@@ -186,15 +186,15 @@ def _series(view: AveragesView, palette: Palette, decimals: int, at_us: int | No
     )
     for i, moving in enumerate(view.lines):
         colour = palette.overlays[i % len(palette.overlays)]
-        data = _data(view, [None if one is None else round(one, exact) for one in moving.values])
+        data = _data(view, [None if value is None else round(value, exact) for value in moving.values])
         series.append(_line(f"line-{i}", moving.name, colour, data, width=1.8) | {"z": 4})
     for i, line in enumerate(view.exchanges):
         colour = colour_of[line.name]
-        used, left_out = _told_apart(line, line.deviations, 2)
+        used, excluded = _by_use(line, line.deviations, 2)
         below = {"xAxisIndex": 1, "yAxisIndex": 1}
         series.append(_line(f"apart-{i}", line.name, colour, _data(view, used)) | below)
-        if any(one is not None for one in left_out):
-            dotted = _line(f"out-{i}", line.name, colour, _data(view, left_out), kind="dotted", opacity=0.7)
+        if any(value is not None for value in excluded):
+            dotted = _line(f"out-{i}", line.name, colour, _data(view, excluded), kind="dotted", opacity=0.7)
             series.append(dotted | below)
     series.append(
         _line("zero", "", palette.text, [[view.times_us[0] // 1_000, 0], [view.times_us[-1] // 1_000, 0]])
@@ -236,22 +236,22 @@ def _data(view: AveragesView, values: Iterable[float | None]) -> list[list[float
     return [[ts_us // 1_000, value] for ts_us, value in zip(view.times_us, values, strict=True)]
 
 
-def _told_apart(
+def _by_use(
     line: ExchangeLine, values: Sequence[float | None], decimals: int
 ) -> tuple[list[float | None], list[float | None]]:
-    """``values`` while used, and while left out; both reach over a change, so that no piece is lost."""
+    """``values`` while used, and while excluded. Both include the point of a change, to connect."""
     used: list[float | None] = []
-    left_out: list[float | None] = []
+    excluded: list[float | None] = []
     for i, value in enumerate(values):
         digits = None if value is None else round(value, decimals)
         was_used = line.used[i - 1] if i and values[i - 1] is not None else line.used[i]
         used.append(digits if line.used[i] else None)
-        left_out.append(digits if not line.used[i] or not was_used else None)
-    return used, left_out
+        excluded.append(digits if not line.used[i] or not was_used else None)
+    return used, excluded
 
 
 def _span(view: AveragesView) -> tuple[float | None, float | None]:
-    """Of the price axis: what was used decides, an exchange gone astray must not flatten the rest."""
+    """Of the price axis, by prices in use: an outlier must not flatten the rest."""
     shown = [price for price in view.prices if price is not None]
     for line in view.exchanges:
         shown += [

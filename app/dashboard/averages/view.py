@@ -1,4 +1,4 @@
-"""What the Averages page shows, built from stored averages. Pure: no Streamlit, no clock, no database."""
+"""What the Averages page shows, built from stored averages. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POINTS = 300
 """Samples in a chart, about."""
 
 BEGINS_LATE = 0.05
-"""A chart that would be empty for less of its range keeps its whole length."""
+"""A chart that is empty for a smaller share of its range keeps its whole length."""
 
 FEWEST_STEPS = 30
 
@@ -35,7 +35,7 @@ BASIS_POINTS = 10_000
 
 @dataclass(frozen=True)
 class ExchangeLine:
-    """One exchange beside the average, a value for each sample; None where it is not known."""
+    """The prices of one exchange, a value for each sample; None where unknown."""
 
     name: str
     prices: tuple[float | None, ...]
@@ -45,7 +45,7 @@ class ExchangeLine:
 
     @property
     def used_share(self) -> float:
-        """In how many of the samples that know it the exchange was part of the average."""
+        """The share of the samples with a price of the exchange in which it was used."""
         known = [used for used, price in zip(self.used, self.prices, strict=True) if price is not None]
         return sum(known) / len(known) if known else 0.0
 
@@ -62,7 +62,7 @@ class ExchangeLine:
 
 @dataclass(frozen=True)
 class AveragesView:
-    """Samples on an unbroken grid of time; a step without an average holds None."""
+    """Samples on an unbroken time grid; a step without an average holds None."""
 
     step_us: int
     times_us: tuple[int, ...]
@@ -72,7 +72,7 @@ class AveragesView:
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
     begins_us: int | None = None
-    """The first average stored, when that is inside the range; the chart begins there too."""
+    """When the first stored average was computed, if inside the range; the chart then begins there."""
 
     @property
     def is_empty(self) -> bool:
@@ -123,27 +123,29 @@ def build(
         place = (sample.ts_us - start_us) // step_us
         if 0 <= place < count:
             places[place] = sample
-    first = next((place for place, one in enumerate(places) if one is not None), 0)
+    first = next((place for place, sample in enumerate(places) if sample is not None), 0)
     begins_us = None
     if first > BEGINS_LATE * count and samples[0].ts_us >= start_us:
         begins_us = samples[0].ts_us
         skipped = max(0, min(first, count - FEWEST_STEPS))
         places, start_us = places[skipped:], start_us + skipped * step_us
-    names = sorted({name for one in places if one is not None for name in one.average.inputs})
+    names = sorted({name for pair in places if pair is not None for name in pair.average.inputs})
     lines = []
     notes = []
     for indicator in moving:
         values = _moving(samples, indicator)
         lines.append(
-            Line(str(indicator), tuple(None if one is None else values.get(one.ts_us) for one in places))
+            Line(str(indicator), tuple(None if pair is None else values.get(pair.ts_us) for pair in places))
         )
         if samples and not values:
             notes.append(f"{indicator} needs {indicator.needs} points; {len(samples)} are stored.")
     return AveragesView(
         step_us=step_us,
-        times_us=tuple(start_us + i * step_us if one is None else one.ts_us for i, one in enumerate(places)),
-        prices=tuple(None if one is None else one.average.price for one in places),
-        confidences=tuple(None if one is None else one.average.confidence for one in places),
+        times_us=tuple(
+            start_us + i * step_us if pair is None else pair.ts_us for i, pair in enumerate(places)
+        ),
+        prices=tuple(None if pair is None else pair.average.price for pair in places),
+        confidences=tuple(None if pair is None else pair.average.confidence for pair in places),
         exchanges=tuple(_exchange(name, places) for name in names),
         lines=tuple(lines),
         notes=tuple(notes),
@@ -152,10 +154,10 @@ def build(
 
 
 def parts(pair: PairAverage, view: AveragesView | None = None) -> tuple[Part, ...]:
-    """Who made the average and who was left out: those used first, the heaviest first."""
+    """The constituents of the average, then the excluded exchanges; the heaviest first."""
     lines = {line.name: line for line in view.exchanges} if view is not None else {}
-    found = [_part(name, given, pair, lines) for name, given in pair.average.inputs.items()]
-    return tuple(sorted(found, key=lambda part: (not part.used, -part.weight, part.name)))
+    parts = [_part(name, given, pair, lines) for name, given in pair.average.inputs.items()]
+    return tuple(sorted(parts, key=lambda part: (not part.used, -part.weight, part.name)))
 
 
 def volume_shares(volumes: Mapping[str, float]) -> tuple[tuple[str, float, float], ...]:
@@ -187,15 +189,15 @@ def _exchange(name: str, places: Sequence[PairAverage | None]) -> ExchangeLine:
     prices: list[float | None] = []
     deviations: list[float | None] = []
     used = []
-    for one in places:
-        given = one.average.inputs.get(name) if one is not None else None
-        if one is None or given is None:
+    for pair in places:
+        given = pair.average.inputs.get(name) if pair is not None else None
+        if pair is None or given is None:
             prices.append(None)
             deviations.append(None)
             used.append(False)
         else:
             prices.append(given.price)
-            deviations.append(_apart(given.price, one.average.price))
+            deviations.append(_apart(given.price, pair.average.price))
             used.append(given.used)
     return ExchangeLine(name, tuple(prices), tuple(deviations), tuple(used))
 
@@ -205,8 +207,8 @@ def _apart(price: float, average: float) -> float:
 
 
 def _moving(samples: Sequence[PairAverage], indicator: Indicator) -> dict[int, float]:
-    line = indicator.moving([one.average.price for one in samples])
-    return {one.ts_us: value for one, value in zip(samples, line, strict=True) if value is not None}
+    line = indicator.moving([pair.average.price for pair in samples])
+    return {pair.ts_us: value for pair, value in zip(samples, line, strict=True) if value is not None}
 
 
 def _microseconds(iso: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Several markets in one chart, each 100 where all of them begin. Pure."""
+"""Several markets in one chart, indexed to 100 where all of them begin. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Rebased:
     name: str
     points: tuple[tuple[int, float], ...]
     breaks_us: tuple[int, ...] = ()
-    """Where spans begin that are not collected: no line is drawn over them."""
+    """Where missing ranges begin: no line is drawn across them."""
 
     @property
     def change(self) -> float:
@@ -35,40 +35,40 @@ class Rebased:
 def rebase(
     candles: Mapping[str, Sequence[Candle]], start_us: int, gaps: Mapping[str, Sequence[Window]] | None = None
 ) -> tuple[Rebased, ...]:
-    """Each market's closes since ``start_us``, or since the youngest of them began; none that has nothing.
+    """The closes of each market since ``start_us``, or since the shortest history of them begins.
 
-    ``gaps`` are the spans of each that are not collected.
+    Markets without candles are left out. ``gaps`` are the missing ranges of each.
     """
-    known = {
-        name: [one for one in several if one.open_ts_us >= start_us] for name, several in candles.items()
-    }
-    known = {name: several for name, several in known.items() if several}
+    known = {}
+    for name, several in candles.items():
+        if since := [candle for candle in several if candle.open_ts_us >= start_us]:
+            known[name] = since
     begin_us = max((several[0].open_ts_us for several in known.values()), default=0)
-    found = []
+    lines = []
     for name, several in known.items():
-        inside = [one for one in several if one.open_ts_us >= begin_us]
+        inside = [candle for candle in several if candle.open_ts_us >= begin_us]
         if inside and inside[0].close > 0:
             base = inside[0].close
-            points = tuple((one.open_ts_us, one.close / base * 100) for one in inside)
-            found.append(Rebased(name, points, _breaks(inside, (gaps or {}).get(name, ()))))
-    return tuple(found)
+            points = tuple((candle.open_ts_us, candle.close / base * 100) for candle in inside)
+            lines.append(Rebased(name, points, _breaks(inside, (gaps or {}).get(name, ()))))
+    return tuple(lines)
 
 
 def describe(lines: Sequence[Rebased]) -> str:
-    """The chart in words, for those who cannot see it."""
+    """The chart as a sentence, for screen readers."""
     since = formats.moment(lines[0].points[0][0])
     changes = "; ".join(f"{line.name} {formats.percent(line.change)}" for line in lines)
     return f"Changes since {since}: {changes}."
 
 
 def _breaks(candles: Sequence[Candle], gaps: Sequence[Window]) -> tuple[int, ...]:
-    """Where candles end before others that lie behind a gap."""
-    found = []
+    """The ends of candles that are followed by a missing range."""
+    breaks_us = []
     for before, after in pairwise(candles):
         end_us = before.open_ts_us + before.interval.us
         if any(max(gap.start_us, end_us) < min(gap.end_us, after.open_ts_us) for gap in gaps):
-            found.append(end_us)
-    return tuple(found)
+            breaks_us.append(end_us)
+    return tuple(breaks_us)
 
 
 def _data(line: Rebased) -> list[list[float | None]]:

@@ -1,4 +1,4 @@
-"""The controls of the Chart page, and what they come to."""
+"""The controls of the Chart page and the choice they make."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SUGGESTED = [
     *("BB 20 2", "VWAP", "RSI 14", "MACD 12 26 9", "OBV"),
 ]
 _UNTIL = "chart_until"
-_CLOSER = "chart_closer"
+_ZOOMED = "chart_zoomed"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Chosen:
     """The end of the chart, on the grid of its candles; None: now."""
     indicators: tuple[Indicator, ...]
     others: tuple[WatchedMarket, ...]
-    """Those it is compared with."""
+    """The markets it is compared with."""
 
     @property
     def range_us(self) -> int:
@@ -43,14 +43,14 @@ class Chosen:
 
 
 def choose(markets: Sequence[WatchedMarket]) -> tuple[Chosen, list[str]]:
-    """Draw the controls: what they say, and words about what had to be changed."""
+    """Draw the controls. Returns the choice, and notes on values of the address that were replaced."""
     url = PageUrl("chart")
     notes: list[str] = []
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         known = page.symbols_of(markets)
         asked = query.symbol(url.get("symbol"), known)
         page.preset(url, "symbol", query.Choice(str(asked.value), asked.note), notes)
-        symbol = st.selectbox("Symbol", [str(one) for one in known], key="symbol", width=140)
+        symbol = st.selectbox("Symbol", [str(option) for option in known], key="symbol", width=140)
         members = {
             watched.market.exchange: watched for watched in markets if str(watched.market.symbol) == symbol
         }
@@ -70,7 +70,7 @@ def choose(markets: Sequence[WatchedMarket]) -> tuple[Chosen, list[str]]:
             key="overlays",
             placeholder="SMA 20, RSI 14 …",
             width=260,
-            hint="Any numbers can be typed: SMA and EMA over so many candles, BB length and deviations, "
+            hint="Type any parameters: SMA and EMA length in candles, BB length and deviations, "
             "VWAP of the UTC day, RSI length, MACD fast, slow and signal, OBV.",
         )
         others = _choose_others(url, markets, members[exchange], notes)
@@ -83,33 +83,33 @@ def choose(markets: Sequence[WatchedMarket]) -> tuple[Chosen, list[str]]:
             "interval": [length],
             "until": [] if until_us is None else [moments.iso(until_us)],
             "overlays": [str(indicator) for indicator in chosen],
-            "compare": [str(one.market) for one in others],
+            "compare": [str(other.market) for other in others],
         }
     )
     end_us = None if until_us is None else interval.ceil(until_us)
     return Chosen(members[exchange], range_name, interval, end_us, chosen, others), [*notes, word]
 
 
-def go_closer(range_name: str, until_us: int | None) -> None:
-    """Show another span from the next run on, in candles that fit it."""
-    st.session_state[_CLOSER] = range_name, until_us
+def zoom_in(range_name: str, until_us: int | None) -> None:
+    """Show another range from the next run on, in candles that fit it."""
+    st.session_state[_ZOOMED] = range_name, until_us
     st.rerun()
 
 
 def _choose_span(url: PageUrl, notes: list[str]) -> tuple[str, str, int | None]:
     """Range, candle and end."""
-    if (closer := st.session_state.pop(_CLOSER, None)) is not None:
-        st.session_state["range"], until_us = closer
+    if (zoomed := st.session_state.pop(_ZOOMED, None)) is not None:
+        st.session_state["range"], until_us = zoomed
         st.session_state["interval"] = view.AUTO
         st.session_state[_UNTIL] = "" if until_us is None else moments.as_typed(until_us, page.zone())
     ranges = tuple(view.RANGES)
     page.preset(url, "range", query.option("range", url.get("range"), ranges, DEFAULT_RANGE), notes)
     range_name = st.segmented_control(
-        "Range", ranges, key="range", required=True, help="How far back from now, or from the chosen end."
+        "Range", ranges, key="range", required=True, help="Length of the chart, up to now or the chosen end."
     )
     page.preset(url, "interval", query.option("candle", url.get("interval"), _INTERVALS, view.AUTO), notes)
     length = st.segmented_control(
-        "Candle", _INTERVALS, key="interval", required=True, help="Its length; auto picks one that fits."
+        "Candle", _INTERVALS, key="interval", required=True, help="Interval of a candle; auto fits the range."
     )
     range_name, length = range_name or DEFAULT_RANGE, length or view.AUTO
     return range_name, length, _choose_until(url, range_name, notes)
@@ -164,7 +164,7 @@ def _step(range_name: str, way: int) -> None:
 def _choose_others(
     url: PageUrl, markets: Sequence[WatchedMarket], own: WatchedMarket, notes: list[str]
 ) -> tuple[WatchedMarket, ...]:
-    named = {str(one.market): one for one in markets if one != own}
+    named = {str(watched.market): watched for watched in markets if watched != own}
     if url.fresh("compare"):
         asked = [name for name in url.get_all("compare") if name in named]
         if unknown := [name[:40] for name in url.get_all("compare") if name not in named]:
@@ -178,6 +178,6 @@ def _choose_others(
         max_selections=compare.MOST - 1,
         placeholder="kraken:ETH-USDT …",
         width=230,
-        help="Other markets, each 100 at the start of the chart.",
+        help="Other markets, all indexed to 100 at the start.",
     )
     return tuple(named[name] for name in chosen)

@@ -1,4 +1,4 @@
-"""Candles as files. Pure."""
+"""Candles as files. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def as_table(candles: Sequence[Candle]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "open_ts": pd.Series(
-                [to_datetime(one.open_ts_us) for one in candles], dtype="datetime64[us, UTC]"
+                [to_datetime(candle.open_ts_us) for candle in candles], dtype="datetime64[us, UTC]"
             ),
-            "exchange": [one.market.exchange for one in candles],
-            "symbol": [str(one.market.symbol) for one in candles],
-            "interval": [one.interval.value for one in candles],
+            "exchange": [candle.market.exchange for candle in candles],
+            "symbol": [str(candle.market.symbol) for candle in candles],
+            "interval": [candle.interval.value for candle in candles],
             **{
-                name: [getattr(one, name) for one in candles]
+                name: [getattr(candle, name) for candle in candles]
                 for name in ("open", "high", "low", "close", "volume", "quote_volume")
             },
         }

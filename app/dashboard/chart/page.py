@@ -1,4 +1,4 @@
-"""Chart: candles of one market with indicators and alerts, or several markets compared; the last one live."""
+"""Chart: candles of one market with indicators and alerts, or several markets compared."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from urllib.parse import quote as quote_url
 
 import streamlit as st
 
-from app.dashboard.alerts import form
 from app.dashboard.chart import compare, controls, download, plot
 from app.dashboard.chart import html as chart_html
 from app.dashboard.chart import view as chart_view
 from app.dashboard.chart.controls import Chosen
 from app.dashboard.data.read_results import History
 from app.dashboard.data.reader import Reading
-from app.dashboard.data.source import DashboardReads
+from app.dashboard.data.source import CLIENT, DashboardReads
 from app.dashboard.ui import html, moments, page
 from app.dashboard.ui.style import palette
 from app.dashboard.ui.trend import Seen, Trend
@@ -31,10 +30,10 @@ Row = TypeVar("Row", DayStats, LastTrade, TradeRate)
 
 COMPARE_HEIGHT = "520px"
 SLOW_FROM = 1_500
-"""A chart of more candles is sent less often than every second."""
+"""A chart of more candles is updated less often than every second."""
 SLOW_S = 5
 PAST_S = 30
-"""A chart of the past only changes when something is collected or repaired."""
+"""A chart of the past changes only when candles are collected or repaired."""
 _SEEN = "chart_seen"
 _PICKED = "chart_picked"
 _CLICK = "chart_click"
@@ -68,7 +67,7 @@ def _of(watched: WatchedMarket, rows: Iterable[Row] | None) -> Row | None:
 
 @page.live
 def _quote(source: DashboardReads, watched: WatchedMarket) -> None:
-    ids = [one.market_id for one in source.markets().known]
+    ids = [other.market_id for other in source.markets().known]
     latest, statistics = source.latest(ids), source.statistics(ids)
     slow = statistics.value
     trade = _of(watched, latest.value)
@@ -128,7 +127,7 @@ def _draw_candles(source: DashboardReads, chosen: Chosen) -> None:
             ]
         ),
     )
-    far = ", ".join(formats.price(one.price) for one in plot.out_of_sight(view, levels))
+    far = ", ".join(formats.price(level.price) for level in plot.outside(view, levels))
     further = f"Alerts outside the visible prices: {far}." if far else ""
     st.html(html.wrap(chart_html.notes(view, page.zone(), further)))
     _picked(events, chosen)
@@ -148,8 +147,10 @@ def _read(source: DashboardReads, chosen: Chosen) -> tuple[chart_view.ChartView 
     if chosen.until_us is None:
         tail = source.tail(watched, interval)
         readings.insert(0, tail)
-        latest = source.latest([one.market_id for one in source.markets().known])
-        candles = chart_view.reach(chart_view.splice(candles, tail.value or ()), _of(watched, latest.value))
+        latest = source.latest([other.market_id for other in source.markets().known])
+        candles = chart_view.close_at(
+            chart_view.splice(candles, tail.value or ()), _of(watched, latest.value)
+        )
     page.show_problem(readings)
     if history.value is None:
         return None, history.problem or ""
@@ -168,15 +169,15 @@ def _read(source: DashboardReads, chosen: Chosen) -> tuple[chart_view.ChartView 
 def _closes(
     source: DashboardReads, watched: WatchedMarket, chosen: Chosen
 ) -> tuple[list[Candle], Reading[History]]:
-    """The candles of one market that the chart shows, without what only warms up indicators."""
+    """The candles of one market in the chart, without those read only to warm up indicators."""
     history = source.history(watched, chosen.interval, chosen.range_us, chosen.until_us)
     tail = source.tail(watched, chosen.interval).value if chosen.until_us is None else None
     return chart_view.splice(history.value.candles if history.value else (), tail or ()), history
 
 
 def _levels(source: DashboardReads, market: Market) -> tuple[plot.Level, ...]:
-    """The prices at which alerts of this page's owner wait."""
-    known = source.alerts(form.CLIENT).value
+    """The prices of the armed alerts of the dashboard on this market."""
+    known = source.alerts(CLIENT).value
     return tuple(
         plot.Level(price, f"alert {formats.price(price)}")
         for rule in (known.rules if known else ())
@@ -187,14 +188,14 @@ def _levels(source: DashboardReads, market: Market) -> tuple[plot.Level, ...]:
     )
 
 
-def _picked(told: object, chosen: Chosen) -> None:
-    """A click on the chart offers an alert at its price, a double click goes closer."""
+def _picked(events: object, chosen: Chosen) -> None:
+    """A click offers an alert at its price; a double click zooms in."""
     market = chosen.watched.market
-    event = told.get("chart_event") if isinstance(told, dict) else None
+    event = events.get("chart_event") if isinstance(events, dict) else None
     if isinstance(event, dict) and event != st.session_state.get(_CLICK):
         st.session_state[_CLICK] = event
         price = event.get("price")
-        _go_closer(event, chosen)
+        _zoom_in(event, chosen)
         if isinstance(price, int | float) and price > 0:
             st.session_state[_PICKED] = (str(market), round(price, formats.price_decimals(price)))
     picked_market, price = st.session_state.get(_PICKED, ("", 0.0))
@@ -203,8 +204,8 @@ def _picked(told: object, chosen: Chosen) -> None:
         st.html(html.wrap(html.offer(f"New alert at {formats.price(price)}", address)))
 
 
-def _go_closer(event: Mapping[str, object], chosen: Chosen) -> None:
-    """Where a double click asks for finer candles, show them."""
+def _zoom_in(event: Mapping[str, object], chosen: Chosen) -> None:
+    """Zoom in to shorter candles after a double click."""
     at_ms, from_ms, until_ms = event.get("at_ms"), event.get("from_ms"), event.get("until_ms")
     if (
         isinstance(at_ms, int | float)
@@ -212,17 +213,17 @@ def _go_closer(event: Mapping[str, object], chosen: Chosen) -> None:
         and isinstance(until_ms, int | float)
     ):
         shown = Window(round(from_ms) * 1_000, round(until_ms) * 1_000 + chosen.interval.us)
-        closer = chart_view.closer(shown, round(at_ms) * 1_000, chosen.range_name, now_us())
-        if closer is not None:
-            controls.go_closer(*closer)
+        zoomed = chart_view.zoomed(shown, round(at_ms) * 1_000, chosen.range_name, now_us())
+        if zoomed is not None:
+            controls.zoom_in(*zoomed)
 
 
 def _below(source: DashboardReads, chosen: Chosen) -> None:
-    """The candles shown, as a file."""
+    """Downloads of the candles shown."""
 
     def table(write: Callable[[Sequence[Candle]], bytes]) -> Callable[[], bytes]:
         def content() -> bytes:
-            every = [_closes(source, one, chosen)[0] for one in (chosen.watched, *chosen.others)]
+            every = [_closes(source, watched, chosen)[0] for watched in (chosen.watched, *chosen.others)]
             return write([candle for candles in every for candle in candles])
 
         return content

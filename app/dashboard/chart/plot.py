@@ -29,7 +29,7 @@ function (params) {
   return {price: chart.convertFromPixel({yAxisIndex: 0}, params.offsetY), clicked: Date.now()};
 }
 """
-"""Tells the price of a click; ``clicked`` makes each click another answer."""
+"""Returns the price of a click. ``clicked`` makes each click a new event."""
 
 CLOSER = """
 function (params) {
@@ -45,7 +45,7 @@ function (params) {
   };
 }
 """
-"""Tells the moment of a double click and the span that is shown, by the candles' opens."""
+"""Returns the moment of a double click and the visible span, as open times of candles."""
 
 _BOUNDS = {"RSI": (0, 100)}
 _MARKS = {"RSI": (30, 70), "MACD": (0,)}
@@ -53,21 +53,21 @@ _MARKS = {"RSI": (30, 70), "MACD": (0,)}
 
 @dataclass(frozen=True)
 class Level:
-    """A price at which an alert waits."""
+    """The price of an armed alert."""
 
     price: float
     words: str
 
 
 def height_px(view: ChartView) -> int:
-    """How high the chart must be for its panes."""
+    """The height of the chart with all its panes."""
     return _offsets(view)[-1][1] + FOOT_PX
 
 
 def options(
     view: ChartView, palette: Palette, script: echarts.Script, *, levels: Sequence[Level] = ()
 ) -> dict[str, Any]:
-    """Everything ECharts needs to draw ``view``; ``script`` marks a text as JavaScript to run.
+    """The options of ECharts that draw ``view``; ``script`` marks a text as JavaScript.
 
     Zoom is left to the browser: no start or end is given, so an update by merge keeps it.
     """
@@ -123,29 +123,29 @@ def options(
 
 
 def describe(view: ChartView, levels: Sequence[Level] = ()) -> str:
-    """The chart in words, for those who cannot see it."""
+    """The chart as a sentence, for screen readers."""
     last, low, high = view.last, view.low, view.high
     if last is None or low is None or high is None:
-        return f"Candles of {view.interval}: none."
-    traded = sum(one is not None for one in view.candles)
+        return f"No candles of {view.interval}."
+    traded = sum(candle is not None for candle in view.candles)
     begin, end = formats.moment(view.opens_us[0]), formats.moment(view.opens_us[-1] + view.interval.us)
     words = [
         f"{traded:,} candles of {view.interval} from {begin} to {end}",
         f"between {formats.price(low)} and {formats.price(high)}, the last at {formats.price(last.close)}",
         *(f"{line.name} at {formats.price(line.last)}" for line in view.lines if line.last is not None),
-        *(one.words for one in levels),
+        *(level.words for level in levels),
     ]
     if view.missing:
-        words.append(f"spans not yet collected: {len(view.missing)}")
+        words.append(f"missing ranges: {len(view.missing)}")
     return "; ".join(words) + "."
 
 
-def out_of_sight(view: ChartView, levels: Sequence[Level]) -> tuple[Level, ...]:
-    """Those of ``levels`` that no candle of ``view`` comes near, so that the chart does not show them."""
+def outside(view: ChartView, levels: Sequence[Level]) -> tuple[Level, ...]:
+    """The ``levels`` outside the range of prices of ``view``, which the chart does not show."""
     low, high = view.low, view.high
     if low is None or high is None:
         return tuple(levels)
-    return tuple(one for one in levels if not low <= one.price <= high)
+    return tuple(level for level in levels if not low <= level.price <= high)
 
 
 def panes(view: ChartView) -> tuple[str, ...]:
@@ -160,11 +160,11 @@ def _volume(view: ChartView) -> str:
 def _offsets(view: ChartView) -> list[tuple[int, int]]:
     """Top and bottom of each pane: prices, volume, indicators."""
     top = TOP_PX
-    found = []
+    offsets = []
     for height in (PRICE_PX, VOLUME_PX, *(PANE_PX for _ in panes(view))):
-        found.append((top, top + height))
+        offsets.append((top, top + height))
         top += height + BETWEEN_PX
-    return found
+    return offsets
 
 
 def _value_axes(
@@ -209,7 +209,10 @@ def _series(
         "id": "price",
         "name": "Price",
         "type": "candlestick",
-        "data": ["-" if one is None else [one.open, one.close, one.low, one.high] for one in view.candles],
+        "data": [
+            "-" if candle is None else [candle.open, candle.close, candle.low, candle.high]
+            for candle in view.candles
+        ],
         "itemStyle": {
             "color": palette.up,
             "color0": palette.down,
@@ -222,7 +225,7 @@ def _series(
             "animation": False,
             # Of itself ECharts moves a line to the nearest hundredth.
             "precision": -1,
-            "data": [*_last_price(view, palette), *(_level(one, palette) for one in levels)],
+            "data": [*_last_price(view, palette), *(_level(level, palette) for level in levels)],
         },
     }
     series = [price]
@@ -237,8 +240,10 @@ def _series(
                 "yAxisIndex": 1,
                 "itemStyle": {"color": colour, "opacity": 0.55},
                 "data": [
-                    _digits(one.volume) if one is not None and (one.close >= one.open) is rising else "-"
-                    for one in view.candles
+                    _digits(candle.volume)
+                    if candle is not None and (candle.close >= candle.open) is rising
+                    else "-"
+                    for candle in view.candles
                 ],
             }
         )
@@ -260,7 +265,7 @@ def _series(
             "name": "No trade",
             "renderItem": script(DASH % {"colour": palette.muted}),
             "encode": {"x": 0, "y": 1, "tooltip": []},
-            "data": [list(one) for one in view.quiet],
+            "data": [list(bucket) for bucket in view.quiet],
         }
     )
     series.append(

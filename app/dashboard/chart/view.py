@@ -1,4 +1,4 @@
-"""What the Chart shows, built from candles. Pure: no Streamlit, no clock, no database."""
+"""What the Chart shows, built from candles. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ COMFORTABLE = 750
 
 
 def fitting(chosen: str, range_us: int) -> tuple[Interval, str]:
-    """The interval to draw for a choice (``auto`` or an interval), and a word when it is another one."""
+    """The interval to draw for a choice (``auto`` or an interval), and a note when it is another."""
     if chosen != AUTO:
         interval = Interval(chosen)
         if range_us <= MOST_SHOWN * interval.us:
             return interval, ""
     limit = COMFORTABLE if chosen == AUTO else MOST_SHOWN
-    fitted = next((one for one in Interval if range_us <= limit * one.us), Interval.D1)
+    fitted = next((interval for interval in Interval if range_us <= limit * interval.us), Interval.D1)
     if chosen == AUTO:
         return fitted, ""
     count = range_us // Interval(chosen).us
-    return fitted, f"{count:,} candles of {chosen} are too many for one chart; shown as {fitted}."
+    return fitted, f"{count:,} candles of {chosen} are too many for one chart. Showing {fitted}."
 
 
 def splice(history: Sequence[Candle], tail: Sequence[Candle]) -> list[Candle]:
@@ -56,21 +56,21 @@ def splice(history: Sequence[Candle], tail: Sequence[Candle]) -> list[Candle]:
     return [candle for candle in history if candle.open_ts_us < tail[0].open_ts_us] + list(tail)
 
 
-def reach(candles: Sequence[Candle], trade: LastTrade | None) -> list[Candle]:
+def close_at(candles: Sequence[Candle], trade: LastTrade | None) -> list[Candle]:
     """``candles`` with the last one closing at ``trade``, so that chart and headline show one price."""
     if not candles or trade is None:
         return list(candles)
     last = candles[-1]
     if not last.open_ts_us <= trade.ts_us < last.open_ts_us + last.interval.us:
         return list(candles)
-    reached = replace(
+    closed = replace(
         last, close=trade.price, high=max(last.high, trade.price), low=min(last.low, trade.price)
     )
-    return [*candles[:-1], reached]
+    return [*candles[:-1], closed]
 
 
-def closer(shown: Window, at_us: int, range_name: str, now_us: int) -> tuple[str, int | None] | None:
-    """The range to go to from ``range_name`` for finer candles, and its end, None for now.
+def zoomed(shown: Window, at_us: int, range_name: str, now_us: int) -> tuple[str, int | None] | None:
+    """The range to zoom in to from ``range_name``, and its end; None for now.
 
     ``shown`` is what the viewer has zoomed to. A whole chart becomes the next shorter range around ``at_us``.
     None when there is no shorter one.
@@ -89,21 +89,21 @@ def closer(shown: Window, at_us: int, range_name: str, now_us: int) -> tuple[str
 
 @dataclass(frozen=True)
 class ChartView:
-    """Candles on an unbroken grid of time; a bucket without a trade holds None."""
+    """Candles on an unbroken time grid; a bucket without a trade holds None."""
 
     interval: Interval
     opens_us: tuple[int, ...]
     candles: tuple[Candle | None, ...]
     lines: tuple[Line, ...]
     missing: tuple[tuple[int, int], ...]
-    """First and last bucket of each span of which something is not known."""
+    """First and last bucket of each missing range."""
     quiet: tuple[tuple[int, float], ...]
-    """Buckets in which nothing traded, each with the close before it."""
+    """Buckets without trades, each with the close before it."""
     notes: tuple[str, ...]
     is_live: bool = True
-    """Whether its last bucket is that of now."""
+    """Whether its last bucket is the current one."""
     begins_us: int | None = None
-    """Where stored history begins, when that is inside the range; the chart begins there too."""
+    """Where stored history begins, if inside the range; the chart then begins there."""
 
     @property
     def last(self) -> Candle | None:
@@ -112,12 +112,12 @@ class ChartView:
     @property
     def low(self) -> float | None:
         """The lowest price; None without candles."""
-        return min((one.low for one in self.candles if one is not None), default=None)
+        return min((candle.low for candle in self.candles if candle is not None), default=None)
 
     @property
     def high(self) -> float | None:
         """The highest price; None without candles."""
-        return max((one.high for one in self.candles if one is not None), default=None)
+        return max((candle.high for candle in self.candles if candle is not None), default=None)
 
 
 def build(
@@ -166,7 +166,7 @@ def build(
                 )
             )
         if indicator.is_running:
-            notes.append(f"{indicator} counts from the first candle shown.")
+            notes.append(f"{indicator} starts at the first candle shown.")
         if inside and len(candles) < indicator.needs:
             notes.append(f"{indicator} needs {indicator.needs} candles; {len(candles)} are stored.")
     shown = tuple(None if i is None else candles[i] for i in places)
@@ -185,7 +185,7 @@ def build(
 
 
 def _from_the_first_shown(values: Array, places: Sequence[int | None]) -> Array:
-    """A running sum, 0 at the first candle that is shown: before it, only what was read decides."""
+    """A running sum, 0 at the first candle shown: before, it depends on how many candles were read."""
     first = next((place for place in places if place is not None), None)
     return values if first is None or np.isnan(values[first]) else values - values[first]
 
@@ -193,16 +193,16 @@ def _from_the_first_shown(values: Array, places: Sequence[int | None]) -> Array:
 def _quiet(
     candles: Sequence[Candle | None], missing: Sequence[tuple[int, int]]
 ) -> tuple[tuple[int, float], ...]:
-    """Where we looked and nothing traded, of buckets that have ended."""
+    """The closed buckets without trades, outside missing ranges."""
     unknown = {place for first, last in missing for place in range(first, last + 1)}
-    found = []
+    quiet = []
     close: float | None = None
     for place, candle in enumerate(candles):
         if candle is not None:
             close = candle.close
         elif close is not None and place not in unknown:
-            found.append((place, close))
-    return tuple(found)
+            quiet.append((place, close))
+    return tuple(quiet)
 
 
 def _missing(

@@ -1,4 +1,4 @@
-"""What a failed read says on the pages: one line that a viewer can do something with."""
+"""The message of a failed read on the pages: one line that helps a viewer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from coinwatch.errors import CoinwatchError, WarehouseRejected, WarehouseSlow, W
 
 STATEMENT_TIMEOUT_S = 5.0
 NO_ANSWER = "the database does not answer"
-"""How a problem begins that is of all readings alike."""
+"""The beginning of a problem that concerns all reads."""
 
 
 def describe_failure(error: Exception) -> str:
-    """What a failed read says on the page: one line, no secrets, no SQL."""
+    """The message of a failed read: one line, no secrets, no SQL."""
     if isinstance(error, WarehouseSlow):
         return f"the database is slow to answer: a read took over {STATEMENT_TIMEOUT_S:g} s"
     if isinstance(error, WarehouseUnavailable):

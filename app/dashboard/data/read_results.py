@@ -1,4 +1,4 @@
-"""What the pages are told: the answers that hold more than the rows of one read."""
+"""Results of reads that combine the rows of several queries."""
 
 from __future__ import annotations
 
@@ -45,4 +45,4 @@ class Alerts(NamedTuple):
     rules: tuple[Rule, ...]
     events: tuple[Alert, ...]
     unreadable: tuple[str, ...]
-    """What is to be said of the rules that cannot be read."""
+    """A sentence for each rule that cannot be read."""

@@ -1,4 +1,4 @@
-"""Where the pages get their rows: one pool and one reader for all viewers of this process."""
+"""The reads of the dashboard: one pool and one reader for all viewers of this process."""
 
 from __future__ import annotations
 
@@ -32,15 +32,20 @@ from warehouse.trades import gap_reads
 
 T = TypeVar("T")
 
+CLIENT = "dashboard"
+"""The client of the alert rules that the dashboard creates."""
 MOST_EVENTS = 50
 MOST_GAPS = 300
 WEEK_US = 7 * DAY_US
 LIVE_S = 0.9
-"""Pages rerun every second; a little less, so that each rerun finds news."""
+"""Pages are redrawn every second; a little less, so that each time the value is new."""
 
 
 class DashboardReads:
-    """Named questions to one warehouse. Answers never raise: see ``Reading.problem``."""
+    """Reads of one warehouse. They never raise: see ``Reading.problem``.
+
+    Here are those that several pages share; each page has its own in its ``reads.py``.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -140,7 +145,7 @@ class DashboardReads:
         return self.read(("tail", watched, interval), ask)
 
     def health(self) -> Reading[Health]:
-        """What the daemons say of themselves and of each stream, and the ledger of interruptions."""
+        """Heartbeats, the state of each stream, the stream gaps of a week, and the use of API budgets."""
 
         def ask(conn: Connection) -> Health:
             since = to_datetime(now_us() - WEEK_US)
@@ -162,20 +167,20 @@ class DashboardReads:
         )
 
     def alerts(self, client: str) -> Reading[Alerts]:
-        """The rules of ``client``, newest first, and what has fired lately."""
+        """The rules of ``client``, newest first, and its last alerts."""
 
         def ask(conn: Connection) -> Alerts:
             stored = rules.list_rules(conn, client=client)
             return Alerts(
                 tuple(stored.rules),
                 tuple(rules.recent_events(conn, client=client, limit=MOST_EVENTS)),
-                tuple(f"{one}; {one.hint}" for one in stored.unreadable),
+                tuple(f"{rule}; {rule.hint}" for rule in stored.unreadable),
             )
 
         return self.read(("alerts", client), ask)
 
     def change_alerts(self, client: str, change: Callable[[Connection], T]) -> T:
-        """Do ``change`` to the rules of ``client`` in a transaction.
+        """Run ``change``, which changes the rules of ``client``, in a transaction.
 
         Raises what it raises, and WarehouseError.
         """
@@ -189,7 +194,7 @@ class DashboardReads:
     def read(
         self, question: tuple[object, ...], ask: Callable[[Connection], T], fresh_s: float = LIVE_S
     ) -> Reading[T]:
-        """The answer of ``ask`` to ``question``, shared by all who ask it; at most about ``fresh_s`` old."""
+        """The answer of ``ask`` to ``question``, shared by all viewers; at most about ``fresh_s`` old."""
 
         def run() -> T:
             with self.connect() as conn:
@@ -214,7 +219,7 @@ class DashboardReads:
         return self._reader.read(question, run, fresh_s=fresh_s)
 
     def close(self) -> None:
-        """Give up the threads and the pool."""
+        """Stop the threads and close the connections."""
         self._reader.close()
         for name in ("_engine", "_dagster", "_writer"):
             if name in self.__dict__:

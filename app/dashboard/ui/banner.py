@@ -1,4 +1,4 @@
-"""The banner at the top of every page while what it shows is not live: no database, or no daemon."""
+"""The banner at the top of every page while its prices are not live: no database, or no daemon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EVERY_S = 3
 
 @page.every(EVERY_S)
 def watch(source: DashboardReads) -> None:
-    """Tell what is wrong with all numbers at once; nothing while nothing is."""
+    """Show the reason why no price is live; nothing while prices are."""
     reading = source.health()
     at_us = now_us()
     if reading.problem:
@@ -25,7 +25,10 @@ def watch(source: DashboardReads) -> None:
 
 
 def standstill(health: Health, since_s: float = 0.0) -> str:
-    """Why no price moves, ``since_s`` after ``health`` was read; empty while some do, or none ever has."""
+    """Why no price is live, ``since_s`` after ``health`` was read.
+
+    Empty while some are, and before the first stream has started.
+    """
     if not health.streams:
         return ""
     daemons = [row.age_s for row in health.services if row.service == "ingest"]
@@ -33,12 +36,12 @@ def standstill(health: Health, since_s: float = 0.0) -> str:
     if silent_s > STANDSTILL_S:
         silence = formats.duration(round(silent_s * SECOND_US))
         return (
-            f"Stale: the ingest daemon has not been heard for {silence}. Prices are the last known ones. "
-            "Start it with coinwatch up or coinwatch ingest; this page goes on by itself."
+            f"Stale: no heartbeat of the ingest daemon for {silence}. Prices are the last known ones. "
+            "Start it with coinwatch up or coinwatch ingest; this page then updates automatically."
         )
     if not any(row.state is StreamState.LIVE for row in health.streams):
         return (
             "Stale: no exchange is connected, so prices are the last known ones. "
-            "The daemon tries again by itself; Data, Streams, has the reasons."
+            "The daemon reconnects automatically; the reasons are listed under Data, Streams."
         )
     return ""

@@ -1,4 +1,4 @@
-"""The choice of indicators, on the pages that have one."""
+"""The control to choose indicators."""
 
 from __future__ import annotations
 

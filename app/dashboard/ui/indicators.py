@@ -1,4 +1,4 @@
-"""What can be computed from candles and drawn with them: moving averages, bands and oscillators. Pure."""
+"""Indicators computed from candles: moving averages, bands and oscillators. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Series:
     @classmethod
     def of(cls, candles: Sequence[Candle]) -> Series:
         return cls(
-            np.array([one.open_ts_us for one in candles], dtype=np.int64),
+            np.array([candle.open_ts_us for candle in candles], dtype=np.int64),
             *(
-                np.array([getattr(one, name) for one in candles], dtype=np.float64)
+                np.array([getattr(candle, name) for candle in candles], dtype=np.float64)
                 for name in ("high", "low", "close", "volume")
             ),
         )
@@ -40,7 +40,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Indicator:
-    """An indicator with its numbers: ``SMA 20``, ``BB 20 2``, ``MACD 12 26 9``."""
+    """An indicator with its parameters: ``SMA 20``, ``BB 20 2``, ``MACD 12 26 9``."""
 
     kind: str
     numbers: tuple[float, ...]
@@ -55,7 +55,7 @@ class Indicator:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is a sum over all candles, so that only its differences mean something."""
+        """Whether it is a running sum, of which only differences are meaningful."""
         return _KINDS[self.kind].is_running
 
     @property
@@ -66,24 +66,24 @@ class Indicator:
     def warm_up(self, length_us: int) -> int:
         """Candles of ``length_us`` to read before the first shown.
 
-        What is smoothed without end keeps less than 0.05 % of its start after that many.
+        After that many, an exponential average keeps less than 0.05 % of its start.
         """
         if self.kind == "VWAP":
             return DAY_US // length_us if length_us < DAY_US else 0
         return _KINDS[self.kind].warm_up(*self.numbers)
 
     def compute(self, series: Series) -> dict[str, Array]:
-        """Named lines, one value per candle; NaN where there are too few candles before it."""
+        """Its lines by name, a value per candle; NaN where too few candles precede it."""
         if len(series.close) < self.needs:
             empty = np.full(len(series.close), np.nan)
             return dict.fromkeys(_KINDS[self.kind].names, empty)
-        found = _KINDS[self.kind].compute(series, *self.numbers)
-        return dict(zip(_KINDS[self.kind].names, found, strict=True))
+        lines = _KINDS[self.kind].compute(series, *self.numbers)
+        return dict(zip(_KINDS[self.kind].names, lines, strict=True))
 
     def moving(self, prices: Sequence[float]) -> list[float | None]:
-        """A moving average of ``prices``. Raises ValueError for an indicator that needs more than closes."""
+        """A moving average of ``prices``. Raises ValueError for other indicators."""
         if self.kind not in MOVING_AVERAGES:
-            raise ValueError(f"{self} is no moving average of prices")
+            raise ValueError(f"{self} is not a moving average of prices")
         nothing = np.array([], dtype=np.float64)
         series = Series(
             np.array([], dtype=np.int64), nothing, nothing, np.array(prices, dtype=np.float64), nothing
@@ -217,21 +217,21 @@ _FORM = re.compile(r"([A-Za-z]+)[\s_-]*([\d.,\s/_-]*)")
 def parse_indicator(text: str, kinds: Sequence[str] = KINDS) -> Indicator:
     """``SMA 20``, ``ema50``, ``bb 20 2``, ``RSI``: what is left out takes its usual value.
 
-    Raises CoinwatchError saying what would be right.
+    Raises CoinwatchError with the correct form.
     """
     match = _FORM.fullmatch(text.strip()[:60])
     name = match[1].upper() if match else ""
     name = _ALIASES.get(name, name)
     if match is None or name not in kinds:
-        raise CoinwatchError(f"{text[:30]!r} is not known; write one of {examples(kinds)}")
+        raise CoinwatchError(f"{text[:30]!r} is not an indicator; use one of {examples(kinds)}")
     kind = _KINDS[name]
     try:
         given = tuple(float(part) for part in re.split(r"[\s,/_-]+", match[2].strip()) if part)
     except ValueError:
-        raise CoinwatchError(f"{text[:30]!r}: those are no numbers; write it like {_example(name)}") from None
+        raise CoinwatchError(f"{text[:30]!r}: parameters must be numbers, as in {_example(name)}") from None
     if len(given) > len(kind.defaults):
-        raise CoinwatchError(f"{text[:30]!r}: too many numbers; write it like {_example(name)}")
-    numbers = given + tuple(float(one) for one in kind.defaults[len(given) :])
+        raise CoinwatchError(f"{text[:30]!r}: too many parameters; write it like {_example(name)}")
+    numbers = given + tuple(float(number) for number in kind.defaults[len(given) :])
     for place, (number, (low, high)) in enumerate(zip(numbers, kind.limits, strict=True)):
         if not low <= number <= high:
             raise CoinwatchError(f"{text[:30]!r}: {number:g} must be between {low:g} and {high:g}")
@@ -247,4 +247,4 @@ def examples(kinds: Sequence[str] = KINDS) -> str:
 
 
 def _example(name: str) -> str:
-    return str(Indicator(name, tuple(float(one) for one in _KINDS[name].defaults)))
+    return str(Indicator(name, tuple(float(number) for number in _KINDS[name].defaults)))

@@ -1,4 +1,4 @@
-"""Moments that a viewer types, and how addresses and fields say them. Pure."""
+"""Moments as viewers type them, and as addresses and fields show them. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT
 
 
 def parse(raw: str, now_us: int, zone: tzinfo = UTC) -> int | None:
-    """A moment in any usual spelling, in ``zone`` where it does not say: ``10:30``, ``2026-11-21 10:30:05``,
-    ISO 8601. None for nothing and ``now``; a bare time is the latest such time.
+    """A moment in any usual form: ``10:30``, ``2026-11-21 10:30:05``, ISO 8601.
 
-    Raises CoinwatchError saying what would be right.
+    It is in ``zone`` unless it names one. None for an empty text and ``now``. A time without a date is the
+    latest such time. Raises CoinwatchError with the correct form.
     """
     typed = raw.strip()
     if typed.lower() in ("", "now", "live"):
@@ -34,13 +34,13 @@ def parse(raw: str, now_us: int, zone: tzinfo = UTC) -> int | None:
         moment = datetime.fromisoformat(typed)
     except ValueError:
         raise CoinwatchError(
-            f"{raw[:40]!r} is not a moment; write it like 10:30, 2026-11-21 10:30:05 or now"
+            f"{raw[:40]!r} is not a time; write it like 10:30, 2026-11-21 10:30:05 or now"
         ) from None
     return _checked(from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=zone)), now_us)
 
 
 def retyped(raw: str, now_us: int, zone: tzinfo) -> str:
-    """``raw`` as a viewer in ``zone`` would type it; as it is when it is no moment."""
+    """``raw`` as a viewer in ``zone`` would type it; unchanged when it is not a moment."""
     try:
         at_us = parse(raw, now_us, zone)
     except CoinwatchError:
@@ -61,5 +61,5 @@ def as_typed(at_us: int, zone: tzinfo) -> str:
 
 def _checked(at_us: int, now_us: int) -> int:
     if at_us > now_us + MINUTE_US:
-        raise CoinwatchError("that moment has not come yet; write one that is past, or now")
+        raise CoinwatchError("that time is in the future; write a past one, or now")
     return at_us

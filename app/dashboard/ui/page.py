@@ -1,4 +1,4 @@
-"""What every page shares: notices, and the markets or the words why there are none."""
+"""What every page shares: error handling, notices, the time zone, and the watched markets."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ TICK_S = 1
 
 START = (
     "Start everything with `coinwatch up`, or with `coinwatch up --demo` to see it on simulated exchanges.",
-    "This page looks again every second; `coinwatch status` says what is running.",
+    "This page checks again every second; `coinwatch status` shows what is running.",
 )
 
 
 def guarded(draw: Callable[P, None]) -> Callable[P, None]:
-    """``draw``, with a clear word and a line in the log instead of a traceback.
+    """``draw``, with a message and a log line instead of a traceback.
 
     Streamlit's own stop and rerun are not Exceptions and pass.
     """
@@ -45,7 +45,7 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
         except Exception:
             structlog.get_logger().exception("drawing failed", what=draw.__qualname__)
             failed = html.empty(
-                "This part could not be drawn", "The log has the details. Reload the page to try again."
+                "This part could not be drawn", "The log has the details. Reload the page to retry."
             )
             st.html(html.wrap(failed))
 
@@ -53,12 +53,12 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
 
 
 def live(draw: Callable[P, None]) -> Callable[P, None]:
-    """A guarded part of a page that runs by itself every second."""
+    """A guarded part of a page that is redrawn every second."""
     return every(TICK_S)(draw)
 
 
 def every(seconds: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """A guarded part of a page that runs by itself so often."""
+    """A guarded part of a page that is redrawn at this interval."""
 
     def part(draw: Callable[P, None]) -> Callable[P, None]:
         fragment: Callable[P, None] = st.fragment(guarded(draw), run_every=seconds)
@@ -68,7 +68,7 @@ def every(seconds: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
 
 
 def zone() -> tzinfo:
-    """The viewer's time zone; UTC when the browser does not say."""
+    """The viewer's time zone; UTC when the browser does not report it."""
     name = st.context.timezone
     try:
         return ZoneInfo(name) if name and name != "UTC" else UTC
@@ -118,12 +118,12 @@ def stale_notice(reading: Reading[Any], at_us: int) -> str:
 
 
 def markets(source: DashboardReads) -> tuple[WatchedMarket, ...]:
-    """The watched markets; with none, the page waits here with words and goes on when there are some."""
-    found = source.markets().value
-    if not found:
+    """The watched markets. Without any, the page stops here with a hint until there are some."""
+    watched = source.markets().value
+    if not watched:
         _wait_for_markets(source)
         st.stop()
-    return found
+    return watched
 
 
 @live
@@ -136,9 +136,9 @@ def _wait_for_markets(source: DashboardReads) -> None:
     st.html(html.wrap(html.empty(title, *START)))
 
 
-def symbols_of(found: Iterable[WatchedMarket]) -> list[Symbol]:
+def symbols_of(markets: Iterable[WatchedMarket]) -> list[Symbol]:
     """Each symbol once, those on most exchanges first."""
     counts: dict[Symbol, int] = {}
-    for watched in found:
+    for watched in markets:
         counts[watched.market.symbol] = counts.get(watched.market.symbol, 0) + 1
     return sorted(counts, key=lambda symbol: (-counts[symbol], symbol))

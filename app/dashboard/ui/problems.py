@@ -1,4 +1,4 @@
-"""What is wrong anywhere, in words, the newest first. Pure: no Streamlit, no clock, no database."""
+"""Everything that is wrong, as sentences, the newest first. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from warehouse.ops.reads import OutletRow
 from warehouse.trades.gap_reads import GapRow
 
 SPENT = 0.8
-"""A budget by the month spent this far is told."""
+"""A monthly budget of API calls spent this far is a problem."""
 
 RUN_FAILED = ("FAILURE",)
 
@@ -43,8 +43,8 @@ def find(
     *,
     now_us: int,
 ) -> tuple[Problem, ...]:
-    """Everything that is wrong now, then what was; each the newest first."""
-    found = [
+    """Current problems, then past ones, each the newest first."""
+    problems = [
         *_of_services(services, now_us),
         *_of_streams(streams),
         *_of_gaps(gaps),
@@ -52,7 +52,7 @@ def find(
         *_of_runs(runs),
         *_of_outlets(outlets),
     ]
-    return tuple(sorted(found, key=lambda problem: (not problem.is_current, -(problem.at_us or now_us))))
+    return tuple(sorted(problems, key=lambda problem: (not problem.is_current, -(problem.at_us or now_us))))
 
 
 def is_silent(row: ServiceRow) -> bool:
@@ -66,16 +66,16 @@ def _of_services(services: Sequence[ServiceRow], now_us: int) -> Iterable[Proble
         spool_bytes = row.detail.get("spool_bytes")
         if is_silent(row):
             if row.service not in alive:
-                alive.add(row.service)  # one line a service, the one heard last
+                alive.add(row.service)  # one line per service: its newest heartbeat
                 silent_us = round(row.age_s * SECOND_US)
                 yield Problem(
                     True,
                     row.service,
-                    f"not heard for {formats.duration(silent_us)}",
+                    f"no heartbeat for {formats.duration(silent_us)}",
                     now_us - silent_us,
                 )
         elif isinstance(spool_bytes, int | float) and spool_bytes > 0:
-            waiting = f"{formats.size(float(spool_bytes))} of trades wait on disk for the database"
+            waiting = f"{formats.size(float(spool_bytes))} of trades are spooled until the database answers"
             yield Problem(True, row.service, waiting)
 
 
@@ -86,7 +86,7 @@ def _of_streams(streams: Iterable[StreamRow]) -> Iterable[Problem]:
         if row.state is StreamState.STOPPED:
             continue
         if row.age_s > SILENT_S:
-            words = f"no daemon tells of this stream for {formats.duration(round(row.age_s * SECOND_US))}"
+            words = f"no daemon has reported this stream for {formats.duration(round(row.age_s * SECOND_US))}"
             yield Problem(True, str(row.market), words)
         elif row.state is not StreamState.LIVE:
             yield Problem(True, str(row.market), f"stream {row.state}{error}", at_us)
@@ -100,22 +100,22 @@ def _of_gaps(gaps: Iterable[GapRow]) -> Iterable[Problem]:
         why = f": {row.reason}" if row.reason else ""
         if row.state == "open" and row.age_s > GAP_PATIENCE_S:
             since = formats.duration(round(row.age_s * SECOND_US))
-            words = f"interruption ({row.cause}) is not filled for {since}{why}"
+            words = f"stream gap ({row.cause}) not filled for {since}{why}"
             yield Problem(True, str(row.market), words, at_us)
         elif row.state == "unfillable":
             yield Problem(False, str(row.market), f"trades lost for good ({row.cause}){why}", at_us)
 
 
 def _of_calls(calls: Iterable[MonthOfCalls]) -> Iterable[Problem]:
-    for one in calls:
-        if one.allowed and one.calls >= SPENT * one.allowed:
-            words = f"{one.calls:,} of {one.allowed:,} calls of this month are spent ({one.scope})"
-            yield Problem(True, one.host, words)
+    for month in calls:
+        if month.allowed and month.calls >= SPENT * month.allowed:
+            words = f"{month.calls:,} of {month.allowed:,} calls of this month are used ({month.scope})"
+            yield Problem(True, month.host, words)
 
 
 def _of_runs(runs: Iterable[Run]) -> Iterable[Problem]:
     latest: set[tuple[str, str]] = set()
-    for run in runs:  # the newest first: a later success ends the trouble
+    for run in runs:  # the newest first: a later success resolves a failure
         is_latest = (run.job, run.partition) not in latest
         if run.ended is not None:
             latest.add((run.job, run.partition))
@@ -127,13 +127,13 @@ def _of_runs(runs: Iterable[Run]) -> Iterable[Problem]:
 
 
 def _of_outlets(outlets: Iterable[OutletRow]) -> Iterable[Problem]:
-    for one in outlets:
-        where = f"outlet {one.id} of {one.client}"
-        if one.disabled_at is not None:
-            words = f"disabled, alerts do not go there: {one.disabled_why or 'no reason is known'}"
-            yield Problem(True, where, words, from_datetime(one.disabled_at))
-        elif one.dead:
-            alerts = "1 alert was" if one.dead == 1 else f"{one.dead:,} alerts were"
+    for outlet in outlets:
+        where = f"outlet {outlet.id} of {outlet.client}"
+        if outlet.disabled_at is not None:
+            words = f"disabled, so it receives no alerts: {outlet.disabled_why or 'unknown reason'}"
+            yield Problem(True, where, words, from_datetime(outlet.disabled_at))
+        elif outlet.dead:
+            alerts = "1 alert was" if outlet.dead == 1 else f"{outlet.dead:,} alerts were"
             yield Problem(True, where, f"{alerts} given up in a week; see Outlets")
 
 

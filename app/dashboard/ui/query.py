@@ -1,4 +1,4 @@
-"""URL parameters, which anyone may edit by hand: every value is clamped to what exists, with a word. Pure."""
+"""URL parameters, which anyone may edit by hand: wrong values are replaced, with a note. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 40
 
 @dataclass(frozen=True)
 class Choice(Generic[T]):
-    """What a parameter comes to, and the word when that is not what was asked."""
+    """The value of a parameter, and a note when it is not the one in the address."""
 
     value: T
     note: str = ""

@@ -1,4 +1,4 @@
-"""Coinwatch's look: one palette for both themes, and the style sheet of what we draw ourselves.
+"""Coinwatch's look: a palette for each theme, and the style sheet of our own HTML.
 
 Streamlit sets ``color-scheme`` on the app, so ``light-dark()`` follows the viewer's theme at once.
 The widgets' own colours are in ``.streamlit/config.toml`` and match these.
@@ -28,7 +28,7 @@ class Palette:
     hatch: str
     overlays: tuple[str, ...]
     exchanges: tuple[str, ...]
-    """Told apart in a chart, and legible on its ground."""
+    """Distinct in a chart, and legible on its background."""
 
 
 LIGHT = Palette(
@@ -64,7 +64,7 @@ DARK = Palette(
 
 
 def palette(theme: Literal["light", "dark"] | str | None) -> Palette:
-    """The palette of a theme by Streamlit's name for it; light when it is not known."""
+    """The palette of a theme by Streamlit's name for it; light when unknown."""
     return DARK if theme == "dark" else LIGHT
 
 

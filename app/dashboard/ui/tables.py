@@ -24,12 +24,12 @@ def table(label: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) 
     )
 
 
-def tiles(found: Sequence[tuple[str, str, str]]) -> str:
-    """The few numbers that matter: name, value, and what is to be said of it."""
+def tiles(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Tiles of name, value and remark."""
     body = "".join(
         f'<div class="cw-tile"><span class="muted">{escape(name)}</span><b>{escape(value)}</b>'
         f'<span class="muted">{escape(under)}</span></div>'
-        for name, value, under in found
+        for name, value, under in rows
     )
     return f'<div class="cw-tiles">{body}</div>'
 

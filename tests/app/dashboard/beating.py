@@ -1,4 +1,4 @@
-"""What streams and services say of themselves."""
+"""Rows of stream health and of heartbeats."""
 
 from __future__ import annotations
 

@@ -65,5 +65,5 @@ def everything(stock: Stock, market_id: int) -> None:
                 select event, (select min(id) + place from outlets), state, 8,
                     case when state = 'delivered' then now() end, status, error
                 from (values (1, 0, 'delivered', 200, null), (2, 0, 'dead', 500, 'it broke'),
-                    (1, 1, 'waiting', null, 'no answer')) as told(event, place, state, status, error)""")
+                    (1, 1, 'waiting', null, 'no answer')) as delivery(event, place, state, status, error)""")
         )

@@ -12,15 +12,15 @@ from coinwatch.windows import Window
 from tests.app.dashboard.stock import Stock
 
 OpenPage = Callable[..., AppTest]
-NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+NOWHERE = "postgresql://unknown@127.0.0.1:1/nothing"
 
 
 def words(page: AppTest) -> str:
-    """Everything the page says in HTML. Fails when the page shows an error of its own."""
+    """All HTML of the page. Fails when the page shows an error of its own."""
     assert not page.exception, page.exception
-    said = "\n".join(str(element.body) for element in page.html)
-    assert "could not be drawn" not in said, said
-    return said
+    shown_text = "\n".join(str(element.body) for element in page.html)
+    assert "could not be drawn" not in shown_text, shown_text
+    return shown_text
 
 
 def button(page: AppTest, label: str) -> Button:

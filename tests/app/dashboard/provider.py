@@ -28,7 +28,7 @@ def provider() -> Iterator[str]:
             place = urlsplit(self.path)
             asked = {name: values[0] for name, values in parse_qs(place.query).items()}
             if place.path == "/.well-known/openid-configuration":
-                self._tell(
+                self._answer(
                     {
                         "issuer": root,
                         "authorization_endpoint": f"{root}/authorize",
@@ -40,7 +40,7 @@ def provider() -> Iterator[str]:
                     }
                 )
             elif place.path == "/keys":
-                self._tell({"keys": [key.as_dict(private=False)]})
+                self._answer({"keys": [key.as_dict(private=False)]})
             else:
                 nonces["code"] = asked["nonce"]
                 self.send_response(302)
@@ -61,15 +61,17 @@ def provider() -> Iterator[str]:
                 "exp": at_s + 3_600,
             }
             token = jwt.encode({"alg": "RS256", "kid": "1"}, claims, key)
-            self._tell({"access_token": "x", "token_type": "Bearer", "expires_in": 3_600, "id_token": token})
+            self._answer(
+                {"access_token": "x", "token_type": "Bearer", "expires_in": 3_600, "id_token": token}
+            )
 
-        def _tell(self, answer: object) -> None:
-            said = json.dumps(answer).encode()
+        def _answer(self, answer: object) -> None:
+            shown_text = json.dumps(answer).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(said)))
+            self.send_header("Content-Length", str(len(shown_text)))
             self.end_headers()
-            self.wfile.write(said)
+            self.wfile.write(shown_text)
 
         def log_message(self, *_args: object) -> None:
             pass

@@ -11,7 +11,7 @@ from tests.app.dashboard.stock import Stock
 
 
 def assets(stock: Stock, picture: str = "") -> None:
-    """Bitcoin with a month of metrics by two sources, and one asset nobody trades here."""
+    """Bitcoin with a month of metrics by two sources, and one asset without a watched market."""
     with stock.engine.begin() as conn:
         conn.execute(
             text("""
@@ -68,7 +68,7 @@ def sentiment(stock: Stock) -> None:
                     ('news', 'BTC', 0.4, 0.4, '-1..1', 9, '{}'),
                     ('x', 'BTC', 1200, null, 'posts', 1200, '{}'),
                     ('combined', 'BTC', 0.2, 0.2, '-1..1', 9, :parts)
-                ) as told(source, base, value, score, scale, items, detail)"""),
+                ) as day(source, base, value, score, scale, items, detail)"""),
             {
                 "first": utc_day(stock.now_us - 30 * 86_400_000_000),
                 "today": today,

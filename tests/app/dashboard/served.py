@@ -55,13 +55,13 @@ def served(
             process.terminate()
             process.wait(20)
             log.seek(0)
-            said = log.read()
-    assert "Traceback" not in said, said
+            shown_text = log.read()
+    assert "Traceback" not in shown_text, shown_text
 
 
 @contextmanager
 def trading(stock: Stock, prices: Mapping[str, float], ids: Mapping[str, int]) -> Iterator[None]:
-    """Within, every market trades a few times a second and the daemon says so."""
+    """Within, every market trades a few times a second with heartbeats of the daemon."""
     done = threading.Event()
 
     def trade() -> None:

@@ -72,7 +72,7 @@ class Stock:
         return ids
 
     def candles(self, market_id: int, base: float, window: Window, *, covered: bool = True) -> None:
-        """One candle for every minute that opens in ``window``, verified unless told otherwise."""
+        """One candle for every minute that opens in ``window``, verified by default."""
         with self.engine.begin() as conn:
             conn.execute(
                 text("""

@@ -1,4 +1,4 @@
-"""Addresses edited by hand, markets that vanish: words on the page, never a traceback, never markup."""
+"""Addresses edited by hand, markets that vanish: a message on the page, never a traceback, never markup."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYS = {
 }
 """What each page reads from its address."""
 
-NONSENSE = (
+WRONG_VALUES = (
     "",
     "<script>alert(1)</script>",
     "-1",
@@ -58,14 +58,16 @@ def test_no_address_makes_a_page_fail(open_page: OpenPage, stock: Stock, name: s
     read_text.alerts(stock)
     page = open_page(name)
     chance = Random(6)
-    for turn in range(2 * len(NONSENSE)):
+    for turn in range(2 * len(WRONG_VALUES)):
         page.query_params.clear()
         for key in KEYS[name]:
             # First all of them the same, so that each meets everything; then any with any.
-            page.query_params[key] = NONSENSE[turn] if turn < len(NONSENSE) else chance.choice(NONSENSE)
-        said = words(page.run())
-        assert "<script" not in said
-        assert len(said) < 200_000
+            page.query_params[key] = (
+                WRONG_VALUES[turn] if turn < len(WRONG_VALUES) else chance.choice(WRONG_VALUES)
+            )
+        shown = words(page.run())
+        assert "<script" not in shown
+        assert len(shown) < 200_000
 
 
 @pytest.mark.parametrize("name", ["overview", "chart", "averages", "alerts", "data_quality"])
@@ -85,8 +87,8 @@ def test_a_market_that_vanishes_while_one_looks(
 
     def forgotten() -> bool:
         source.source()._reader.expire(("markets",))
-        said = words(page.run())
+        shown = words(page.run())
         boxes = [*page.selectbox, *page.multiselect]
-        return "no market trades SOL-USDT" in said or not any("SOL-USDT" in box.options for box in boxes)
+        return "no market trades SOL-USDT" in shown or not any("SOL-USDT" in box.options for box in boxes)
 
     eventually_sync(forgotten, timeout_s=60)

@@ -88,7 +88,7 @@ def browser(_chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
 
 
 def leave(browser: webdriver.Chrome) -> None:
-    """Look away, and forget what the console said."""
+    """Look away, and forget what the console shown_text."""
     browser.get("about:blank")
     browser.get_log("browser")  # type: ignore[no-untyped-call]
 
@@ -116,8 +116,8 @@ def look_at(viewer: Viewer, page: str, state: State, database: URL) -> list[str]
         viewer.picture(f"{page}-{name}")
 
     if state is State.STALE:
-        said = viewer.find(".cw-banner", "has not been heard for").text
-        assert re.search(r"heard for \d+ min\.", said)
+        shown_text = viewer.find(".cw-banner", "has not been heard for").text
+        assert re.search(r"heard for \d+ min\.", shown_text)
     if state is State.DOWN:
         with unreachable(database):
             viewer.find(".cw-banner", "Showing the last values read")
@@ -241,13 +241,15 @@ def _zoom_outlives_updates(viewer: Viewer) -> None:
     def bucket_at(share: float) -> datetime:
         x = box["x"] + box["width"] * share
 
-        def said() -> str:
+        def shown_text() -> str:
             mouse("mouseMoved", x - 2)
             mouse("mouseMoved", x)
             spans = browser.find_elements(By.CSS_SELECTOR, ".echarts-container span")
             return next(span.text for span in spans if "UTC" in span.text)
 
-        return datetime.strptime(eventually_sync(said, PATIENCE_S), "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
+        return datetime.strptime(eventually_sync(shown_text, PATIENCE_S), "%Y-%m-%d %H:%M UTC").replace(
+            tzinfo=UTC
+        )
 
     whole = bucket_at(0.1)
     for _ in range(4):

@@ -17,17 +17,17 @@ PAGES = ["overview", "chart", "averages", "alerts", "data_quality"]
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_with_no_data_a_page_says_what_to_do(open_page: OpenPage, name: str) -> None:
-    said = words(open_page(name))
-    assert "No data yet" in said
-    assert "<code>coinwatch up</code>" in said
+def test_without_data_a_page_shows_what_to_do(open_page: OpenPage, name: str) -> None:
+    shown = words(open_page(name))
+    assert "No data yet" in shown
+    assert "<code>coinwatch up</code>" in shown
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_with_no_database_a_page_says_so(open_page: OpenPage, name: str) -> None:
-    said = words(open_page(name, url=NOWHERE))
-    assert "The database does not answer" in said
-    assert "Retrying automatically" in said
+def test_without_a_database_a_page_reports_it(open_page: OpenPage, name: str) -> None:
+    shown = words(open_page(name, url=NOWHERE))
+    assert "The database does not answer" in shown
+    assert "Retrying automatically" in shown
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -75,9 +75,9 @@ def test_where_a_login_is_set_up_nothing_is_shown_without_it(open_page: OpenPage
     open_page("overview")  # sets the environment
     page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=120)
     page.secrets["auth"] = {"client_id": "x"}
-    said = words(page.run())
-    assert "Sign in to see the dashboard" in said
-    assert "67,144.02" not in said
+    shown = words(page.run())
+    assert "Sign in to see the dashboard" in shown
+    assert "67,144.02" not in shown
     assert button(page, "Sign in")
 
 

@@ -37,7 +37,7 @@ LOOKS = (Look(1920, "dark"), Look(390, "light"), Look(1920, "light"), Look(390, 
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
-    """A browser that asks nobody but the pages it is sent to."""
+    """A browser that sends requests only to the pages it visits."""
     options = Options()
     options.binary_location = "/usr/bin/chromium"
     for flag in (
@@ -76,19 +76,21 @@ class Viewer:
         """The first such element that holds ``text``, as soon as it is there."""
         return eventually_sync(
             lambda: next(
-                one for one in self.driver.find_elements(By.CSS_SELECTOR, selector) if text in one.text
+                element
+                for element in self.driver.find_elements(By.CSS_SELECTOR, selector)
+                if text in element.text
             ),
             timeout_s=PATIENCE_S,
         )
 
     def text(self, selector: str) -> str:
-        """What the first such element says, as soon as it is there."""
+        """The text of the first such element, as soon as it exists."""
         return eventually_sync(
             lambda: self.driver.find_element(By.CSS_SELECTOR, selector).text, timeout_s=PATIENCE_S
         )
 
     def changes(self, selector: str) -> None:
-        """Wait until what the element says has changed by itself."""
+        """Wait until the text of the element changes."""
         before = self.text(selector)
         eventually_sync(lambda: self.text(selector) != before, timeout_s=PATIENCE_S)
 
@@ -103,14 +105,14 @@ class Viewer:
         self.gone("[data-testid='stSkeleton'], [data-testid='stAppViewContainer'][aria-busy='true']")
 
     def faults(self) -> list[str]:
-        """What is wrong with the page as it is: told by Streamlit, the console, its width or axe-core."""
-        found = []
+        """The faults of the page, reported by Streamlit, the console, its width or axe-core."""
+        faults = []
         if self.driver.find_elements(By.CSS_SELECTOR, "[data-testid='stException']"):
-            found.append("an exception is shown")
+            faults.append("an exception is shown")
         words = self.driver.find_element(By.TAG_NAME, "body").text
-        found += [word for word in ("could not be drawn", "Traceback") if word in words]
+        faults += [word for word in ("could not be drawn", "Traceback") if word in words]
         # Streamlit looks for its server below the page's own path first.
-        found += [
+        faults += [
             entry["message"]
             for entry in self.driver.get_log("browser")  # type: ignore[no-untyped-call]
             if entry["level"] == "SEVERE" and "/_stcore/" not in entry["message"]
@@ -118,8 +120,8 @@ class Viewer:
         for element in ("document.documentElement", "document.querySelector('.stMain')"):
             wide = self.driver.execute_script(f"return {element}.scrollWidth - {element}.clientWidth")
             if wide > 0:
-                found.append(f"{element} is {wide} px wider than the window")
-        return found + self.inaccessible()
+                faults.append(f"{element} is {wide} px wider than the window")
+        return faults + self.inaccessible()
 
     def inaccessible(self) -> list[str]:
         """Serious faults by axe-core, where `.ci/run` or `npm install axe-core` put it."""
@@ -128,8 +130,8 @@ class Viewer:
         self.driver.execute_script(_axe())
         faults: list[str] = self.driver.execute_async_script(
             """
-            const tell = arguments[0];
-            axe.run(document, {resultTypes: ['violations']}).then(found => tell(found.violations
+            const done = arguments[0];
+            axe.run(document, {resultTypes: ['violations']}).then(faults => done(faults.violations
                 .filter(fault => ['serious', 'critical'].includes(fault.impact))
                 .map(fault => fault.id + ': ' + fault.nodes.slice(0, 3)
                     .map(node => node.html.slice(0, 200) + ' ' + node.failureSummary).join(' | '))));

@@ -13,15 +13,15 @@ def test_averages_show_what_a_price_is_made_of(open_page: OpenPage, stock: Stock
     stock.day(PRICES)
     stock.averages("BTC-USDT", BTC_PRICES, lately(stock))
     page = open_page("averages", symbol="btc/usdt", range="5m", overlays="ema5")
-    said = words(page)
-    assert "<small>average of 2</small>" in said
-    assert "Constituents now" in said
-    assert "its last trade is 75 s old" in said
-    assert "Share of volume" in said
+    shown = words(page)
+    assert "<small>average of 2</small>" in shown
+    assert "Constituents now" in shown
+    assert "its last trade is 75 s old" in shown
+    assert "Share of volume" in shown
     assert page.query_params == {"symbol": "BTC-USDT", "range": "5m", "overlays": "EMA 5"}
 
 
-def test_averages_of_a_moment_are_told_apart_from_now(open_page: OpenPage, stock: Stock) -> None:
+def test_averages_of_a_moment_are_marked_as_past(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     stock.averages("BTC-USDT", BTC_PRICES, lately(stock))
     at = f"{to_datetime(stock.now_us - 2 * MINUTE_US):%Y-%m-%dT%H:%M:%SZ}"
@@ -39,23 +39,23 @@ def test_averages_of_a_moment_long_ago_are_drawn_around_it(open_page: OpenPage, 
     stock.day(PRICES)
     at_us = stock.now_us // SECOND_US * SECOND_US - 240 * MINUTE_US
     stock.averages("BTC-USDT", BTC_PRICES, Window(at_us - 5 * MINUTE_US, at_us + 5 * MINUTE_US))
-    said = words(open_page("averages", symbol="BTC-USDT", range="1h", at=moments.iso(at_us)))
-    assert "A point every 12 s" in said
-    assert "Constituents at" in said
-    assert "No average" not in said
+    shown = words(open_page("averages", symbol="BTC-USDT", range="1h", at=moments.iso(at_us)))
+    assert "A point every 12 s" in shown
+    assert "Constituents at" in shown
+    assert "No average" not in shown
 
 
-def test_averages_refuse_nonsense_and_say_when_there_are_none(open_page: OpenPage, stock: Stock) -> None:
+def test_averages_refuse_wrong_addresses_and_report_when_empty(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
-    said = words(open_page("averages", symbol="doge", range="9y", overlays="x", at="<i>"))
-    for word in ("doge", "9y", "is not known", "&lt;i&gt;", "is not a moment", "No average of BTC-USDT"):
-        assert word in said
+    shown = words(open_page("averages", symbol="doge", range="9y", overlays="x", at="<i>"))
+    for word in ("doge", "9y", "is not an indicator", "&lt;i&gt;", "is not a time", "No average of BTC-USDT"):
+        assert word in shown
 
 
 def test_an_old_average_is_marked(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     old_us = stock.now_us // SECOND_US * SECOND_US - 3 * MINUTE_US
     stock.averages("BTC-USDT", BTC_PRICES, Window(old_us - MINUTE_US, old_us))
-    said = words(open_page("averages"))
-    assert 'class="cw-badge stale"' in said
-    assert "Constituents, last known" in said
+    shown = words(open_page("averages"))
+    assert 'class="cw-badge stale"' in shown
+    assert "Constituents, last known" in shown

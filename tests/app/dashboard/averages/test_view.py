@@ -17,8 +17,8 @@ BTC = Symbol("BTC", "USDT")
 
 def sample(ts_us: int, price: float, **exchanges: tuple[float, bool]) -> PairAverage:
     inputs = {
-        name: Input(one, "2026-11-20T12:00:00Z", 0.5, 0.5 if used else 0.0, used, None if used else "old")
-        for name, (one, used) in exchanges.items()
+        name: Input(price, "2026-11-20T12:00:00Z", 0.5, 0.5 if used else 0.0, used, None if used else "old")
+        for name, (price, used) in exchanges.items()
     }
     used = tuple(name for name, (_, is_used) in exchanges.items() if is_used)
     average = Average(price, 1.0, Method.MEDIAN, State.OK, used, inputs)
@@ -36,45 +36,45 @@ def view(samples: list[PairAverage], *moving: Indicator, steps: int = 4) -> aver
 
 
 def test_a_step_without_an_average_stays_empty() -> None:
-    found = view([sample(NOON_US, 100.0, kraken=(101.0, True)), sample(NOON_US + 3 * SECOND_US, 102.0)])
-    assert found.prices == (100.0, None, None, 102.0)
-    (kraken,) = found.exchanges
+    shown = view([sample(NOON_US, 100.0, kraken=(101.0, True)), sample(NOON_US + 3 * SECOND_US, 102.0)])
+    assert shown.prices == (100.0, None, None, 102.0)
+    (kraken,) = shown.exchanges
     assert kraken.prices == (101.0, None, None, None)
     assert kraken.deviations[0] == pytest.approx(100.0)
-    assert not found.is_empty
+    assert not shown.is_empty
     assert view([]).is_empty
 
 
 def test_a_chart_begins_where_averages_do() -> None:
     late = [sample(NOON_US + 80 * SECOND_US, 100.0, kraken=(101.0, True))]
-    found = view(late, steps=100)
-    assert found.begins_us == late[0].ts_us
-    assert found.times_us[0] == NOON_US + 70 * SECOND_US
-    assert len(found.prices) == averages_view.FEWEST_STEPS
+    shown = view(late, steps=100)
+    assert shown.begins_us == late[0].ts_us
+    assert shown.times_us[0] == NOON_US + 70 * SECOND_US
+    assert len(shown.prices) == averages_view.FEWEST_STEPS
     earlier = sample(NOON_US - 9 * SECOND_US, 100.0, kraken=(101.0, True))
     assert len(view([earlier, *late], steps=100).prices) == 100
     assert view([], steps=100).begins_us is None
 
 
-def test_an_exchange_says_how_far_it_usually_is_while_used() -> None:
-    found = view(
+def test_the_mean_deviation_counts_samples_in_use() -> None:
+    shown = view(
         [
             sample(NOON_US, 100.0, okx=(100.1, True)),
             sample(NOON_US + SECOND_US, 100.0, okx=(99.7, True)),
             sample(NOON_US + 2 * SECOND_US, 100.0, okx=(150.0, False)),
         ]
     )
-    (okx,) = found.exchanges
+    (okx,) = shown.exchanges
     assert okx.usual_deviation == pytest.approx(20.0)
     assert okx.used_share == pytest.approx(2 / 3)
 
 
 def test_moving_averages_warm_up_before_the_chart() -> None:
     samples = [sample(NOON_US + n * SECOND_US, 100.0 + n) for n in range(-2, 3)]
-    found = view(samples, Indicator("SMA", (3,)), Indicator("SMA", (9,)), steps=3)
-    assert found.lines[0].values == (99.0, 100.0, 101.0)
-    assert found.lines[1].values == (None, None, None)
-    assert found.notes == ("SMA 9 needs 9 points; 5 are stored.",)
+    shown = view(samples, Indicator("SMA", (3,)), Indicator("SMA", (9,)), steps=3)
+    assert shown.lines[0].values == (99.0, 100.0, 101.0)
+    assert shown.lines[1].values == (None, None, None)
+    assert shown.notes == ("SMA 9 needs 9 points; 5 are stored.",)
 
 
 def test_parts_list_those_used_first_and_the_heaviest_first() -> None:
@@ -98,7 +98,7 @@ def test_an_exchange_left_out_does_not_set_the_scale() -> None:
     prices, apart = drawn["yAxis"]
     assert prices["max"] < 101
     assert apart["max"] == pytest.approx(11.0)
-    assert {one["id"] for one in drawn["series"]} >= {"average", "price-0", "apart-0", "out-1"}
+    assert {line["id"] for line in drawn["series"]} >= {"average", "price-0", "apart-0", "out-1"}
 
 
 def test_steps_make_about_as_many_points_for_each_range() -> None:
@@ -111,7 +111,7 @@ def test_steps_make_about_as_many_points_for_each_range() -> None:
 
 
 def test_an_exchange_is_dotted_while_it_is_left_out_and_described_in_words() -> None:
-    found = view(
+    shown = view(
         [
             sample(NOON_US, 100.0, okx=(100.1, True)),
             sample(NOON_US + SECOND_US, 100.0, okx=(150.0, False)),
@@ -119,8 +119,8 @@ def test_an_exchange_is_dotted_while_it_is_left_out_and_described_in_words() -> 
         ],
         steps=3,
     )
-    drawn = options(found, DARK, str)
-    series = {one["id"]: one for one in drawn["series"]}
+    drawn = options(shown, DARK, str)
+    series = {line["id"]: line for line in drawn["series"]}
     assert [value for _, value in series["price-0"]["data"]] == [100.1, None, None]
     assert [value for _, value in series["price-out-0"]["data"]] == [None, 150.0, 150.0]
     assert series["price-out-0"]["lineStyle"]["type"] == "dotted"

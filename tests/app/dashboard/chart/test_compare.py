@@ -43,7 +43,7 @@ def test_each_is_a_hundred_where_all_have_begun() -> None:
     assert old.change == pytest.approx(14 / 12 - 1)
     assert young.change == pytest.approx(-0.5)
     drawn = compare.options(lines, DARK, str)
-    assert [one["name"] for one in drawn["series"]] == ["old", "young"]
+    assert [series["name"] for series in drawn["series"]] == ["old", "young"]
     assert compare.rebase({}, NOON_US) == ()
 
 
@@ -55,11 +55,13 @@ def test_no_line_is_drawn_over_what_is_not_collected() -> None:
         Window(NOON_US + 6 * MINUTE_US, NOON_US + 7 * MINUTE_US),
         Window(NOON_US + 9 * MINUTE_US, NOON_US + 10 * MINUTE_US),
     ]
-    (line,) = compare.rebase({"one": candles}, NOON_US, {"one": gaps})
+    (line,) = compare.rebase({"kraken": candles}, NOON_US, {"kraken": gaps})
     assert line.breaks_us == (NOON_US + 2 * MINUTE_US,)
     options = compare.options([line], DARK, str)
     assert [value for _, value in options["series"][0]["data"]] == [100.0, 100.0, None, 100.0, 100.0]
-    assert options["aria"]["label"]["description"] == ("Changes since 20 Nov 2026, 12:00:00 UTC: one 0.00 %.")
+    assert options["aria"]["label"]["description"] == (
+        "Changes since 20 Nov 2026, 12:00:00 UTC: kraken 0.00 %."
+    )
 
 
 def test_files_hold_the_candles_with_their_times() -> None:

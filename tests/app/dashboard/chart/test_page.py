@@ -13,9 +13,9 @@ from tests.app.dashboard.stock import PRICES, Stock
 def test_chart_shows_a_market(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     page = open_page("chart", symbol="eth/usdt", exchange="kraken", interval="15m", overlays="sma20")
-    said = words(page)
-    assert "ETH<span> / USDT</span><small>kraken" in said
-    assert "Candles of 15m." in said
+    shown = words(page)
+    assert "ETH<span> / USDT</span><small>kraken" in shown
+    assert "Candles of 15m." in shown
     assert page.multiselect(key="overlays").value == ["SMA 20"]
     assert page.query_params == {
         "symbol": "ETH-USDT",
@@ -29,9 +29,9 @@ def test_chart_shows_a_market(open_page: OpenPage, stock: Stock) -> None:
 def test_chart_clamps_a_hand_edited_address(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     page = open_page("chart", symbol="<b>x", exchange="mtgox", range="9y", interval="7m", overlays="zigzag")
-    said = words(page)
-    for word in ("&lt;b&gt;x", "mtgox", "9y", "7m", "is not known"):
-        assert word in said
+    shown = words(page)
+    for word in ("&lt;b&gt;x", "mtgox", "9y", "7m", "is not an indicator"):
+        assert word in shown
     assert page.selectbox(key="symbol").value == "BTC-USDT"
     assert page.query_params["range"] == "1d"
 
@@ -50,9 +50,9 @@ def test_chart_follows_its_controls(open_page: OpenPage, stock: Stock) -> None:
 def test_chart_compares_markets(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     page = open_page("chart", exchange="kraken", compare="binance:ETH-USDT")
-    said = words(page)
-    assert "each 100 at" in said
-    assert "binance:ETH-USDT" in said
+    shown = words(page)
+    assert "each 100 at" in shown
+    assert "binance:ETH-USDT" in shown
     assert page.query_params["compare"] == "binance:ETH-USDT"
     assert "Cannot be compared with: &lt;b&gt;" in words(open_page("chart", compare="<b>"))
 
@@ -71,7 +71,7 @@ def test_chart_shows_the_past_by_its_address(open_page: OpenPage, stock: Stock) 
     page.text_input("chart_until").input("1999-01-01 10:00").run()
     assert "No candles of binance:BTC-USDT in the 6h before 1 Jan 1999, 10:00 UTC" in words(page)
     page.text_input("chart_until").input("soon").run()
-    assert "is not a moment" in words(page)
+    assert "is not a time" in words(page)
 
 
 def test_chart_draws_indicators_and_offers_its_candles(open_page: OpenPage, stock: Stock) -> None:
@@ -86,12 +86,12 @@ def test_chart_marks_a_stale_price(open_page: OpenPage, stock: Stock) -> None:
     assert 'class="cw-badge stale"' in words(open_page("chart"))
 
 
-def test_chart_without_candles_says_what_to_do(open_page: OpenPage, stock: Stock) -> None:
+def test_chart_without_candles_shows_what_to_do(open_page: OpenPage, stock: Stock) -> None:
     stock.markets(list(PRICES))
     assert "No candles of binance:BTC-USDT yet" in words(open_page("chart"))
 
 
-def test_chart_says_what_is_missing(open_page: OpenPage, stock: Stock) -> None:
+def test_chart_lists_missing_ranges(open_page: OpenPage, stock: Stock) -> None:
     ids = stock.day(PRICES)
     with stock.engine.begin() as conn:
         conn.execute(

@@ -67,8 +67,8 @@ def view(
     ],
 )
 def test_never_too_many_candles(chosen: str, range_name: str, interval: str, word: bool) -> None:
-    fitted, said = chart_view.fitting(chosen, chart_view.RANGES[range_name])
-    assert (fitted, bool(said)) == (interval, word)
+    fitted, shown_text = chart_view.fitting(chosen, chart_view.RANGES[range_name])
+    assert (fitted, bool(shown_text)) == (interval, word)
     assert chart_view.RANGES[range_name] / fitted.us <= chart_view.MOST_SHOWN
 
 
@@ -103,12 +103,12 @@ def test_going_closer_shows_what_was_zoomed_to_or_the_place_clicked(
     until_hour: float | None,
 ) -> None:
     begin, end = (NOW_US + round(hour * HOUR_US) for hour in shown_hours)
-    found = chart_view.closer(Window(begin, end), NOW_US + round(at_hour * HOUR_US), range_name, NOW_US)
+    zoomed = chart_view.zoomed(Window(begin, end), NOW_US + round(at_hour * HOUR_US), range_name, NOW_US)
     if expected is None:
-        assert found is None
+        assert zoomed is None
         return
-    assert found is not None
-    name, until_us = found
+    assert zoomed is not None
+    name, until_us = zoomed
     assert name == expected
     assert chart_view.RANGES[name] < chart_view.RANGES[range_name]
     if until_hour is None:
@@ -130,7 +130,7 @@ def test_a_chart_of_the_past_ends_where_it_is_asked_to() -> None:
         until_us=until_us,
     )
     assert shown.opens_us == tuple(until_us + minute * MINUTE_US for minute in range(-6, 0))
-    assert [place for place, one in enumerate(shown.candles) if one] == [3]
+    assert [place for place, candle in enumerate(shown.candles) if candle] == [3]
     assert shown.missing == ((4, 5),)
     assert plot.options(shown, DARK, str)["series"][0]["markLine"]["data"] == []
     empty = chart_view.build(
@@ -139,7 +139,7 @@ def test_a_chart_of_the_past_ends_where_it_is_asked_to() -> None:
     assert empty.quiet == ((2, 10.0), (3, 10.0))  # the last bucket too has ended
 
 
-def test_too_few_candles_for_an_average_are_said() -> None:
+def test_too_few_candles_for_an_average_are_noted() -> None:
     shown = view([candle(-1), candle(0)], indicators=(Indicator("SMA", (20,)),))
     assert set(shown.lines[0].values) == {None}
     assert "SMA 20 needs 20 candles; 2 are stored." in shown.notes
@@ -148,7 +148,7 @@ def test_too_few_candles_for_an_average_are_said() -> None:
 def test_the_tail_replaces_the_end_of_history() -> None:
     history = [candle(-3), candle(-2), candle(-1)]
     tail = [candle(-1, 12.0), candle(0, 13.0)]
-    assert [one.close for one in chart_view.splice(history, tail)] == [10.0, 10.0, 12.0, 13.0]
+    assert [candle.close for candle in chart_view.splice(history, tail)] == [10.0, 10.0, 12.0, 13.0]
     assert chart_view.splice(history, []) == history
     assert chart_view.splice([], tail) == tail
 
@@ -165,7 +165,7 @@ def test_the_tail_replaces_the_end_of_history() -> None:
 def test_the_last_candle_closes_at_the_headline(
     age_us: int, price: float, close: float, high: float, low: float
 ) -> None:
-    *before, last = chart_view.reach([candle(-1), candle(0)], LastTrade(1, NOW_US - age_us, price))
+    *before, last = chart_view.close_at([candle(-1), candle(0)], LastTrade(1, NOW_US - age_us, price))
     assert before == [candle(-1)]
     assert (last.close, last.high, last.low) == (close, high, low)
 
@@ -173,7 +173,7 @@ def test_the_last_candle_closes_at_the_headline(
 def test_the_grid_has_no_holes_and_ends_now() -> None:
     shown = view([candle(-4), candle(-1)])
     assert shown.opens_us == tuple(NOON_US + minute * MINUTE_US for minute in range(-10, 1))
-    assert [one is None for one in shown.candles].count(False) == 2
+    assert [candle is None for candle in shown.candles].count(False) == 2
     assert shown.last is not None
     assert shown.last.open_ts_us == NOON_US - MINUTE_US
 
@@ -188,15 +188,15 @@ def test_gaps_become_spans_of_buckets() -> None:
     assert shown.missing == ((2, 5), (9, 10))
 
 
-def test_a_chart_begins_where_history_does_and_says_so() -> None:
+def test_a_chart_begins_where_history_does() -> None:
     gaps = [Window(NOON_US - DAY_US, NOON_US - 4 * MINUTE_US)]
     shown = view([candle(-4), candle(-3)], gaps)
     assert shown.opens_us[0] == NOON_US - 4 * MINUTE_US
     assert shown.missing == ()
     assert shown.begins_us == NOON_US - 4 * MINUTE_US
-    said = html.notes(shown, ZoneInfo("Europe/Berlin"))
+    shown_text = html.notes(shown, ZoneInfo("Europe/Berlin"))
     begins = "Stored history begins <time title='20 Nov 2026, 11:56:00 UTC'>20 Nov 2026, 12:56</time>."
-    assert begins in str(said).replace('"', "'")
+    assert begins in str(shown_text).replace('"', "'")
 
 
 def test_what_is_empty_and_what_is_missing_never_look_alike() -> None:
@@ -204,8 +204,8 @@ def test_what_is_empty_and_what_is_missing_never_look_alike() -> None:
     shown = view([candle(-10, 9.0), candle(-5, 11.0), candle(-2)], gaps)
     assert shown.missing == ((2, 3),)
     assert shown.quiet == ((1, 9.0), (4, 9.0), (6, 11.0), (7, 11.0), (9, 10.0))
-    series = {one["id"]: one for one in plot.options(shown, DARK, str)["series"]}
-    assert series["quiet"]["data"] == [list(one) for one in shown.quiet]
+    series = {line["id"]: line for line in plot.options(shown, DARK, str)["series"]}
+    assert series["quiet"]["data"] == [list(bucket) for bucket in shown.quiet]
 
 
 def test_an_indicator_with_a_pane_adds_one_below() -> None:
@@ -218,7 +218,7 @@ def test_an_indicator_with_a_pane_adds_one_below() -> None:
     options = plot.options(shown, LIGHT, str)
     assert len(options["grid"]) == len(options["xAxis"]) == len(options["yAxis"]) == 4
     assert options["yAxis"][3]["max"] == 100
-    named = {one["name"]: one for one in options["series"]}
+    named = {line["name"]: line for line in options["series"]}
     assert named["MACD 12 26 9 histogram"]["type"] == "bar"
     assert named["BB 20 2 upper"]["itemStyle"]["color"] == named["BB 20 2 lower"]["itemStyle"]["color"]
     assert plot.height_px(shown) > plot.height_px(view(minutes))
@@ -231,30 +231,30 @@ def test_alerts_are_levels_of_the_chart() -> None:
     assert line["precision"] < 0  # or 0.00001234 would be drawn at 0
 
 
-def test_alerts_far_from_every_candle_are_told() -> None:
+def test_alerts_outside_the_visible_prices_are_listed() -> None:
     levels = (plot.Level(12.5, "alert 12.50"), plot.Level(10.5, "alert 10.50"))
-    assert plot.out_of_sight(view([candle(0)]), levels) == levels[:1]
-    assert plot.out_of_sight(view([]), levels) == levels
+    assert plot.outside(view([candle(0)]), levels) == levels[:1]
+    assert plot.outside(view([]), levels) == levels
 
 
 def test_a_chart_is_described_in_words() -> None:
     shown = view([candle(-1, 12.0), candle(0, 9.0)], indicators=(Indicator("SMA", (2,)),))
-    said = plot.options(shown, DARK, str, levels=(plot.Level(9.5, "alert 9.50"),))["aria"]
-    assert said["label"]["description"] == (
+    shown_text = plot.options(shown, DARK, str, levels=(plot.Level(9.5, "alert 9.50"),))["aria"]
+    assert shown_text["label"]["description"] == (
         "2 candles of 1m from 20 Nov 2026, 11:50:00 UTC to 20 Nov 2026, 12:01:00 UTC; between 8.0000 and "
         "13.0000, the last at 9.0000; SMA 2 at 10.5000; alert 9.50."
     )
-    assert plot.describe(view([])) == "Candles of 1m: none."
+    assert plot.describe(view([])) == "No candles of 1m."
 
 
-@given(st.lists(st.tuples(st.integers(-15, 2), st.floats(1.5, 500)), unique_by=lambda one: one[0]))
+@given(st.lists(st.tuples(st.integers(-15, 2), st.floats(1.5, 500)), unique_by=lambda pair: pair[0]))
 def test_every_candle_of_the_range_is_drawn_with_its_high_and_low(closes: list[tuple[int, float]]) -> None:
     candles = [candle(minute, close) for minute, close in sorted(closes)]
-    inside = [one for one in candles if NOON_US - 10 * MINUTE_US <= one.open_ts_us <= NOON_US]
+    inside = [candle for candle in candles if NOON_US - 10 * MINUTE_US <= candle.open_ts_us <= NOON_US]
     shown = view(candles)
-    assert [one for one in shown.candles if one is not None] == inside
-    assert shown.low == min((one.low for one in inside), default=None)
-    assert shown.high == max((one.high for one in inside), default=None)
+    assert [candle for candle in shown.candles if candle is not None] == inside
+    assert shown.low == min((candle.low for candle in inside), default=None)
+    assert shown.high == max((candle.high for candle in inside), default=None)
 
 
 def test_a_running_sum_begins_at_the_first_candle_shown() -> None:
@@ -263,7 +263,7 @@ def test_a_running_sum_begins_at_the_first_candle_shown() -> None:
     short, long = view(candles[-20:], indicators=(indicator,)), view(candles, indicators=(indicator,))
     assert short.lines == long.lines
     assert short.lines[0].values[0] == 0
-    assert short.notes == ("OBV counts from the first candle shown.",)
+    assert short.notes == ("OBV starts at the first candle shown.",)
 
 
 def test_nothing_stored_is_an_empty_chart() -> None:
@@ -279,7 +279,7 @@ def test_options_are_aligned_and_carry_no_zoom() -> None:
         (Indicator("SMA", (2,)),),
     )
     options = plot.options(shown, DARK, str)
-    series = {one["id"]: one for one in options["series"]}
+    series = {line["id"]: line for line in options["series"]}
     buckets = len(shown.opens_us)
     assert {len(axis["data"]) for axis in options["xAxis"]} == {buckets}
     assert options["xAxis"][0]["data"][-1] == str(NOON_US // 1_000)

@@ -13,7 +13,7 @@ from tests.waiting import eventually_sync
 
 @pytest.fixture
 def reader() -> Iterator[Reader]:
-    reader = Reader(lambda error: f"told: {error}")
+    reader = Reader(lambda error: f"failed: {error}")
     yield reader
     reader.close()
 
@@ -51,9 +51,9 @@ def test_many_viewers_ask_once(reader: Reader) -> None:
         go.wait(5)
         return 7
 
-    found: list[int | None] = []
+    values: list[int | None] = []
     viewers = [
-        threading.Thread(target=lambda: found.append(reader.read("a", ask, fresh_s=60).value))
+        threading.Thread(target=lambda: values.append(reader.read("a", ask, fresh_s=60).value))
         for _ in range(8)
     ]
     for viewer in viewers:
@@ -62,27 +62,27 @@ def test_many_viewers_ask_once(reader: Reader) -> None:
     go.set()
     for viewer in viewers:
         viewer.join()
-    assert (found, asked) == ([7] * 8, [1])
+    assert (values, asked) == ([7] * 8, [1])
 
 
 def test_a_failure_keeps_the_last_answer_and_recovers(reader: Reader) -> None:
     assert reader.read("a", lambda: 1, fresh_s=0).problem is None
     failed = reader.read("a", boom, fresh_s=0)
-    assert (failed.value, failed.known, failed.problem) == (1, 1, "told: gone")
+    assert (failed.value, failed.known, failed.problem) == (1, 1, "failed: gone")
     assert failed.read_us > 0
     recovered = reader.read("a", lambda: 2, fresh_s=0)
     assert (recovered.value, recovered.problem) == (2, None)
 
 
 def test_a_failure_is_not_repeated_at_once(reader: Reader) -> None:
-    assert reader.read("a", boom, fresh_s=60).problem == "told: gone"
-    assert reader.read("a", lambda: 1, fresh_s=60).problem == "told: gone"
+    assert reader.read("a", boom, fresh_s=60).problem == "failed: gone"
+    assert reader.read("a", lambda: 1, fresh_s=60).problem == "failed: gone"
 
 
-def test_with_no_answer_at_all_known_says_why(reader: Reader) -> None:
+def test_known_raises_with_the_reason_without_a_value(reader: Reader) -> None:
     failed = reader.read("a", boom, fresh_s=60)
     assert (failed.value, failed.read_us) == (None, 0)
-    with pytest.raises(ValueError, match="told: gone"):
+    with pytest.raises(ValueError, match="failed: gone"):
         _ = failed.known
 
 

@@ -46,6 +46,6 @@ def test_movers_are_fresh_and_moved() -> None:
         *(card("A", 0.1), card("B", -0.2), card("C", 0.3), card("D", None), card("E", 0.0)),
         card("F", 0.9, CardState.STALE),
     )
-    rising, falling = movers(Overview(cards, 6, 6, 0.0, None))
-    assert [one.symbol.base for one in rising] == ["C", "A"]
-    assert [one.symbol.base for one in falling] == ["B"]
+    gainers, losers = movers(Overview(cards, 6, 6, 0.0, None))
+    assert [card.symbol.base for card in gainers] == ["C", "A"]
+    assert [card.symbol.base for card in losers] == ["B"]

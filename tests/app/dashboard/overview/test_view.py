@@ -62,7 +62,7 @@ def stored_average(*, age_s: float = 1, price: float = 102.0) -> PairAverage:
     return PairAverage(symbol=BTC, ts_us=NOW_US - round(age_s * SECOND_US), average=made)
 
 
-def test_a_stored_average_is_the_price_and_says_what_it_is_made_of() -> None:
+def test_a_stored_average_is_the_price_and_names_its_exchanges() -> None:
     latest = trades(binance=(100.0, 0.4), coinbase=(104.5, 40), kraken=(150.0, 5))
     day = [stats(1, high=105), stats(2, high=111), stats(3, high=207)]
     view = overview_view.build(BTC_MARKETS, latest, averages=[stored_average()], day=day, now_us=NOW_US)
@@ -102,7 +102,7 @@ def test_an_old_average_is_not_shown() -> None:
     assert (card.price, card.state) == (101.0, CardState.OK)
 
 
-def test_a_silent_exchange_is_left_out_by_name() -> None:
+def test_a_silent_exchange_is_excluded_by_name() -> None:
     latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 180), kraken=(101.0, 5))
     card = only(overview_view.build(BTC_MARKETS, latest, now_us=NOW_US))
     assert card.state is CardState.DEGRADED
@@ -111,7 +111,7 @@ def test_a_silent_exchange_is_left_out_by_name() -> None:
     assert card.used == ("binance", "kraken")
 
 
-def test_a_broken_stream_says_why() -> None:
+def test_a_broken_stream_has_its_reason() -> None:
     latest = trades(binance=(100.0, 0.4), coinbase=(104.0, 180))
     streams = [StreamState(2, "down", "refused", NOW_US), StreamState(3, "connecting", None, NOW_US)]
     card = only(overview_view.build(BTC_MARKETS, latest, streams=streams, now_us=NOW_US))
@@ -121,7 +121,7 @@ def test_a_broken_stream_says_why() -> None:
     )
 
 
-def test_why_nothing_trades_is_told_by_exchange_while_a_daemon_runs() -> None:
+def test_the_reason_for_no_trades_is_given_by_exchange() -> None:
     streams = [
         StreamState(1, "down", "connection refused", NOW_US - SECOND_US),
         StreamState(2, "connecting", None, NOW_US),
@@ -161,7 +161,7 @@ def test_a_price_newer_than_the_statistics_widens_them() -> None:
 
 
 @pytest.mark.parametrize(("hours", "span_us"), [(24, DAY_US), (23.6, DAY_US), (2, 120 * MINUTE_US)])
-def test_a_short_history_says_what_it_covers(hours: float, span_us: int) -> None:
+def test_a_short_history_shows_its_span(hours: float, span_us: int) -> None:
     latest = trades(binance=(100.0, 0.4))
     card = only(overview_view.build(BTC_MARKETS, latest, day=[stats(1, hours=hours)], now_us=NOW_US))
     assert card.span_us == span_us

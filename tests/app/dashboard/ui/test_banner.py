@@ -21,11 +21,13 @@ def test_nothing_was_ever_live() -> None:
     assert standstill(health()) == ""
 
 
-def test_a_silent_daemon_is_told_with_its_age() -> None:
-    found = health((StreamState.LIVE, 400.0), (StreamState.DOWN, 900.0), daemon_s=400.0)
-    assert "not been heard for 7 min" in standstill(found)
-    assert "not been heard for 17 s" in standstill(health((StreamState.LIVE, 10.0)), since_s=7.0)
+def test_a_silent_daemon_is_reported_with_its_age() -> None:
+    silent = health((StreamState.LIVE, 400.0), (StreamState.DOWN, 900.0), daemon_s=400.0)
+    assert "no heartbeat of the ingest daemon for 7 min" in standstill(silent)
+    assert "no heartbeat of the ingest daemon for 17 s" in standstill(
+        health((StreamState.LIVE, 10.0)), since_s=7.0
+    )
 
 
-def test_a_daemon_without_any_exchange_is_told() -> None:
+def test_a_daemon_without_any_exchange_is_reported() -> None:
     assert "no exchange is connected" in standstill(health((StreamState.DOWN, 1.0), daemon_s=1.0))

@@ -48,21 +48,21 @@ def test_indicators_take_any_spelling(text: str, indicator: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "reason"),
     [
-        ("zigzag 3", "not known; write one of SMA 20"),
-        ("20", "not known"),
+        ("zigzag 3", "not an indicator; use one of SMA 20"),
+        ("20", "not an indicator"),
         ("SMA 1", "between 2 and 300"),
-        ("sma 20 30", "too many numbers; write it like SMA 20"),
+        ("sma 20 30", "too many parameters; write it like SMA 20"),
         ("sma 20.5", "whole number"),
         ("bb 20 9", "between 0.5 and 5"),
         ("ema 9999", "between"),
         ("vwap 3", "too many"),
-        ("rsi 1.2.3", "no numbers"),
+        ("rsi 1.2.3", "must be numbers"),
     ],
 )
-def test_a_wrong_indicator_says_what_is_right(text: str, says: str) -> None:
-    with pytest.raises(CoinwatchError, match=says):
+def test_a_wrong_indicator_is_refused_with_the_correct_form(text: str, reason: str) -> None:
+    with pytest.raises(CoinwatchError, match=reason):
         parse_indicator(text)
 
 
@@ -80,7 +80,7 @@ def test_a_moving_average_only_takes_prices() -> None:
     assert values[:2] == [None, None]
     assert values[2:] == pytest.approx([12.0, 35 / 3, 34 / 3])
     assert Indicator("EMA", (20,)).moving([1.0]) == [None]
-    with pytest.raises(ValueError, match="no moving average"):
+    with pytest.raises(ValueError, match="not a moving average"):
         Indicator("RSI", (14,)).moving([1.0])
 
 

@@ -43,7 +43,7 @@ def run(status: str, minutes_ago: int, job: str = "candles") -> Run:
     )
 
 
-def troubles(
+def problems_of(
     streams: list[StreamRow] | None = None,
     services: list[ServiceRow] | None = None,
     gaps: list[GapRow] | None = None,
@@ -57,14 +57,14 @@ def troubles(
     )
 
 
-def test_what_is_well_is_not_told() -> None:
+def test_a_healthy_system_has_no_problems() -> None:
     assert (
-        troubles(
+        problems_of(
             [stream(), stream(StreamState.STOPPED, age_s=9e9)],
             [
                 service(1.0, spool_bytes=0),
                 service(500.0),  # an older process of the same service
-                service(100.0, "dagster"),  # it beats once a minute
+                service(100.0, "dagster"),  # its heartbeat is once a minute
             ],
             [gap("filled"), gap("open", age_s=5)],
             [MonthOfCalls("coingecko", "month", 10, 10_000)],
@@ -74,41 +74,41 @@ def test_what_is_well_is_not_told() -> None:
     )
 
 
-def test_streams_say_why() -> None:
-    down, silent, erred = troubles(
+def test_streams_have_their_reason() -> None:
+    down, silent, erred = problems_of(
         [stream(StreamState.DOWN, error="refused"), stream(age_s=90), stream(error="once")]
     )
-    assert "no daemon tells of this stream for 2 min" in (down.what, silent.what)
+    assert "no daemon has reported this stream for 2 min" in (down.what, silent.what)
     assert "stream down: refused" in (down.what, silent.what)
     assert (erred.what, erred.is_current) == ("once", False)
 
 
-def test_services_are_told_once() -> None:
-    (silent,) = troubles(services=[service(100.0), service(200.0)])
-    assert silent.what == "not heard for 2 min"
-    (spooling,) = troubles(services=[service(1.0, spool_bytes=2_500_000)])
-    assert "2.5 MB of trades wait on disk" in spooling.what
+def test_a_silent_service_is_one_problem() -> None:
+    (silent,) = problems_of(services=[service(100.0), service(200.0)])
+    assert silent.what == "no heartbeat for 2 min"
+    (spooling,) = problems_of(services=[service(1.0, spool_bytes=2_500_000)])
+    assert "2.5 MB of trades are spooled" in spooling.what
 
 
-def test_interruptions_that_last_and_trades_that_are_lost() -> None:
-    lasting, lost = troubles(gaps=[gap("unfillable"), gap("open")])
+def test_open_gaps_are_current_and_unfillable_ones_past() -> None:
+    lasting, lost = problems_of(gaps=[gap("unfillable"), gap("open")])
     assert (lasting.is_current, lost.is_current) == (True, False)
-    assert "is not filled for 1 min" in lasting.what
+    assert "not filled for 1 min" in lasting.what
 
 
-def test_a_run_that_succeeded_later_ends_its_trouble() -> None:
-    found = troubles(
+def test_a_later_success_resolves_a_failed_run() -> None:
+    problems = problems_of(
         runs=[run("STARTED", 0), run("SUCCESS", 1), run("FAILURE", 2), run("FAILURE", 3, job="sentiment")]
     )
-    assert [(one.where, one.is_current) for one in found] == [
+    assert [(problem.where, problem.is_current) for problem in problems] == [
         ("sentiment", True),
         ("candles", False),
     ]
 
 
-def test_a_budget_that_is_nearly_spent_is_told() -> None:
-    (spent,) = troubles(calls=[MonthOfCalls("coingecko", "month", 8_500, 10_000)])
-    assert spent.what == "8,500 of 10,000 calls of this month are spent (month)"
+def test_a_nearly_used_budget_is_a_problem() -> None:
+    (spent,) = problems_of(calls=[MonthOfCalls("coingecko", "month", 8_500, 10_000)])
+    assert spent.what == "8,500 of 10,000 calls of this month are used (month)"
 
 
 def outlet(number: int, *, dead: int = 0, why: str | None = None) -> OutletRow:
@@ -125,11 +125,11 @@ def outlet(number: int, *, dead: int = 0, why: str | None = None) -> OutletRow:
     )
 
 
-def test_outlets_that_alerts_do_not_reach_are_told() -> None:
-    found = troubles(outlets=[outlet(1), outlet(2, dead=3), outlet(3, why="410")])
-    assert [(one.where, one.what) for one in found] == [
+def test_outlets_that_fail_are_problems() -> None:
+    problems = problems_of(outlets=[outlet(1), outlet(2, dead=3), outlet(3, why="410")])
+    assert [(problem.where, problem.what) for problem in problems] == [
         ("outlet 2 of desk", "3 alerts were given up in a week; see Outlets"),
-        ("outlet 3 of desk", "disabled, alerts do not go there: 410"),
+        ("outlet 3 of desk", "disabled, so it receives no alerts: 410"),
     ]
 
 

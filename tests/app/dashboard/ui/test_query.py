@@ -56,6 +56,6 @@ def test_one_of(raw: str | None, value: str, noted: bool) -> None:
 def test_indicators_are_clamped() -> None:
     choice = query.indicators(["sma20", "SMA 20", "zigzag 3", *(f"ema {n}" for n in range(10, 17))])
     assert choice.value == (Indicator("SMA", (20,)), *(Indicator("EMA", (n,)) for n in range(10, 15)))
-    assert "'zigzag 3' is not known" in choice.note
+    assert "'zigzag 3' is not an indicator" in choice.note
     assert "At most 6" in choice.note
     assert query.indicators(["rsi 3"], ("SMA", "EMA")).value == ()
