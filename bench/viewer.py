@@ -52,11 +52,11 @@ class Viewer:
             while True:
                 data = await self._connection.recv()
                 self.received_bytes += len(data)
-                message = ForwardMsg.FromString(data if isinstance(data, bytes) else data.encode())
-                kind = message.WhichOneof("type")
+                answer = ForwardMsg.FromString(data if isinstance(data, bytes) else data.encode())
+                kind = answer.WhichOneof("type")
                 if kind == "auto_rerun":
-                    self.fragments[message.auto_rerun.fragment_id] = message.auto_rerun.interval
-                elif kind == "script_finished" and message.script_finished in RUN_OVER:
+                    self.fragments[answer.auto_rerun.fragment_id] = answer.auto_rerun.interval
+                elif kind == "script_finished" and answer.script_finished in RUN_OVER:
                     return time.perf_counter() - began
 
 

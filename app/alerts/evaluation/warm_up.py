@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 from psycopg import AsyncConnection
 
 from app.alerts.rules.engine import RuleEngine
-from app.alerts.rules.market_state import AVERAGE_FRESH_US, PriceSeries, Span, Turnover
+from app.alerts.rules.market_state import PriceSeries, Span, Turnover
 from app.alerts.rules.rolling_windows import slot_us as slot_us_of
+from coinwatch.liveness import AVERAGE_STALE_US
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
 from warehouse.alerts.history import (
@@ -41,7 +42,7 @@ async def warm_prices(
 
 async def warm_average(conn: AsyncConnection, machine: RuleEngine, symbol: Symbol, before_us: int) -> None:
     """Set the last average of a pair before a time."""
-    since_us = before_us - AVERAGE_FRESH_US
+    since_us = before_us - AVERAGE_STALE_US
     known = await averages_within(conn, symbol, since_us, before_us)
     machine.learn_average(symbol, since_us, known[-1] if known else None)
 

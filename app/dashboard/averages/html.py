@@ -10,7 +10,7 @@ from markupsafe import Markup
 from app.dashboard.averages.view import AveragesView, Part
 from app.dashboard.ui.templates import render
 from app.dashboard.ui.trend import Trend
-from coinwatch.averaging.average import ENOUGH_EXCHANGES
+from coinwatch.averaging.average import MIN_EXCHANGES
 from coinwatch.liveness import is_average_stale
 from warehouse.averages.store import PairAverage
 
@@ -24,7 +24,7 @@ def headline(pair: PairAverage, trend: Trend, now_us: int, *, moved: bool) -> Ma
         moved=moved,
         now_us=now_us,
         stale=is_average_stale(pair.ts_us, now_us),
-        enough=ENOUGH_EXCHANGES,
+        enough=MIN_EXCHANGES,
     )
 
 

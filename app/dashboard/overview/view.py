@@ -10,7 +10,7 @@ from statistics import median
 from app.dashboard.ui.trend import Seen, Trend
 from app.dashboard.ui.trend import since as trend_since
 from coinwatch import formats
-from coinwatch.averaging.average import ENOUGH_EXCHANGES, Average, Candidate
+from coinwatch.averaging.average import MIN_EXCHANGES, Average, Candidate
 from coinwatch.averaging.average import average as average_of
 from coinwatch.liveness import SILENT_S, WHOLE_DAY_US, is_average_stale, silent_after_us
 from coinwatch.records import Symbol
@@ -282,14 +282,14 @@ def _card(
 def _state(constituents: tuple[Constituent, ...], used: int) -> tuple[CardState, str]:
     if not used:
         return CardState.STALE, "No exchange is live: last known price"
-    state = CardState.OK if used >= ENOUGH_EXCHANGES else CardState.DEGRADED
+    state = CardState.OK if used >= MIN_EXCHANGES else CardState.DEGRADED
     excluded = [f"{part.exchange}, {part.reason}" for part in constituents if not part.used]
     if excluded:
         return state, f"{used} of {len(constituents)} exchanges. Excluded: {'; '.join(excluded)}"
     if state is CardState.OK:
         return state, ""
     only = formats.names([part.exchange for part in constituents])
-    return CardState.DEGRADED, f"Only {only}: a reliable average needs {ENOUGH_EXCHANGES} exchanges"
+    return CardState.DEGRADED, f"Only {only}: a reliable average needs {MIN_EXCHANGES} exchanges"
 
 
 def _trades_per_s(rate: TradeRate, last: LastTrade | None, now_us: int) -> float:

@@ -18,9 +18,9 @@ NOWHERE = "postgresql://unknown@127.0.0.1:1/nothing"
 def words(page: AppTest) -> str:
     """All HTML of the page. Fails when the page shows an error of its own."""
     assert not page.exception, page.exception
-    shown_text = "\n".join(str(element.body) for element in page.html)
-    assert "could not be drawn" not in shown_text, shown_text
-    return shown_text
+    html = "\n".join(str(element.body) for element in page.html)
+    assert "could not be drawn" not in html, html
+    return html
 
 
 def button(page: AppTest, label: str) -> Button:

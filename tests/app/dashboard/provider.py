@@ -66,12 +66,12 @@ def provider() -> Iterator[str]:
             )
 
         def _answer(self, answer: object) -> None:
-            shown_text = json.dumps(answer).encode()
+            body = json.dumps(answer).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(shown_text)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(shown_text)
+            self.wfile.write(body)
 
         def log_message(self, *_args: object) -> None:
             pass

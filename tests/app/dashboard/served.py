@@ -55,8 +55,8 @@ def served(
             process.terminate()
             process.wait(20)
             log.seek(0)
-            shown_text = log.read()
-    assert "Traceback" not in shown_text, shown_text
+            written = log.read()
+    assert "Traceback" not in written, written
 
 
 @contextmanager

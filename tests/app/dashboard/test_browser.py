@@ -88,7 +88,7 @@ def browser(_chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
 
 
 def leave(browser: webdriver.Chrome) -> None:
-    """Look away, and forget what the console shown_text."""
+    """Look away, and clear the log of the console."""
     browser.get("about:blank")
     browser.get_log("browser")  # type: ignore[no-untyped-call]
 
@@ -116,8 +116,8 @@ def look_at(viewer: Viewer, page: str, state: State, database: URL) -> list[str]
         viewer.picture(f"{page}-{name}")
 
     if state is State.STALE:
-        shown_text = viewer.find(".cw-banner", "has not been heard for").text
-        assert re.search(r"heard for \d+ min\.", shown_text)
+        banner = viewer.find(".cw-banner", "no heartbeat of the ingest daemon for").text
+        assert re.search(r"daemon for \d+ min\.", banner)
     if state is State.DOWN:
         with unreachable(database):
             viewer.find(".cw-banner", "Showing the last values read")
@@ -186,7 +186,7 @@ def test_prices_move_by_themselves(browser: webdriver.Chrome, full: str) -> None
     _zoom_outlives_updates(viewer)
 
 
-def test_a_click_on_the_chart_starts_an_alert_and_a_double_click_goes_closer(
+def test_a_click_on_the_chart_starts_an_alert_and_a_double_click_zooms_in(
     browser: webdriver.Chrome, full: str
 ) -> None:
     viewer = Viewer(browser, full, LOOKS[2])
@@ -241,13 +241,13 @@ def _zoom_outlives_updates(viewer: Viewer) -> None:
     def bucket_at(share: float) -> datetime:
         x = box["x"] + box["width"] * share
 
-        def shown_text() -> str:
+        def bucket_time() -> str:
             mouse("mouseMoved", x - 2)
             mouse("mouseMoved", x)
             spans = browser.find_elements(By.CSS_SELECTOR, ".echarts-container span")
             return next(span.text for span in spans if "UTC" in span.text)
 
-        return datetime.strptime(eventually_sync(shown_text, PATIENCE_S), "%Y-%m-%d %H:%M UTC").replace(
+        return datetime.strptime(eventually_sync(bucket_time, PATIENCE_S), "%Y-%m-%d %H:%M UTC").replace(
             tzinfo=UTC
         )
 

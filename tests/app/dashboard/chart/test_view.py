@@ -67,8 +67,8 @@ def view(
     ],
 )
 def test_never_too_many_candles(chosen: str, range_name: str, interval: str, word: bool) -> None:
-    fitted, shown_text = chart_view.fitting(chosen, chart_view.RANGES[range_name])
-    assert (fitted, bool(shown_text)) == (interval, word)
+    fitted, note = chart_view.fitting(chosen, chart_view.RANGES[range_name])
+    assert (fitted, bool(note)) == (interval, word)
     assert chart_view.RANGES[range_name] / fitted.us <= chart_view.MOST_SHOWN
 
 
@@ -194,9 +194,9 @@ def test_a_chart_begins_where_history_does() -> None:
     assert shown.opens_us[0] == NOON_US - 4 * MINUTE_US
     assert shown.missing == ()
     assert shown.begins_us == NOON_US - 4 * MINUTE_US
-    shown_text = html.notes(shown, ZoneInfo("Europe/Berlin"))
+    notes = html.notes(shown, ZoneInfo("Europe/Berlin"))
     begins = "Stored history begins <time title='20 Nov 2026, 11:56:00 UTC'>20 Nov 2026, 12:56</time>."
-    assert begins in str(shown_text).replace('"', "'")
+    assert begins in str(notes).replace('"', "'")
 
 
 def test_what_is_empty_and_what_is_missing_never_look_alike() -> None:
@@ -239,8 +239,8 @@ def test_alerts_outside_the_visible_prices_are_listed() -> None:
 
 def test_a_chart_is_described_in_words() -> None:
     shown = view([candle(-1, 12.0), candle(0, 9.0)], indicators=(Indicator("SMA", (2,)),))
-    shown_text = plot.options(shown, DARK, str, levels=(plot.Level(9.5, "alert 9.50"),))["aria"]
-    assert shown_text["label"]["description"] == (
+    aria = plot.options(shown, DARK, str, levels=(plot.Level(9.5, "alert 9.50"),))["aria"]
+    assert aria["label"]["description"] == (
         "2 candles of 1m from 20 Nov 2026, 11:50:00 UTC to 20 Nov 2026, 12:01:00 UTC; between 8.0000 and "
         "13.0000, the last at 9.0000; SMA 2 at 10.5000; alert 9.50."
     )
