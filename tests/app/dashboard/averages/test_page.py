@@ -9,7 +9,7 @@ from tests.app.dashboard.pages import OpenPage, lately, words
 from tests.app.dashboard.stock import BTC_PRICES, PRICES, Stock
 
 
-def test_averages_show_what_a_price_is_made_of(open_page: OpenPage, stock: Stock) -> None:
+def test_averages_show_their_constituents(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     stock.averages("BTC-USDT", BTC_PRICES, lately(stock))
     page = open_page("averages", symbol="btc/usdt", range="5m", overlays="ema5")
@@ -32,7 +32,7 @@ def test_averages_of_a_moment_are_marked_as_past(open_page: OpenPage, stock: Sto
     assert "Constituents now" in words(page)
     assert "at" not in page.query_params
     long_ago = words(open_page("averages", at="2020-01-01 10:00"))
-    assert "older than what is kept, or the daemon did not run." in long_ago
+    assert "older than the retention limit, or the daemon was not running." in long_ago
 
 
 def test_averages_of_a_moment_long_ago_are_drawn_around_it(open_page: OpenPage, stock: Stock) -> None:
@@ -58,4 +58,4 @@ def test_an_old_average_is_marked(open_page: OpenPage, stock: Stock) -> None:
     stock.averages("BTC-USDT", BTC_PRICES, Window(old_us - MINUTE_US, old_us))
     shown = words(open_page("averages"))
     assert 'class="cw-badge stale"' in shown
-    assert "Constituents, last known" in shown
+    assert "Last known constituents" in shown

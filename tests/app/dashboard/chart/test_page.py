@@ -15,7 +15,7 @@ def test_chart_shows_a_market(open_page: OpenPage, stock: Stock) -> None:
     page = open_page("chart", symbol="eth/usdt", exchange="kraken", interval="15m", overlays="sma20")
     shown = words(page)
     assert "ETH<span> / USDT</span><small>kraken" in shown
-    assert "Candles of 15m." in shown
+    assert "15m candles." in shown
     assert page.multiselect(key="overlays").value == ["SMA 20"]
     assert page.query_params == {
         "symbol": "ETH-USDT",
@@ -43,7 +43,7 @@ def test_chart_follows_its_controls(open_page: OpenPage, stock: Stock) -> None:
     assert page.selectbox(key="exchange").value == "binance"
     page.segmented_control(key="range").set_value("1w").run()
     page.segmented_control(key="interval").set_value("1m").run()
-    assert "10,080 candles of 1m are too many for one chart; shown as 5m." in words(page)
+    assert "10,080 candles of 1m are too many for one chart. Showing 5m." in words(page)
     assert page.query_params["interval"] == "1m"
 
 
@@ -51,7 +51,7 @@ def test_chart_compares_markets(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
     page = open_page("chart", exchange="kraken", compare="binance:ETH-USDT")
     shown = words(page)
-    assert "each 100 at" in shown
+    assert "indexed to 100 at" in shown
     assert "binance:ETH-USDT" in shown
     assert page.query_params["compare"] == "binance:ETH-USDT"
     assert "Cannot be compared with: &lt;b&gt;" in words(open_page("chart", compare="<b>"))
@@ -61,7 +61,7 @@ def test_chart_shows_the_past_by_its_address(open_page: OpenPage, stock: Stock) 
     stock.day(PRICES)
     until_us = stock.now_us // MINUTE_US * MINUTE_US - 600 * MINUTE_US
     page = open_page("chart", symbol="BTC-USDT", range="6h", until=moments.iso(until_us))
-    assert "Candles of 1m" in words(page)
+    assert "1m candles" in words(page)
     assert moments.iso(until_us) in page.query_params["until"]
     page.button("chart_earlier").click().run()
     assert moments.iso(until_us - 180 * MINUTE_US) in page.query_params["until"]
@@ -99,4 +99,4 @@ def test_chart_lists_missing_ranges(open_page: OpenPage, stock: Stock) -> None:
                 now() - interval '3 hours', now() - interval '2 hours')) where market_id = :id"""),
             {"id": ids["binance:BTC-USDT"]},
         )
-    assert "Hatched: not yet collected" in words(open_page("chart"))
+    assert "Hatched: candles not yet collected" in words(open_page("chart"))
