@@ -48,7 +48,7 @@ SIGHTS = (
         "/chart?symbol=BTC-USDT&exchange=binance&range=1d&interval=5m&overlays=ema20&overlays=rsi14",
         "dark",
         960,
-        ("BTC / USDT", "Candles of 5m"),
+        ("BTC / USDT", "5m candles"),
     ),
     Sight("averages", "/averages?symbol=BTC-USDT&range=5m", "light", 1_080, ("Constituents now",)),
 )

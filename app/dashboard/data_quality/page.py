@@ -14,8 +14,8 @@ from app.dashboard.data_quality import view as data_quality_view
 from app.dashboard.data_quality.reads import Coverage
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page
+from app.dashboard.ui.html import note, section
 from app.dashboard.ui.style import palette
-from app.dashboard.ui.tables import note, section
 from coinwatch.times import DAY_US, day_start_us
 from coinwatch.windows import Window
 from warehouse.candles.chart_reads import WatchedMarket

@@ -13,7 +13,7 @@ from app.dashboard.data_quality import html as data_quality_html
 from app.dashboard.data_quality import operations_html, reads
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page, problems
-from app.dashboard.ui.tables import note, section
+from app.dashboard.ui.html import note, section
 from coinwatch.times import now_us, utc_day
 from warehouse.candles.chart_reads import WatchedMarket
 

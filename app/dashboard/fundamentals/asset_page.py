@@ -13,8 +13,8 @@ from app.dashboard.fundamentals import plot, reads, view
 from app.dashboard.fundamentals.view import Asset
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page, query
+from app.dashboard.ui.html import section
 from app.dashboard.ui.style import palette
-from app.dashboard.ui.tables import section
 from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
 from coinwatch.times import now_us

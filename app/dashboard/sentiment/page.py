@@ -12,8 +12,8 @@ from app.dashboard.sentiment import html as sentiment_html
 from app.dashboard.sentiment import plot, reads, view
 from app.dashboard.ui import fear_greed, page, query
 from app.dashboard.ui import html as ui_html
+from app.dashboard.ui.html import note, section
 from app.dashboard.ui.style import palette
-from app.dashboard.ui.tables import note, section
 from app.dashboard.ui.templates import render
 from app.dashboard.ui.url import PageUrl
 from coinwatch.intervals import Interval

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
-
 from markupsafe import Markup
 
 from app.dashboard.ui.templates import macro, render
@@ -11,8 +9,8 @@ from coinwatch.records import Symbol
 
 
 def wrap(*parts: str, frozen: bool = False) -> Markup:
-    """``parts`` of HTML in the element of our style sheet; ``frozen`` greys out live numbers."""
-    return render("ui/wrap.html.j2", parts=[Markup(part) for part in parts], frozen=frozen)  # noqa: S704
+    """``parts`` in the element of our style sheet; ``frozen`` greys out live numbers."""
+    return render("ui/wrap.html.j2", parts=parts, frozen=frozen)
 
 
 def banner(text: str) -> Markup:
@@ -25,19 +23,19 @@ def empty(title: str, *paragraphs: str) -> Markup:
     return render("ui/empty.html.j2", title=title, paragraphs=paragraphs)
 
 
-def section(title: str) -> Markup:
-    """A heading."""
-    return macro("section", title)
+def section(title: str, *parts: str) -> Markup:
+    """``parts`` under a heading."""
+    return Markup().join((macro("section", title), *parts))
+
+
+def note(words: str) -> Markup:
+    """A line of explanation."""
+    return macro("note", words)
 
 
 def pair_title(symbol: Symbol) -> Markup:
     """A symbol as the title of a page."""
     return macro("pair_title", symbol)
-
-
-def time(ts_us: int, zone: tzinfo, *, seconds: bool = True) -> Markup:
-    """A time in the viewer's zone; pointing at it shows UTC."""
-    return macro("time", ts_us, zone, seconds)
 
 
 def offer(words: str, address: str) -> Markup:
