@@ -10,7 +10,7 @@ from sqlalchemy import text
 from app.dashboard.data import source
 from coinwatch.times import MINUTE_US, SECOND_US
 from coinwatch.windows import Window
-from tests.app.dashboard import read_text
+from tests.app.dashboard import pipeline_rows
 from tests.app.dashboard.pages import OpenPage, words
 from tests.app.dashboard.stock import BTC_PRICES, PRICES, Stock
 from tests.waiting import eventually_sync
@@ -53,9 +53,9 @@ def test_no_address_makes_a_page_fail(open_page: OpenPage, stock: Stock, name: s
     stock.day(PRICES)
     end_us = stock.now_us // SECOND_US * SECOND_US
     stock.averages("BTC-USDT", BTC_PRICES, Window(end_us - MINUTE_US, end_us))
-    read_text.assets(stock)
-    read_text.sentiment(stock)
-    read_text.alerts(stock)
+    pipeline_rows.assets(stock)
+    pipeline_rows.sentiment(stock)
+    pipeline_rows.alerts(stock)
     page = open_page(name)
     chance = Random(6)
     for turn in range(2 * len(WRONG_VALUES)):

@@ -16,8 +16,8 @@ from sqlalchemy import URL
 
 from coinwatch.times import MINUTE_US, SECOND_US, now_us
 from coinwatch.windows import Window
-from tests.app.dashboard import read_text
-from tests.app.dashboard.served import served, trading
+from tests.app.dashboard import pipeline_rows
+from tests.app.dashboard.dashboard_server import serve_dashboard, trading
 from tests.app.dashboard.stock import BTC_PRICES, PRICES, Stock, unreachable
 from tests.app.dashboard.viewer import AXE, LOOKS, PATIENCE_S, Look, Viewer, chromium
 from tests.waiting import eventually_sync
@@ -67,12 +67,12 @@ def dashboard(database: URL, folder: Path, state: State) -> Iterator[str]:
             end_us = stock.now_us // SECOND_US * SECOND_US - age_s * SECOND_US
             later_us = 0 if age_s else 30 * MINUTE_US
             stock.averages("BTC-USDT", BTC_PRICES, Window(end_us - 10 * MINUTE_US, end_us + later_us))
-            read_text.assets(stock)
-            read_text.sentiment(stock)
-            read_text.alerts(stock)
+            pipeline_rows.assets(stock)
+            pipeline_rows.sentiment(stock)
+            pipeline_rows.alerts(stock)
             if not age_s:
                 stack.enter_context(trading(stock, PRICES, ids))
-        yield stack.enter_context(served(database, PRICES, folder))
+        yield stack.enter_context(serve_dashboard(database, PRICES, folder))
 
 
 @pytest.fixture(scope="module")

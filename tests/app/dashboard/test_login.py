@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import URL
 
 from coinwatch.times import now_us
+from tests.app.dashboard.dashboard_server import serve_dashboard
 from tests.app.dashboard.provider import CLIENT, EMAIL, provider
-from tests.app.dashboard.served import served
 from tests.app.dashboard.stock import Stock
 from tests.app.dashboard.viewer import LOOKS, Viewer, chromium
 from warehouse.embedded.ports import free_port
@@ -37,7 +37,10 @@ def test_nothing_is_shown_before_one_has_signed_in(database: URL, tmp_path: Path
         lines = ["[auth]", *(f"{name} = {json.dumps(value)}" for name, value in auth.items())]
         secrets.write_text("\n".join(lines))
         settings = {"STREAMLIT_SECRETS_FILES": str(secrets), "NO_PROXY": "127.0.0.1"}
-        with served(database, MARKETS, tmp_path, settings, port) as root, chromium(tmp_path) as browser:
+        with (
+            serve_dashboard(database, MARKETS, tmp_path, settings, port) as root,
+            chromium(tmp_path) as browser,
+        ):
             viewer = Viewer(browser, root, LOOKS[1])
             viewer.visit("data")
             viewer.find(".cw-empty", "Sign in to see the dashboard")

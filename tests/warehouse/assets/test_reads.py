@@ -4,7 +4,7 @@ import pytest
 
 from coinwatch.times import DAY_US
 from coinwatch.windows import Window
-from tests.app.dashboard import read_text
+from tests.app.dashboard import pipeline_rows
 from tests.app.dashboard.stock import Stock
 from tests.warehouse.conftest import NOON_US
 from warehouse.assets import reads
@@ -14,7 +14,7 @@ HOUR_US = DAY_US // 24
 
 @pytest.fixture
 def stock(stock: Stock) -> Stock:
-    read_text.assets(stock)
+    pipeline_rows.assets(stock)
     return stock
 
 

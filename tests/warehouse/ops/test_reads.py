@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import URL
 
 from coinwatch.times import DAY_US, now_us, to_datetime, utc_day
-from tests.app.dashboard import kept
+from tests.app.dashboard import operations_rows
 from tests.app.dashboard.stock import Stock
 from warehouse.ops import reads
 
@@ -22,7 +22,7 @@ def stock(database: URL) -> Iterator[Stock]:
 
 def test_checks_deliveries_and_sizes(stock: Stock) -> None:
     ids = stock.day(PRICES)
-    kept.everything(stock, ids["kraken:BTC-USDT"])
+    operations_rows.everything(stock, ids["kraken:BTC-USDT"])
     week_ago = to_datetime(stock.now_us - 7 * DAY_US)
     with stock.engine.connect() as conn:
         (day,) = reads.days_checked(conn, list(ids.values()), week_ago.date())

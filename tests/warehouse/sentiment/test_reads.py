@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from coinwatch.times import to_datetime, utc_day
-from tests.app.dashboard import read_text
+from tests.app.dashboard import pipeline_rows
 from tests.app.dashboard.stock import Stock
 from tests.warehouse.conftest import NOON_US
 from warehouse.sentiment import reads
@@ -15,7 +15,7 @@ TODAY = utc_day(NOON_US)
 
 @pytest.fixture
 def stock(stock: Stock) -> Stock:
-    read_text.sentiment(stock)
+    pipeline_rows.sentiment(stock)
     return stock
 
 

@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from sqlalchemy import URL
 
 from coinwatch.times import now_us
-from tests.app.dashboard.served import served
+from tests.app.dashboard.dashboard_server import serve_dashboard
 from tests.app.dashboard.stock import Stock
 from tests.app.dashboard.viewer import LOOKS, Viewer, chromium
 from tests.waiting import eventually_sync
@@ -33,7 +33,7 @@ def test_an_alert_from_chart_to_deletion(browser: webdriver.Chrome, database: UR
     stock = Stock.open(database, now_us())
     stock.day(PRICES)
     try:
-        with served(database, PRICES, tmp_path) as root:
+        with serve_dashboard(database, PRICES, tmp_path) as root:
             viewer = Viewer(browser, root, LOOKS[1])
             viewer.visit("alerts?symbol=binance:BTC-USDT&price=60000")
             viewer.find("input[aria-label='Note']").send_keys("<b>buy</b> *all*", Keys.TAB)

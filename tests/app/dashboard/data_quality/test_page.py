@@ -7,7 +7,7 @@ import streamlit as st
 from sqlalchemy import text
 
 from coinwatch.times import DAY_US, utc_day
-from tests.app.dashboard import kept
+from tests.app.dashboard import operations_rows
 from tests.app.dashboard.pages import OpenPage, words
 from tests.app.dashboard.stock import PRICES, Stock
 
@@ -76,7 +76,7 @@ def test_a_day_is_shown_minute_by_minute(open_page: OpenPage, stock: Stock) -> N
 
 
 def test_operations_are_shown(open_page: OpenPage, stock: Stock) -> None:
-    kept.everything(stock, stock.day(PRICES)["kraken:BTC-USDT"])
+    operations_rows.everything(stock, stock.day(PRICES)["kraken:BTC-USDT"])
     shown = words(open_page("data_quality", view="checks"))
     assert "volume 5.25 stored, 5.5 at the exchange" in shown
     assert "1 of 2 markets compared" in shown
@@ -97,7 +97,7 @@ def test_operations_are_shown(open_page: OpenPage, stock: Stock) -> None:
 
 
 def test_runs_link_to_dagster(open_page: OpenPage, stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept.everything(stock, stock.day(PRICES)["kraken:BTC-USDT"])
+    operations_rows.everything(stock, stock.day(PRICES)["kraken:BTC-USDT"])
     run = "runs/0a7f2d1c-1111-2222-3333-444455556666"
     assert f'href="http://127.0.0.1:3000/{run}"' in words(open_page("data_quality", view="runs"))
     monkeypatch.setenv("COINWATCH_DAGSTER_URL", "https://dagster.example.org/")

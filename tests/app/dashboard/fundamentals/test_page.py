@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.app.dashboard import read_text
+from tests.app.dashboard import pipeline_rows
 from tests.app.dashboard.pages import NOWHERE, OpenPage, button, words
 from tests.app.dashboard.stock import PRICES, Stock
 
@@ -14,7 +14,7 @@ def test_fundamentals_without_data_show_what_to_do(open_page: OpenPage, stock: S
 
 def test_fundamentals_list_assets_and_show_an_asset(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
-    read_text.assets(stock, picture="https://img.example/btc.png")
+    pipeline_rows.assets(stock, picture="https://img.example/btc.png")
     page = open_page("fundamentals")
     assert "2 of 2 assets" in words(page)
     page = open_page("fundamentals", category="meme", search="oth")

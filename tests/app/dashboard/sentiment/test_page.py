@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.app.dashboard import read_text
+from tests.app.dashboard import pipeline_rows
 from tests.app.dashboard.pages import NOWHERE, OpenPage, words
 from tests.app.dashboard.stock import PRICES, Stock
 
@@ -16,7 +16,7 @@ def test_sentiment_without_data_shows_what_to_do(open_page: OpenPage, stock: Sto
 
 def test_sentiment_shows_the_market_and_each_asset(open_page: OpenPage, stock: Stock) -> None:
     stock.day(PRICES)
-    read_text.sentiment(stock)
+    pipeline_rows.sentiment(stock)
     shown = words(open_page("sentiment"))
     for word in ("<b>23</b> extreme fear", "Ether falls", "Bitcoin &lt;b&gt;soars", "and 1 more"):
         assert word in shown

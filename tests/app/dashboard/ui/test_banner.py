@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from app.dashboard.data.read_results import Health
 from app.dashboard.ui.banner import standstill
-from tests.app.dashboard.beating import service, stream
+from tests.app.dashboard.health_rows import service, stream
 from warehouse.ops.health import StreamState
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from app.dashboard.ui.problems import Problem, by_kind, find
 from coinwatch.stream_gaps import GapState
 from coinwatch.times import from_datetime
-from tests.app.dashboard.beating import KRAKEN, NOW, service, stream
+from tests.app.dashboard.health_rows import KRAKEN, NOW, service, stream
 from warehouse.ops.budgets import MonthOfCalls
 from warehouse.ops.dagster import Run
 from warehouse.ops.health import ServiceRow, StreamRow, StreamState

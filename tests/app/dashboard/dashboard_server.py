@@ -22,7 +22,7 @@ from warehouse.embedded.ports import free_port
 
 
 @contextmanager
-def served(
+def serve_dashboard(
     database: URL,
     markets: Iterable[str],
     folder: Path,
