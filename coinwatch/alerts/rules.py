@@ -118,7 +118,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
     @property
     def rearms_at_us(self) -> int | None:
         """When it is re-armed, if it fires once per candle and has fired: by the times of prices."""
-        candle, fired_us = self.terms.candle, self.state.told_us
+        candle, fired_us = self.terms.candle, self.state.fired_ts_us
         return None if candle is None or fired_us is None else candle.floor(fired_us) + candle.us
 
     def ready_at_us(self, now_us: int) -> int:
@@ -148,7 +148,7 @@ class Rule(NewRule, frozen=True, kw_only=True):
         state = msgspec.structs.replace(
             self.state,
             waiting=waiting,
-            told_us=(now_us if ts_us is None else ts_us) if waiting else None,
+            fired_ts_us=(now_us if ts_us is None else ts_us) if waiting else None,
             paused=len(recent) > STORM_FIRES,
             recent_us=() if once else recent,
             holding_us=None,
@@ -170,14 +170,14 @@ class Rule(NewRule, frozen=True, kw_only=True):
             self.state,
             recent_us=fired.state.recent_us,
             paused=fired.state.paused,
-            told_late=(*self.state.told_late, (feed, tx, ts_us))[-MOST_LATE:],
+            late_firings=(*self.state.late_firings, (feed, tx, ts_us))[-MOST_LATE:],
         )
         return msgspec.structs.replace(self, state=state)
 
     def rearmed(self, now_us: int, seen: Mapping[str, int]) -> Rule:
         """This rule after it is re-armed."""
         state = msgspec.structs.replace(
-            self.state, waiting=False, told_us=None, armed_us=now_us, holding_us=None, seen=seen
+            self.state, waiting=False, fired_ts_us=None, armed_us=now_us, holding_us=None, seen=seen
         )
         return msgspec.structs.replace(self, state=state)
 

@@ -44,7 +44,7 @@ class Step(msgspec.Struct, frozen=True):
         """Whether the state of the rule ``now`` does not include the cause of this step yet."""
         if self.feed:
             is_seen = self.seq <= now.state.seen.get(self.feed, -1)
-            return not is_seen and not now.state.was_told_late_of(self.feed, self.seq)
+            return not is_seen and not now.state.has_fired_late_on(self.feed, self.seq)
         if not self.after.armed and self.firing is None:
             return True
         # By the clock: only if no other endpoint has processed more data, which would count twice.
@@ -114,7 +114,7 @@ class Transition(msgspec.Struct, frozen=True):
             recent_us=recent_us,
             paused=len(recent_us) > STORM_FIRES,
             snoozed_until_us=state.snoozed_until_us,
-            told_late=state.told_late,
+            late_firings=state.late_firings,
             seen=_furthest(state, ahead) if step.after.armed else {},
         )
         return msgspec.structs.replace(step.after, state=after, fired_at_us=fired_us)

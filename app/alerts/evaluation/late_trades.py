@@ -42,10 +42,10 @@ class LateReplay:
         """By rule, the first late trade of each stretch that it was not told of."""
         self._rules = dict(rules)
         self._late = late
-        self._told = {told for rule in rules.values() for told in rule.state.told_late}
+        self._told = {told for rule in rules.values() for told in rule.state.late_firings}
         self._met: dict[int, MetPeriod] = {}
         waiting = [rule for rule in rules.values() if rule.state.waiting]
-        self._waiting = sorted(((rule.state.told_us or 0, rule.id) for rule in waiting), reverse=True)
+        self._waiting = sorted(((rule.state.fired_ts_us or 0, rule.id) for rule in waiting), reverse=True)
         """When live has told those that wait since, the first of them last."""
 
     @property
@@ -69,7 +69,7 @@ class LateReplay:
         if is_late or told in self._told:
             for rule_id, met in self._met.items():
                 rule = self._rules[rule_id]
-                met.is_told = met.is_told or told in rule.state.told_late
+                met.is_told = met.is_told or told in rule.state.late_firings
                 if is_late and met.first_late is None:
                     met.first_late = Firing(
                         rule, trade.market.exchange, trade.price, trade.ts_us, trade.trade_id
@@ -147,10 +147,13 @@ async def late_transitions(
 
 def _first_us(rules: Mapping[int, Rule], feed: str, late_us: int) -> int:
     """Where to begin: at the first late trade, or at one told before that may be of the same stretch."""
-    told_us = [
-        ts_us for rule in rules.values() for told_feed, _, ts_us in rule.state.told_late if told_feed == feed
+    fired_us = [
+        ts_us
+        for rule in rules.values()
+        for told_feed, _, ts_us in rule.state.late_firings
+        if told_feed == feed
     ]
-    return min((ts_us for ts_us in told_us if late_us - LOOKED_BACK_US <= ts_us < late_us), default=late_us)
+    return min((ts_us for ts_us in fired_us if late_us - LOOKED_BACK_US <= ts_us < late_us), default=late_us)
 
 
 async def _each(chunks: AsyncIterator[list[StoredTrade]]) -> AsyncIterator[StoredTrade]:
@@ -181,13 +184,13 @@ def _concerned(live: RuleEngine, tx: int, market: Market, move: MarketMove) -> d
     return {
         rule.id: rule
         for rule in found.values()
-        if rule.armed_since_us <= move.last_ts_us and not rule.state.was_told_late_of(feed.key, tx)
+        if rule.armed_since_us <= move.last_ts_us and not rule.state.has_fired_late_on(feed.key, tx)
     }
 
 
 def _may_be_told(rule: Rule) -> bool:
     """Whether any trade may have told of it since it was armed."""
-    return bool(rule.state.told_late) or rule.state.waiting
+    return bool(rule.state.late_firings) or rule.state.waiting
 
 
 def _is_of_trades(rule: Rule) -> bool:

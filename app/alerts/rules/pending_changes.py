@@ -63,7 +63,7 @@ class PendingChanges:
             stored = known.before.state.seen if known else seen
             if cause.seq <= stored.get(cause.feed, -1):
                 return False
-            if rule.state.was_told_late_of(cause.feed, cause.seq):
+            if rule.state.has_fired_late_on(cause.feed, cause.seq):
                 return False
         elif not self.is_past(rule):
             return False

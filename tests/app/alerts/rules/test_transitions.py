@@ -76,11 +76,11 @@ def test_a_step_that_does_not_follow_is_left_out() -> None:
 def test_what_was_told_late_by_another_is_not_told_live() -> None:
     steps = steps_to(3)
     again = Transition(EVERY, tuple(steps)).onto(
-        elsewhere(EVERY, told_late=(("1", 1, START_US), ("2", 3, START_US)))
+        elsewhere(EVERY, late_firings=(("1", 1, START_US), ("2", 3, START_US)))
     )
     assert again is not None
     assert trades(again.steps) == [3]
-    assert again.after.state.told_late == (("1", 1, START_US), ("2", 3, START_US))
+    assert again.after.state.late_firings == (("1", 1, START_US), ("2", 3, START_US))
 
 
 def test_alerts_of_all_count_for_a_storm() -> None:
