@@ -1,21 +1,21 @@
-"""The errors of Coinwatch.
+"""Errors raised by Coinwatch.
 
 CoinwatchError
 ├── SettingsError        a setting is missing or wrong; names the variable
 ├── UnknownSymbol        a spelling that resolves to no pair; carries near matches
 ├── SourceError          an exchange or provider, by name
-│   ├── Retryable        try again, after ``retry_after_s`` when it said so
-│   ├── BadMessage       a frame or body that cannot be read; carries its start
-│   └── Fatal            trying again cannot help (unknown market, refused request)
+│   ├── Retryable        retry, after ``retry_after_s`` where given
+│   ├── BadMessage       a frame or body that cannot be decoded; carries its start
+│   └── Fatal            a retry cannot help (unknown market, refused request)
 ├── EndpointUnreachable  the alert endpoint does not answer its client
-├── CommandRefused       the alert endpoint says no; carries its code and hint
-├── UnreadableRule       a stored alert rule that makes no sense here; carries its id and a hint
+├── CommandRefused       the alert endpoint refused a command; carries its code and hint
+├── UnreadableRule       a stored alert rule cannot be parsed; carries its id and a hint
 └── WarehouseError       the warehouse, which is Postgres
     ├── WarehouseUnavailable  no connection, a timeout, a lock: retry later
     │   └── WarehouseSlow     Postgres took longer than allowed
     └── WarehouseRejected     Postgres refused a statement: the same call fails again
 
-Messages say what happened, to what, and what to do about it.
+Each message states what happened, to what, and what to do about it.
 """
 
 RAW_SHOWN = 200
@@ -32,7 +32,7 @@ class SettingsError(CoinwatchError):
 class UnknownSymbol(CoinwatchError):
     """A typed symbol or market that cannot be resolved.
 
-    ``near`` holds spellings the person may have meant, best first.
+    ``near`` holds similar spellings, best first.
     """
 
     def __init__(self, text: str, reason: str, near: tuple[str, ...] = ()) -> None:
@@ -43,7 +43,7 @@ class UnknownSymbol(CoinwatchError):
 
 
 class SourceError(CoinwatchError):
-    """An exchange or provider did not give what was asked. ``source`` is its name."""
+    """A request to an exchange or provider failed. ``source`` is its name."""
 
     def __init__(self, source: str, message: str) -> None:
         super().__init__(f"{source}: {message}")
@@ -51,9 +51,9 @@ class SourceError(CoinwatchError):
 
 
 class Retryable(SourceError):
-    """A passing failure (timeout, 429, 5xx, closed socket).
+    """A temporary failure (timeout, 429, 5xx, closed socket).
 
-    ``retry_after_s`` is the wait the source asked for, None when it did not say.
+    ``retry_after_s`` is the delay that the source requested; None: not given.
     """
 
     def __init__(self, source: str, message: str, *, retry_after_s: float | None = None) -> None:
@@ -62,7 +62,7 @@ class Retryable(SourceError):
 
 
 class BadMessage(SourceError):
-    """A frame or body that is not what the source documents. ``raw`` is its first bytes."""
+    """A frame or body does not match the documentation of the source. ``raw`` is its first bytes."""
 
     def __init__(self, source: str, message: str, raw: bytes | str = b"") -> None:
         super().__init__(source, message)
@@ -70,15 +70,15 @@ class BadMessage(SourceError):
 
 
 class Fatal(SourceError):
-    """The source refused in a way that asking again cannot change."""
+    """The source refused the request; a retry cannot succeed."""
 
 
 class EndpointUnreachable(CoinwatchError):
-    """The alert endpoint could not be reached, or went away before it had answered."""
+    """The alert endpoint cannot be reached, or closed the connection before it replied."""
 
 
 class CommandRefused(CoinwatchError):
-    """The alert endpoint refused a command. ``code`` is for programs, ``hint`` says what would be right."""
+    """The alert endpoint refused a command. ``code`` is for programs, ``hint`` states what is accepted."""
 
     def __init__(self, code: str, message: str, hint: str) -> None:
         super().__init__(f"{message} ({hint})")
@@ -87,14 +87,12 @@ class CommandRefused(CoinwatchError):
 
 
 class UnreadableRule(CoinwatchError):
-    """A stored alert rule cannot be read. ``hint`` says what to do about it."""
+    """A stored alert rule cannot be read. ``hint`` states what to do."""
 
     def __init__(self, rule_id: int, reason: str) -> None:
-        super().__init__(f"rule {rule_id} cannot be read and is not watched for: {reason[:RAW_SHOWN]}")
+        super().__init__(f"rule {rule_id} cannot be read and is ignored: {reason[:RAW_SHOWN]}")
         self.rule_id = rule_id
-        self.hint = (
-            "a newer version stored it, or it was changed by hand: remove it, or run that version here too"
-        )
+        self.hint = "it was stored by a newer version or edited by hand: remove it, or upgrade this endpoint"
 
 
 class WarehouseError(CoinwatchError):

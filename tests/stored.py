@@ -1,4 +1,4 @@
-"""What a database holds, read back."""
+"""Reads of what a test stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coinwatch.times import from_datetime
 
 
 async def rows(conn: AsyncConnection[Any], query: str, *values: object) -> list[tuple[Any, ...]]:
-    """All that ``query`` finds."""
+    """The rows that ``query`` returns."""
     return await (await conn.execute(query, values or None)).fetchall()
 
 

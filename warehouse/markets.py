@@ -269,14 +269,14 @@ UPDATE markets SET status = 'delisted', delisted_at = now(), updated_at = now() 
 """
 
 _STORE_VOLUMES = """
-UPDATE markets m SET quote_volume_24h = told.volume
+UPDATE markets m SET quote_volume_24h = given.volume
 FROM (
     SELECT id, volume
     FROM unnest(%(natives)s::text[], %(volumes)s::float8[]) AS given (native, volume)
     JOIN markets ON markets.exchange = %(exchange)s AND markets.native = given.native
     WHERE markets.quote_volume_24h IS DISTINCT FROM given.volume
-) AS told
-WHERE m.id = told.id
+) AS given
+WHERE m.id = given.id
 """
 
 _TOP = """

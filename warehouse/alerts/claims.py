@@ -1,4 +1,4 @@
-"""Changing a rule, once and only once however many endpoints see why: a claim in Postgres."""
+"""The claim: a firing changes its rule and stores its events exactly once, however many endpoints run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from coinwatch.alerts import Alert, Firing, RuleState, Transition
 from warehouse.alerts.rules import ALERTS
 from warehouse.db.prepared import Prepared, run_prepared
 
-# One statement, since each more is a round trip that the subscribers wait for.
+# One statement: each more is a round trip that delays every alert.
 #
 # Rows are locked in the order of their ids: two endpoints claiming the same rules in another order
 # would each wait for what the other holds. Skipping locked rows would lose an alert whose claimer dies.
 #
 # The counter's row stays locked to the end of the transaction, so the order of numbers is the order
-# of commits: who has read event 12 can never meet an 11 later. A sequence cannot promise that.
+# of commits: after event 12 is read, no event 11 can appear. A sequence does not guarantee that.
 #
 # "is true" keeps the set of claimed rules a hash: joined, it may be gone through for each event.
-# Given as JSON, of which both sides make less work than of twenty arrays.
+# Parameters are JSON: cheaper for both sides than twenty arrays.
 _CLAIM = b"""
 with seen as (
     select id, state_before, state_no, armed, state,
@@ -74,7 +74,7 @@ select json_build_object(
     'ids', array(select id from claimed),
     'before', (select before from numbers),
     'degraded', array(select event_id from stored where degraded),
-    'told', (select pg_notify($3, (before + 1) || ',' || last)::text from numbers)
+    'notified', (select pg_notify($3, (before + 1) || ',' || last)::text from numbers)
 )
 """
 _JSONB, _TEXT = 3802, 25
@@ -109,7 +109,7 @@ class _Change(msgspec.Struct, frozen=True):
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What the statement says."""
+    """The reply of the statement."""
 
     ids: set[int]
     before: int | None
@@ -121,23 +121,23 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What a claim came to."""
+    """The result of a claim."""
 
     ids: set[int]
     """The rules that were changed."""
     alerts: list[Alert]
-    """What was stored of their firings, in order; the numbers follow each other."""
+    """The events stored for them, in order; their numbers are consecutive."""
 
 
 async def claim(conn: AsyncConnection, changes: Sequence[Transition]) -> Claimed:
-    """Make these changes, numbering their events in this order.
+    """Apply these transitions in one transaction, and number their events in the order given.
 
-    A rule that is not claimed was changed or removed by somebody else meanwhile: read it again. All in one
-    transaction: rules, events and their announcement on ``alerts`` appear together.
+    Rules, events and their notification on ``alerts`` appear together. A rule missing from the result was
+    changed or removed by another process meanwhile: read it again.
     """
     by_id = sorted(changes, key=lambda change: change.before.id)
     alerts = [
-        # With the pause only the last firing of a rule tells of it.
+        # Only the last firing of a rule mentions its pause.
         _alert(firing, paused=change.after.state.paused and firing is change.firings[-1])
         for change in changes
         for firing in change.firings
@@ -145,19 +145,19 @@ async def claim(conn: AsyncConnection, changes: Sequence[Transition]) -> Claimed
     asked = _encode([_Change.of(change) for change in by_id]), _encode(alerts), ALERTS.encode()
     answer = await run_prepared(conn, _PREPARED, asked)
     assert answer is not None  # noqa: S101  # one row, always
-    told = _decode(answer)
-    won = (alert for alert in alerts if alert.rule_id in told.ids)
+    claimed = _decode(answer)
+    won = (alert for alert in alerts if alert.rule_id in claimed.ids)
     return Claimed(
-        told.ids,
+        claimed.ids,
         [
-            msgspec.structs.replace(alert, event_id=number, degraded=number in told.degraded)
-            for number, alert in enumerate(won, (told.before or 0) + 1)
+            msgspec.structs.replace(alert, event_id=number, degraded=number in claimed.degraded)
+            for number, alert in enumerate(won, (claimed.before or 0) + 1)
         ],
     )
 
 
 def _alert(firing: Firing, *, paused: bool) -> Alert:
-    """What is told of ``firing``; its number is still to come."""
+    """The event of ``firing``, not numbered yet."""
     rule = firing.rule
     return Alert(
         event_id=0,

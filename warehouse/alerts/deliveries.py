@@ -1,8 +1,8 @@
-"""Outlets, which are ways out other than the websocket, and the deliveries of events to them.
+"""Outlets (webhooks, mail, …) and the deliveries of alert events to them.
 
-Events are queued as deliveries once, by whichever endpoint is first: a cursor that follows their
-numbers is locked for it. An attempt is taken by putting off the time when the next one is due: whoever
-takes it and dies leaves it to be tried again by any endpoint when that has come.
+The first endpoint to notice new events queues their deliveries, under a lock on the cursor row. An
+endpoint takes an attempt by moving its due time ahead; if the endpoint dies, any other endpoint retries
+at that time.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from coinwatch.alerts import Alert
 from warehouse.alerts.rules import events_by_id
 
 QUEUED_AT_ONCE = 5_000
-"""Numbers of events that are looked at in one statement."""
+"""Events queued by one statement."""
 KEEP_DAYS = 90
-"""As long as events are kept."""
+"""The same as for events."""
 RESEND_AT_ONCE = 10_000
 
 
@@ -35,24 +35,24 @@ class State(StrEnum):
     WAITING = "waiting"
     DELIVERED = "delivered"
     DEAD = "dead"
-    """Given up; kept so that it can be sent again."""
+    """Given up; kept for resending."""
 
 
 class Outlet(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the events of a named client are delivered. Its URL and secrets are not for logs."""
+    """Where the events of a named client are delivered. Never log its URL and secrets."""
 
     id: int
     client: str
     kind: Kind
     url: str
     secrets: tuple[str, ...]
-    """What webhooks are signed with: the current one, then the previous while that is still good."""
+    """Secrets that sign webhooks: the current secret, then the previous secret while it is valid."""
     disabled_at: datetime | None = None
     disabled_why: str | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that was taken to be tried now."""
+    """A delivery taken for an attempt now."""
 
     outlet: Outlet
     alert: Alert
@@ -96,7 +96,7 @@ where id = %s and kind = 'webhook'
 returning id
 """
 
-# What fired while it was disabled is not delivered.
+# Events fired while it was disabled are not delivered.
 _ENABLE = """
 update outlets
 set disabled_at = null, disabled_why = null,
@@ -116,7 +116,7 @@ from disabled
 where outlet_id = disabled.id and state = 'waiting'
 """
 
-# Numbers are given in the order of commits, so nothing below the newest one is yet to come.
+# Events are numbered in commit order, so every event below the newest is visible.
 _QUEUE = f"""
 with span as (
     select cursor.event_id as above, least(cursor.event_id + {QUEUED_AT_ONCE}, newest.event_id) as through
@@ -202,7 +202,7 @@ delete from deliveries where created_at < now() - interval '{KEEP_DAYS} days'
 
 
 async def add_outlet(conn: AsyncConnection, *, client: str, kind: Kind, url: str, secret: str | None) -> int:
-    """Deliver the events of ``client`` from now on to ``url`` too; returns the outlet's id."""
+    """Deliver future events of ``client`` to ``url``; return the id of the outlet."""
     asked = {"client": client, "kind": kind, "url": url, "secret": secret}
     [(outlet_id,)] = await (await conn.execute(_ADD, asked)).fetchall()
     return int(outlet_id)
@@ -219,23 +219,23 @@ async def remove_outlet(conn: AsyncConnection, outlet_id: int) -> bool:
 
 
 async def rotate_secret(conn: AsyncConnection, outlet_id: int, secret: str, both_for_h: float) -> bool:
-    """Sign with ``secret``, and for ``both_for_h`` hours with the one before too. False: no such webhook."""
+    """Sign with ``secret``, and for ``both_for_h`` hours also with the one before; False: no such webhook."""
     cursor = await conn.execute(_ROTATE, (both_for_h, secret, outlet_id))
     return await cursor.fetchone() is not None
 
 
 async def enable_outlet(conn: AsyncConnection, outlet_id: int) -> bool:
-    """Deliver events from now on again. False when there is no such outlet."""
+    """Deliver future events again. False when there is no such outlet."""
     return await (await conn.execute(_ENABLE, (outlet_id,))).fetchone() is not None
 
 
 async def disable_outlet(conn: AsyncConnection, outlet_id: int, why: str) -> None:
-    """Deliver nothing more; what waits is given up."""
+    """Stop delivering; waiting deliveries become dead."""
     await conn.execute(_DISABLE, {"outlet_id": outlet_id, "why": why})
 
 
 async def queue_deliveries(conn: AsyncConnection) -> None:
-    """Queue what came since the last time, whoever did it then, for the outlets of its clients."""
+    """Queue the events since the last call, by any endpoint, for the outlets of their clients."""
     while True:
         row = await (await conn.execute(_QUEUE)).fetchone()
         if row is None or row[0] < QUEUED_AT_ONCE:
@@ -247,7 +247,7 @@ async def take_attempts(
 ) -> list[Attempt]:
     """Take up to ``most`` deliveries that are due, ``of_one`` of an outlet, none of the ``busy`` ones.
 
-    Each is due again after ``lease_s`` seconds unless ``finish`` is told how it went.
+    Each is due again after ``lease_s`` seconds unless ``finish`` records its outcome.
     """
     asked = {"most": most, "of_one": of_one, "busy": list(busy), "lease_s": lease_s}
     rows = await (await conn.execute(_TAKE, asked)).fetchall()
@@ -268,7 +268,7 @@ async def finish(
     error: str | None = None,
     wait_s: float = 0.0,
 ) -> None:
-    """Enter how ``attempt`` went; ``wait_s``: until the next one, where it is still ``waiting``."""
+    """Record the outcome of ``attempt``; while ``state`` is waiting, the next is due after ``wait_s``."""
     await conn.execute(
         _FINISH,
         {
@@ -292,7 +292,7 @@ async def recent_deliveries(
         DeliveryRow(
             event_id=event_id,
             outlet_id=outlet,
-            state=State(found),
+            state=State(stored),
             attempts=attempts,
             due_at=due_at,
             attempted_at=attempted_at,
@@ -300,24 +300,24 @@ async def recent_deliveries(
             http_status=http_status,
             error=error,
         )
-        for event_id, outlet, found, attempts, due_at, attempted_at, delivered_at, http_status, error in (
+        for event_id, outlet, stored, attempts, due_at, attempted_at, delivered_at, http_status, error in (
             await (await conn.execute(_RECENT, asked)).fetchall()
         )
     ]
 
 
 async def resend(conn: AsyncConnection, outlet_id: int, event_id: int | None = None) -> int:
-    """Send an event again, or all that were given up; returns how many are waiting now because of it."""
+    """Queue one event again, or all dead deliveries; return how many were queued."""
     return (await conn.execute(_RESEND, {"outlet_id": outlet_id, "event_id": event_id})).rowcount
 
 
 async def forget_old_deliveries(conn: AsyncConnection) -> int:
-    """Delete the deliveries of events that are no longer kept; returns how many."""
+    """Delete the deliveries of events past retention; return how many."""
     return (await conn.execute(_FORGET)).rowcount
 
 
 def shown_url(url: str) -> str:
-    """The URL of an outlet without what only its owner should know."""
+    """The URL of an outlet with its secret parts hidden."""
     parts = urlsplit(url)
     host = parts.hostname if parts.scheme in ("http", "https") else None
     return f"{parts.scheme}://{host or ''}/…" if host else f"{parts.scheme}://…"

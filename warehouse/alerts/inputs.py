@@ -1,4 +1,4 @@
-"""What rules on moods and on data health wait for, set-based, for all of them at once."""
+"""Inputs of rules on sentiment and data health, read for all such rules at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 
 from coinwatch.times import day_start_us
 
-# What health says is up to a second old: a market whose row is no older has been heard of since.
+# Rows of stream_health are up to a second old.
 _SILENCES = """
 select market_id, extract(epoch from clock_timestamp() - last_received_at)::float8
 from stream_health where market_id = any(%s) and last_received_at is not null
@@ -44,10 +44,10 @@ async def sentiments(conn: AsyncConnection, bases: Collection[str]) -> dict[str,
 
 
 async def silences(conn: AsyncConnection, market_ids: Collection[int]) -> dict[int, float]:
-    """For how many seconds nothing was heard of each market, by the database's clock."""
+    """Seconds since the last message of each market, by the clock of the database."""
     return dict(await (await conn.execute(_SILENCES, (list(market_ids),))).fetchall())
 
 
 async def open_gaps(conn: AsyncConnection, market_ids: Collection[int]) -> dict[int, int]:
-    """How many interruptions of each market are open."""
+    """The number of open stream gaps of each market."""
     return dict(await (await conn.execute(_OPEN_GAPS, (list(market_ids),))).fetchall())

@@ -1,4 +1,4 @@
-"""Jobs of the pipelines that failed: written by a sensor of theirs, read by the alerts."""
+"""Failed pipeline jobs: written by a Dagster sensor, read by the alert endpoint."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _LAST = "select coalesce(max(id), 0) from job_failures where recorded_at < %s"
 
 
 class JobFailure(msgspec.Struct, frozen=True):
-    """A run that failed and is not tried again."""
+    """A failed run that will not be retried."""
 
     id: int
-    """Grows from one to the next."""
+    """Increases with each failure."""
     recorded_us: int
     job: str
-    """Its name; of a run of chosen assets, theirs."""
+    """The name of the job, or the assets of an ad-hoc run."""
     why: str
-    """What the run said; empty: nothing."""
+    """The error message of the run; may be empty."""
 
 
 async def record_failure(conn: AsyncConnection[Any], run_id: str, job: str, why: str) -> None:
@@ -46,7 +46,7 @@ async def record_failure(conn: AsyncConnection[Any], run_id: str, job: str, why:
 
 
 async def failures_after(conn: AsyncConnection[Any], failure_id: int) -> list[JobFailure]:
-    """The failures above that id, the first AT_ONCE of them."""
+    """The first AT_ONCE failures with a greater id."""
     return await _read(conn, _AFTER, failure_id, AT_ONCE)
 
 
@@ -56,7 +56,7 @@ async def failures_within(conn: AsyncConnection[Any], window: Window) -> list[Jo
 
 
 async def last_failure_id(conn: AsyncConnection[Any], at_us: int) -> int:
-    """The last one that everybody could see at ``at_us``; 0 for none."""
+    """The id of the last failure visible to all readers at ``at_us``; 0 for none."""
     row = await (await conn.execute(_LAST, (to_datetime(at_us - SECOND_US),))).fetchone()
     return int(row[0]) if row else 0
 

@@ -1,4 +1,4 @@
-"""Stored alert rules as they are read. One that cannot be read must not silence the rest."""
+"""Stored alert rules, parsed. An unreadable rule does not affect the others."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ log = structlog.get_logger(__name__)
 class StoredRules(NamedTuple):
     rules: list[Rule]
     unreadable: list[UnreadableRule]
-    """Those that were stored by a newer version, or changed by hand. They are not watched for."""
+    """Rules stored by a newer version, or edited by hand. They are not evaluated."""
 
 
 def read_rules(rows: Iterable[Sequence[Any]]) -> StoredRules:
     """The rules in rows of ``RULE_COLUMNS``; the first time that one cannot be read, it is logged."""
-    found = StoredRules([], [])
+    stored = StoredRules([], [])
     for row in rows:
         try:
-            found.rules.append(read_rule(row))
+            stored.rules.append(read_rule(row))
         except UnreadableRule as unreadable:
-            found.unreadable.append(unreadable)
-            _tell(unreadable.rule_id, str(unreadable), unreadable.hint)
-    return found
+            stored.unreadable.append(unreadable)
+            _log_once(unreadable.rule_id, str(unreadable), unreadable.hint)
+    return stored
 
 
 def read_rule(row: Iterable[Any]) -> Rule:
@@ -71,7 +71,7 @@ def read_rule(row: Iterable[Any]) -> Rule:
         )
     except (InvalidField, msgspec.ValidationError) as fault:
         raise UnreadableRule(rule_id, str(fault)) from fault
-    except Exception as fault:  # whatever somebody wrote there
+    except Exception as fault:  # any value may have been written by hand
         raise UnreadableRule(rule_id, repr(fault)) from fault
 
 
@@ -101,6 +101,6 @@ def _read_moment(moment: datetime | None) -> int | None:
 
 
 @lru_cache(maxsize=1_000)
-def _tell(rule_id: int, reason: str, hint: str) -> None:
-    # Remembered, so that what is read again and again is told once.
-    log.warning("a rule is not watched for", rule_id=rule_id, reason=reason, hint=hint)
+def _log_once(rule_id: int, reason: str, hint: str) -> None:
+    # Cached, so that a rule that is read repeatedly is logged once.
+    log.warning("unreadable rule is ignored", rule_id=rule_id, reason=reason, hint=hint)

@@ -1,8 +1,9 @@
-"""Alert rules and events: who watches for what, and what was told. Claims are in ``alert_claims``.
+"""Alert rules and events, written and read. Claims are in ``warehouse.alerts.claims``.
 
-Each write announces the rule's id on ``alert_rules`` in its own transaction, so that every endpoint
-knows it in the order of commits. The forms for pages take a ``sqlalchemy.Connection`` and leave the
-commit to their caller; those for the endpoint are async and take a connection in autocommit mode.
+Each write notifies ``alert_rules`` of the rule's id in its own transaction, so that every endpoint learns
+of changes in commit order. Functions for pages take a ``sqlalchemy.Connection`` and leave the commit to
+the caller; those for the endpoint are async and take a connection in autocommit mode. Both run the same
+SQL.
 """
 # ruff: noqa: S608  # the statements are put together from constants of this file alone
 
@@ -21,10 +22,10 @@ from coinwatch.times import from_datetime
 from warehouse.alerts.rows import RULE_COLUMNS, StoredRules, read_rule, read_rules
 
 ALERT_RULES = "alert_rules"
-"""The channel that tells of a rule made, changed or removed: its id."""
+"""NOTIFY channel: the id of a rule that was created, changed or removed."""
 
 ALERTS = "alerts"
-"""The channel that tells of new events: the first and last event id, with a comma between."""
+"""NOTIFY channel: the ids of the first and the last new event, separated by a comma."""
 
 EVENTS_AT_ONCE = 1_000
 RULES_AT_ONCE = 10_000
@@ -57,28 +58,20 @@ with gone as (
 select pg_notify('{ALERT_RULES}', id::text) from gone
 """
 
-# Its owner's word: it counts at once, and what an endpoint knew of the rule before is out of date.
-_SNOOZE = f"""
+# The new state number makes claims based on the old state fail.
+_CHANGE = f"""
 with changed as (
-    update alert_rules
-    set state = state || jsonb_build_object('snoozed_until_us', %(until_us)s::bigint), state_no = state_no + 1
+    update alert_rules set state = {{state}}, state_no = state_no + 1
     where id = %(rule_id)s and armed
       and {_OWNED}
     returning {RULE_COLUMNS}
 )
 select {RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
 """
-
-_RESUME = f"""
-with changed as (
-    update alert_rules
-    set state = state - 'paused' - 'recent_us' - 'snoozed_until_us', state_no = state_no + 1
-    where id = %(rule_id)s and armed
-      and {_OWNED}
-    returning {RULE_COLUMNS}
-)
-select {RULE_COLUMNS}, pg_notify('{ALERT_RULES}', id::text) from changed
-"""
+PAUSE = _CHANGE.format(state="""state || '{"paused": true}'""")
+RESUME = _CHANGE.format(state="state - 'paused' - 'recent_us' - 'snoozed_until_us'")
+SNOOZE = _CHANGE.format(state="state || jsonb_build_object('snoozed_until_us', %(until_us)s::bigint)")
+"""Changes of an armed rule of ``client`` or ``connection``; each returns the rule, if there is one."""
 
 _DELETE_OF_CONNECTION = f"""
 with gone as (delete from alert_rules where connection = %s returning id)
@@ -144,7 +137,7 @@ insert into subscribers (name) values (%s) on conflict (name) do update set last
 
 
 def connection_key(instance: str, number: int, owner: str | None) -> str:
-    """What rules of an unnamed client are stored by: its connection, and whose token that came with."""
+    """The key of the rules of an unnamed client: its connection, and the owner of its token."""
     return f"{instance}/{number}" if owner is None else f"{instance}/{number}/{owner}"
 
 
@@ -167,7 +160,7 @@ def list_rules(conn: sqlalchemy.Connection, *, client: str) -> StoredRules:
 def recent_events(
     conn: sqlalchemy.Connection, *, client: str | None = None, rule_id: int | None = None, limit: int = 100
 ) -> list[Alert]:
-    """The last ``limit`` events of ``client`` (None: of everybody), or of one rule, newest first."""
+    """The last ``limit`` events of ``client`` (None: of all clients), or of one rule, newest first."""
     asked = {"client": client, "rule_id": rule_id, "limit": limit}
     rows = conn.exec_driver_sql(_RECENT_EVENTS, asked)
     return [_read_event(row) for row in rows]
@@ -191,12 +184,12 @@ async def remove_rule(
 async def snooze_rule(
     conn: AsyncConnection, rule_id: int, until_us: int, *, client: str | None, connection: str | None
 ) -> Rule | None:
-    """Let an armed rule of this owner not fire before ``until_us``; None when it has no such rule.
+    """Keep an armed rule of this owner from firing before ``until_us``; None when there is no such rule.
 
     Raises UnreadableRule.
     """
     asked = {"rule_id": rule_id, "until_us": until_us, "client": client, "connection": connection}
-    row = await (await conn.execute(_SNOOZE, asked)).fetchone()
+    row = await (await conn.execute(SNOOZE, asked)).fetchone()
     return None if row is None else read_rule(row)
 
 
@@ -208,7 +201,7 @@ async def resume_rule(
     Raises UnreadableRule.
     """
     asked = {"rule_id": rule_id, "client": client, "connection": connection}
-    row = await (await conn.execute(_RESUME, asked)).fetchone()
+    row = await (await conn.execute(RESUME, asked)).fetchone()
     return None if row is None else read_rule(row)
 
 
@@ -262,12 +255,12 @@ async def last_event_id(conn: AsyncConnection) -> int:
 
 
 async def events_after(conn: AsyncConnection, event_id: int) -> list[Alert]:
-    """The next EVENTS_AT_ONCE events of everybody above ``event_id``, in order, none left out."""
+    """The next EVENTS_AT_ONCE events of all clients above ``event_id``, in order, none left out."""
     return _read_events(await (await conn.execute(_EVENTS_AFTER, (event_id,))).fetchall())
 
 
 def last_announced(payload: str) -> int:
-    """The greatest number a payload of the channel ``alerts`` tells of, 0 for one that is none of ours."""
+    """The last event id in a payload of the channel ``alerts``; 0 when it is not one of ours."""
     number = payload.rpartition(",")[2]
     return int(number) if number.isdecimal() else 0
 
@@ -279,7 +272,7 @@ async def events_of_client(conn: AsyncConnection, client: str, after: int, throu
 
 
 async def events_by_id(conn: AsyncConnection, ids: Collection[int]) -> dict[int, Alert]:
-    """Those of the events that are kept."""
+    """The events with these ids that are still stored."""
     rows = await (await conn.execute(_EVENTS_BY_ID, (list(ids),))).fetchall()
     return {alert.event_id: alert for alert in _read_events(rows)}
 

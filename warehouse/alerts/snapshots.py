@@ -1,7 +1,7 @@
-"""How far an alert endpoint has looked: which commits it has dealt with, what it missed, that it lives.
+"""The progress of alert endpoints: which commits each has processed, and what it missed.
 
-A look is a ``pg_snapshot``: every commit visible in it is dealt with, every other is not. A cursor on
-times or ids would lose rows, since neither follows the order of commits.
+A CommitSnapshot is a ``pg_snapshot``: commits visible in it are processed, all others are not. A cursor on
+times or ids would lose rows, because neither follows the order of commits.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from warehouse.ops.health import beat
 SERVICE = "alerts"
 
 LEASE_S = 30
-"""An endpoint that has not beaten for so long is dead, and its unnamed clients with it."""
+"""An endpoint without a heartbeat for this long is dead, and so are its unnamed clients."""
 
 CHUNK_ROWS = 2_000
 
 
 class CommitSnapshot(msgspec.Struct, frozen=True):
-    """What was committed at one moment."""
+    """The commits visible at one moment."""
 
     snapshot: str
     """``pg_snapshot`` as Postgres writes it: ``xmin:xmax:xid,xid…``."""
     at_us: int
-    """The database's clock."""
+    """The clock of the database."""
 
     def sees(self, tx: int) -> bool:
         """Whether transaction ``tx`` had committed."""
@@ -55,8 +55,8 @@ class CommitSnapshot(msgspec.Struct, frozen=True):
         return cls(detail["snapshot"], detail["looked_at_us"])
 
 
-class Missed(msgspec.Struct, frozen=True):
-    """What to look for in one market: trades from ``since_us`` on, at or beyond either price."""
+class PriceRange(msgspec.Struct, frozen=True):
+    """The trades to read of one market: from ``since_us`` on, at or beyond either price."""
 
     market_id: int
     since_us: int
@@ -72,9 +72,9 @@ class StoredTrade(msgspec.Struct, frozen=True):
     trade: Trade
 
 
-_LOOK = "select pg_current_snapshot()::text, clock_timestamp()"
+_TAKE_SNAPSHOT = "select pg_current_snapshot()::text, clock_timestamp()"
 
-_LAST_LOOK = """
+_LAST_SNAPSHOT = """
 select detail from service_heartbeats
 where service = %s and detail ? 'snapshot'
 order by (detail ->> 'looked_at_us')::bigint desc
@@ -83,7 +83,7 @@ limit 1
 
 _MARK = "select pg_notify(%s, %s)"
 
-# A server that came up just now proves nothing of endpoints that could not reach it before.
+# After a restart of the server, endpoints get time to reconnect before they count as dead.
 _END_DEAD = f"""
 with alive as (
     select instance from service_heartbeats
@@ -123,23 +123,23 @@ order by t.ts, t.market_id, t.trade_id
 
 
 @asynccontextmanager
-async def one_view(conn: AsyncConnection) -> AsyncIterator[CommitSnapshot]:
-    """A transaction in which every read sees the same moment: the one it yields."""
+async def consistent_reads(conn: AsyncConnection) -> AsyncIterator[CommitSnapshot]:
+    """A transaction in which all reads see the snapshot it yields."""
     async with conn.transaction():
         await conn.execute("set transaction isolation level repeatable read, read only")
-        yield await look(conn)
+        yield await take_snapshot(conn)
 
 
-async def look(conn: AsyncConnection) -> CommitSnapshot:
-    """What is committed now."""
-    row = await (await conn.execute(_LOOK)).fetchone()
+async def take_snapshot(conn: AsyncConnection) -> CommitSnapshot:
+    """The snapshot of now."""
+    row = await (await conn.execute(_TAKE_SNAPSHOT)).fetchone()
     assert row is not None  # noqa: S101  # one row, always
     return CommitSnapshot(row[0], from_datetime(row[1]))
 
 
-async def last_look(conn: AsyncConnection) -> CommitSnapshot | None:
-    """The newest look any endpoint has stored: since each deals with every rule, all before it is done."""
-    row = await (await conn.execute(_LAST_LOOK, (SERVICE,))).fetchone()
+async def last_snapshot(conn: AsyncConnection) -> CommitSnapshot | None:
+    """The newest snapshot stored by any endpoint: each endpoint processes all rules."""
+    row = await (await conn.execute(_LAST_SNAPSHOT, (SERVICE,))).fetchone()
     return CommitSnapshot.from_detail(row[0]) if row else None
 
 
@@ -148,27 +148,29 @@ async def mark(
     *,
     instance: str,
     started_at: datetime,
-    looked: CommitSnapshot | None,
+    processed: CommitSnapshot | None,
     detail: Mapping[str, Any],
     channel: str,
     number: int,
 ) -> CommitSnapshot:
-    """Beat, store how far this endpoint has looked, and send it mark ``number`` on ``channel``.
+    """Write a heartbeat with the snapshot processed so far; notify ``channel`` of mark ``number``.
 
-    Notices arrive in the order of commits: when the mark comes back, the notices of every commit that
-    the returned look sees have come before it.
+    Notifications arrive in commit order: when the mark arrives, the notifications of every commit visible
+    in the returned snapshot have arrived.
     """
     async with conn.transaction():
-        now = await look(conn)
-        await beat(conn, SERVICE, instance, started_at, {**detail, **(looked.as_detail() if looked else {})})
+        now = await take_snapshot(conn)
+        await beat(
+            conn, SERVICE, instance, started_at, {**detail, **(processed.as_detail() if processed else {})}
+        )
         await conn.execute(_MARK, (channel, str(number)))
     return now
 
 
 async def end_dead_endpoints(conn: AsyncConnection, lease_s: float = LEASE_S) -> int:
-    """Remove the rules of unnamed clients of endpoints that no longer beat; returns how many.
+    """Remove the rules of unnamed clients of dead endpoints; return how many.
 
-    Also forgets those endpoints, so store a look of one's own before.
+    Also deletes the heartbeats of those endpoints, so store a snapshot of your own first.
     """
     row = await (await conn.execute(_END_DEAD, {"service": SERVICE, "lease_s": lease_s})).fetchone()
     return row[0] if row else 0
@@ -204,17 +206,17 @@ async def _trades_of_commit(
 
 
 async def missed_trades(
-    conn: AsyncConnection, seen: CommitSnapshot, missed: Sequence[Missed]
+    conn: AsyncConnection, seen: CommitSnapshot, ranges: Sequence[PriceRange]
 ) -> AsyncGenerator[list[StoredTrade], None]:
     """Trades committed since ``seen`` that can matter, by (ts, market, trade id), in chunks.
 
     Call it inside a transaction.
     """
     parameters = {
-        "market_ids": [one.market_id for one in missed],
-        "since": [to_datetime(one.since_us) for one in missed],
-        "above": [one.at_or_above for one in missed],
-        "below": [one.at_or_below for one in missed],
+        "market_ids": [range_.market_id for range_ in ranges],
+        "since": [to_datetime(range_.since_us) for range_ in ranges],
+        "above": [range_.at_or_above for range_ in ranges],
+        "below": [range_.at_or_below for range_ in ranges],
         "seen": seen.snapshot,
     }
     async with conn.cursor(name="missed_trades") as cursor:
@@ -224,7 +226,7 @@ async def missed_trades(
 
 
 def read_stored(row: Sequence[Any]) -> StoredTrade:
-    """A trade from market id, tx, exchange, base, quote, trade id, ts, price, amount and taker's side."""
+    """A trade from market id, tx, exchange, base, quote, trade id, ts, price, amount and taker side."""
     market_id, tx, exchange, base, quote, trade_id, ts, *rest = row
     market = _market(exchange, base, quote)
     return StoredTrade(market_id, tx, Trade(market, trade_id, from_datetime(ts), *rest))

@@ -1,4 +1,4 @@
-"""Which markets somebody waits for, so that a daemon streams them."""
+"""The markets that armed alert rules need, so that a daemon streams them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ async def watched_markets(conn: AsyncConnection) -> set[Market]:
 
 
 async def listen_for_watches(conn: AsyncConnection) -> None:
-    """Have ``watches_changed`` know of what comes from now on."""
+    """Start listening for the changes that ``watches_changed`` reports."""
     await conn.execute(sql.SQL("listen {}").format(sql.Identifier(ALERT_RULES)))
 
 
 async def watches_changed(conn: AsyncConnection) -> bool:
-    """Whether rules were made, changed or removed since this was last asked. Firings are not told."""
+    """Whether rules were created, changed or removed since the last call. Firings do not count."""
     return bool([notify async for notify in conn.notifies(timeout=0)])

@@ -1,4 +1,4 @@
-"""Which asset each base of markets is, and the metrics of assets by the hour: written and read."""
+"""Bases of markets matched with assets, and hourly metrics of assets: writes and reads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def our_prices(conn: psycopg.AsyncConnection, now_us: int) -> list[tuple[s
 
 
 async def bases(conn: psycopg.AsyncConnection) -> dict[str, DecidedBase]:
-    """What was decided of bases."""
+    """The asset decided for each base, by base."""
     cursor = await conn.execute(
         "SELECT base, asset_id, decided_by, reason, decided_at FROM asset_bases ORDER BY base"
     )
@@ -48,7 +48,7 @@ async def bases(conn: psycopg.AsyncConnection) -> dict[str, DecidedBase]:
 
 
 async def bases_on(conn: psycopg.AsyncConnection, exchange: str) -> set[str]:
-    """What ``exchange`` trades."""
+    """The bases of the active markets of ``exchange``."""
     cursor = await conn.execute(
         "SELECT DISTINCT base FROM markets WHERE exchange = %s AND status = 'active'", [exchange]
     )
@@ -58,7 +58,7 @@ async def bases_on(conn: psycopg.AsyncConnection, exchange: str) -> set[str]:
 async def store_bases(
     conn: psycopg.AsyncConnection, decisions: Sequence[tuple[str, str | None, str | None, str]], now_us: int
 ) -> int:
-    """Store decisions as (base, asset, decided by, reason); returns how many name another asset now."""
+    """Store decisions as (base, asset, decided by, reason); return how many changed their asset."""
     ordered = sorted(decisions)
     cursor = await conn.execute(
         _STORE_BASES,
@@ -76,12 +76,12 @@ async def store_bases(
 async def store_metrics(
     conn: psycopg.AsyncConnection, source: MetricsSource, hour_us: int, metrics: Mapping[str, Metrics]
 ) -> int:
-    """Store what ``source`` says of assets in this hour, in place of what it said earlier in it.
+    """Store the metrics from ``source`` for one hour, replacing those stored for it before.
 
-    Assets that are not known are left out; returns how many were stored.
+    Unknown assets are skipped. Returns how many rows were stored.
     """
     ids = sorted(metrics)
-    rows = [metrics[one] for one in ids]
+    rows = [metrics[asset_id] for asset_id in ids]
     columns: dict[str, list[Any]] = {
         name: [getattr(row, name) for row in rows] for name in Metrics.__struct_fields__
     }
@@ -96,9 +96,9 @@ async def store_metrics(
 async def differing_from_ours(
     conn: psycopg.AsyncConnection, hour_us: int, ours: Mapping[str, float], most: float
 ) -> tuple[int, list[Difference]]:
-    """How many assets of our bases could be compared in this hour, and those whose price differs.
+    """Compare the prices stored for one hour with ``ours``, our own prices in USD by base.
 
-    ``ours`` are our own prices in USD by base; a difference counts from ``most`` on, 0.05 is 5 %.
+    Returns how many assets were compared, and those that differ by more than ``most`` (0.05 is 5 %).
     """
     rows = await (
         await conn.execute(
@@ -112,18 +112,18 @@ async def differing_from_ours(
 async def differing_sources(
     conn: psycopg.AsyncConnection, hour_us: int, most: float
 ) -> tuple[int, list[Difference]]:
-    """The same of CoinGecko's prices and CoinMarketCap's."""
+    """As ``differing_from_ours``, between CoinGecko and CoinMarketCap."""
     rows = await (await conn.execute(_BOTH_SOURCES, {"hour": to_datetime(hour_us)})).fetchall()
     return _differing(rows, most)
 
 
 def _differing(rows: Sequence[tuple[Any, ...]], most: float) -> tuple[int, list[Difference]]:
     compared = [Difference(*row) for row in rows]
-    far = [one for one in compared if max(one[1:]) / min(one[1:]) - 1 > most]
+    far = [pair for pair in compared if max(pair[1:]) / min(pair[1:]) - 1 > most]
     return len(compared), far
 
 
-# Averages are looked at by pair, from the newest backwards; the index begins with the pair.
+# One index probe a pair, from the newest average backwards: the index begins with the pair.
 _OUR_PRICES = """
 WITH pairs AS (SELECT DISTINCT base, quote FROM markets WHERE status = 'active'),
 averaged AS (
@@ -157,7 +157,7 @@ stored AS (
     INSERT INTO asset_bases (base, asset_id, decided_by, reason, decided_at)
     SELECT base, asset, decided_by, reason, %(now)s
     FROM unnest(%(bases)s::text[], %(assets)s::text[], %(by)s::text[], %(reasons)s::text[])
-         AS told (base, asset, decided_by, reason)
+         AS given (base, asset, decided_by, reason)
     ON CONFLICT (base) DO UPDATE SET
         asset_id = excluded.asset_id, decided_by = excluded.decided_by, reason = excluded.reason,
         decided_at = excluded.decided_at
@@ -172,7 +172,7 @@ INSERT INTO asset_metrics (
     circulating_supply, total_supply, max_supply, ath_usd, ath_at, atl_usd, atl_at,
     change_1h, change_24h, change_7d, change_30d, tvl_usd
 )
-SELECT told.id, %(hour)s, %(source)s, observed_at, price_usd, market_cap_usd, rank, fdv_usd, volume_24h_usd,
+SELECT given.id, %(hour)s, %(source)s, observed_at, price_usd, market_cap_usd, rank, fdv_usd, volume_24h_usd,
        circulating_supply, total_supply, max_supply, ath_usd, ath_at, atl_usd, atl_at,
        change_1h, change_24h, change_7d, change_30d, tvl_usd
 FROM unnest(
@@ -181,13 +181,13 @@ FROM unnest(
     %(total_supply)s::float8[], %(max_supply)s::float8[], %(ath_usd)s::float8[], %(ath_us)s::timestamptz[],
     %(atl_usd)s::float8[], %(atl_us)s::timestamptz[], %(change_1h)s::float8[], %(change_24h)s::float8[],
     %(change_7d)s::float8[], %(change_30d)s::float8[], %(tvl_usd)s::float8[]
-) AS told (
+) AS given (
     id, observed_at, price_usd, market_cap_usd, rank, fdv_usd, volume_24h_usd, circulating_supply,
     total_supply, max_supply, ath_usd, ath_at, atl_usd, atl_at, change_1h, change_24h, change_7d,
     change_30d, tvl_usd
 )
-JOIN assets a ON a.id = told.id
-ORDER BY told.id
+JOIN assets a ON a.id = given.id
+ORDER BY given.id
 ON CONFLICT (asset_id, ts, source) DO UPDATE SET (
     observed_at, price_usd, market_cap_usd, rank, fdv_usd, volume_24h_usd, circulating_supply, total_supply,
     max_supply, ath_usd, ath_at, atl_usd, atl_at, change_1h, change_24h, change_7d, change_30d, tvl_usd

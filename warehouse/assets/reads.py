@@ -11,13 +11,13 @@ from coinwatch.times import DAY_US, SECOND_US, from_datetime, to_datetime
 from coinwatch.windows import Window
 
 METRICS_US = 7 * DAY_US
-"""What a source said longer ago is not shown as its last word."""
+"""Older metrics are not shown as the latest."""
 
 MOST_ASSETS = 2_000
 
 
 class AssetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An asset that matters here: its markets are ours, or some source tells its metrics."""
+    """An asset of our markets, or with metrics from any source."""
 
     id: str
     symbol: str
@@ -29,7 +29,7 @@ class AssetRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AssetDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """What is told of an asset beside numbers."""
+    """The description of an asset."""
 
     id: str
     symbol: str
@@ -39,14 +39,14 @@ class AssetDetail(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, list[str]]
     platforms: dict[str, str]
     images: dict[str, str]
-    """Address by who serves it."""
+    """URL by host service."""
     launched_on: date | None
     described_at: datetime | None
     gone_at: datetime | None
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """What one source said of an asset in an hour; None: it did not say. Shares: 0.01 is 1 %."""
+    """Metrics of an asset in one hour from one source; None: not given. Shares: 0.01 is 1 %."""
 
     asset_id: str
     source: str
@@ -72,7 +72,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetricPoint(msgspec.Struct, frozen=True):
-    """One moment of an asset's history, by one source."""
+    """A point of an asset's history from one source."""
 
     source: str
     ts_us: int
@@ -113,25 +113,25 @@ order by source, date_bin(make_interval(secs => :step_s), ts, 'epoch'), ts desc"
 
 
 def assets(conn: Connection, now_us: int) -> tuple[AssetRow, ...]:
-    """Every asset of our markets, and each of which a source told lately."""
+    """Every asset of our markets, and every asset with recent metrics."""
     rows = conn.execute(_ASSETS, {"since": to_datetime(now_us - METRICS_US), "most": MOST_ASSETS})
     return tuple(AssetRow(**row._mapping) for row in rows)
 
 
 def latest_metrics(conn: Connection, now_us: int) -> tuple[Metrics, ...]:
-    """What each source said last of each asset, within a week."""
+    """The latest metrics of each asset and source within a week."""
     window = {"since": to_datetime(now_us - METRICS_US), "until": to_datetime(now_us)}
     rows = conn.execute(_LATEST, window | {"most": 3 * MOST_ASSETS})
     return tuple(Metrics(**row._mapping) for row in rows)
 
 
 def asset_detail(conn: Connection, asset_id: str) -> tuple[AssetDetail, ...]:
-    """The asset, alone; nothing when there is none of that name."""
+    """The asset in a tuple of one; empty when there is no such asset."""
     return tuple(AssetDetail(**row._mapping) for row in conn.execute(_DETAIL, {"id": asset_id}))
 
 
 def metric_history(conn: Connection, asset_id: str, window: Window, step_us: int) -> tuple[MetricPoint, ...]:
-    """The last word of each source in each step of ``window``, by source, oldest first."""
+    """The last metrics of each source in each step of ``window``, by source, oldest first."""
     rows = conn.execute(
         _HISTORY,
         {

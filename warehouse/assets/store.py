@@ -1,4 +1,4 @@
-"""Assets: the list of all coins, what CoinMarketCap calls them, and what the important ones are."""
+"""Assets: the list of all coins, their ids at CoinMarketCap, and descriptions of the important ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Listed(NamedTuple):
 
 
 async def store_coins(conn: psycopg.AsyncConnection, coins: Sequence[Coin]) -> Listed:
-    """Store the list of all coins. One that is on it no more keeps its row, and the time it went."""
+    """Store the list of all coins. A coin that left the list keeps its row, with the time it left."""
     columns = _columns(coins)
     async with conn.transaction():
         cursor = await conn.execute(_STORE_COINS, columns)
@@ -39,12 +39,12 @@ async def store_coins(conn: psycopg.AsyncConnection, coins: Sequence[Coin]) -> L
 
 
 async def add_coins(conn: psycopg.AsyncConnection, coins: Sequence[Coin]) -> None:
-    """Add those that are newer than the stored list."""
+    """Add the coins that are not stored yet."""
     await conn.execute(_ADD_COINS, _columns(coins))
 
 
 async def listed_coins(conn: psycopg.AsyncConnection) -> int:
-    """How many coins the stored list has that are not gone."""
+    """How many stored coins are still listed."""
     row = await (await conn.execute("SELECT count(*) FROM assets WHERE gone_at IS NULL")).fetchone()
     return row[0] if row else 0
 
@@ -52,30 +52,30 @@ async def listed_coins(conn: psycopg.AsyncConnection) -> int:
 async def assets_called(
     conn: psycopg.AsyncConnection, symbols: Collection[str], ids: Collection[str]
 ) -> list[KnownAsset]:
-    """The assets with one of these tickers or ids that are not gone."""
+    """The listed assets with one of these tickers or ids."""
     cursor = await conn.execute(_CALLED, {"symbols": list(symbols), "ids": list(ids)})
     return [KnownAsset(row[0], row[1], tuple(row[2])) for row in await cursor.fetchall()]
 
 
 async def to_describe(conn: psycopg.AsyncConnection, most: int) -> dict[int, str]:
-    """Assets that matter here, by their CoinMarketCap id: those of our bases first, then by rank."""
+    """Assets to describe, by CoinMarketCap id: those of our bases first, then by rank."""
     rows = await (await conn.execute(_TO_DESCRIBE, {"most": most})).fetchall()
     return dict(rows)
 
 
 async def cmc_ids(conn: psycopg.AsyncConnection) -> dict[str, int]:
-    """What CoinMarketCap calls assets."""
+    """The CoinMarketCap ids of assets."""
     cursor = await conn.execute("SELECT id, cmc_id FROM assets WHERE cmc_id IS NOT NULL AND gone_at IS NULL")
     return dict(await cursor.fetchall())
 
 
 async def store_cmc_ids(conn: psycopg.AsyncConnection, numbers: Mapping[str, int]) -> int:
-    """Note what CoinMarketCap calls assets; returns how many are new or changed.
+    """Store CoinMarketCap ids by asset; return how many are new or changed.
 
-    A number is one asset's: another that had it until now has none.
+    An id belongs to one asset: any other asset loses it.
     """
     ids = sorted(numbers)
-    asked = {"ids": ids, "numbers": [numbers[one] for one in ids]}
+    asked = {"ids": ids, "numbers": [numbers[asset_id] for asset_id in ids]}
     async with conn.transaction():
         await conn.execute(_FREE_CMC_IDS, asked)
         cursor = await conn.execute(_STORE_CMC_IDS, asked)
@@ -83,20 +83,20 @@ async def store_cmc_ids(conn: psycopg.AsyncConnection, numbers: Mapping[str, int
 
 
 async def store_images(conn: psycopg.AsyncConnection, images: Mapping[str, str], source: str) -> int:
-    """Note where pictures of assets are, by who serves them; returns how many are new or changed."""
+    """Store the URLs of images by asset; return how many are new or changed."""
     ids = sorted(images)
     cursor = await conn.execute(
-        _STORE_IMAGES, {"ids": ids, "urls": [images[one] for one in ids], "source": source}
+        _STORE_IMAGES, {"ids": ids, "urls": [images[asset_id] for asset_id in ids], "source": source}
     )
     return cursor.rowcount
 
 
 async def store_descriptions(
-    conn: psycopg.AsyncConnection, told: Mapping[str, Description], now_us: int
+    conn: psycopg.AsyncConnection, descriptions: Mapping[str, Description], now_us: int
 ) -> int:
-    """Store what assets are; returns how many there were. What was told before and now is not, stays."""
-    ids = sorted(told)
-    rows = [told[one] for one in ids]
+    """Store descriptions by asset id; return how many. Missing fields keep their stored values."""
+    ids = sorted(descriptions)
+    rows = [descriptions[asset_id] for asset_id in ids]
     cursor = await conn.execute(
         _STORE_DESCRIPTIONS,
         {
@@ -122,7 +122,7 @@ def _columns(coins: Sequence[Coin]) -> dict[str, list[Any]]:
     }
 
 
-# Rows that say the same stay untouched: the list is 20,000 coins long, and few change in a week.
+# Unchanged rows are not written: the list has 20,000 coins, of which few change in a week.
 _STORE_COINS = """
 INSERT INTO assets AS a (id, symbol, name, platforms)
 SELECT * FROM unnest(%(ids)s::text[], %(symbols)s::text[], %(names)s::text[], %(platforms)s::jsonb[])
@@ -169,30 +169,30 @@ WHERE cmc_id = ANY (%(numbers)s::int[]) AND NOT id = ANY (%(ids)s::text[])
 """
 
 _STORE_CMC_IDS = """
-UPDATE assets a SET cmc_id = told.number, updated_at = now()
-FROM unnest(%(ids)s::text[], %(numbers)s::int[]) AS told (id, number)
-WHERE a.id = told.id AND a.cmc_id IS DISTINCT FROM told.number
+UPDATE assets a SET cmc_id = given.number, updated_at = now()
+FROM unnest(%(ids)s::text[], %(numbers)s::int[]) AS given (id, number)
+WHERE a.id = given.id AND a.cmc_id IS DISTINCT FROM given.number
 """
 
 _STORE_IMAGES = """
-UPDATE assets a SET images = a.images || jsonb_build_object(%(source)s::text, told.url), updated_at = now()
-FROM unnest(%(ids)s::text[], %(urls)s::text[]) AS told (id, url)
-WHERE a.id = told.id AND a.images ->> %(source)s::text IS DISTINCT FROM told.url
+UPDATE assets a SET images = a.images || jsonb_build_object(%(source)s::text, given.url), updated_at = now()
+FROM unnest(%(ids)s::text[], %(urls)s::text[]) AS given (id, url)
+WHERE a.id = given.id AND a.images ->> %(source)s::text IS DISTINCT FROM given.url
 """
 
 _STORE_DESCRIPTIONS = """
 UPDATE assets a SET
-    description = coalesce(told.description, a.description),
-    categories = CASE WHEN told.categories = '[]' THEN a.categories
-                      ELSE ARRAY(SELECT jsonb_array_elements_text(told.categories)) END,
-    links = CASE WHEN told.links = '{}' THEN a.links ELSE told.links END,
-    images = a.images || CASE WHEN told.logo IS NULL THEN '{}'
-                              ELSE jsonb_build_object('coinmarketcap', told.logo) END,
-    launched_on = coalesce(told.launched, a.launched_on),
+    description = coalesce(given.description, a.description),
+    categories = CASE WHEN given.categories = '[]' THEN a.categories
+                      ELSE ARRAY(SELECT jsonb_array_elements_text(given.categories)) END,
+    links = CASE WHEN given.links = '{}' THEN a.links ELSE given.links END,
+    images = a.images || CASE WHEN given.logo IS NULL THEN '{}'
+                              ELSE jsonb_build_object('coinmarketcap', given.logo) END,
+    launched_on = coalesce(given.launched, a.launched_on),
     described_at = %(now)s,
     updated_at = now()
 FROM unnest(%(ids)s::text[], %(descriptions)s::text[], %(categories)s::jsonb[], %(links)s::jsonb[],
             %(logos)s::text[], %(launched)s::date[])
-     AS told (id, description, categories, links, logo, launched)
-WHERE a.id = told.id
+     AS given (id, description, categories, links, logo, launched)
+WHERE a.id = given.id
 """

@@ -1,4 +1,4 @@
-"""Averages of pairs: written a second at a time, announced, read back, and thinned when they are old."""
+"""Averages of pairs: written each second, announced, read, and thinned to one a minute after a week."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ on conflict do nothing
 returning base, quote
 """
 
-# What health says is up to a second old; the table of ticks is not, but does not tell when a trade came.
-# A trade that only it knows counts as received when it happened, which was no later.
+# Rows of stream_health are up to a second old; ticks are current, but have no time of receipt. A trade
+# known from ticks alone counts as received at its own time, which is never too late.
 _LIVE_TRADES = """
 with heard as (
     select market_id, last_price as price, last_trade_ts as ts,
@@ -167,7 +167,7 @@ def encode_averages(ts_us: int, averages: Sequence[PairAverage]) -> list[str]:
 
 
 def decode_averages(payload: str) -> AveragesNotice:
-    """Read a payload of the channel ``averages``. Raises WarehouseError when it is none of ours."""
+    """Decode a payload of the channel ``averages``. Raises WarehouseError when it is not one of ours."""
     try:
         return _notices.decode(payload)
     except msgspec.DecodeError as error:
@@ -175,7 +175,7 @@ def decode_averages(payload: str) -> AveragesNotice:
 
 
 async def live_trades(conn: AsyncConnection, since_us: int) -> list[LiveTrade]:
-    """The last trade of each market that had one since ``since_us``; for who was not listening so far."""
+    """The last trade of each market that traded since ``since_us``: the start of a new listener."""
     asked = {"since": to_datetime(since_us), "day": utc_day(since_us)}
     rows = await (await conn.execute(_LIVE_TRADES, asked)).fetchall()
     return [
@@ -185,18 +185,18 @@ async def live_trades(conn: AsyncConnection, since_us: int) -> list[LiveTrade]:
 
 
 async def quarantined(conn: AsyncConnection) -> dict[int, int]:
-    """The ids of the markets that are in quarantine, and since when they are off, in microseconds."""
+    """The start of the quarantine of each quarantined market, in microseconds, by market id."""
     rows = await (await conn.execute(_QUARANTINED)).fetchall()
     return {market_id: from_datetime(since) for market_id, since in rows}
 
 
 async def quarantine(conn: AsyncConnection, market_id: int, since_us: int, deviation: float) -> None:
-    """Enter that a market is left out of averages, being ``deviation`` from the others since then."""
+    """Record that a market is excluded from averages, ``deviation`` away from the others since then."""
     await conn.execute(_QUARANTINE, (market_id, to_datetime(since_us), deviation))
 
 
 async def release_from_quarantine(conn: AsyncConnection, market_id: int, deviation: float) -> None:
-    """Enter that a market is back: no more than ``deviation`` from the others."""
+    """Record that a market is included again, ``deviation`` away from the others."""
     await conn.execute(_RELEASE, (deviation, market_id))
 
 
@@ -217,10 +217,9 @@ def latest_averages(conn: sa.Connection, now_us: int) -> tuple[PairAverage, ...]
 
 
 async def thin(conn: AsyncConnection, now_us: int) -> list[str]:
-    """Leave of days older than a week the first row of each minute, once; returns the partitions thinned.
+    """Keep only the first row of each minute of days older than a week; return the partitions thinned.
 
-    ``conn`` must be in autocommit; its lock_timeout is changed. A day that is being read just now is
-    left for the next time.
+    ``conn`` must be in autocommit; its lock_timeout changes. A day that is in use is left for the next run.
     """
     first_kept = f"price_averages_{utc_day(now_us - FULL_DAYS * DAY_US):%Y_%m_%d}"
     names = [name for (name,) in await (await conn.execute(_UNTHINNED, (first_kept, _THINNED))).fetchall()]

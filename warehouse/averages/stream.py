@@ -25,7 +25,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StoredPrice(msgspec.Struct, frozen=True):
-    """What a stream tells of one row of price_averages."""
+    """A row of price_averages, as streams publish it."""
 
     ts_us: int
     price: float
@@ -52,7 +52,7 @@ from unnest(%(bases)s::text[], %(quotes)s::text[]) as pair (base, quote)
 
 _COMPUTED_NOW = "select distinct base, quote from price_averages where ts > now() - interval '1 minute'"
 
-# A row of a clock that was far ahead must not keep back what follows: it counts when its time has come.
+# A row written by a clock far ahead must not hide the rows after it: it counts once its time has come.
 _LATEST = """
 select ts, price, exchanges from price_averages
 where base = %s and quote = %s and ts <= now() + interval '1 minute'
@@ -63,9 +63,9 @@ _AFTER = f"""
 select pair.base, pair.quote, stored.ts, stored.price, stored.exchanges
 from unnest(%(bases)s::text[], %(quotes)s::text[], %(after)s::timestamptz[]) as pair (base, quote, after)
 cross join lateral (
-    select ts, price, exchanges from price_averages one
-    where one.base = pair.base and one.quote = pair.quote and one.ts > pair.after
-        and one.ts <= now() + interval '1 minute'
+    select ts, price, exchanges from price_averages average
+    where average.base = pair.base and average.quote = pair.quote and average.ts > pair.after
+        and average.ts <= now() + interval '1 minute'
     order by ts limit {ROWS_AT_ONCE}
 ) stored
 order by stored.ts

@@ -1,8 +1,8 @@
-"""What pages read: named, set-based, bounded. Each takes a SQLAlchemy connection and plain values.
+"""Reads for charts and the overview: one statement each, bounded. Each takes a SQLAlchemy connection.
 
-A price series is the stored candles, completed after the last stored one from ``ticks``, so that
-charts and statistics are never older than the last trade. Nothing here looks further back into ticks
-than ``TAIL_US``: without stored candles a page shows that much, and says so.
+A price series is the stored candles, completed from ``ticks`` after the last stored candle, so that charts
+and statistics include the last trade. At most ``TAIL_US`` of ticks is read: where no candles are stored,
+pages show that much and state it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, from_datetime, to_date
 from coinwatch.windows import Window
 
 TAIL_US = 6 * 3_600 * SECOND_US
-"""How far back candles are made from ticks where none is stored."""
+"""How far back candles are computed from ticks where none are stored."""
 
 RATE_TRADES = 200
-"""A market's usual rate is taken from this many latest trades of the last hour."""
+"""The usual rate of a market is that of at most this many trades of the last hour."""
 
 MOST_CANDLES = 6_500
 
 
 class WatchedMarket(msgspec.Struct, frozen=True):
-    """A market that Coinwatch streams or is told to."""
+    """A market that is streamed or configured."""
 
     market_id: int
     market: Market
@@ -41,7 +41,7 @@ class LastTrade(msgspec.Struct, frozen=True):
 
 
 class DayStats(msgspec.Struct, frozen=True):
-    """One market over the window that was asked for, as far as it is stored."""
+    """Statistics of a market over the requested window, as far as it is stored."""
 
     market_id: int
     first_us: int
@@ -52,11 +52,11 @@ class DayStats(msgspec.Struct, frozen=True):
     volume: float
     """In the base asset."""
     quote_volume: float
-    """In the quote asset; from closes where the exchange does not say."""
+    """In the quote asset; estimated from closes where the exchange does not report it."""
 
 
 class TradeRate(msgspec.Struct, frozen=True):
-    """How often a market trades, from its latest trades."""
+    """The rate of trades of a market, from its latest trades."""
 
     market_id: int
     trades: int
@@ -263,7 +263,7 @@ def latest_trades(conn: Connection, market_ids: Sequence[int], since_us: int) ->
 
 
 def trade_rates(conn: Connection, market_ids: Sequence[int], now_us: int) -> tuple[TradeRate, ...]:
-    """How often each market traded lately: its last ``RATE_TRADES`` trades of the last hour."""
+    """The recent rate of each market: its last ``RATE_TRADES`` trades within the last hour."""
     since_us = now_us - 3_600 * SECOND_US
     rows = conn.execute(
         _TRADE_RATES,
@@ -325,7 +325,7 @@ def market_sparklines(
 def candles(
     conn: Connection, watched: WatchedMarket, interval: Interval, window: Window, now_us: int
 ) -> tuple[Candle, ...]:
-    """Candles of ``interval`` that open within ``window``, oldest first, the last one as far as it has come.
+    """Candles of ``interval`` that open within ``window``, oldest first; the last may be incomplete.
 
     Buckets without a trade have no candle. Raises ValueError when the window could hold more than
     ``MOST_CANDLES``.
@@ -360,9 +360,9 @@ def candles(
 
 
 def candle_gaps(conn: Connection, market_id: int, window: Window, now_us: int) -> tuple[Window, ...]:
-    """The parts of ``window`` of which we do not know what traded.
+    """The parts of ``window`` without verified candles or ticks.
 
-    Known is what was verified against the exchange, and everything from the first tick after that.
+    Everything from the first tick after the verified part on counts as known.
     """
     rows = conn.execute(
         _CANDLE_GAPS,
@@ -378,7 +378,7 @@ def candle_gaps(conn: Connection, market_id: int, window: Window, now_us: int) -
 
 
 def stream_states(conn: Connection) -> tuple[StreamState, ...]:
-    """What the ingest daemons say of each market's stream."""
+    """The state of each market's stream, as reported by the ingest daemons."""
     return tuple(
         StreamState(row.market_id, row.state, row.last_error, from_datetime(row.updated_at))
         for row in conn.execute(_STREAM_STATES)

@@ -1,4 +1,4 @@
-"""Our days of candles beside the exchange's own: what ours fold to, and how they compared."""
+"""Daily comparison of our candles with the exchange's own daily candle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = Literal["same", "repaired", "differs", "incomplete"]
 
 
 class DayCheck(msgspec.Struct, frozen=True):
-    """How one market's day compared."""
+    """The comparison of a market for one UTC day."""
 
     market_id: int
     day: date
@@ -46,7 +46,7 @@ order by bucket
 async def fold(
     conn: AsyncConnection[Any], market: Market, market_id: int, interval: Interval, window: Window
 ) -> list[Candle]:
-    """What the stored 1m candles of ``window`` fold to, now: not what was rolled up before."""
+    """The candle of ``window`` computed from the stored 1m candles now, not a stored rollup."""
     cursor = await conn.execute(
         _FOLD,
         {
@@ -100,12 +100,12 @@ on conflict (market_id, day) do update set
 
 
 async def store_check(conn: AsyncConnection[Any], check: DayCheck) -> None:
-    """Store how a day compared; the minutes repaired add up over several checks of it."""
+    """Store the result of a check; repaired minutes add up over several checks of the same day."""
     values = {**msgspec.structs.asdict(check), "detail": Jsonb(check.detail)}
     await conn.execute(_STORE, values)
 
 
 async def price_steps(conn: AsyncConnection[Any], market_ids: Collection[int]) -> dict[int, float | None]:
-    """The smallest step of a price on each market, None where its exchange does not tell."""
+    """The price step of each market; None where the exchange does not publish it."""
     cursor = await conn.execute("select id, price_step from markets where id = any(%s)", (list(market_ids),))
     return dict(await cursor.fetchall())

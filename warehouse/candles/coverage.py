@@ -1,9 +1,8 @@
-"""Which candles are wanted, which were verified, and which are missing: arithmetic on ranges of time.
+"""Coverage: which candles are wanted, verified and missing. Arithmetic on ranges, no scan of candles.
 
-``candle_coverage`` has three multiranges a market: ``wanted`` (somebody asked for it), ``covered``
-(verified against the exchange, minutes without a trade included) and ``unavailable`` (the exchange no
-longer serves it). Gaps are what is wanted and neither of the others, while the market was listed;
-never a search for absent rows: a minute without a trade is covered and empty.
+``candle_coverage`` has three multiranges for each market: ``wanted`` (requested), ``covered`` (verified
+against the exchange, minutes without trades included) and ``unavailable`` (no longer served by the
+exchange). Missing ranges are wanted, neither covered nor unavailable, while the market was listed.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ GAPS_SQL = """
     - covered
     - unavailable
 """
-"""The gaps of a row of ``candle_coverage`` joined with its market, up to ``until``, as a multirange."""
+"""The missing ranges up to ``until``, of a row of ``candle_coverage`` joined with its market."""
 
 EXPECTED_AFTER = timedelta(minutes=10)
-"""A closed minute not covered so long after its end is a gap: collection runs every five minutes."""
+"""A minute not covered this long after its end is missing: collection runs every five minutes."""
 
 _BOUNDED = np.dtype(
     [("size", ">i4"), ("flags", "u1"), ("size_1", ">i4"), ("start", ">i8"), ("size_2", ">i4"), ("end", ">i8")]
@@ -97,7 +96,7 @@ async def missing(
 ) -> dict[int, list[Window]]:
     """The parts of ``window`` neither covered nor unavailable, ordered, by market.
 
-    Only the time a market was listed is asked for. A market with nothing missing is left out.
+    Limited to the time a market was listed. Markets with nothing missing are left out.
     """
     values = {
         "market_ids": list(market_ids),
@@ -118,15 +117,15 @@ order by market_id
 
 
 async def gaps(conn: AsyncConnection[Any], late: timedelta = EXPECTED_AFTER) -> dict[int, list[Window]]:
-    """What is wanted of 1m candles and not there, ordered, by market; what ``v_gaps`` shows.
+    """The missing ranges of 1m candles, ordered, by market: the rows of ``v_gaps``.
 
-    Minutes that ended less than ``late`` ago are not missed yet.
+    Minutes that ended less than ``late`` ago are not missing yet.
     """
     return await _windows(conn, _GAPS, {"late": late})
 
 
 class Completeness(msgspec.Struct, frozen=True):
-    """How much there is of a market's 1m candles, in minutes of what is wanted until now."""
+    """How complete the 1m candles of a market are, in minutes of what is wanted until now."""
 
     wanted: int
     covered: int
@@ -158,7 +157,7 @@ order by exchange, base, quote
 
 
 async def completeness(conn: AsyncConnection[Any]) -> dict[Market, Completeness]:
-    """Every market of which something was ever wanted, in order."""
+    """The completeness of every market with wanted ranges, in order."""
     cursor = await conn.execute(_COMPLETENESS)
     return {
         Market(exchange, Symbol(base, quote)): Completeness(*minutes)
@@ -191,7 +190,7 @@ where coverage.market_id = idle.market_id and interval = '1m'
 
 
 async def want(conn: AsyncConnection[Any], market_ids: Collection[int], window: Window) -> None:
-    """Someone asked for the 1m candles of ``window``: what is not there of them is a gap from now on."""
+    """Add ``window`` to the wanted ranges of 1m candles: what is not covered in it is missing from now on."""
     await conn.execute(
         _WANT,
         {
@@ -203,9 +202,9 @@ async def want(conn: AsyncConnection[Any], market_ids: Collection[int], window: 
 
 
 async def want_from_now_on(conn: AsyncConnection[Any], market_ids: Collection[int], start_us: int) -> None:
-    """These are the active markets: all their 1m candles from ``start_us`` on are wanted.
+    """Want all 1m candles of these active markets from ``start_us`` on, without end.
 
-    Of the others nothing is wanted from now on; what was, stays so. ``conn`` must be in autocommit:
+    The wanted ranges of all other markets end now; past ranges stay. ``conn`` must be in autocommit:
     each of the two locks its rows in the order of markets, both together would not.
     """
     ids = list(market_ids)
@@ -223,6 +222,6 @@ on conflict (market_id, interval) do update set unavailable = coverage.unavailab
 async def give_up(
     conn: AsyncConnection[Any], market_id: int, interval: Interval, windows: Iterable[Window]
 ) -> None:
-    """The exchange no longer serves ``windows``: they are not asked for again."""
+    """Record that the exchange no longer serves ``windows``: they are not requested again."""
     values = {"market_id": market_id, "interval": interval.value, "windows": multirange(windows)}
     await conn.execute(_GIVE_UP, values)

@@ -1,4 +1,4 @@
-"""How complete candles are, by market and day: arithmetic on ranges of time, never a search for rows."""
+"""Completeness of candles by market and day: arithmetic on ranges, no scan of candles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = Literal["covered", "unavailable", "missing"]
 
 
 class DayCoverage(msgspec.Struct, frozen=True, kw_only=True):
-    """One market and UTC day of 1m candles, in seconds; what is none of these was never asked for."""
+    """A market and UTC day of 1m candles, in seconds; the rest of the day was never wanted."""
 
     market_id: int
     day: date
@@ -28,11 +28,11 @@ class DayCoverage(msgspec.Struct, frozen=True, kw_only=True):
     unavailable_s: float
     """The exchange no longer serves it."""
     missing_s: float
-    """Asked for, expected by now, and not there."""
+    """Wanted, due by now, and not stored."""
 
 
 class Hole(msgspec.Struct, frozen=True):
-    """A span of candles that is not there."""
+    """A missing or unavailable range of candles."""
 
     market_id: int
     kind: Literal["missing", "unavailable"]
@@ -40,7 +40,7 @@ class Hole(msgspec.Struct, frozen=True):
 
 
 class DayTraded(msgspec.Struct, frozen=True):
-    """How many verified minutes of one market and UTC day had trades: the others are known to be empty."""
+    """The verified minutes with trades of a market and UTC day; the other verified minutes are empty."""
 
     market_id: int
     day: date
@@ -48,7 +48,7 @@ class DayTraded(msgspec.Struct, frozen=True):
 
 
 class DayMinutes(msgspec.Struct, frozen=True):
-    """One market's UTC day: what is known of which span, and the minutes that have a candle."""
+    """A UTC day of a market: its ranges by kind, and the minutes that have a candle."""
 
     spans: tuple[tuple[Kind, Window], ...]
     opened_us: tuple[int, ...]
@@ -127,13 +127,13 @@ where market_id = :id and "interval" = '1m' and open_ts >= :since and open_ts < 
 def coverage_by_day(
     conn: Connection, market_ids: Sequence[int], window: Window, now_us: int
 ) -> tuple[DayCoverage, ...]:
-    """What is known of each market on each UTC day of ``window``; no row where nothing was asked for."""
+    """The completeness of each market on each UTC day of ``window``; no row where nothing was wanted."""
     rows = conn.execute(_DAYS, _parameters(market_ids, window, now_us))
     return tuple(DayCoverage(**row._mapping) for row in rows)
 
 
 def holes(conn: Connection, market_ids: Sequence[int], window: Window, now_us: int) -> tuple[Hole, ...]:
-    """The spans of ``window`` that are missing, then those no longer served, the newest first.
+    """The missing ranges of ``window``, then the unavailable ranges, each newest first.
 
     At most ``MOST_SPANS``.
     """
@@ -158,7 +158,7 @@ def traded_by_day(conn: Connection, market_ids: Sequence[int], window: Window) -
 
 
 def day_minutes(conn: Connection, market_id: int, day: Window, now_us: int) -> DayMinutes:
-    """What is known of each minute of ``day``."""
+    """The ranges and minutes of one day."""
     spans = conn.execute(_KINDS, _parameters([market_id], day, now_us))
     bounds = {"since": to_datetime(day.start_us), "until": to_datetime(day.end_us)}
     opened = conn.execute(_OPENED, {"id": market_id, **bounds}).scalars()

@@ -1,4 +1,4 @@
-"""One-minute candles from our own ticks, where the exchange's are not there yet or no longer."""
+"""1m candles from stored trades, until those of the exchange are collected or where it serves none."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from coinwatch.windows import Window
 from warehouse.candles.rollups import ROLLUPS
 from warehouse.db.partitions import ensure_candle_months
 
-# A minute counts when all of it was heard: none of it lies in an interruption that was not filled,
-# and the market's first trade is not in it. Amounts are summed as the decimals they were.
+# A minute counts when it was received completely: it overlaps no unfilled stream gap and does not contain
+# the first trade of the market. Amounts are summed as decimals.
 _FROM_TICKS = """
 with first as (
     select market_id, (select min(ts) from ticks where ticks.market_id = asked.market_id) as ts
@@ -60,22 +60,22 @@ with first as (
     from changed cross join unnest(%(rollups)s::text[]) as rollup
     order by market_id
     on conflict (market_id, interval) do update set due = known.due + excluded.due
-), told as (
+), notified as (
     select pg_notify('candles', json_build_array(
         market_id, '1m', (extract(epoch from start) * 1000000)::bigint,
         (extract(epoch from "end") * 1000000)::bigint
     )::text)
     from changed
 )
-select (select count(*) from stored), (select count(*) from told)
+select (select count(*) from stored), (select count(*) from notified)
 """
 
 
 async def candles_from_ticks(conn: AsyncConnection[Any], market_ids: Collection[int], window: Window) -> int:
-    """Make the 1m candles of ``window`` from stored trades, with ``source`` ticks; returns how many.
+    """Store the 1m candles of ``window`` computed from trades, with ``source`` ticks; return how many.
 
-    Minutes that were not heard from end to end have none. What the exchange itself said is never
-    replaced. Nothing is covered by this: the exchange is still asked. ``conn`` must be in autocommit.
+    Minutes that were not received completely get none. Candles from the exchange are never replaced, and
+    coverage does not grow: the exchange is still asked. ``conn`` must be in autocommit.
     """
     first, last = utc_day(window.start_us), utc_day(window.end_us - 1)
     await ensure_candle_months(conn, {first.replace(day=1), last.replace(day=1)})

@@ -1,7 +1,7 @@
-"""Indicators of stored candles: what is due, computed from the candles before it, stored.
+"""Indicators of stored candles: computed from the first changed candle to the newest, and stored.
 
-Whoever changes candles of 5m and longer enters their first change in ``indicators_due``, in the same
-transaction. What is due is computed from there to the newest candle: nearly all indicators remember.
+Each change of candles of 5m and longer records its first candle in ``indicators_due``, in the same
+transaction. Everything after it is recomputed, because nearly all indicators depend on earlier candles.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ class _Times(Loader):
 
 
 class Computed(msgspec.Struct, frozen=True):
-    """What computing one series did, in rows."""
+    """The effect of computing one series, in rows."""
 
     market_id: int
     interval: Interval
     computed: int
     stored: int
-    """New, or with other values than before."""
+    """New, or with changed values."""
     deleted: int
-    """Of candles that are gone."""
+    """Of deleted candles."""
 
 
 _DUE = """
@@ -174,8 +174,8 @@ async def compute_indicators(
 ) -> Computed | None:
     """Compute and store what is due of one market and interval, in one transaction.
 
-    None when nothing is, or when another process is at it. ``conn`` must be in autocommit. Candles that
-    change meanwhile are due again.
+    None when nothing is due, or while another process computes it. ``conn`` must be in autocommit.
+    Candles that change meanwhile are due again.
     """
     values: dict[str, Any] = {"market_id": market_id, "interval": interval.value, "warm_up": WARM_UP}
     await ensure_indicator_months(conn, await _months(conn, values))
@@ -191,17 +191,17 @@ async def _compute(conn: AsyncConnection[Any], values: dict[str, Any]) -> Comput
     if taken is None:
         return None
     values = {**values, "since": taken[0]}
-    # What never ends goes on from the first candle of the warm-up. Where that or the last one has no
+    # Cumulative indicators continue from the first candle of the warm-up. Where that or the last has no
     # indicators, all of them are made.
     first_ts, first_obv = await (await conn.execute(_WARM_UP, values)).fetchone() or (None, None)
     if first_obv is None:
         first_ts = values["since"] = "-infinity"
     series = await _read(conn, {**values, "from_ts": first_ts})
     start = 0 if first_obv is None else int(np.searchsorted(series.open_ts_us, from_datetime(taken[0])))
-    found = compute(series, first_obv)
+    computed = compute(series, first_obv)
     await conn.execute(_INCOMING)
     async with conn.cursor() as cursor, cursor.copy(_COPY) as copy:
-        await copy.write(_rows(series, found, start))
+        await copy.write(_rows(series, computed, start))
     stored = (await conn.execute(_UPSERT, values)).rowcount
     deleted = (await conn.execute(_DELETE, values)).rowcount
     await conn.execute(_DONE, values)
@@ -228,7 +228,7 @@ async def _read(conn: AsyncConnection[Any], values: Mapping[str, Any]) -> Series
     return Series(*columns)
 
 
-def _rows(series: Series, found: Mapping[str, Floats], start: int) -> bytes:
+def _rows(series: Series, computed: Mapping[str, Floats], start: int) -> bytes:
     """The rows from ``start`` on, as binary COPY reads them."""
     rows = np.empty(len(series) - start, _ROW)
     rows["columns"] = 1 + len(NAMES)
@@ -236,5 +236,5 @@ def _rows(series: Series, found: Mapping[str, Floats], start: int) -> bytes:
     rows["open_ts"] = series.open_ts_us[start:] - _POSTGRES_EPOCH_US
     for name in NAMES:
         rows[f"size_of_{name}"] = 8
-        rows[name] = found[name][start:]
+        rows[name] = computed[name][start:]
     return _COPY_HEADER + rows.tobytes() + _COPY_END

@@ -1,7 +1,7 @@
-"""Candles of 5m and longer, from those of 1m: only what changed, whatever order it came in.
+"""Rollups: candles of 5m and longer, recomputed from 1m candles where those changed.
 
-Each store of 1m candles adds its span to ``due`` of every longer interval, in its own transaction.
-Rolling up takes what is due, makes those candles again from all their minutes and clears it.
+Each store of 1m candles adds its range to ``due`` of every longer interval, in its own transaction. A
+rollup recomputes the candles that are due from all their minutes, and clears what it did.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROLLUPS = (Interval.M5, Interval.M15, Interval.H1, Interval.H4, Interval.D1)
 
 
 class RolledUp(msgspec.Struct, frozen=True):
-    """What rolling up one interval did, in rows."""
+    """The effect of rolling up one interval, in rows."""
 
     made: int
     revised: int
@@ -91,7 +91,7 @@ with spans as (
     select min(open_ts) as first, max(open_ts) + %(step)s as "end"
     from (select open_ts from stored union all select open_ts from deleted) as rows
     having count(*) > 0
-), told as (
+), notified as (
     select pg_notify('candles', json_build_array(
         %(market_id)s::integer, %(interval)s::text,
         (extract(epoch from first) * 1000000)::bigint, (extract(epoch from "end") * 1000000)::bigint
@@ -106,7 +106,7 @@ with spans as (
 select (select count(*) filter (where revision = 0) from stored),
        (select count(*) filter (where revision > 0) from stored),
        (select count(*) from deleted),
-       (select count(*) from told)
+       (select count(*) from notified)
 """
 
 # What is cleared is cut at the ends of intervals that are over, as above.
@@ -118,10 +118,10 @@ where interval = %(interval)s and market_id = %(market_id)s
 
 
 async def roll_up(conn: AsyncConnection[Any], interval: Interval) -> RolledUp:
-    """Make every candle of ``interval`` again whose minutes changed and whose interval is over.
+    """Recompute every closed candle of ``interval`` whose minutes changed.
 
-    ``conn`` must be in autocommit. Safe to run beside stores and beside itself: each transaction holds
-    what is due of one market, and a store that comes meanwhile makes it due again.
+    ``conn`` must be in autocommit. Safe to run beside stores and beside itself: each transaction locks the
+    due ranges of one market, and a store during it makes them due again.
     """
     made = revised = deleted = 0
     values = {"interval": interval.value, "step": timedelta(seconds=interval.seconds), "market_id": 0}
@@ -137,7 +137,7 @@ async def roll_up(conn: AsyncConnection[Any], interval: Interval) -> RolledUp:
 
 
 async def rollups_due(conn: AsyncConnection[Any]) -> int:
-    """How many markets wait for a rollup of any interval."""
+    """How many markets have a rollup of any interval due."""
     cursor = await conn.execute(_ANY_DUE)
     row = await cursor.fetchone()
     return int(row[0]) if row else 0

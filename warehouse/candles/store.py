@@ -22,7 +22,7 @@ from warehouse.db.arrays import takes_columns
 from warehouse.db.partitions import ensure_candle_months
 
 CANDLES = "candles"
-"""NOTIFY channel: one CandlesNotice, as JSON, for each store that changed a row."""
+"""NOTIFY channel: a CandlesNotice as JSON for each store that changed a row."""
 
 MANY_ROWS = 50
 """From this many rows on, an insert is tried before the upsert: in a backfill nothing was stored before."""
@@ -43,15 +43,15 @@ class CandlesNotice(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What one ``store`` did, in rows."""
+    """The effect of one ``store``, in rows."""
 
     inserted: int
     revised: int
-    """There before with other values; the revision grew."""
+    """Stored before with other values; the revision increased."""
     unchanged: int
-    """There before with the same values, or verified against the exchange and so not replaced."""
+    """Stored before with the same values, or confirmed by the exchange and therefore kept."""
     withdrawn: int
-    """There before, in a span the exchange says is empty; deleted."""
+    """Stored before, in a range that is empty at the exchange; deleted."""
 
 
 _COVER = """
@@ -67,10 +67,10 @@ is distinct from
  excluded.trades)
 """
 
-# A row's revision and updated_at move only when a value does, so that corrections differ from repeats;
-# a row that only gains its confirmation changes its source alone. What the exchange confirmed is never
-# replaced by what we computed ourselves. Withdrawn is what lies in the covered spans and did not come
-# now; their outer ends make it a range of the index.
+# Revision and updated_at of a row change only with its values, so that corrections differ from repeats; a
+# confirmation changes the source alone. Candles confirmed by the exchange are never replaced by our own.
+# Withdrawn are stored candles in the covered ranges that were not sent now; lower and upper bound make that
+# a range scan of the index.
 _STORE = f"""
 with incoming as materialized (
     select open_ts, open, high, low, close, volume, nullif(quote_volume, 'NaN') as quote_volume,
@@ -119,10 +119,10 @@ with incoming as materialized (
     from changed cross join unnest(%(rollups)s::text[]) as rollup
     on conflict (market_id, interval) do update set due = known.due + excluded.due
     where not known.due @> excluded.due
-), told as (
+), notified as (
     select pg_notify('{CANDLES}', %(notice)s) from changed
 )
-select inserted, revised, withdrawn, (select count(*) from told) from counts
+select inserted, revised, withdrawn, (select count(*) from notified) from counts
 """  # noqa: S608 -- built from constants of this file
 
 
@@ -222,8 +222,8 @@ async def store(
                     return Stored(len(rows), 0, 0, 0)
         async with conn.pipeline(), conn.transaction():
             if covered:
-                # First and apart: the row it locks puts stores of one market in a queue, and what follows
-                # sees all that the ones before have stored.
+                # A statement of its own, first: its row lock serialises stores of one market, and the next
+                # statement sees the rows of all stores before it.
                 await cursor.execute(_COVER, values)
             await cursor.execute(_STORE, values)
             inserted, revised, withdrawn, _ = await cursor.fetchone() or (0, 0, 0, 0)

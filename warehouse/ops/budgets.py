@@ -15,10 +15,10 @@ import sqlalchemy
 from coinwatch.errors import Retryable, WarehouseError
 
 LONGEST_BLOCK_S = 60.0
-"""``acquire`` sits out a block up to this long; of a longer one it tells its caller."""
+"""``acquire`` waits out a block up to this long, and raises for a longer block."""
 
 # ``excluded.refilled_at`` is this statement's now. It can be older than the row's when another
-# process spent meanwhile: then nothing has been refilled since, and time never runs back.
+# process spent meanwhile: then nothing was refilled since, and time never runs backwards.
 _SPEND = """
 insert into api_budgets as budget
     (host, scope, tokens, refilled_at, month, calls_this_month, calls_per_month)
@@ -92,7 +92,7 @@ class Limit(Protocol):
 
 
 class MonthOfCalls(NamedTuple):
-    """What was spent of a limit by the month."""
+    """The use of a monthly limit."""
 
     host: str
     scope: str
@@ -105,13 +105,13 @@ class MonthOfCalls(NamedTuple):
 
 
 def months_of_calls(conn: sqlalchemy.Connection) -> tuple[MonthOfCalls, ...]:
-    """Every limit by the month there is, and how far it is spent; by host."""
+    """Every monthly limit and its use, by host."""
     rows = conn.execute(sqlalchemy.text(_MONTHS))
     return tuple(MonthOfCalls(*row) for row in rows)
 
 
 async def calls_this_month(conn: psycopg.AsyncConnection[Any], host: str, scope: str) -> int:
-    """How many calls were let through to ``host`` in this month (UTC)."""
+    """The calls made to ``host`` in this month (UTC)."""
     row = await (await conn.execute(_CALLS, (host, scope))).fetchone()
     return row[0] if row else 0
 
@@ -121,7 +121,7 @@ class WarehouseBudget:
 
     def __init__(self, conn: psycopg.AsyncConnection[Any]) -> None:
         self._conn = conn
-        # Of the tasks that wait for the same bucket only the first asks Postgres, the others queue.
+        # Of several tasks waiting for a bucket, one asks Postgres at a time.
         self._turns: defaultdict[tuple[str, str, float], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def acquire(self, host: str, scope: str, limit: Limit, cost: float, reserve: float = 0.0) -> None:
@@ -137,7 +137,7 @@ class WarehouseBudget:
             "capacity": limit.capacity,
             "per_second": limit.per_second,
             "cost": cost,
-            # Never more than full: a dearer request waits for a full bucket and leaves it in debt.
+            # At most a full bucket: a more expensive request waits for that and leaves it in debt.
             "per_month": limit.per_month,
             "needed": min(cost + reserve * limit.capacity, limit.capacity),
         }
@@ -147,14 +147,14 @@ class WarehouseBudget:
                 await asyncio.sleep(wait_s)
 
     async def block(self, host: str, scope: str, seconds: float) -> None:
-        """Let no process ask for ``seconds``, because the host said so. Raises WarehouseError."""
+        """Stop all requests of all processes to the host for ``seconds``. Raises WarehouseError."""
         await self._row(_BLOCK, {"host": host, "scope": scope, "seconds": seconds})
 
     async def _wait_s(self, asked: dict[str, Any]) -> float:
-        """After how many seconds to ask again."""
+        """Seconds until the next attempt."""
         waits = await self._row(_WAIT, asked)
         if waits is None:
-            return 0.0  # the row was deleted in between: the next try makes it anew
+            return 0.0  # the row was deleted in between: the next attempt inserts it
         blocked_s, refilled_s = float(waits[0] or 0.0), float(waits[1])
         if waits[2] is not None and waits[2] > 0:
             raise Retryable(

@@ -1,4 +1,4 @@
-"""What Dagster's own database tells from outside: whether its daemon lives, and its last runs."""
+"""Reads of Dagster's own database: the heartbeat of its daemon, and its last runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, text
 from warehouse.db.connect import session
 
 DAGSTER_DATABASE = "dagster"
-"""On the warehouse's server, apart from ours: both sides keep a table ``alembic_version``."""
+"""On the same server as the warehouse, but separate: both have a table ``alembic_version``."""
 
 _BEATS = """
 select exists (
@@ -31,13 +31,13 @@ async def daemon_beats(url: URL) -> bool:
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as Dagster keeps it."""
+    """A run in Dagster's database."""
 
     run_id: str
     job: str
-    """The job's name; of a run of chosen assets, theirs."""
+    """The name of the job, or the assets of an ad-hoc run."""
     launched_by: str
-    """The schedule or sensor; empty for a person."""
+    """The schedule or sensor; empty when started by hand."""
     partition: str
     status: str
     """SUCCESS, FAILURE, STARTED, QUEUED, CANCELED, …"""
@@ -45,7 +45,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     started: datetime | None
     ended: datetime | None
     why: str = ""
-    """What a run that failed said of it."""
+    """The error message of a failed run."""
 
 
 _RUNS = text("""
@@ -66,16 +66,16 @@ order by runs.id desc limit :most""")
 
 _LONGEST_REASON = 500
 
-# A Failure says why itself; what was raised is the error's cause, of which Dagster says where.
+# A Failure has its own description; other errors have the exception as their cause.
 _FAILURES = text("""
 select distinct on (run_id) run_id, left(btrim(coalesce(
-    said #>> '{event_specific_data,user_failure_data,description}',
-    said #>> '{event_specific_data,error,cause,message}',
-    said #>> '{event_specific_data,error,message}',
-    said ->> 'message'
+    content #>> '{event_specific_data,user_failure_data,description}',
+    content #>> '{event_specific_data,error,cause,message}',
+    content #>> '{event_specific_data,error,message}',
+    content ->> 'message'
 ), E' \\n'), :longest) as words
 from event_logs
-cross join lateral (select cast(event_logs.event as jsonb) -> 'dagster_event' as said) told
+cross join lateral (select cast(event_logs.event as jsonb) -> 'dagster_event' as content) as dagster_event
 where run_id = any(:run_ids) and dagster_event_type in ('STEP_FAILURE', 'PIPELINE_FAILURE')
 order by run_id, dagster_event_type desc, id desc""")
 
@@ -105,6 +105,6 @@ def last_runs(conn: Connection, most: int) -> tuple[Run, ...]:
 
 
 def _why_failed(conn: Connection, run_ids: Collection[str]) -> dict[str, str]:
-    """What the last failed step of each run said, else what was said of the run; by its id."""
+    """The message of the last failed step of each run, else that of the run, by run id."""
     rows = conn.execute(_FAILURES, {"run_ids": list(run_ids), "longest": _LONGEST_REASON})
     return {row.run_id: row.words for row in rows if row.words}

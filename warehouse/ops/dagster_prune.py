@@ -1,11 +1,11 @@
-"""Pruning Dagster's own database, which Dagster leaves to grow.
+"""Pruning of Dagster's own database, which Dagster never prunes.
 
-What tells the state of assets is kept: of each kind of event, the newest of each asset and partition,
-the newest result of each check, and the runs that these name. So partition status, latest
-materialisations, freshness and checks are what they were. Deleting a run by Dagster's own command
-would take its materialisations along, and the partitions with them.
+The state of assets is kept: for each kind of event the newest of each asset and partition, the newest
+result of each check, and the runs these refer to. Partition status, latest materialisations, freshness
+and checks stay the same. Dagster's own command to delete a run would delete its materialisations too,
+and the status of partitions with them.
 
-Two ages: what a run said on its way goes after CHATTER_DAYS; the history of assets, and then the run
+Logs and step events of runs are deleted after CHATTER_DAYS; the history of assets, and then the run
 itself, after HISTORY_DAYS. The tables are those of dagster 1.13 (dagster/_core/storage).
 """
 
@@ -131,7 +131,7 @@ VACUUMED = (
 
 
 async def delete_chatter(conn: AsyncConnection[Any], before: datetime) -> int:
-    """Delete what runs that ended before then said on their way; returns how many events.
+    """Delete logs and step events of runs that ended before then; return how many events.
 
     In batches: ``conn``, to Dagster's database, must be in autocommit. Steps' starts, ends and errors
     stay, so that the page of such a run still says how it went.
@@ -187,4 +187,4 @@ async def vacuum_dagster(conn: AsyncConnection[Any]) -> None:
 
 
 async def _ids(conn: AsyncConnection[Any], query: str, asked: dict[str, Any]) -> list[Any]:
-    return [found for (found,) in await (await conn.execute(query, asked)).fetchall()]
+    return [row_id for (row_id,) in await (await conn.execute(query, asked)).fetchall()]

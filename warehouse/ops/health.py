@@ -1,4 +1,4 @@
-"""What each stream and each service is doing now: written every second, read by ``status`` and pages."""
+"""The state of streams and services: written every second, read by ``status`` and pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StreamState(StrEnum):
 
 
 class StreamHealth(msgspec.Struct, kw_only=True):
-    """One market of one daemon."""
+    """The state of a market's stream in a daemon."""
 
     state: StreamState
     last_price: float | None = None
@@ -108,8 +108,8 @@ on conflict (service, instance) do update set
 async def write_streams(conn: AsyncConnection, streams: Mapping[int, StreamHealth], daemon: str = "") -> None:
     """Write the state of every market that ``daemon`` streams, by market id, in one statement.
 
-    What is None here leaves the stored value: the last price known outlives a restart. A market that
-    another daemon reports as live is left to that one.
+    None keeps the stored value, so the last known price survives a restart. A market that another daemon
+    reports as live is not overwritten.
     """
     rows = [
         (
@@ -136,7 +136,7 @@ async def write_streams(conn: AsyncConnection, streams: Mapping[int, StreamHealt
 async def beat(
     conn: AsyncConnection, service: str, instance: str, started_at: datetime, detail: Mapping[str, Any]
 ) -> None:
-    """Say that ``service`` lives. ``instance`` is host and process; ``detail`` anything JSON holds."""
+    """Write a heartbeat of ``service``. ``instance`` is host and process; ``detail`` any JSON object."""
     await conn.execute(_BEAT, (service, instance, started_at, Jsonb(dict(detail))))
 
 
@@ -148,7 +148,7 @@ where service = %s and detail->>'mode' = 'shared' and detail->>'wants' = %s
 
 
 async def peers(conn: AsyncConnection, service: str, wants: str, within_s: float) -> int:
-    """How many processes of ``service`` that share the same wants (in ``detail``) beat so lately."""
+    """The number of processes of ``service`` with the same ``wants`` and a heartbeat within ``within_s``."""
     cursor = await conn.execute(_PEERS, (service, wants, within_s))
     row = await cursor.fetchone()
     return int(row[0]) if row else 0

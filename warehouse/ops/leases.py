@@ -1,10 +1,10 @@
-"""Who of several daemons does what: a row of ``leases`` for each thing that only one may do at a time.
+"""Leases: rows of ``leases`` that give a task to one of several daemons.
 
-A lease runs out by the database's clock, so machines need not agree on the time. Each function takes
+A lease expires by the clock of the database, so machines need not agree on the time. Each function takes
 a connection in autocommit mode, and every statement locks its rows in the order of their names: two
 daemons that want the same leases in another order would each wait for what the other holds.
 
-Who holds a lease may count on it for its time from before asking, not from the answer.
+A holder may rely on its lease for the time to live counted from before the request, not from the reply.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from warehouse.tables import leases
 
 
 class LeaseRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of leases as read. ``expires_in_s`` is below 0 when it has run out and nobody took it."""
+    """A row of leases. ``expires_in_s`` is below 0 for an expired lease that was not taken over."""
 
     name: str
     holder: str
@@ -91,9 +91,9 @@ async def hold(conn: AsyncConnection, name: str, holder: str, ttl_s: float) -> b
 
 
 async def renew(conn: AsyncConnection, holder: str, names: Collection[str], ttl_s: float) -> set[str]:
-    """Renew those of ``names`` that ``holder`` still has; the others are lost to it.
+    """Renew those of ``names`` that ``holder`` still has, and return them; the others are lost.
 
-    One that has run out is still its own for as long as nobody else took it.
+    An expired lease still belongs to its holder until another takes it.
     """
     wanted = {"holder": holder, "names": list(names), "ttl_s": ttl_s}
     return {name for (name,) in await (await conn.execute(_RENEW, wanted)).fetchall()}
@@ -102,7 +102,7 @@ async def renew(conn: AsyncConnection, holder: str, names: Collection[str], ttl_
 async def take(
     conn: AsyncConnection, holder: str, names: Collection[str], ttl_s: float, limit: int
 ) -> set[str]:
-    """Take up to ``limit`` of ``names`` that nobody holds, the first by name first; returns those taken.
+    """Take up to ``limit`` free leases of ``names``, in the order of names; return those taken.
 
     Fewer only when no more are free.
     """
@@ -114,23 +114,23 @@ async def take(
         taken.update(won)
         if len(won) == free:
             break
-        # Somebody else was quicker with some of these: there may be further ones.
+        # Another process took some of these first: others may still be free.
     return taken
 
 
 async def release(conn: AsyncConnection, holder: str, names: Collection[str] | None = None) -> None:
-    """Give up those of ``names`` that ``holder`` has, or all it has. Others' leases are left alone."""
+    """Release those of ``names`` that ``holder`` has, or all of them. Leases of others stay."""
     await conn.execute(_RELEASE, {"holder": holder, "names": None if names is None else list(names)})
 
 
 async def silent_holders(conn: AsyncConnection, service: str, within_s: float) -> set[str]:
-    """Who has leases and did not beat as an instance of ``service`` in the last ``within_s`` seconds."""
+    """The holders without a heartbeat as an instance of ``service`` in the last ``within_s`` seconds."""
     cursor = await conn.execute(_SILENT, (service, within_s))
     return {holder for (holder,) in await cursor.fetchall()}
 
 
 def read_leases(conn: sa.Connection) -> list[LeaseRow]:
-    """Every lease that was taken and not given up, by name."""
+    """Every lease that was taken and not released, by name."""
     left_s = sa.cast(sa.extract("epoch", leases.c.expires_at - sa.func.now()), sa.Double)
     query = sa.select(leases.c.name, leases.c.holder, left_s.label("expires_in_s")).order_by(leases.c.name)
     return [LeaseRow(**row._mapping) for row in conn.execute(query)]

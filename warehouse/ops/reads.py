@@ -1,4 +1,4 @@
-"""What the Data page reads of the warehouse's own care: nightly checks, disk, deliveries of alerts."""
+"""Reads of operations for the Data page: nightly checks, disk usage, deliveries of alerts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class CheckRow(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """same, repaired, differs, or incomplete."""
     repaired: int
-    """Minutes that were corrected."""
+    """Corrected minutes."""
     detail: dict[str, Any]
     checked_at: datetime
 
 
 class ChecksOfDay(msgspec.Struct, frozen=True, kw_only=True):
-    """How many markets of a day compared how."""
+    """The results of a day's checks, counted."""
 
     day: date
     same: int
@@ -38,7 +38,7 @@ class ChecksOfDay(msgspec.Struct, frozen=True, kw_only=True):
     differs: int
     incomplete: int
     minutes: int
-    """Minutes that were corrected."""
+    """Corrected minutes."""
     checked_at: datetime
     """The latest of them."""
 
@@ -54,7 +54,7 @@ class TableSize(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutletRow(msgspec.Struct, frozen=True, kw_only=True):
-    """An outlet and its deliveries of a week; its address, as good as a secret, is not read."""
+    """An outlet and its deliveries of a week, without its address, which is a secret."""
 
     id: int
     client: str
@@ -68,14 +68,14 @@ class OutletRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that is given up, or that failed and is tried again."""
+    """A delivery that is dead, or failed and waits for its next attempt."""
 
     event_id: int
     outlet_id: int
     client: str
     state: str
     message: str | None
-    """Of the alert; None: it is kept no more."""
+    """Of the alert; None: past retention."""
     attempts: int
     attempted_at: datetime | None
     due_at: datetime
@@ -115,7 +115,7 @@ order by relname""")
 
 _WHOLE = text("select pg_database_size(current_database())")
 
-# Of another database the size is told to those only who may connect to it.
+# The size of another database is visible only with the right to connect to it.
 _OTHER = text("""
 select case when has_database_privilege(oid, 'connect') then pg_database_size(oid) end
 from pg_database where datname = :name""")
@@ -169,13 +169,13 @@ def database_bytes(conn: Connection) -> int:
 
 
 def other_database_bytes(conn: Connection, name: str) -> int | None:
-    """What another database of the server takes; None when there is none, or we may not know."""
+    """The size of another database of the server; None when there is none, or without the right to connect."""
     size: int | None = conn.execute(_OTHER, {"name": name}).scalar()
     return size
 
 
 def outlets(conn: Connection, since: datetime) -> tuple[OutletRow, ...]:
-    """Every outlet with what became of the deliveries queued since then."""
+    """Every outlet with the outcome of the deliveries queued since then."""
     return tuple(OutletRow(**row._mapping) for row in conn.execute(_OUTLETS, {"since": since}))
 
 

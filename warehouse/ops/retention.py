@@ -1,4 +1,4 @@
-"""What is deleted when it is old: ticks by age and by size, averages, events, faults, and dead rows."""
+"""Retention: deletes ticks by age and size, and old averages, events and failures; vacuums."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from coinwatch.windows import Window
 from warehouse.db.partitions import drop_average_day, drop_tick_day
 
 TICK_BYTES = 200
-"""What a trade takes on disk with its indexes, measured."""
+"""Bytes of a trade on disk with its indexes, measured."""
 FAR = 1.5
-"""Ticks that take this many times their limit are dropped even where their candles are not verified:
-a full disk loses more than they."""
+"""At this multiple of their size limit, ticks are dropped even where their candles are not verified: a full
+disk loses more."""
 AVERAGE_DAYS = 400
 EVENT_DAYS = 90
-"""Alerts, and interruptions that were closed."""
+"""For alert events and closed stream gaps."""
 REJECT_DAYS = 30
 SILENT_STREAM_DAYS = 30
 SILENT_SERVICE_DAYS = 7
@@ -36,15 +36,15 @@ class PartitionDay(msgspec.Struct, frozen=True):
 
 
 class TickDrops(msgspec.Struct, frozen=True):
-    """What ``drop_ticks`` did; the days of each kind are the oldest first."""
+    """The result of ``drop_ticks``; days are ordered, oldest first."""
 
     dropped: list[PartitionDay]
     lost: list[PartitionDay]
-    """Of ``dropped``, those whose candles were not verified."""
+    """The dropped days whose candles were not verified."""
     kept: list[PartitionDay]
     """Over the limits, and kept because their candles are not verified."""
     unverified: Mapping[date, Mapping[Market, list[Window]]]
-    """What the candles of ``lost`` and ``kept`` lack, by market."""
+    """The missing ranges of ``lost`` and ``kept``, by market."""
 
 
 _DAYS = """
@@ -54,7 +54,7 @@ where relkind = 'r' and pg_table_is_visible(oid) and relname ~ ('^' || %s || '_\
 order by relname
 """
 
-# Whether a market traded that day is one look into an index, however many trades there are.
+# Whether a market traded that day is one index probe, however many trades there are.
 _UNVERIFIED = """
 with traded as (
     select id, exchange || ':' || symbol as name,
@@ -76,7 +76,7 @@ order by name, hole
 
 
 async def tick_days(conn: AsyncConnection[Any]) -> list[PartitionDay]:
-    """Every day that ticks are stored of, the oldest first, half-dropped ones included."""
+    """Every day with a partition of ticks, oldest first, interrupted drops included."""
     return await _days(conn, "ticks")
 
 
@@ -109,10 +109,10 @@ async def unverified(conn: AsyncConnection[Any], day: date) -> dict[Market, list
 
 
 async def drop_ticks(conn: AsyncConnection[Any], today: date, keep_days: int, keep_bytes: int) -> TickDrops:
-    """Drop the days of ticks that are over the limits, once their candles are verified.
+    """Drop the days of ticks beyond the limits, once their candles are verified.
 
-    Those that are not are kept, unless all ticks take FAR times ``keep_bytes``: then the oldest of them
-    go too. ``conn`` must be in autocommit. Raises WarehouseError when a lock could not be had.
+    Unverified days are kept, unless all ticks exceed FAR times ``keep_bytes``: then the oldest are dropped
+    too. ``conn`` must be in autocommit. Raises WarehouseError when a lock is not granted.
     """
     days = await tick_days(conn)
     total = sum(day.bytes for day in days)
@@ -153,8 +153,8 @@ delete from rejects
 where id in (select id from rejects where at < %(before)s order by at limit %(batch)s)
 """
 
-# Without an end, a closed row says that its market is left alone; and as long as there are ticks around
-# it, it says what they lack.
+# A closed row without an end marks a market that is not wanted now. Other rows are kept as long as the
+# ticks around them, because they state what is missing there.
 _DELETE_GAPS = """
 delete from stream_gaps
 where id in (
@@ -170,7 +170,7 @@ _DELETE_SERVICES = "delete from service_heartbeats where beat_at < %(before)s"
 
 
 async def delete_old_rows(conn: AsyncConnection[Any], now: datetime) -> dict[str, int]:
-    """Delete what is old and in no partition of its own; returns how many rows, by table.
+    """Delete old rows of tables without partitions; return how many, by table.
 
     In batches, each a transaction of its own (``conn`` must be in autocommit): nobody waits for long.
     """
@@ -194,8 +194,8 @@ async def delete_old_rows(conn: AsyncConnection[Any], now: datetime) -> dict[str
 
 
 ANALYZED = ("ticks", "candles", "price_averages")
-"""Autovacuum looks after the partitions and never after the tables they belong to, whose statistics
-every join of several days is planned by."""
+"""Autovacuum analyzes partitions but never their parent tables, whose statistics plan every query over
+several days."""
 VACUUMED = (
     "alert_events",
     "rejects",
@@ -204,14 +204,14 @@ VACUUMED = (
     "service_heartbeats",
     "candle_coverage",
 )
-"""Rows go from these by the day or, as in candle_coverage, grow with each update: autovacuum's share of
-the table is a lot of dead rows."""
+"""Rows are deleted daily or, as in candle_coverage, grow with each update: autovacuum's threshold would leave
+many dead rows."""
 
 
 async def vacuum(
     conn: AsyncConnection[Any], vacuumed: Sequence[str] = VACUUMED, analyzed: Sequence[str] = ANALYZED
 ) -> None:
-    """Clear dead rows from ``vacuumed`` and count ``analyzed`` anew; what is locked is left for tomorrow.
+    """Vacuum ``vacuumed`` and analyze ``analyzed``; locked tables are skipped until the next run.
 
     ``conn`` must be in autocommit.
     """

@@ -14,14 +14,14 @@ MOST_NEWS = 100
 
 
 class DayOfSource(msgspec.Struct, frozen=True, kw_only=True):
-    """What one source said of an asset, or of the whole market, on a UTC day."""
+    """The sentiment of an asset, or of the whole market, from one source on a UTC day."""
 
     day: date
     base: str | None
     """None: the whole market."""
     source: str
     score: float | None
-    """From -1 to 1; None: it only counts."""
+    """From -1 to 1; None: the source only counts posts."""
     value: float
     """On the source's own scale."""
     scale: str
@@ -31,18 +31,18 @@ class DayOfSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceAsked(msgspec.Struct, frozen=True, kw_only=True):
-    """When a source was last asked, and when it last told anything."""
+    """When a source was last asked, and the last day it reported."""
 
     source: str
     asked_at: datetime
-    told_day: date | None
-    """UTC; None: nothing, lately."""
+    reported_day: date | None
+    """UTC; None: nothing recently."""
     bases: int
-    """Assets it told of lately; 0: the whole market only."""
+    """Assets it reported recently; 0: the whole market only."""
 
 
 class OutletRead(msgspec.Struct, frozen=True, kw_only=True):
-    """A news feed, as it was read."""
+    """The state of a news feed."""
 
     outlet: str
     asked_at: datetime
@@ -80,7 +80,7 @@ where place = 1 or (place = 2 and base is null)
 order by base, source, day desc""")
 
 _ASKED = text("""
-select source, max(told_at) as asked_at, max(day) filter (where value is not null) as told_day,
+select source, max(told_at) as asked_at, max(day) filter (where value is not null) as reported_day,
     count(distinct base) filter (where value is not null)::int as bases
 from sentiment where day >= :first group by source""")
 
@@ -99,7 +99,7 @@ order by published_at desc limit :most""")
 
 
 def day_scores(conn: Connection, base: str | None, first: date) -> tuple[DayOfSource, ...]:
-    """What every source said of ``base``, or of the whole market, since ``first``, by day."""
+    """The sentiment of ``base``, or of the whole market, from every source since ``first``, by day."""
     rows = conn.execute(_SCORES, {"base": base, "first": first})
     return tuple(DayOfSource(**row._mapping) for row in rows)
 
@@ -112,7 +112,7 @@ def latest_scores(conn: Connection, first: date) -> tuple[DayOfSource, ...]:
 
 
 def sources_asked(conn: Connection, first: date) -> tuple[SourceAsked, ...]:
-    """What is known of each source that was asked of days since ``first``."""
+    """The state of each source that was asked about days since ``first``."""
     return tuple(SourceAsked(**row._mapping) for row in conn.execute(_ASKED, {"first": first}))
 
 

@@ -1,4 +1,4 @@
-"""Sentiment by day, and the texts it is made of: what is written and read of them."""
+"""Daily sentiment and the texts behind it: writes and reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coinwatch.times import day_start_us, to_datetime, utc_day
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """A text with what we make of it."""
+    """A text with its score."""
 
     text: Text
     title_key: str | None
@@ -25,17 +25,17 @@ class Scored(msgspec.Struct, frozen=True):
 
 
 class Stored(NamedTuple):
-    """What storing texts changed."""
+    """The effect of storing texts."""
 
     new: int
     changed: int
     """Another title, or another model."""
     copies: int
-    """Left out, as an earlier text has the same title."""
+    """Skipped, because an earlier text has the same title."""
 
 
 class FeedState(NamedTuple):
-    """What is remembered of a feed."""
+    """The state of a feed between requests."""
 
     url: str
     etag: str | None
@@ -62,22 +62,22 @@ async def store_texts(
     model: str,
     now_us: int,
 ) -> Stored:
-    """Store texts of one outlet, each once. A copy of a stored one is only noted with that.
+    """Store texts of one outlet, each once. A copy of a stored text is recorded with the original.
 
-    Copies have the same title within three days, of the same source.
+    Copies have the same title within three days, from the same source.
     """
-    ordered = sorted(texts, key=lambda one: one.text.url)
+    ordered = sorted(texts, key=lambda scored: scored.text.url)
     asked = {
         "source": source.value,
         "outlet": outlet,
         "model": model,
         "now": to_datetime(now_us),
-        "urls": [one.text.url for one in ordered],
-        "titles": [one.text.title for one in ordered],
-        "keys": [one.title_key for one in ordered],
-        "published": [to_datetime(one.text.published_us) for one in ordered],
-        "scores": [one.score for one in ordered],
-        "bases": [Jsonb(list(one.bases)) for one in ordered],
+        "urls": [scored.text.url for scored in ordered],
+        "titles": [scored.text.title for scored in ordered],
+        "keys": [scored.title_key for scored in ordered],
+        "published": [to_datetime(scored.text.published_us) for scored in ordered],
+        "scores": [scored.score for scored in ordered],
+        "bases": [Jsonb(list(scored.bases)) for scored in ordered],
     }
     async with conn.transaction():
         copied = await (await conn.execute(_NOTE_COPIES, asked)).fetchall()
@@ -97,7 +97,7 @@ async def texts_since(conn: psycopg.AsyncConnection, since_us: int) -> list[tupl
 async def rescore_texts(
     conn: psycopg.AsyncConnection, scored: Sequence[tuple[str, float, Sequence[str]]], model: str
 ) -> int:
-    """Score stored texts anew, as (address, score, assets they name); returns how many changed."""
+    """Replace scores of stored texts, as (URL, score, bases they name); return how many changed."""
     cursor = await conn.execute(
         _RESCORE,
         {
@@ -117,7 +117,7 @@ async def newest_texts(conn: psycopg.AsyncConnection, most: int) -> list[Mention
 
 
 async def feed_states(conn: psycopg.AsyncConnection) -> dict[str, FeedState]:
-    """What is remembered of feeds, by outlet."""
+    """The state of feeds, by outlet."""
     cursor = await conn.execute("SELECT outlet, url, etag, last_modified, changed_at FROM news_feeds")
     return {row[0]: FeedState(*row[1:]) for row in await cursor.fetchall()}
 
@@ -132,7 +132,7 @@ async def store_feed_state(
     *,
     has_news: bool,
 ) -> None:
-    """Remember what to name in the next request for this feed, and whether this answer had anything new."""
+    """Store the validators for the next request to this feed, and whether this response had new texts."""
     await conn.execute(
         _STORE_FEED,
         {
@@ -147,20 +147,20 @@ async def store_feed_state(
 
 
 async def store_scores(conn: psycopg.AsyncConnection, scores: Collection[DayScore], now_us: int) -> int:
-    """Store what sources say of days, in place of what they said earlier; returns how many changed."""
-    ordered = sorted(scores, key=lambda one: (one.day, one.source, one.base or ""))
+    """Store daily scores, replacing earlier scores of the same day and source; return how many changed."""
+    ordered = sorted(scores, key=lambda score: (score.day, score.source, score.base or ""))
     cursor = await conn.execute(
         _STORE_SCORES,
         {
             "now": to_datetime(now_us),
-            "days": [one.day for one in ordered],
-            "sources": [one.source.value for one in ordered],
-            "bases": [one.base for one in ordered],
-            "values": [one.value for one in ordered],
-            "scales": [one.scale.value for one in ordered],
-            "scores": [one.score for one in ordered],
-            "items": [one.items for one in ordered],
-            "details": [Jsonb(dict(one.detail)) for one in ordered],
+            "days": [score.day for score in ordered],
+            "sources": [score.source.value for score in ordered],
+            "bases": [score.base for score in ordered],
+            "values": [score.value for score in ordered],
+            "scales": [score.scale.value for score in ordered],
+            "scores": [score.score for score in ordered],
+            "items": [score.items for score in ordered],
+            "details": [Jsonb(dict(score.detail)) for score in ordered],
         },
     )
     return sum(changed for (changed,) in await cursor.fetchall())
@@ -174,7 +174,7 @@ async def replace_scores(
     scores: Collection[DayScore],
     now_us: int,
 ) -> int:
-    """The same of scores that are computed here: of these days and sources, no others remain."""
+    """Store computed scores and delete all other scores of these sources from ``first`` to ``last``."""
     async with conn.transaction():
         await conn.execute(
             _DELETE_OTHERS,
@@ -182,9 +182,9 @@ async def replace_scores(
                 "computed": [source.value for source in sources],
                 "first": first,
                 "last": last,
-                "days": [one.day for one in scores],
-                "sources": [one.source.value for one in scores],
-                "bases": [one.base for one in scores],
+                "days": [score.day for score in scores],
+                "sources": [score.source.value for score in scores],
+                "bases": [score.base for score in scores],
             },
         )
         return await store_scores(conn, scores, now_us)
@@ -237,7 +237,7 @@ async def scores_between(conn: psycopg.AsyncConnection, first: date, last: date)
 async def asked_since(
     conn: psycopg.AsyncConnection, source: SentimentSource, since_us: int, now_us: int
 ) -> set[str | None]:
-    """Of which assets (None: the market) ``source`` has told something of today since then."""
+    """The bases (None: the market) for which ``source`` stored a value of today since then."""
     cursor = await conn.execute(
         _ASKED, {"source": source.value, "since": to_datetime(since_us), "today": utc_day(now_us)}
     )
@@ -245,7 +245,7 @@ async def asked_since(
 
 
 async def newest_day(conn: psycopg.AsyncConnection, source: SentimentSource) -> date | None:
-    """The newest day that ``source`` told of."""
+    """The newest day with a value from ``source``."""
     row = await (
         await conn.execute(
             "SELECT max(day) FROM sentiment WHERE source = %s AND value IS NOT NULL", (source.value,)
@@ -255,7 +255,7 @@ async def newest_day(conn: psycopg.AsyncConnection, source: SentimentSource) -> 
 
 
 async def named_assets(conn: psycopg.AsyncConnection) -> dict[str, tuple[str, ...]]:
-    """What the assets behind bases of our markets are called, the largest first."""
+    """The names of the assets behind bases of our markets, largest first."""
     return {base: (name,) for base, name, _ in await _assets(conn)}
 
 
@@ -268,23 +268,23 @@ async def _assets(conn: psycopg.AsyncConnection) -> list[tuple[str, str, str]]:
     return await (await conn.execute(_NAMED)).fetchall()
 
 
-# Two pages of one outlet with one title are copies as well: a text that was moved.
-_TOLD = """
+# Two pages of an outlet with the same title are copies too: the text was moved.
+_GIVEN = """
 unnest(%(urls)s::text[], %(titles)s::text[], %(keys)s::text[], %(published)s::timestamptz[],
        %(scores)s::float8[], %(bases)s::jsonb[])
-     AS told (url, title, title_key, published_at, score, bases)
+     AS given (url, title, title_key, published_at, score, bases)
 """
 _IS_COPY = """
-n.source = %(source)s AND n.title_key = told.title_key AND n.url <> told.url
-AND n.published_at BETWEEN told.published_at - interval '3 days' AND told.published_at + interval '3 days'
+n.source = %(source)s AND n.title_key = given.title_key AND n.url <> given.url
+AND n.published_at BETWEEN given.published_at - interval '3 days' AND given.published_at + interval '3 days'
 """
 
 _NOTE_COPIES = f"""
 WITH copied AS (
-    SELECT DISTINCT ON (told.url) told.url, n.url AS original
-    FROM {_TOLD} JOIN news n ON {_IS_COPY}
-    WHERE NOT EXISTS (SELECT FROM news known WHERE known.url = told.url)
-    ORDER BY told.url, n.seen_at, n.url
+    SELECT DISTINCT ON (given.url) given.url, n.url AS original
+    FROM {_GIVEN} JOIN news n ON {_IS_COPY}
+    WHERE NOT EXISTS (SELECT FROM news known WHERE known.url = given.url)
+    ORDER BY given.url, n.seen_at, n.url
 ), noted AS (
     UPDATE news n SET copies = n.copies || jsonb_build_object(%(outlet)s::text, copied.url)
     FROM copied
@@ -297,10 +297,10 @@ _STORE_TEXTS = f"""
 INSERT INTO news AS n (
     url, source, outlet, title, title_key, published_at, seen_at, score, model, bases
 )
-SELECT told.url, %(source)s, %(outlet)s, told.title, told.title_key, told.published_at, %(now)s, told.score,
-       %(model)s, ARRAY(SELECT jsonb_array_elements_text(told.bases))
-FROM {_TOLD}
-WHERE EXISTS (SELECT FROM news known WHERE known.url = told.url)
+SELECT given.url, %(source)s, %(outlet)s, given.title, given.title_key, given.published_at, %(now)s,
+       given.score, %(model)s, ARRAY(SELECT jsonb_array_elements_text(given.bases))
+FROM {_GIVEN}
+WHERE EXISTS (SELECT FROM news known WHERE known.url = given.url)
    OR NOT EXISTS (SELECT FROM news n WHERE {_IS_COPY})
 ON CONFLICT (url) DO UPDATE SET
     title = excluded.title, title_key = excluded.title_key, score = excluded.score, model = excluded.model,
@@ -311,12 +311,12 @@ RETURNING xmax = 0
 """  # noqa: S608 -- of constants
 
 _RESCORE = """
-UPDATE news n SET score = told.score, model = %(model)s, bases = told.bases
+UPDATE news n SET score = given.score, model = %(model)s, bases = given.bases
 FROM (
     SELECT url, score, ARRAY(SELECT jsonb_array_elements_text(bases)) AS bases
-    FROM unnest(%(urls)s::text[], %(scores)s::float8[], %(bases)s::jsonb[]) AS told (url, score, bases)
-) AS told
-WHERE n.url = told.url AND (n.score, n.model, n.bases) IS DISTINCT FROM (told.score, %(model)s, told.bases)
+    FROM unnest(%(urls)s::text[], %(scores)s::float8[], %(bases)s::jsonb[]) AS given (url, score, bases)
+) AS given
+WHERE n.url = given.url AND (n.score, n.model, n.bases) IS DISTINCT FROM (given.score, %(model)s, given.bases)
 """
 
 _NEWEST_TEXTS = """

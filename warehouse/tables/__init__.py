@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy sees them. The migrations must build exactly these (a test compares)."""
+"""The tables in SQLAlchemy. Migrations must create exactly these; a test compares."""
 
 from warehouse.tables import fundamentals, indicators, sentiment
 from warehouse.tables.alerts import alert_counter, alert_events, alert_rules, subscribers

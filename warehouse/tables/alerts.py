@@ -1,4 +1,4 @@
-"""Alert rules and events, and who they are for."""
+"""Alert rules, their events and the subscribers."""
 
 from __future__ import annotations
 
@@ -23,20 +23,38 @@ alert_rules = Table(
     "alert_rules",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("client", Text, comment="the named owner, who can come back for missed alerts"),
-    Column("connection", Text, comment="the connection of an unnamed owner; the rule ends with it"),
+    Column("client", Text, comment="the named client that owns the rule, and can resume after missed alerts"),
+    Column("connection", Text, comment="the connection of an unnamed client; the rule ends with it"),
     Column("exchange", Text, comment="null: any exchange of the pair"),
     Column("base", Text, nullable=False),
     Column("quote", Text, nullable=False),
-    Column("typed", Text, nullable=False, comment="the symbol as its owner wrote it"),
+    Column("typed", Text, nullable=False, comment="the symbol as the client wrote it"),
     Column("condition", JSONB, nullable=False),
     Column("note", Text),
-    Column("armed", Boolean, nullable=False, server_default=text("true"), comment="it is watched for"),
-    Column("state_no", Integer, nullable=False, server_default="0", comment="grows with each claim"),
+    Column(
+        "armed",
+        Boolean,
+        nullable=False,
+        server_default=text("true"),
+        comment="evaluated; false after its last firing",
+    ),
+    Column("state_no", Integer, nullable=False, server_default="0", comment="incremented by each claim"),
     Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
-    Column("fired_at", TIMESTAMP, comment="the last time"),
-    Column("terms", JSONB, nullable=False, server_default="{}", comment="how it fires on its condition"),
-    Column("state", JSONB, nullable=False, server_default="{}", comment="what it has come to"),
+    Column("fired_at", TIMESTAMP, comment="last firing"),
+    Column(
+        "terms",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="repeat, cooldown, expiry and other terms",
+    ),
+    Column(
+        "state",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="progress of the rule: pauses, last values, …",
+    ),
     CheckConstraint("(client is null) <> (connection is null)", name="owner"),
 )
 Index("alert_rules_armed_idx", alert_rules.c.id, postgresql_where=alert_rules.c.armed)
@@ -51,27 +69,29 @@ alert_events = Table(
     Column("client", Text),
     Column("connection", Text),
     Column("symbol", Text, nullable=False),
-    Column("exchange", Text, comment="null: no single exchange is meant"),
-    Column("trade_id", BigInteger, comment="null: no trade fired it"),
-    Column("price", Double, comment="of what fired it, else the last one known"),
-    Column("ts", TIMESTAMP, nullable=False, comment="that price's time"),
+    Column("exchange", Text, comment="null: not of a single exchange"),
+    Column("trade_id", BigInteger, comment="null: not fired by a trade"),
+    Column("price", Double, comment="price that fired the rule, or the last known price"),
+    Column("ts", TIMESTAMP, nullable=False, comment="time of that price"),
     Column("message", Text, nullable=False),
     Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
-    Column("value", Double, comment="what was measured, in the unit of the condition"),
-    Column("late", Boolean, nullable=False, server_default=text("false"), comment="by a recovered trade"),
+    Column("value", Double, comment="measured value, in the unit of the condition"),
+    Column(
+        "late", Boolean, nullable=False, server_default=text("false"), comment="fired by a recovered trade"
+    ),
     Column(
         "degraded",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="while an interruption of the market's stream was open",
+        comment="fired while a stream gap of the market was open",
     ),
     Column(
         "paused",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="the rule fired too often and is paused",
+        comment="the rule fired too often and was paused",
     ),
 )
 Index(None, alert_events.c.client, alert_events.c.event_id)

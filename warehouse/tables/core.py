@@ -1,4 +1,4 @@
-"""Markets, and what is streamed and collected of them."""
+"""Markets, trades, candles, averages, and the state of streams and services."""
 
 from __future__ import annotations
 
@@ -40,14 +40,18 @@ markets = Table(
     Column("price_step", Double),
     Column("amount_step", Double),
     Column("updated_at", TIMESTAMP, nullable=False, server_default=NOW),
-    Column("quote_volume_24h", Double, comment="as its exchange's tickers said last, in the quote asset"),
+    Column(
+        "quote_volume_24h",
+        Double,
+        comment="latest 24 h volume from the exchange's tickers, in the quote asset",
+    ),
     UniqueConstraint("exchange", "symbol"),
     CheckConstraint("status in ('active', 'delisted')", name="status"),
     CheckConstraint("symbol = base || '-' || quote", name="symbol"),
 )
 
-# Widest first, so that a row carries no padding. Partitions are one UTC day each and made by
-# warehouse.partitions; there is no DEFAULT partition.
+# Widest columns first, so that rows need no padding. One partition a UTC day, created by
+# warehouse.db.partitions; there is no DEFAULT partition.
 ticks = Table(
     "ticks",
     metadata,
@@ -60,13 +64,13 @@ ticks = Table(
         BigInteger,
         nullable=False,
         server_default=text("pg_current_xact_id()::text::bigint"),
-        comment="the transaction that stored the row",
+        comment="transaction that stored the row",
     ),
     Column(
         "market_id",
         Integer,
         nullable=False,
-        comment="of markets; no foreign key: it halves the speed of COPY",
+        comment="id in markets; no foreign key, which would halve the speed of COPY",
     ),
     Column("day", Date, nullable=False, comment="UTC date of ts"),
     Column("taker_buys", Boolean, nullable=False),
@@ -75,7 +79,7 @@ ticks = Table(
 )
 Index(None, ticks.c.market_id, ticks.c.ts)
 
-# Partitions are one UTC month each, made like those of ticks.
+# One partition a UTC month, created like those of ticks.
 candles = Table(
     "candles",
     metadata,
@@ -91,7 +95,7 @@ candles = Table(
         "market_id",
         Integer,
         nullable=False,
-        comment="of markets; no foreign key: it costs a third of the speed of storing",
+        comment="id in markets; no foreign key, which would cost a third of the write speed",
     ),
     Column("trades", Integer),
     Column("revision", SmallInteger, nullable=False, server_default="0"),
@@ -113,21 +117,21 @@ candle_coverage = Table(
         TSTZMULTIRANGE,
         nullable=False,
         server_default="{}",
-        comment="spans verified against the exchange, empty minutes included",
+        comment="ranges verified against the exchange, minutes without trades included",
     ),
     Column(
         "unavailable",
         TSTZMULTIRANGE,
         nullable=False,
         server_default="{}",
-        comment="spans the exchange no longer serves",
+        comment="ranges that the exchange no longer serves",
     ),
     Column(
         "wanted",
         TSTZMULTIRANGE,
         nullable=False,
         server_default="{}",
-        comment="spans somebody asked for; endless while the market is active",
+        comment="requested ranges; without end while the market is active",
     ),
 )
 
@@ -135,9 +139,11 @@ candle_rollups = Table(
     "candle_rollups",
     metadata,
     Column("market_id", Integer, ForeignKey("markets.id"), primary_key=True),
-    Column("interval", Text, primary_key=True, comment="of the rollups, 5m and longer"),
-    Column("due", TSTZMULTIRANGE, nullable=False, comment="spans whose 1m candles changed since"),
-    comment="which candles of longer intervals have to be made again",
+    Column("interval", Text, primary_key=True, comment="interval of the rollup, 5m and longer"),
+    Column(
+        "due", TSTZMULTIRANGE, nullable=False, comment="ranges whose 1m candles changed since the last rollup"
+    ),
+    comment="rollups that are due",
 )
 
 candle_checks = Table(
@@ -146,12 +152,18 @@ candle_checks = Table(
     Column("checked_at", TIMESTAMP, nullable=False, server_default=NOW),
     Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
     Column("day", Date, nullable=False),
-    Column("repaired", Integer, nullable=False, server_default="0", comment="minutes that were corrected"),
+    Column("repaired", Integer, nullable=False, server_default="0", comment="corrected minutes"),
     Column("state", Text, nullable=False, comment="same, repaired, differs, or incomplete"),
-    Column("detail", JSONB, nullable=False, server_default="{}", comment="ours, theirs and what remains"),
+    Column(
+        "detail",
+        JSONB,
+        nullable=False,
+        server_default="{}",
+        comment="our candle, the exchange's candle and the remaining difference",
+    ),
     PrimaryKeyConstraint("market_id", "day"),
     CheckConstraint("state in ('same', 'repaired', 'differs', 'incomplete')", name="state"),
-    comment="days of candles compared with the exchange's own candle of the day",
+    comment="daily comparison of candles with the exchange's own daily candle",
 )
 
 stream_health = Table(
@@ -160,9 +172,9 @@ stream_health = Table(
     Column("market_id", Integer, ForeignKey("markets.id"), primary_key=True),
     Column("state", Text, nullable=False),
     Column("last_price", Double),
-    Column("last_trade_ts", TIMESTAMP, comment="the exchange's clock"),
-    Column("last_received_at", TIMESTAMP, comment="our clock"),
-    Column("lag_ms", Double, comment="from the exchange's clock to our commit, last batch"),
+    Column("last_trade_ts", TIMESTAMP, comment="by the exchange's clock"),
+    Column("last_received_at", TIMESTAMP, comment="by our clock"),
+    Column("lag_ms", Double, comment="from the exchange's clock to our commit, in the last batch"),
     Column("trades", BigInteger, nullable=False, server_default="0", comment="stored by this daemon"),
     Column("duplicates", BigInteger, nullable=False, server_default="0"),
     Column("reconnects", Integer, nullable=False, server_default="0"),
@@ -179,20 +191,20 @@ stream_gaps = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
-    Column("daemon", Text, nullable=False, comment="whose stream it was, or who took it over"),
+    Column("daemon", Text, nullable=False, comment="daemon of the stream, or the daemon that took it over"),
     Column("cause", Text, nullable=False),
     Column("state", Text, nullable=False, server_default="open"),
-    Column("after_id", BigInteger, comment="the last trade before it"),
-    Column("after_ts", TIMESTAMP, nullable=False, comment="its time; nothing is known after it"),
-    Column("before_id", BigInteger, comment="the first trade after it"),
-    Column("before_ts", TIMESTAMP, comment="its time; null: the stream has not come back"),
+    Column("after_id", BigInteger, comment="id of the last trade before the gap"),
+    Column("after_ts", TIMESTAMP, nullable=False, comment="time of the last trade before the gap"),
+    Column("before_id", BigInteger, comment="id of the first trade after the gap"),
+    Column("before_ts", TIMESTAMP, comment="time of the first trade after the gap; null: still interrupted"),
     Column("recovered", BigInteger, nullable=False, server_default="0", comment="trades stored by recovery"),
-    Column("reason", Text, comment="why it is unfillable, or why the last try failed"),
+    Column("reason", Text, comment="why it is unfillable, or why the last attempt failed"),
     Column("opened_at", TIMESTAMP, nullable=False, server_default=NOW),
     Column("closed_at", TIMESTAMP),
     CheckConstraint("state in ('open', 'filled', 'unfillable')", name="state"),
     CheckConstraint("(state = 'open') = (closed_at is null)", name="closed"),
-    comment="the ledger of interruptions: spans in which a stream was not heard, and what became of them",
+    comment="stream gaps: interruptions of market streams, and their recovery",
 )
 Index("stream_gaps_open_idx", stream_gaps.c.market_id, postgresql_where=stream_gaps.c.state == "open")
 Index(None, stream_gaps.c.market_id, stream_gaps.c.after_ts)
@@ -200,10 +212,10 @@ Index(None, stream_gaps.c.market_id, stream_gaps.c.after_ts)
 leases = Table(
     "leases",
     metadata,
-    Column("name", Text, primary_key=True, comment="what is held: a market, the averages"),
+    Column("name", Text, primary_key=True, comment="task: a market, or the averages"),
     Column("holder", Text, nullable=False, comment="host and process"),
-    Column("expires_at", TIMESTAMP, nullable=False, comment="by this server's clock"),
-    comment="who of several daemons does what",
+    Column("expires_at", TIMESTAMP, nullable=False, comment="by the clock of the database"),
+    comment="tasks that one of several daemons holds",
 )
 
 rejects = Table(
@@ -212,9 +224,9 @@ rejects = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("at", TIMESTAMP, nullable=False, server_default=NOW),
     Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
-    Column("trade", JSONB, nullable=False, comment="as it was decoded"),
+    Column("trade", JSONB, nullable=False, comment="the decoded trade"),
     Column("reason", Text, nullable=False),
-    comment="trades that could not be stored",
+    comment="trades that Postgres or a sanity check refused",
 )
 Index(None, rejects.c.at)
 
@@ -238,25 +250,25 @@ api_budgets = Table(
     Column("blocked_until", TIMESTAMP),
     Column("month", Date, nullable=False, server_default=text("date_trunc('month', now())::date")),
     Column("calls_this_month", Integer, nullable=False, server_default="0"),
-    Column("calls_per_month", Integer, comment="the most that are let through; null: as many as one likes"),
+    Column("calls_per_month", Integer, comment="monthly limit; null: unlimited"),
 )
 
-# Partitions are one UTC day each, made like those of ticks; after a week a day is thinned to one row
-# a minute by warehouse.averages.
+# One partition a UTC day, created like those of ticks; after a week, warehouse.averages thins a day to one
+# row a minute.
 price_averages = Table(
     "price_averages",
     metadata,
-    Column("ts", TIMESTAMP, nullable=False, comment="a whole second, when it was computed"),
+    Column("ts", TIMESTAMP, nullable=False, comment="time of the computation, a whole second"),
     Column("price", Double, nullable=False),
-    Column("confidence", Double, nullable=False, comment="distance to the further weighted quartile"),
+    Column("confidence", Double, nullable=False, comment="distance to the farther weighted quartile"),
     Column("change_24h", Double, comment="0.01 is 1 %; null where less than a day is stored"),
     Column("high_24h", Double, comment="median over the exchanges used"),
     Column("low_24h", Double, comment="median over the exchanges used"),
     Column("base", Text, nullable=False),
     Column("quote", Text, nullable=False),
     Column("method", Text, nullable=False),
-    Column("state", Text, nullable=False, comment="degraded: of fewer than three exchanges"),
-    Column("exchanges", ARRAY(Text), nullable=False, comment="those used"),
+    Column("state", Text, nullable=False, comment="degraded: from fewer than three exchanges"),
+    Column("exchanges", ARRAY(Text), nullable=False, comment="exchanges used"),
     Column("inputs", JSONB, nullable=False, comment="by exchange: price, ts, age_s, weight, used, why not"),
     PrimaryKeyConstraint("base", "quote", "ts"),
     CheckConstraint("method in ('median', 'mean', 'vwap')", name="method"),
@@ -269,9 +281,16 @@ quarantines = Table(
     "quarantines",
     metadata,
     Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
-    Column("since", TIMESTAMP, nullable=False, comment="from when on it was over 20 % from the others"),
-    Column("released_at", TIMESTAMP, comment="null: it is left out of averages now"),
-    Column("deviation", Double, nullable=False, comment="0.5 is 50 %; when it was quarantined or released"),
+    Column(
+        "since",
+        TIMESTAMP,
+        nullable=False,
+        comment="start of the deviation of over 20 % from the other exchanges",
+    ),
+    Column("released_at", TIMESTAMP, comment="null: excluded from averages now"),
+    Column(
+        "deviation", Double, nullable=False, comment="deviation when quarantined or released; 0.5 is 50 %"
+    ),
     PrimaryKeyConstraint("market_id", "since"),
-    comment="markets taken for another coin of the same ticker, and left out of averages",
+    comment="markets excluded from averages, presumably another coin with the same ticker",
 )

@@ -1,4 +1,4 @@
-"""Other ways out than the websocket: where events of a client are delivered, and each delivery."""
+"""Outlets of clients besides the websocket, and the delivery of each event."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ outlets = Table(
     "outlets",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("after_event_id", BigInteger, nullable=False, comment="later events are delivered"),
+    Column("after_event_id", BigInteger, nullable=False, comment="events after this one are delivered"),
     Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
     Column("disabled_at", TIMESTAMP, comment="null: events are delivered"),
-    Column("previous_until", TIMESTAMP, comment="until then it is signed with the previous secret too"),
-    Column("client", Text, nullable=False, comment="the named client whose events they are"),
+    Column("previous_until", TIMESTAMP, comment="end of the period signed with both secrets"),
+    Column("client", Text, nullable=False, comment="named client whose events are delivered"),
     Column("kind", Text, nullable=False),
-    Column("url", Text, nullable=False, comment="as good as a secret"),
-    Column("secret", Text, comment="what webhooks are signed with"),
+    Column("url", Text, nullable=False, comment="treat as a secret"),
+    Column("secret", Text, comment="secret that signs webhooks"),
     Column("previous_secret", Text),
     Column("disabled_why", Text),
     CheckConstraint("kind in ('webhook', 'apprise')", name="kind"),
@@ -41,16 +41,22 @@ Index(None, outlets.c.client)
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("event_id", BigInteger, nullable=False, comment="of alert_events"),
+    Column("event_id", BigInteger, nullable=False, comment="id in alert_events"),
     Column("outlet_id", BigInteger, ForeignKey("outlets.id", ondelete="CASCADE"), nullable=False),
-    Column("due_at", TIMESTAMP, nullable=False, server_default=NOW, comment="of the next attempt"),
+    Column("due_at", TIMESTAMP, nullable=False, server_default=NOW, comment="time of the next attempt"),
     Column("created_at", TIMESTAMP, nullable=False, server_default=NOW),
-    Column("attempted_at", TIMESTAMP, comment="the last time"),
+    Column("attempted_at", TIMESTAMP, comment="last attempt"),
     Column("delivered_at", TIMESTAMP),
-    Column("attempts", Integer, nullable=False, server_default="0", comment="since it was queued or resent"),
-    Column("http_status", Integer, comment="of the last attempt"),
+    Column(
+        "attempts",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="attempts since it was queued or resent",
+    ),
+    Column("http_status", Integer, comment="result of the last attempt"),
     Column("state", Text, nullable=False, server_default="waiting", comment="dead: given up"),
-    Column("error", Text, comment="of the last attempt"),
+    Column("error", Text, comment="result of the last attempt"),
     PrimaryKeyConstraint("event_id", "outlet_id"),
     CheckConstraint("state in ('waiting', 'delivered', 'dead')", name="state"),
     CheckConstraint("(state = 'delivered') = (delivered_at is not null)", name="delivered"),
@@ -67,7 +73,7 @@ Index(None, deliveries.c.created_at)
 delivery_cursor = Table(
     "delivery_cursor",
     metadata,
-    Column("event_id", BigInteger, nullable=False, comment="events up to this one were queued"),
+    Column("event_id", BigInteger, nullable=False, comment="events up to this one are queued"),
     Column("only", Boolean, primary_key=True, server_default=text("true")),
     CheckConstraint('"only"', name="single_row"),
     comment="one row, locked by the endpoint that queues deliveries",

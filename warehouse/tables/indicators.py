@@ -6,12 +6,12 @@ from sqlalchemy import Column, Double, ForeignKey, Integer, PrimaryKeyConstraint
 
 from warehouse.tables.base import TIMESTAMP, metadata
 
-# Partitions are one UTC month each, made like those of candles.
+# One partition a UTC month, created like those of candles.
 indicators = Table(
     "indicators",
     metadata,
-    Column("open_ts", TIMESTAMP, nullable=False, comment="of the candle they end with"),
-    Column("sma_20", Double, comment="also the middle of Bollinger's bands"),
+    Column("open_ts", TIMESTAMP, nullable=False, comment="open time of the candle they include last"),
+    Column("sma_20", Double, comment="also the middle Bollinger band"),
     Column("sma_50", Double),
     Column("sma_200", Double),
     Column("ema_12", Double),
@@ -26,7 +26,7 @@ indicators = Table(
     Column("bollinger_lower", Double),
     Column("obv", Double, comment="since the first candle stored, in the base asset"),
     Column("atr_14", Double),
-    Column("vwap", Double, comment="of the UTC day so far, of typical prices"),
+    Column("vwap", Double, comment="of typical prices in the UTC day so far"),
     Column("market_id", Integer, ForeignKey("markets.id"), nullable=False),
     Column("interval", Text, nullable=False),
     PrimaryKeyConstraint("market_id", "interval", "open_ts"),
@@ -37,8 +37,8 @@ indicators = Table(
 indicators_due = Table(
     "indicators_due",
     metadata,
-    Column("since", TIMESTAMP, nullable=False, comment="the first candle that changed"),
+    Column("since", TIMESTAMP, nullable=False, comment="open time of the first changed candle"),
     Column("market_id", Integer, ForeignKey("markets.id"), primary_key=True),
     Column("interval", Text, primary_key=True),
-    comment="which indicators have to be computed again, and from when on",
+    comment="series whose indicators are due, and from when on",
 )

@@ -1,4 +1,4 @@
-"""What went wrong in the pipelines, for those who are told of it."""
+"""Failed pipeline jobs, for alerts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ job_failures = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("recorded_at", TIMESTAMP, nullable=False, server_default=NOW),
-    Column("run_id", Text, nullable=False, unique=True, comment="Dagster's"),
-    Column("job", Text, nullable=False, comment="its name; of a run of chosen assets, theirs"),
-    Column("why", Text, nullable=False, comment="what the run that failed said; empty: nothing"),
-    comment="runs that failed and are not tried again",
+    Column("run_id", Text, nullable=False, unique=True, comment="Dagster run id"),
+    Column("job", Text, nullable=False, comment="name of the job, or the assets of an ad-hoc run"),
+    Column("why", Text, nullable=False, comment="error message of the run; may be empty"),
+    comment="failed runs that will not be retried",
 )
 Index(None, job_failures.c.recorded_at)

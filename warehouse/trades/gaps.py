@@ -69,21 +69,21 @@ insert into stream_gaps (market_id, daemon, cause, after_id, after_ts, before_id
 select market_id, %(daemon)s, cause, after_id, after_ts, before_id, before_ts
 from unnest(%(markets)s::int[], %(causes)s::text[], %(after_ids)s::bigint[], %(after_ts)s::timestamptz[],
             %(before_ids)s::bigint[], %(before_ts)s::timestamptz[])
-     as told (market_id, cause, after_id, after_ts, before_id, before_ts)
+     as given (market_id, cause, after_id, after_ts, before_id, before_ts)
 where not exists (
     select from stream_gaps known
-    where known.market_id = told.market_id and known.after_ts = told.after_ts
-      and known.daemon = %(daemon)s and known.cause = told.cause
-      and known.after_id is not distinct from told.after_id
-      and (told.before_id is null or known.before_id = told.before_id)
+    where known.market_id = given.market_id and known.after_ts = given.after_ts
+      and known.daemon = %(daemon)s and known.cause = given.cause
+      and known.after_id is not distinct from given.after_id
+      and (given.before_id is null or known.before_id = given.before_id)
 )
 """
 
 _END = f"""
-update stream_gaps set before_id = told.before_id, before_ts = told.before_ts
+update stream_gaps set before_id = given.before_id, before_ts = given.before_ts
 from unnest(%(markets)s::int[], %(before_ids)s::bigint[], %(before_ts)s::timestamptz[])
-     as told (market_id, before_id, before_ts)
-where stream_gaps.market_id = told.market_id and state = '{GapState.OPEN}' and daemon = %(daemon)s
+     as given (market_id, before_id, before_ts)
+where stream_gaps.market_id = given.market_id and state = '{GapState.OPEN}' and daemon = %(daemon)s
   and stream_gaps.before_ts is null
 """
 

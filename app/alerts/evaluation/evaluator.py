@@ -35,7 +35,7 @@ from coinwatch.records import Market, Symbol, Trade
 from coinwatch.times import MINUTE_US
 from warehouse.alerts.claims import claim
 from warehouse.alerts.rules import ALERT_RULES, armed_rules, rules_by_id
-from warehouse.alerts.snapshots import CommitSnapshot, last_look, one_view, trades_of_commit
+from warehouse.alerts.snapshots import CommitSnapshot, consistent_reads, last_snapshot, trades_of_commit
 from warehouse.averages.store import AVERAGES, AveragesNotice, decode_averages
 from warehouse.candles.store import CANDLES
 from warehouse.db.database import Database
@@ -268,10 +268,10 @@ class Evaluator:
         """Read the rules anew, and fire those that what was committed since the last look meets."""
         self._metrics.catch_ups.inc()
         missed = 0
-        async with self._database.use() as conn, one_view(conn) as now:
+        async with self._database.use() as conn, consistent_reads(conn) as now:
             self._marks.told(now)
             self._catalogue.update(await known_markets(conn))
-            seen = self._marks.looked or await last_look(conn)
+            seen = self._marks.looked or await last_snapshot(conn)
             await self._begin(conn, now, seen)
             if seen:
                 missed = await replay(conn, self._machine, self._readings, seen, now, self._last_ts_us)

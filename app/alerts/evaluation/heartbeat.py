@@ -50,7 +50,7 @@ class Heartbeat:
                             conn,
                             instance=self.instance,
                             started_at=self._started_at,
-                            looked=looked,
+                            processed=looked,
                             detail=self._detail(),
                             channel=self.mark_channel,
                             number=number,

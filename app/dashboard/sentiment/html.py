@@ -120,7 +120,7 @@ def _part(part: Part) -> dict[str, Any]:
 
 def _source(state: SourceState) -> dict[str, Any]:
     poll = state.last_poll
-    newest = poll.told_day if poll else None
+    newest = poll.reported_day if poll else None
     return {
         "name": name_of(state.source),
         "state": state.state,

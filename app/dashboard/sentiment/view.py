@@ -102,6 +102,6 @@ def source_states(
         elif poll is None:
             states.append(SourceState(source, "pending", "", None))
         else:
-            is_stale = poll.told_day is None or (today - poll.told_day).days > STALE_DAYS
+            is_stale = poll.reported_day is None or (today - poll.reported_day).days > STALE_DAYS
             states.append(SourceState(source, "stale" if is_stale else "on", "", poll))
     return tuple(sorted(states, key=lambda state: state.state == "off"))

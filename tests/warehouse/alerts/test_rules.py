@@ -18,13 +18,13 @@ from coinwatch.times import DAY_US, now_us, to_datetime
 from warehouse.alerts import rules as alerts_rules
 from warehouse.alerts.claims import Claimed, claim
 from warehouse.alerts.snapshots import (
-    Missed,
+    PriceRange,
+    consistent_reads,
     end_dead_endpoints,
-    last_look,
-    look,
+    last_snapshot,
     mark,
     missed_trades,
-    one_view,
+    take_snapshot,
     trades_of_commit,
 )
 from warehouse.db.connect import connect, engine
@@ -178,12 +178,12 @@ async def test_rules_end_with_their_owner(conn: AsyncConnection) -> None:
 
 
 async def beat(conn: AsyncConnection, instance: str, number: int = 1) -> None:
-    now = await look(conn)
+    now = await take_snapshot(conn)
     await mark(
         conn,
         instance=instance,
         started_at=to_datetime(now.at_us),
-        looked=now,
+        processed=now,
         detail={"rules": 1},
         channel="alert_mark_test",
         number=number,
@@ -215,14 +215,14 @@ async def test_a_mark_comes_after_what_its_look_sees(database: URL, conn: AsyncC
         await listener.execute("listen alert_mark_test")
         writer = TickWriter(conn, await ensure_markets(conn, {MARKET: "BTCUSDT"}))
         await writer.write([trade(1)])
-        seen = await look(conn)
+        seen = await take_snapshot(conn)
         await beat(conn, "here", number=7)
         await writer.write([trade(2)])
         (ticks, first), (channel, number), (_, second) = await heard(listener, 3)
         assert (ticks, channel, number) == ("ticks", "alert_mark_test", "7")
         assert seen.sees(decode_notice(first).tx)
         assert not seen.sees(decode_notice(second).tx)
-    stored = await last_look(conn)
+    stored = await last_snapshot(conn)
     assert stored is not None
     assert stored.sees(decode_notice(first).tx)
     assert not stored.sees(decode_notice(second).tx)
@@ -235,20 +235,20 @@ async def test_a_look_does_not_see_what_was_still_running(database: URL, conn: A
             row = await (await slow.execute("select pg_current_xact_id()::text::bigint")).fetchone()
             assert row is not None
             await conn.execute("select pg_current_xact_id()")
-            seen = await look(conn)
+            seen = await take_snapshot(conn)
         assert not seen.sees(row[0])
-        assert (await look(conn)).sees(row[0])
+        assert (await take_snapshot(conn)).sees(row[0])
 
 
 async def test_missed_trades_are_those_not_seen_that_can_matter(conn: AsyncConnection) -> None:
     ids = await ensure_markets(conn, {MARKET: "BTCUSDT"})
     writer = TickWriter(conn, ids)
     await writer.write([trade(1, 200.0)])
-    seen = await look(conn)
+    seen = await take_snapshot(conn)
     await writer.write([trade(2, 100.0), trade(3, 150.0), trade(4, 90.0), trade(5, 99.0)])
     await writer.write([trade(6, 160.0, age_us=DAY_US)])
-    wanted = Missed(ids[MARKET], now_us() - 60_000_000, at_or_above=150.0, at_or_below=90.0)
-    async with one_view(conn):
+    wanted = PriceRange(ids[MARKET], now_us() - 60_000_000, at_or_above=150.0, at_or_below=90.0)
+    async with consistent_reads(conn):
         chunks = [chunk async for chunk in missed_trades(conn, seen, [wanted])]
     assert [[one.trade.trade_id for one in chunk] for chunk in chunks] == [[3, 4]]
     assert chunks[0][0].trade.market == MARKET

@@ -119,7 +119,7 @@ def candle(open_ts_us: int) -> Candle:
 
 def test_each_source_is_on_off_stale_or_pending() -> None:
     def poll(source: str, newest: date | None) -> SourceAsked:
-        return SourceAsked(source=source, asked_at=NOW, told_day=newest, bases=3)
+        return SourceAsked(source=source, asked_at=NOW, reported_day=newest, bases=3)
 
     states = view.source_states(
         [
