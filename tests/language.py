@@ -17,6 +17,8 @@ PRIVATE_WORDS = frozenset(_WORDS.split())
 """Refused in identifiers and in texts. ``docs/glossary.md`` has the word to use instead."""
 PRIVATE_NAMES = frozenset({"one", "found"})
 """Refused as whole identifiers: a name says what it holds."""
+PUBLIC_NAMES = ("told_at", '"nobody"', "``nobody``")
+"""Allowed: a column of ``v_sentiment``, and the name of a system user."""
 PRIVATE_PHRASES = ("looks at", "look at", "goes on", "comes to be", "of theirs")
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -31,12 +33,16 @@ _TEXT_TOKENS = {
 def private_in_text(text: str) -> list[str]:
     """The private words and phrases of a text, in lower case."""
     lower = text.lower()
+    for name in PUBLIC_NAMES:
+        lower = lower.replace(name, "")
     words = [word for word in _WORD.findall(lower) if word.removesuffix("'s") in PRIVATE_WORDS]
     return words + [phrase for phrase in PRIVATE_PHRASES if phrase in lower]
 
 
 def is_private_identifier(name: str) -> bool:
     """Whether an identifier is made of private words."""
+    if name in PUBLIC_NAMES:
+        return False
     return name in PRIVATE_NAMES or any(part.lower() in PRIVATE_WORDS for part in _PART.findall(name))
 
 

@@ -1,4 +1,4 @@
-"""The table of markets: who has which id, and what their exchange says about them."""
+"""The table of markets: ids, listings and volumes."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ DOLLARS_AND_EUROS = ("USD", "USDT", "USDC", "EUR")
 
 
 class KnownMarket(msgspec.Struct, frozen=True):
-    """A row of markets as read."""
+    """A row of markets."""
 
     id: int
     market: Market
     is_active: bool
     is_listed: bool
-    """Its exchange's list of instruments has told of it; else it is only known because it was streamed."""
+    """It was in its exchange's list of instruments; otherwise it is only known because it was streamed."""
 
 
 class ListChanges(msgspec.Struct, frozen=True):
-    """What storing a list of instruments changed."""
+    """The effect of storing a list of instruments."""
 
     inserted: int = 0
-    """Rows that were not there before, whatever their status."""
+    """New rows of any status."""
     changed: int = 0
-    """Rows that were there and are not as they were."""
+    """Existing rows with changes."""
     new: tuple[Market, ...] = ()
-    """Traded now and never before, as far as is known here."""
+    """Active for the first time."""
     back: tuple[Market, ...] = ()
-    """Delisted before and traded again."""
+    """Delisted before, active again."""
     delisted: tuple[Market, ...] = ()
-    """Active before and not traded any more, or not even listed."""
+    """Active before, no longer traded or listed."""
     doubted: int = 0
-    """Active markets that the list does not have as traded, and that stay active: it lacks too many."""
+    """Active markets missing from a list that is implausibly short; they stay active."""
 
 
 class MarketIds(dict[Market, int]):
@@ -61,9 +61,9 @@ class MarketIds(dict[Market, int]):
 async def ensure_markets(
     conn: psycopg.AsyncConnection, native_by_market: Mapping[Market, str]
 ) -> dict[Market, int]:
-    """Insert the markets that are missing, with the exchange's own spelling; returns the id of each.
+    """Insert missing markets with their native symbols; return the id of each.
 
-    Markets that are there stay as they are.
+    Existing markets do not change.
     """
     markets = sorted(native_by_market)
     keys = {
@@ -79,10 +79,10 @@ async def ensure_markets(
 async def store_list(
     conn: psycopg.AsyncConnection, exchange: str, instruments: Sequence[Instrument]
 ) -> ListChanges:
-    """Store the whole list of an exchange. A market that is not in it any more is delisted, never deleted.
+    """Store the complete list of an exchange. Markets missing from it are delisted, never deleted.
 
-    A list with less than half as many traded markets as were active is no wave of delistings but a
-    broken answer, or an exchange at rest: new markets are taken from it, and none is delisted.
+    A list with fewer than half of the active markets is taken for a broken response or an exchange in
+    maintenance: new markets are stored, and none is delisted.
     """
     traded = {listed.market for listed in instruments if listed.status is MarketStatus.ACTIVE}
     async with conn.transaction():
@@ -105,10 +105,9 @@ async def store_list(
 
 
 async def upsert_instruments(conn: psycopg.AsyncConnection, instruments: Sequence[Instrument]) -> ListChanges:
-    """Store what exchanges tell of some of their markets.
+    """Store instruments of some markets.
 
-    Status, spelling, steps and time of listing are kept current; what the exchange does not give is
-    left as it was.
+    Updates status, native symbol, steps and listing time; values that are not given keep theirs.
     """
     by_market = {instrument.market: instrument for instrument in instruments}
     ordered = [by_market[market] for market in sorted(by_market)]
@@ -146,7 +145,7 @@ async def upsert_instruments(conn: psycopg.AsyncConnection, instruments: Sequenc
 async def store_volumes(conn: psycopg.AsyncConnection, exchange: str, volumes: Mapping[str, float]) -> int:
     """Store the volumes of 24 hours, in the quote asset, by native name; returns how many changed.
 
-    A market that ``volumes`` does not have keeps what it had.
+    Markets that are not in ``volumes`` keep theirs.
     """
     given = {"exchange": exchange, "natives": list(volumes), "volumes": list(volumes.values())}
     async with conn.transaction():
@@ -157,7 +156,7 @@ async def store_volumes(conn: psycopg.AsyncConnection, exchange: str, volumes: M
 async def top_markets(conn: psycopg.AsyncConnection, n: int) -> list[Market]:
     """The ``n`` active markets with most volume among those quoted in DOLLARS_AND_EUROS, most first.
 
-    Only of exchanges that Coinwatch knows and that tell volumes.
+    Only exchanges known to Coinwatch that publish volumes.
     """
     given = {"exchanges": list(Settings.exchanges()), "quotes": list(DOLLARS_AND_EUROS), "n": n}
     rows = await (await conn.execute(_TOP, given)).fetchall()
@@ -165,13 +164,13 @@ async def top_markets(conn: psycopg.AsyncConnection, n: int) -> list[Market]:
 
 
 async def markets_by_id(conn: psycopg.AsyncConnection) -> dict[int, Market]:
-    """Every market there is."""
+    """Every stored market, by id."""
     rows = await (await conn.execute("SELECT id, exchange, base, quote FROM markets")).fetchall()
     return {market_id: Market(exchange, Symbol(base, quote)) for market_id, exchange, base, quote in rows}
 
 
 async def known_markets(conn: psycopg.AsyncConnection) -> list[KnownMarket]:
-    """Every market there is, with what is known of it."""
+    """Every stored market with its status."""
     rows = await (await conn.execute(_KNOWN)).fetchall()
     return [
         KnownMarket(
@@ -182,7 +181,7 @@ async def known_markets(conn: psycopg.AsyncConnection) -> list[KnownMarket]:
 
 
 async def is_active(conn: psycopg.AsyncConnection, market_id: int) -> bool:
-    """Whether its exchange still lists the market."""
+    """Whether the exchange still lists the market."""
     cursor = await conn.execute("SELECT status = 'active' FROM markets WHERE id = %s", (market_id,))
     row = await cursor.fetchone()
     return bool(row and row[0])
@@ -209,7 +208,7 @@ FROM unnest(%(exchanges)s::text[], %(bases)s::text[], %(quotes)s::text[]) AS wan
 JOIN markets m ON m.exchange = wanted.exchange AND m.symbol = wanted.base || '-' || wanted.quote
 """
 
-# Only a list of instruments tells steps. Not each market of it has them, and not each exchange.
+# Only lists of instruments have steps, and not for each market or exchange.
 _KNOWN = """
 SELECT id, exchange, base, quote, status, price_step IS NOT NULL OR amount_step IS NOT NULL FROM markets
 """

@@ -1,4 +1,4 @@
-"""The stable read surface: views that keep their meaning while the tables below them change."""
+"""Public views: they keep their meaning while the tables below them change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from warehouse.candles.coverage import EXPECTED_AFTER, GAPS_SQL
 
 @dataclass(frozen=True)
 class View:
-    """A public view. Columns are only ever added, at the end."""
+    """A public view. New columns are added at the end; none is removed."""
 
     name: str
     meaning: str
@@ -24,8 +24,8 @@ class View:
 _MARKET = {
     "exchange": "binance, coinbase, kraken, …",
     "symbol": "canonical pair, BTC-USDT",
-    "base": "the asset that is traded",
-    "quote": "the asset that prices are in",
+    "base": "traded asset",
+    "quote": "asset that prices are in",
 }
 
 _GAPS = GAPS_SQL.format(
@@ -35,14 +35,14 @@ _GAPS = GAPS_SQL.format(
 VIEWS = (
     View(
         "v_ticks",
-        "Every trade, once",
+        "All trades",
         {
             **_MARKET,
-            "ts": "the exchange's clock, to the microsecond",
+            "ts": "time of the trade by the exchange's clock, to the microsecond",
             "price": "in the quote asset",
             "amount": "in the base asset",
-            "side": "what the taker did: buy or sell",
-            "trade_id": "the exchange's own id, unique within the market",
+            "side": "taker side: buy or sell",
+            "trade_id": "the exchange's id, unique within the market",
         },
         """
         SELECT m.exchange, m.symbol, m.base, m.quote, t.ts, t.price, t.amount,
@@ -53,17 +53,17 @@ VIEWS = (
     ),
     View(
         "v_candles",
-        "Open, high, low, close and volume by interval; no row where nothing traded",
+        "Open, high, low, close and volume by interval; no row for intervals without trades",
         {
             **_MARKET,
             "interval": "1m, 5m, 15m, 1h, 4h, 1d",
-            "open_ts": "start of the interval",
+            "open_ts": "open time: start of the interval",
             "open": "first price",
             "high": "highest price",
             "low": "lowest price",
             "close": "last price",
             "volume": "in the base asset",
-            "source": "exchange; ticks: made of trades we stored; rollup: made of 1m candles",
+            "source": "exchange; ticks: computed from stored trades; rollup: computed from 1m candles",
         },
         """
         SELECT m.exchange, m.symbol, m.base, m.quote, c."interval", c.open_ts,
@@ -73,13 +73,13 @@ VIEWS = (
     ),
     View(
         "v_gaps",
-        "Spans of candles that are wanted and not there, of minutes that ended ten minutes ago or earlier",
+        "Missing ranges of wanted candles, for minutes that ended at least ten minutes ago",
         {
             "exchange": _MARKET["exchange"],
             "symbol": _MARKET["symbol"],
-            "interval": "1m; longer candles are made of these",
-            "from_ts": "start of the first minute that is missing",
-            "to_ts": "end of the last",
+            "interval": "1m; longer intervals are computed from these",
+            "from_ts": "start of the first missing minute",
+            "to_ts": "end of the last missing minute",
         },
         f"""
         SELECT m.exchange, m.symbol, c."interval", lower(hole), upper(hole)
@@ -90,24 +90,24 @@ VIEWS = (
     ),
     View(
         "v_indicators",
-        "Technical indicators at the close of each candle of 5m and longer; of the candles that were traded, "
-        "in order, null where they are too few",
+        "Technical indicators at the close of each candle of 5m and longer, from candles with trades; "
+        "null where there are too few",
         {
             **_MARKET,
             "interval": "5m, 15m, 1h, 4h, 1d",
-            "open_ts": "start of the candle they end with",
+            "open_ts": "open time of the last candle included",
             **{f"sma_{period}": f"mean of {period} closes" for period in (20, 50, 200)},
             **{f"ema_{period}": f"exponential mean of {period} closes" for period in (12, 26, 50, 200)},
-            "rsi_14": "relative strength, 0 to 100",
-            "macd": "exponential mean of 12 closes less that of 26",
-            "macd_signal": "exponential mean of 9 of these",
-            "macd_histogram": "macd less its signal",
-            "bollinger_upper": "2 standard deviations of 20 closes above their mean",
-            "bollinger_middle": "their mean, which is sma_20",
-            "bollinger_lower": "2 standard deviations below",
+            "rsi_14": "relative strength index, 0 to 100",
+            "macd": "exponential mean of 12 closes minus that of 26",
+            "macd_signal": "exponential mean of 9 values of macd",
+            "macd_histogram": "macd minus macd_signal",
+            "bollinger_upper": "mean of 20 closes plus 2 standard deviations",
+            "bollinger_middle": "mean of 20 closes, the same as sma_20",
+            "bollinger_lower": "mean of 20 closes minus 2 standard deviations",
             "obv": "on-balance volume since the first candle stored, in the base asset",
             "atr_14": "average true range, in the quote asset",
-            "vwap": "typical price weighted by volume, of the UTC day so far",
+            "vwap": "volume-weighted average of typical prices in the UTC day so far",
         },
         """
         SELECT m.exchange, m.symbol, m.base, m.quote, i."interval", i.open_ts,
@@ -119,17 +119,17 @@ VIEWS = (
     ),
     View(
         "v_stream_gaps",
-        "Spans in which a stream was not heard, and what became of them",
+        "Stream gaps: interruptions of market streams, and their recovery",
         {
             **_MARKET,
             "cause": "disconnected, silent, started, missing trades, …",
             "state": "open, filled or unfillable",
-            "from_ts": "the last trade before it, by the exchange's clock",
-            "to_ts": "the first trade after it; null while the stream is not back",
-            "recovered": "trades that were stored by recovery",
-            "reason": "why it cannot be filled, or not yet",
-            "opened_at": "when it was noticed",
-            "closed_at": "when it was filled or given up",
+            "from_ts": "last trade before the gap, by the exchange's clock",
+            "to_ts": "first trade after the gap; null while interrupted",
+            "recovered": "trades stored by recovery",
+            "reason": "why it is unfillable, or why the last attempt failed",
+            "opened_at": "when it was detected",
+            "closed_at": "when it was filled or found unfillable",
         },
         """
         SELECT m.exchange, m.symbol, m.base, m.quote, g.cause, g.state, g.after_ts, g.before_ts, g.recovered,
@@ -139,13 +139,13 @@ VIEWS = (
     ),
     View(
         "v_averages",
-        "The price of a pair over all exchanges, every second; every minute where older than a week",
+        "Average price of each pair across exchanges, each second; each minute after a week",
         {
             "symbol": "canonical pair, BTC-USDT",
-            "ts": "when it was computed, whole seconds",
+            "ts": "time of the computation, in whole seconds",
             "price": "in the quote asset",
             "method": "median, mean or vwap",
-            "exchanges": "those whose last trade it was made of",
+            "exchanges": "exchanges used",
             "change_24h": "0.01 is 1 %; null where less than a day is stored",
             "high_24h": "median of the highest prices of the exchanges used",
             "low_24h": "median of the lowest prices of the exchanges used",
@@ -157,21 +157,21 @@ VIEWS = (
     ),
     View(
         "v_assets",
-        "What is known of the assets behind the markets, and of the largest others",
+        "Assets of the markets, and the largest other assets",
         {
-            "asset": "as CoinGecko calls it, bitcoin",
-            "symbol": "the ticker, BTC",
+            "asset": "CoinGecko id: bitcoin",
+            "symbol": "ticker: BTC",
             "name": "Bitcoin",
-            "bases": "bases of our markets that are this asset",
-            "categories": "what CoinMarketCap files it under",
-            "description": "null: not told yet",
+            "bases": "bases of markets that trade this asset",
+            "categories": "categories on CoinMarketCap",
+            "description": "null: not known yet",
             "links": "lists of URLs by kind: website, source_code, technical_doc, …",
-            "platforms": "contract address by platform; empty: a coin of its own chain",
-            "launched_on": "day of its first block or sale; null: not told",
-            "images": "URL by who serves it",
-            "cmc_id": "as CoinMarketCap numbers it",
-            "gone_at": "since when CoinGecko lists it no more",
-            "described_at": "how old description, links and categories are",
+            "platforms": "contract address by platform; empty: native coin of its own chain",
+            "launched_on": "day of its first block or sale; null: unknown",
+            "images": "URL by host service",
+            "cmc_id": "CoinMarketCap id",
+            "gone_at": "when it left the list of CoinGecko",
+            "described_at": "last update of description, links and categories",
         },
         """
         SELECT a.id, a.symbol, a.name,
@@ -185,30 +185,30 @@ VIEWS = (
     ),
     View(
         "v_asset_metrics",
-        "Metrics of assets by the hour: of CoinGecko, of CoinMarketCap where that has none; TVL of DefiLlama",
+        "Hourly metrics of assets from CoinGecko, else from CoinMarketCap; TVL from DefiLlama",
         {
-            "asset": "as CoinGecko calls it, bitcoin",
-            "symbol": "the ticker, BTC",
-            "ts": "the hour it was asked in",
+            "asset": "CoinGecko id: bitcoin",
+            "symbol": "ticker: BTC",
+            "ts": "hour of the request",
             "source": "coingecko or coinmarketcap",
-            "observed_at": "as old as its source says it is",
-            "price_usd": "over the exchanges its source follows",
+            "observed_at": "time of the data, as reported by the source",
+            "price_usd": "price over the exchanges that the source follows",
             "market_cap_usd": "price times circulating supply",
             "rank": "by market cap",
             "fdv_usd": "fully diluted valuation",
-            "volume_24h_usd": "on the exchanges its source follows",
-            "circulating_supply": "in the asset itself, like the other supplies",
-            "total_supply": "made so far, less what was destroyed",
-            "max_supply": "null: without a limit, or not known",
+            "volume_24h_usd": "on the exchanges that the source follows",
+            "circulating_supply": "in units of the asset, like the other supplies",
+            "total_supply": "created so far, minus destroyed",
+            "max_supply": "null: unlimited or unknown",
             "ath_usd": "all-time high",
-            "ath_at": "when that was",
+            "ath_at": "time of the preceding column",
             "atl_usd": "all-time low",
-            "atl_at": "when that was",
+            "atl_at": "time of the preceding column",
             "change_1h": "0.01 is 1 %",
             "change_24h": "0.01 is 1 %",
             "change_7d": "0.01 is 1 %",
             "change_30d": "0.01 is 1 %",
-            "tvl_usd": "value locked in its chain, or in its protocols; null where DefiLlama has none",
+            "tvl_usd": "value locked in its chain or protocols; null where DefiLlama has none",
         },
         """
         SELECT m.asset_id, a.symbol, m.ts, m.source, m.observed_at, m.price_usd, m.market_cap_usd, m.rank,
@@ -226,18 +226,18 @@ VIEWS = (
     ),
     View(
         "v_sentiment",
-        "What each source says of an asset, or of the whole market, on each day; and the combined score",
+        "Daily sentiment of assets and of the whole market by source, and the combined score",
         {
             "day": "UTC",
-            "base": "of our markets, BTC; null: the whole market",
-            "asset": "as CoinGecko calls it, bitcoin; null: the whole market, or not decided",
-            "source": "fear_greed, gdelt, news, coingecko_votes, reddit, telegram, x; combined: made of them",
-            "score": "from -1 to 1; null where the source only counts",
-            "value": "as the source tells it",
-            "scale": "of that: 0..100, -100..100, -1..1 or posts",
-            "items": "how many texts or posts it is made of; null where that is not told",
-            "detail": "of combined: parts, each with its score and weight; of texts: how many were positive",
-            "told_at": "when its source was last asked",
+            "base": "base of our markets: BTC; null: the whole market",
+            "asset": "CoinGecko id: bitcoin; null: the whole market, or undecided",
+            "source": "fear_greed, gdelt, news, coingecko_votes, reddit, telegram, x; combined: of all",
+            "score": "from -1 to 1; null where the source only counts posts",
+            "value": "value on the scale of the source",
+            "scale": "scale of value: 0..100, -100..100, -1..1 or posts",
+            "items": "number of texts or posts; null where unknown",
+            "detail": "of combined: parts with score and weight; of texts: positive and negative counts",
+            "told_at": "last request to the source",
         },
         """
         SELECT s.day, s.base, b.asset_id, s.source, s.score, s.value, s.scale, s.items, s.detail, s.told_at
@@ -247,16 +247,16 @@ VIEWS = (
     ),
     View(
         "v_news",
-        "Articles, posts and messages, each once, and how they were scored",
+        "Articles, posts and messages, each once, with scores",
         {
-            "published_at": "as its outlet says",
+            "published_at": "publication time given by the outlet",
             "source": "news, reddit or telegram",
-            "outlet": "the feed, subreddit or channel",
-            "title": "of a message without one, its beginning",
-            "url": "where it can be read",
+            "outlet": "feed, subreddit or channel",
+            "title": "title, or the beginning of a message without a title",
+            "url": "address of the text",
             "score": "from -1 to 1",
-            "model": "what scored it, with its version",
-            "bases": "the assets it names, by base of our markets",
+            "model": "scoring model with its version",
+            "bases": "bases of the assets it names",
             "copies": "URLs of copies by outlet",
             "seen_at": "when it was stored",
         },
@@ -268,7 +268,7 @@ VIEWS = (
 
 
 def create(connection: Connection) -> None:
-    """Make every view what it says here, with its comments."""
+    """Create or replace every view, with its comments."""
     for view in VIEWS:
         columns = ", ".join(f'"{name}"' for name in view.columns)
         connection.execute(text(f"CREATE OR REPLACE VIEW {view.name} ({columns}) AS {view.query}"))
@@ -277,5 +277,5 @@ def create(connection: Connection) -> None:
             connection.execute(text(f'COMMENT ON COLUMN {view.name}."{name}" IS {_literal(meaning)}'))
 
 
-def _literal(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"
+def _literal(comment: str) -> str:
+    return "'" + comment.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""Columns of numbers as binary arrays of Postgres: a thousand values cost what one does."""
+"""Columns of numbers as binary Postgres arrays: a thousand values cost about as much as a single value."""
 
 from __future__ import annotations
 
@@ -71,6 +71,6 @@ _DUMPERS = {kind: _dumper(kind) for kind in (Doubles, Integers, Times)}
 
 
 def takes_columns(cursor: AsyncCursor[Any]) -> None:
-    """From now on ``cursor`` takes columns as parameters."""
+    """Let ``cursor`` accept columns as parameters."""
     for kind, dumper in _DUMPERS.items():
         cursor.adapters.register_dumper(kind, dumper)

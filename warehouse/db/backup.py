@@ -1,4 +1,4 @@
-"""The whole warehouse into one file by ``pg_dump``, and back in one transaction."""
+"""Backup of the whole warehouse to a file by ``pg_dump``, and restore in one transaction."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _WAIT_FOR_OTHERS = "10s"
 
 
 def backup(url: URL, file: Path) -> int:
-    """Write everything in the database to ``file``; returns its size in bytes.
+    """Write the whole database to ``file``; return its size in bytes.
 
-    The file appears, or is replaced, only once it is whole. Raises WarehouseError.
+    The file appears, or is replaced, only when it is complete. Raises WarehouseError.
     """
     try:
         with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
@@ -53,16 +53,16 @@ def backup(url: URL, file: Path) -> int:
 
 
 def restore(url: URL, file: Path, *, replace: bool) -> None:
-    """Put back what ``backup`` wrote, then bring it to this release's schema.
+    """Restore a backup, then upgrade it to the schema of this release.
 
-    Refuses a database that holds trades, candles or alert rules unless ``replace``, which deletes
-    what Coinwatch keeps there. A restore that fails leaves the database as it was.
+    Refuses a database that holds trades, candles or alert rules, unless ``replace`` is set, which deletes
+    the data of Coinwatch first. A failed restore leaves the database unchanged.
     Raises WarehouseError.
     """
     revision = _revision_in(file)
     if not knows(revision):
         raise WarehouseError(
-            f"{file} is of a newer Coinwatch (revision {revision}): restore it with that one"
+            f"{file} is of a newer Coinwatch (revision {revision}): restore it with that version"
         )
     try:
         with psycopg.connect(conninfo(url), connect_timeout=CONNECT_TIMEOUT_S) as connection:
@@ -70,7 +70,7 @@ def restore(url: URL, file: Path, *, replace: bool) -> None:
             if held and not replace:
                 raise WarehouseError(
                     f"the database already holds {', '.join(held).replace('_', ' ')}: "
-                    "give --replace to delete what it holds, or restore into an empty one"
+                    "give --replace to delete its data, or restore into an empty database"
                 )
             ours = [*metadata.tables, "alembic_version"]
             tables = [name for (name,) in connection.execute(_TABLES, [ours, _PARTITION])]
@@ -82,7 +82,7 @@ def restore(url: URL, file: Path, *, replace: bool) -> None:
 
 
 def _play(url: URL, file: Path, tables: Sequence[str], server_version: int) -> None:
-    """Feed the dump to ``psql``. Unless it reads our COMMIT at the end, nothing has happened."""
+    """Feed the dump to ``psql``. Without our COMMIT at the end, nothing changes."""
     prelude = ["BEGIN;", f"SET lock_timeout = '{_WAIT_FOR_OTHERS}';"]
     prelude.append(f"DROP VIEW IF EXISTS {', '.join(view.name for view in VIEWS)};")
     if tables:
@@ -91,7 +91,7 @@ def _play(url: URL, file: Path, tables: Sequence[str], server_version: int) -> N
     write = [str(program("psql")), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
     write.append(f"--dbname={place(url)}")
     with tempfile.TemporaryFile() as log:
-        # A psql that has given up breaks the pipe; the log says why.
+        # When psql fails, the pipe breaks; the log has the reason.
         with (
             contextlib.suppress(BrokenPipeError),
             subprocess.Popen(read, stdout=subprocess.PIPE, stderr=log) as reader,
@@ -107,14 +107,14 @@ def _play(url: URL, file: Path, tables: Sequence[str], server_version: int) -> N
                     sink.write(b"COMMIT;\n")
         if reader.returncode != 0 or writer.returncode != 0:
             log.seek(0)
-            said = _one_line(log.read().decode(errors="replace"))
-            hint = " (stop Coinwatch first)" if "lock timeout" in said else ""
-            raise WarehouseError(f"the restore of {file} failed and nothing was changed{hint}: {said}")
+            reason = _one_line(log.read().decode(errors="replace"))
+            hint = " (stop Coinwatch first)" if "lock timeout" in reason else ""
+            raise WarehouseError(f"the restore of {file} failed and nothing was changed{hint}: {reason}")
 
 
 def _copy(source: IO[bytes], sink: IO[bytes], server_version: int) -> None:
     for line in source:
-        # The dump's head sets what the newest server knows; one line of it is new in 17.
+        # The head of the dump sets parameters of the newest server; one of them is new in 17.
         if server_version < 170_000 and line.startswith(b"SET transaction_timeout"):
             continue
         sink.write(line)
@@ -124,7 +124,7 @@ def _copy(source: IO[bytes], sink: IO[bytes], server_version: int) -> None:
 
 
 def _revision_in(file: Path) -> str:
-    """The schema revision of a backup. Raises WarehouseError when it is not one of ours."""
+    """The schema revision of a backup. Raises WarehouseError when it is not a backup of Coinwatch."""
     command = [str(program("pg_restore")), "--data-only", "--table=alembic_version", "--file=-", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -143,17 +143,17 @@ def _has_rows(connection: psycopg.Connection, table: str) -> bool:
 
 
 def place(url: URL) -> str:
-    """Where a program is to connect, for its command line, which anybody may read: without the password."""
+    """The connection string for a command line, which other users can read: without the password."""
     return conninfo(url._replace(password=None))
 
 
 def environment(url: URL) -> dict[str, str]:
-    """The environment of such a program, with the password."""
+    """The environment of that program, with the password."""
     return {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
 
 
-def _one_line(words: str) -> str:
-    return " ".join(words.split())[:1_000]
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:1_000]
 
 
 _TABLES = """

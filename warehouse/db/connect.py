@@ -1,4 +1,4 @@
-"""How the parts of Coinwatch reach their database."""
+"""Connections to the warehouse: where it is, single connections and pools."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from warehouse.embedded.server import EmbeddedPostgres
 CONNECT_TIMEOUT_S = 10
 _FINISH_TIMEOUT_S = 1.0
 _OURS = "-c timezone=UTC -c jit=off"
-"""On every server: compiling a statement takes longer than any of ours runs, and the guess at how many rows
-are in a JSON text makes it seem worth while."""
+"""On every server. JIT is off: compiling takes longer than any of our statements runs, and estimates for JSON
+rows trigger it."""
 
 
 def embedded(settings: Settings) -> EmbeddedPostgres | None:
-    """The server in the data folder, not started by this; None where COINWATCH_DATABASE_URL names another."""
+    """The server in the data folder, not started; None when COINWATCH_DATABASE_URL is set."""
     return None if settings.database_url else EmbeddedPostgres(settings.data_dir / "postgres")
 
 
 def database_url(settings: Settings, database: str | None = None) -> URL:
-    """Where the warehouse is: COINWATCH_DATABASE_URL, else the embedded server, started when needed.
+    """The URL of the warehouse: COINWATCH_DATABASE_URL, or the embedded server, which is started if needed.
 
-    ``database`` asks for another database on the same server, which is made when absent.
+    ``database``: another database on the same server, created if absent.
     Raises SettingsError or WarehouseError.
     """
     server = embedded(settings)
@@ -50,7 +50,7 @@ def database_url(settings: Settings, database: str | None = None) -> URL:
 
 
 def conninfo(url: URL) -> str:
-    """``url`` as libpq reads it. It holds the password: not for logs or arguments."""
+    """``url`` as a libpq connection string. It contains the password: not for logs or arguments."""
     query = {key: value if isinstance(value, str) else ",".join(value) for key, value in url.query.items()}
     parts = {
         "host": url.host,
@@ -64,7 +64,7 @@ def conninfo(url: URL) -> str:
 
 
 async def connect(url: URL, *, application_name: str, autocommit: bool = True) -> psycopg.AsyncConnection:
-    """A new connection, with times in UTC. Raises WarehouseError when there is none to be had."""
+    """A new connection, with times in UTC. Raises WarehouseUnavailable."""
     connecting = asyncio.ensure_future(
         psycopg.AsyncConnection.connect(
             conninfo(url),
@@ -77,7 +77,7 @@ async def connect(url: URL, *, application_name: str, autocommit: bool = True) -
     try:
         return await asyncio.shield(connecting)
     except asyncio.CancelledError:
-        # Left half made, it stays until memory is collected, and the server waits for it.
+        # A half-open connection would stay until garbage collection, and the server would wait for it.
         with suppress(psycopg.Error, TimeoutError):
             async with asyncio.timeout(_FINISH_TIMEOUT_S):
                 await (await connecting).close()
@@ -104,10 +104,10 @@ def engine(
     role: str | None = None,
     read_only: bool = False,
 ) -> sqlalchemy.Engine:
-    """A pool of connections for pages and commands; a statement is ended after ``statement_timeout_s``.
+    """A pool of connections for pages and commands. Errors of Postgres in it are WarehouseError.
 
-    They work as ``role`` where that is there for this user; ``read_only`` holds for each of their
-    transactions in any case.
+    A statement is cancelled after ``statement_timeout_s``. Connections use ``role`` where this user may;
+    ``read_only`` applies to each transaction in any case.
     """
     given = [_options(url), f"-c statement_timeout={round(statement_timeout_s * 1_000)}"]
     if read_only:
@@ -131,7 +131,7 @@ def engine(
 def reading(
     url: URL, *, application_name: str, statement_timeout_s: float = 15
 ) -> Iterator[sqlalchemy.Connection]:
-    """One connection for one look, closed after it. Raises WarehouseError when there is none to be had."""
+    """A connection for one block of reads, closed after it. Raises WarehouseError."""
     pool = engine(url, application_name=application_name, statement_timeout_s=statement_timeout_s)
     try:
         with pool.connect() as connection:
@@ -141,7 +141,7 @@ def reading(
 
 
 def unreachable(url: URL, error: BaseException) -> WarehouseUnavailable:
-    """What to raise when connecting to ``url`` failed. Names the place, never the password."""
+    """The error for a failed connection to ``url``. Names the server, never the password."""
     host = url.host or url.query.get("host", "localhost")
     port = url.port or url.query.get("port", 5432)
     words = " ".join(str(error).split())
@@ -196,8 +196,8 @@ def _ensure_database(url: URL, name: str) -> None:
                 return  # another process was quicker
             except psycopg.errors.InsufficientPrivilege:
                 raise WarehouseError(
-                    f"there is no database {name!r} on the server and user {url.username} may not make it: "
-                    f"have it made by CREATE DATABASE {name} OWNER {url.username}"
+                    f"there is no database {name!r} on the server and user {url.username} may not create it: "
+                    f"create it by CREATE DATABASE {name} OWNER {url.username}"
                 ) from None
     except psycopg.OperationalError as error:
         raise unreachable(url, error) from error

@@ -1,4 +1,4 @@
-"""COPY in one message with the statements that follow it: half the round trips of a transaction."""
+"""COPY in one message with the statements after it: half the round trips of a transaction."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _CHUNK_BYTES = 64 * 1024
 
 
 async def copy_in(conn: AsyncConnection, statements: Sequence[str], data: bytearray) -> None:
-    """Run ``statements``, of which the first is a COPY … FROM STDIN that takes ``data``.
+    """Run ``statements``; the first is a COPY … FROM STDIN that reads ``data``.
 
-    Outside of a transaction they are one of their own: all are done, or none. Nothing in them is
-    quoted or prepared. Raises psycopg.Error.
+    Outside of a transaction they form one: all take effect, or none. Nothing in them is quoted or
+    prepared. Raises psycopg.Error.
     """
     await conn.wait(_copy_in(conn.pgconn, "; ".join(statements).encode(), data))
 

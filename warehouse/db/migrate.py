@@ -1,4 +1,4 @@
-"""The schema, brought up to date."""
+"""Upgrades of the schema."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TIMEOUT_S = 3_600.0
 
 
 def upgrade(url: URL) -> list[str]:
-    """Bring the database to this release's schema; returns the revisions applied, oldest first.
+    """Upgrade the database to the schema of this release; return the applied revisions, oldest first.
 
-    All or nothing, and safe from several processes at once. Raises WarehouseError, also when a
-    newer release has been here.
+    All or nothing, and safe from several processes at once. Raises WarehouseError, also for a database
+    that a newer release has upgraded.
     """
     pool = engine(url, application_name="coinwatch upgrade", statement_timeout_s=_TIMEOUT_S)
     try:
@@ -35,7 +35,7 @@ def upgrade(url: URL) -> list[str]:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
                 applied = _upgrade(connection)
                 roles.grant(_driver(connection))
-            _let_read_dagster(pool, url)
+            _grant_dagster(pool, url)
         return applied
     except WarehouseRejected as error:
         raise WarehouseError(f"the schema could not be upgraded: {error}") from error
@@ -43,8 +43,8 @@ def upgrade(url: URL) -> list[str]:
         pool.dispose()
 
 
-def _let_read_dagster(pool: Engine, url: URL) -> None:
-    """Its database may be older than our roles; where it is made now, ``database_url`` grants them."""
+def _grant_dagster(pool: Engine, url: URL) -> None:
+    """Grant our roles the right to read Dagster's database, which may be older than they are."""
     with pool.connect() as connection:
         known = text(
             "SELECT FROM pg_database WHERE datname = :name AND has_database_privilege(oid, 'connect')"
@@ -76,7 +76,7 @@ def _upgrade(connection: Connection) -> list[str]:
     if before and not knows(before):
         raise WarehouseError(
             f"the database is at revision {before}, which this release does not know: "
-            "a newer Coinwatch has upgraded it; use that one"
+            "a newer Coinwatch has upgraded it; use that version"
         )
     pending = [script.revision for script in _scripts().iterate_revisions("head", before or "base")]
     if not pending:

@@ -1,6 +1,6 @@
-"""Postgres as the bus: what a commit of ticks announces, and how to listen.
+"""Notifications: the payloads that commits of trades send, and how to listen.
 
-A notice says which markets moved and by what; the rows themselves are read from ``ticks``.
+A notice states which markets moved and how; the trades themselves are in ``ticks``.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from coinwatch.errors import WarehouseError
 from warehouse.db.connect import connect
 
 TICKS = "ticks"
-"""The channel on which every commit of live ticks is announced."""
+"""NOTIFY channel: a TicksNotice for every commit of live trades."""
 
 TICKS_LATE = "ticks_late"
-"""The channel for trades that were recovered or replayed: they are not the newest, and no price runs
-backwards because of them."""
+"""NOTIFY channel for recovered and replayed trades, which are older than the last price."""
 
 NOTICE_BYTES = 7_900
-"""Every payload is shorter: Postgres refuses one of 8,000 bytes, and with it the whole commit."""
+"""Payloads are shorter than this: Postgres refuses 8,000 bytes, and the whole commit with it."""
 
 RETRY_S = 0.5
 CHECK_S = 10.0
-"""A connection that told nothing for so long is asked whether it still lives."""
+"""A connection that was silent for this long is checked."""
 
 log = structlog.get_logger(__name__)
 
 
 class MarketMove(msgspec.Struct, frozen=True, array_like=True):
-    """What one commit stored for one market. Rows that were stored before are not in it."""
+    """The new trades of a market in one commit, summed up."""
 
     market_id: int
     first_id: int
@@ -102,7 +101,7 @@ def in_parts(items: Iterable[bytes], envelope_bytes: int) -> list[str]:
 
 
 def decode_notice(payload: str) -> TicksNotice:
-    """Read a payload of the channel ``ticks``. Raises WarehouseError when it is none of ours."""
+    """Decode a payload of the channel ``ticks``. Raises WarehouseError when it is not one of ours."""
     try:
         return _decoder.decode(payload)
     except msgspec.DecodeError as error:
@@ -117,59 +116,64 @@ async def listen(
     on_connect: Callable[[AsyncConnection], Awaitable[None]] | None = None,
     rest_s: float = 0.0,
 ) -> AsyncGenerator[Notify, None]:
-    """Yield what is announced on ``channels``, for ever, connecting again when the connection ends.
+    """Yield notifications of ``channels`` forever; reconnect when the connection ends.
 
-    On every connection first LISTEN, then ``on_connect`` (read there what was missed), then what was
-    announced since LISTEN: so nothing falls in between, though it may come twice. ``rest_s`` is for who
-    need not know at once: so long nothing is read after each time something was, and a thousand commits
-    a second do not wake this process as often. Errors of the
-    database inside ``on_connect`` start over; all others are raised. Close it with ``aclosing``.
+    On every connection, first LISTEN, then ``on_connect`` (to read what was missed), then notifications since
+    LISTEN: nothing is lost, but some may be delivered twice. Database errors inside ``on_connect`` reconnect;
+    others are raised. Close it with ``aclosing``.
+
+    Args:
+        url: Where the warehouse is.
+        channels: The channels to listen on.
+        application_name: How the connection is listed in ``pg_stat_activity``.
+        on_connect: Called with each new connection.
+        rest_s: Pause after each read, so that a thousand commits a second wake this process less often.
     """
-    away = False
+    is_away = False
     while True:
         try:
             async with await connect(url, application_name=application_name) as connection:
-                heard = _Heard(connection)
+                inbox = _Inbox(connection)
                 for channel in channels:
                     await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
                 if on_connect:
                     await on_connect(connection)
-                if away:
+                if is_away:
                     log.info("listening again", channels=list(channels))
-                    away = False
-                async with aclosing(heard.notifies(rest_s)) as notifies:
+                    is_away = False
+                async with aclosing(inbox.notifies(rest_s)) as notifies:
                     async for notify in notifies:
                         yield notify
         except (psycopg.OperationalError, WarehouseError, TimeoutError) as error:
-            if not away:
+            if not is_away:
                 log.warning(
-                    "not listening: Postgres is away; trying again",
+                    "not listening: Postgres is unavailable; retrying",
                     channels=list(channels),
                     reason=str(error),
                 )
-                away = True
+                is_away = True
             await asyncio.sleep(RETRY_S)
 
 
-class _Heard:
-    """What a connection is told.
+class _Inbox:
+    """The notifications of a connection.
 
-    Its socket is watched without a break: to begin and end that for each notice, as psycopg does, takes
-    longer than to read it.
+    Its socket stays registered with the event loop: registering it for each notification, as psycopg does,
+    takes longer than reading it.
     """
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self._told: deque[Notify] = deque()
+        self._received: deque[Notify] = deque()
         self._changed = asyncio.Event()
         self._failure: psycopg.Error | None = None
         self._watched: int | None = None
         """The socket, while it is watched."""
         self._loop = asyncio.get_running_loop()
-        connection.add_notify_handler(self._told.append)
+        connection.add_notify_handler(self._received.append)
 
     async def notifies(self, rest_s: float) -> AsyncGenerator[Notify, None]:
-        """All of it, for ever. Raises psycopg.Error or TimeoutError when the connection has ended."""
+        """All of them, forever. Raises psycopg.Error or TimeoutError when the connection ends."""
         try:
             while True:
                 check_at = self._loop.time() + CHECK_S
@@ -177,8 +181,8 @@ class _Heard:
                 try:
                     while self._loop.time() < check_at:
                         await self._wait()
-                        while self._told:
-                            yield self._told.popleft()
+                        while self._received:
+                            yield self._received.popleft()
                         if rest_s:
                             self._stop_watching()
                             await asyncio.sleep(rest_s)
@@ -191,11 +195,11 @@ class _Heard:
             self._stop_watching()
 
     async def _wait(self) -> None:
-        """Until something was told, or it is time to ask whether the connection still lives."""
+        """Wait for notifications, or until it is time to check the connection."""
         if self._watched is None:
             self._watched = self._connection.fileno()
             self._loop.add_reader(self._watched, self._read)
-        if not self._told:
+        if not self._received:
             await self._changed.wait()
         self._changed.clear()
         if self._failure:
@@ -210,10 +214,10 @@ class _Heard:
         pgconn = self._connection.pgconn
         try:
             pgconn.consume_input()
-            while told := pgconn.notifies():
-                self._told.append(Notify(told.relname.decode(), told.extra.decode(), told.be_pid))
+            while notify := pgconn.notifies():
+                self._received.append(Notify(notify.relname.decode(), notify.extra.decode(), notify.be_pid))
         except psycopg.Error as error:
             self._failure = error
             self._stop_watching()
-        if self._told or self._failure:
+        if self._received or self._failure:
             self._changed.set()

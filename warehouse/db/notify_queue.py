@@ -1,7 +1,6 @@
-"""The server's queue of notices: when it is full, no commit of ticks succeeds any more.
+"""The notification queue of the server: when it is full, every commit of trades fails.
 
-It is kept from being emptied by one session that listens and does not move: idle in a transaction,
-or not reading what it is sent.
+A single listening session that is stuck, idle in a transaction or not reading, keeps it from emptying.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from psycopg import AsyncConnection
 
 FULL_ENOUGH = 0.05
-"""The share of the queue in use from which on sessions in the way are ended."""
+"""Above this share of the queue in use, stuck sessions are terminated."""
 STUCK_S = 60.0
 
 _USAGE = "select pg_notification_queue_usage()"
@@ -28,9 +27,9 @@ where pid <> pg_backend_pid() and backend_type = 'client backend'
 async def end_stuck_listeners(
     conn: AsyncConnection, *, above: float = FULL_ENOUGH, stuck_s: float = STUCK_S
 ) -> list[str]:
-    """End the sessions that may keep the queue from being emptied, if more than ``above`` of it is in use.
+    """Terminate the sessions that may block the queue, if more than ``above`` of it is in use.
 
-    Returns their names with their process ids. Needs a role that may end them.
+    Returns their names with their process ids. Needs a role that may terminate them.
     """
     cursor = await conn.execute(_USAGE)
     row = await cursor.fetchone()

@@ -1,7 +1,7 @@
 """Partitions of the big tables: a UTC day of ticks and of averages, a UTC month of candles and indicators.
 
-A partition is made apart and attached, never by PARTITION OF: attaching locks the table against
-nothing but other changes of its shape, so it neither waits for a running read nor holds up inserts.
+A partition is created apart and attached, never by PARTITION OF: attaching blocks only other changes of the
+table definition, so it neither waits for running reads nor delays inserts.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from functools import partial
 import psycopg
 from psycopg import sql
 
-from coinwatch.errors import WarehouseError
+from coinwatch.errors import WarehouseUnavailable
 
 LOCK_TIMEOUT_MS = 200
-"""How long one try may stand in the queue for a lock, where others would have to wait behind it."""
+"""How long one attempt waits for a lock, because others queue behind it."""
 TRIES_FOR_S = 30.0
 _PAUSE_S = 0.5
 
@@ -30,7 +30,7 @@ class _Partition:
     first: date
     end: date
     checked: bool
-    """Whether it gets a CHECK on ts, which lets a range of ts skip the partition."""
+    """Whether it gets a CHECK on ts, which lets a range of ts prune the partition."""
 
     @property
     def name(self) -> str:
@@ -56,16 +56,16 @@ def _average_day(day: date) -> _Partition:
 
 
 async def ensure_tick_days(conn: psycopg.AsyncConnection, days: Collection[date]) -> None:
-    """Make the partitions of ``ticks`` for UTC ``days`` that do not exist yet.
+    """Create the missing partitions of ``ticks`` for UTC ``days``.
 
-    ``conn`` must be in autocommit. Several processes may ask for the same day at once.
-    Raises WarehouseError when a lock could not be had for 30 s.
+    ``conn`` must be in autocommit. Safe from several processes at once.
+    Raises WarehouseUnavailable when a lock is not granted within 30 s.
     """
     await _ensure(conn, [_tick_day(day) for day in days])
 
 
 async def ensure_candle_months(conn: psycopg.AsyncConnection, months: Collection[date]) -> None:
-    """Make the partitions of ``candles`` for the UTC months that the given dates fall in.
+    """Create the partitions of ``candles`` for the UTC months that the given dates fall in.
 
     As ``ensure_tick_days``.
     """
@@ -73,27 +73,27 @@ async def ensure_candle_months(conn: psycopg.AsyncConnection, months: Collection
 
 
 async def ensure_indicator_months(conn: psycopg.AsyncConnection, months: Collection[date]) -> None:
-    """Make the partitions of ``indicators`` for UTC months. As ``ensure_candle_months``."""
+    """Create the partitions of ``indicators`` for UTC months. As ``ensure_candle_months``."""
     await _ensure(conn, [_indicator_month(month) for month in months])
 
 
 async def ensure_average_days(conn: psycopg.AsyncConnection, days: Collection[date]) -> None:
-    """Make the partitions of ``price_averages`` for UTC ``days``. As ``ensure_tick_days``."""
+    """Create the partitions of ``price_averages`` for UTC ``days``. As ``ensure_tick_days``."""
     await _ensure(conn, [_average_day(day) for day in days])
 
 
 async def absent(conn: psycopg.AsyncConnection, day: date) -> list[str]:
-    """The names of the partitions that rows of UTC ``day`` would need and that are not there."""
+    """The names of the missing partitions for rows of UTC ``day``."""
     needed = [_tick_day(day), _average_day(day), _candle_month(day)]
     attached = await _attached(conn, needed)
     return [partition.name for partition in needed if attached.get(partition.name) is not False]
 
 
 async def drop_tick_day(conn: psycopg.AsyncConnection, day: date) -> None:
-    """Delete the trades of UTC ``day``, without holding up reads or inserts; no-op when there are none.
+    """Delete the trades of UTC ``day`` without blocking reads or inserts; no-op when there are none.
 
-    Waits for the transactions that may be reading the day. ``conn`` must be in autocommit. What an
-    interrupted call left is finished by the next. Raises WarehouseError when a lock could not be had.
+    Waits for transactions that may read the day. ``conn`` must be in autocommit. The next call finishes an
+    interrupted one. Raises WarehouseUnavailable when a lock is not granted.
     """
     await _drop(conn, _tick_day(day))
 
@@ -132,7 +132,7 @@ async def _attached(conn: psycopg.AsyncConnection, wanted: Collection[_Partition
 async def _attach(conn: psycopg.AsyncConnection, partition: _Partition) -> None:
     async with conn.transaction():
         await _limit_wait(conn)
-        # One at a time for each table, so that of two processes the second finds it done.
+        # One process at a time for each table; the next finds the partition attached.
         await conn.execute(
             "SELECT pg_advisory_xact_lock(hashtext(%s))", [f"partitions of {partition.parent}"]
         )
@@ -141,7 +141,7 @@ async def _attach(conn: psycopg.AsyncConnection, partition: _Partition) -> None:
             return
         if pending:
             await _execute(conn, _FINISH_DETACH, partition)
-        # It may be there already, detached by a deletion that went no further: then it is put back.
+        # It may exist, detached by an interrupted drop: then it is attached again.
         await _execute(conn, _CREATE_CHECKED if partition.checked else _CREATE, partition)
         await _execute(conn, _ATTACH, partition)
 
@@ -170,8 +170,8 @@ async def _retrying(partition: _Partition, change: Callable[[], Awaitable[None]]
             return await change()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
             if time.monotonic() > deadline:
-                raise WarehouseError(
-                    f"partition {partition.name}: another transaction has kept a lock {TRIES_FOR_S:.0f} s "
+                raise WarehouseUnavailable(
+                    f"partition {partition.name}: another transaction has held a lock {TRIES_FOR_S:.0f} s "
                     f"({' '.join(str(error).split())}); find it in pg_stat_activity"
                 ) from error
         await asyncio.sleep(_PAUSE_S)
@@ -185,8 +185,8 @@ WHERE child.relkind = 'r' AND pg_table_is_visible(child.oid) AND child.relname =
 
 _CREATE = "CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL)"
 
-# The partition bounds say the same about day, but only as a constraint may it still be said once
-# detached, so that putting a partition back need not read it.
+# The bounds imply the same for day, but only a constraint remains after a detach, and lets a partition be
+# attached again without a scan.
 _CREATE_CHECKED = """
 CREATE TABLE IF NOT EXISTS {name} (
     LIKE {parent} INCLUDING ALL,

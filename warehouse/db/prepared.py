@@ -1,5 +1,5 @@
-"""Statements prepared once a connection and given values already encoded: for what runs a thousand times a
-second, where psycopg's own way costs more than the statement."""
+"""Statements prepared once a connection, with encoded parameters: for statements that run a thousand times a
+second, where psycopg's own overhead exceeds their cost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from psycopg.pq.abc import PGconn
 from warehouse.db.psycopg_private import fetch_many, send
 
 _prepared: WeakKeyDictionary[AsyncConnection, set[bytes]] = WeakKeyDictionary()
-"""The names of what each connection has prepared."""
+"""The names of the statements prepared on each connection."""
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A statement, the OIDs of its parameters' types, and whether each is given as binary."""
+    """A statement, the type OIDs of its parameters, and whether each is binary."""
 
     name: bytes
     query: bytes
@@ -28,9 +28,9 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 async def run_prepared(conn: AsyncConnection, statement: Prepared, values: Sequence[bytes]) -> bytes | None:
-    """Run ``statement`` as a transaction of its own: one round trip. Raises psycopg.Error.
+    """Run ``statement`` as a transaction of its own, in one round trip. Raises psycopg.Error.
 
-    Returns what it says in the first column of the first row, as text; None where it says nothing.
+    Returns the first column of the first row, as text; None without a row.
     """
     names = _prepared.setdefault(conn, set())
     if statement.name not in names:
@@ -38,7 +38,7 @@ async def run_prepared(conn: AsyncConnection, statement: Prepared, values: Seque
         names.add(statement.name)
     try:
         return await conn.wait(_run(conn.pgconn, statement, values))
-    except errors.InvalidSqlStatementName:  # forgotten, as psycopg now and then asks for
+    except errors.InvalidSqlStatementName:  # deallocated, which psycopg does at times
         await conn.wait(_prepare(conn.pgconn, statement))
         return await conn.wait(_run(conn.pgconn, statement, values))
 
@@ -55,10 +55,10 @@ def _run(pgconn: PGconn, statement: Prepared, values: Sequence[bytes]) -> PQGen[
 
 def _finish(pgconn: PGconn) -> PQGen[bytes | None]:
     yield from send(pgconn)
-    said: bytes | None = None
+    value: bytes | None = None
     for result in (yield from fetch_many(pgconn)):
         if result.status == ExecStatus.FATAL_ERROR:
             raise errors.error_from_result(result)
         if result.ntuples:
-            said = result.get_value(0, 0)
-    return said
+            value = result.get_value(0, 0)
+    return value

@@ -1,8 +1,8 @@
-"""Database roles with fewer rights than the owner's, for what faces people: the dashboard.
+"""Database roles with fewer rights than the owner, for the dashboard.
 
-Neither can log in. Who may work as one takes it on after connecting (``engine(role=…)`` in
-``warehouse.db.connect``). They are made and given their rights at each upgrade, as far as the database's
-user may do so: where it may not, nothing is made and nothing fails.
+The roles cannot log in: a session switches to one after connecting (``engine(role=…)`` in
+``warehouse.db.connect``). Each upgrade creates them and grants their rights, if the database user may;
+otherwise nothing is created and nothing fails.
 """
 
 # ruff: noqa: S608  # the statements are put together from constants of this file alone
@@ -12,10 +12,10 @@ from __future__ import annotations
 import psycopg
 
 READER = "coinwatch_reader"
-"""May read all tables and views, except what webhooks are signed with."""
+"""May read all tables and views, except the secrets of webhooks."""
 
 ALERTS = "coinwatch_alerts"
-"""May do what READER may, change alert rules and send a test."""
+"""May read like READER, change alert rules and send test alerts."""
 
 _MAKE = f"""
 do $$
@@ -39,14 +39,14 @@ begin
 end $$
 """
 
-# Of another owner on this server they are not ours: what we hold is not for him.
+# Roles created by another owner of this server are not ours and get no rights.
 _ARE_OURS = f"""
 select count(*) = 2 from pg_roles
 where rolname in ('{READER}', '{ALERTS}') and pg_has_role(rolname, 'member')
 """
 
-# Only what is not granted yet: each grant writes to the catalog, and daemons may be at work on it.
-# Partitions are read through their tables.
+# Only missing rights: each grant writes to the catalog while daemons use it. Partitions are read through
+# their tables.
 _GRANT_READING = f"""
 do $$
 declare
@@ -78,31 +78,31 @@ begin
 end $$
 """
 
-# Dagster makes and changes its tables itself, whenever it likes.
+# Dagster creates and changes its tables itself, at any time.
 _GRANT_LATER = f"alter default privileges in schema public grant select on tables to {READER}"
 
 TAKE_ON = """
 select set_config('role', rolname, false) from pg_roles where rolname = %s and pg_has_role(rolname, 'member')
 """
-"""Work as a role from now on, where it is there for this user: for a connection in autocommit mode."""
+"""Switch the session to a role, if this user is a member: for a connection in autocommit mode."""
 
 
 def grant(conn: psycopg.Connection) -> None:
-    """Make the roles, and give them their rights in the warehouse. Its schema must be up to date."""
+    """Create the roles and grant their rights in the warehouse, whose schema must be up to date."""
     if _have_roles(conn):
         conn.execute(_GRANT_READING)
         conn.execute(_GRANT_OURS)
 
 
 def grant_all(conn: psycopg.Connection) -> None:
-    """Make the roles, and let them read everything there is and will be in a database of others."""
+    """Create the roles and let them read all present and future tables of another database."""
     if _have_roles(conn):
         conn.execute(_GRANT_READING)
         conn.execute(_GRANT_LATER)
 
 
 def take_on(conn: psycopg.Connection, role: str) -> None:
-    """Work as ``role`` from now on, where it is there for us."""
+    """Switch the session to ``role``, if this user is a member."""
     conn.execute(TAKE_ON, [role])
     conn.commit()
 

@@ -1,4 +1,4 @@
-"""Who the embedded Postgres runs as: Postgres refuses to run as root."""
+"""The system user of the embedded Postgres, which refuses to run as root."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Account:
     """What to put before a command so that it runs as this user."""
 
     def own(self, path: Path) -> None:
-        """Give ``path``, made by us, to this user."""
+        """Make this user the owner of ``path``, which we created."""
         if os.geteuid() == 0:
             os.chown(path, self.uid, self.gid)
 
@@ -34,10 +34,10 @@ class Account:
 def account_for(folder: Path, programs: Path) -> Account:
     """The user to run ``programs`` as, on the files below ``folder`` (which may not exist yet).
 
-    A normal user runs them as themselves. Root hands them to the owner of ``folder``, or to
-    ``nobody`` when that is root too. Where that user could not reach ``folder`` or ``programs``
-    (say, below /root), the programs get the one capability to pass closed folders instead of the
-    folders being opened to everybody. Raises WarehouseError when that is not possible here.
+    A normal user runs them as itself. Root runs them as the owner of ``folder``, or as ``nobody`` if that is
+    root too. Where that user cannot reach ``folder`` or ``programs`` (for example below /root), the programs
+    get the capability to enter closed folders, so that these stay closed to other users. Raises
+    WarehouseError when that is not possible here.
     """
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid())
@@ -66,11 +66,11 @@ def account_for(folder: Path, programs: Path) -> Account:
 
 def _owner(folder: Path) -> tuple[int, int]:
     try:
-        found = folder.stat()
+        status = folder.stat()
     except FileNotFoundError:
-        found = None
-    if found and found.st_uid != 0:
-        return found.st_uid, found.st_gid
+        status = None
+    if status and status.st_uid != 0:
+        return status.st_uid, status.st_gid
     try:
         entry = pwd.getpwnam(FALLBACK)
     except KeyError:
@@ -85,10 +85,10 @@ def _first_closed(path: Path, uid: int) -> Path | None:
     """The first folder on the way to ``path`` that ``uid`` may not enter."""
     for step in (*reversed(path.parents), path):
         if not step.exists():
-            return None  # not made yet: open, as everything we make above our own folder
-        found = step.stat()
-        needed = stat.S_IXUSR if found.st_uid == uid else stat.S_IXOTH
-        if not found.st_mode & needed:
+            return None  # not created yet: will be open, like all folders we create above our own
+        status = step.stat()
+        needed = stat.S_IXUSR if status.st_uid == uid else stat.S_IXOTH
+        if not status.st_mode & needed:
             return step
     return None
 

@@ -1,4 +1,4 @@
-"""Which processes belong to a data folder, told so that a reused pid is never taken for ours."""
+"""The processes of a data folder, identified so that a reused pid is never taken for ours."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import psutil
 
 _ANSWER_S = 2.0
 _MAY_I_ENCRYPT = bytes.fromhex("00000008 04d2162f")
-"""The protocol's SSLRequest: a server answers it with a letter, before it asks who we are."""
+"""SSLRequest of the protocol: a server replies with a letter before authentication."""
 
 
 @dataclass(frozen=True)
 class Postmaster:
-    """A live server: its main process, where it listens, and how far it is."""
+    """A live server: its main process, where it listens, and its state."""
 
     process: psutil.Process
     port: int
@@ -27,7 +27,7 @@ class Postmaster:
     """``starting``, ``ready``, ``stopping``; empty in its first instant."""
 
     def takes_connections(self) -> bool:
-        """Whether it is up. Asked for real: a server that has just been killed still looks alive."""
+        """Whether it is up. Sends a request, because a server just killed still looks alive."""
         if self.status != "ready":
             return False
         try:
@@ -38,7 +38,7 @@ class Postmaster:
             return False
 
     def work_done(self) -> float:
-        """CPU seconds used by the server and its children: grows while it gets anywhere."""
+        """CPU seconds used by the server and its children: grows while it makes progress."""
         total = 0.0
         for process in (self.process, *_children(self.process)):
             try:
@@ -53,7 +53,7 @@ def find(data: Path) -> Postmaster | None:
     """The live postmaster of the data folder, or None.
 
     ``postmaster.pid`` outlives a crash and a reboot, so the process it names counts only when its
-    command line says that it is the postmaster of this folder. (Command lines are readable
+    command line is that of the postmaster of this folder. (Command lines are readable
     everywhere; a process's working directory is not, for root in a container.)
     """
     try:
@@ -80,8 +80,8 @@ def cluster_name(data: Path) -> str:
 def end_orphans(data: Path, grace_s: float) -> None:
     """Wait for the children of a killed postmaster to leave, and end those that do not.
 
-    They notice its death by themselves, but one that is stopped or deep in a computation stays, and
-    Postgres does not start while it holds the shared memory. Only call when there is no postmaster.
+    They notice its death, but a child that is stopped or busy computing stays, and Postgres does not start
+    while it holds the shared memory. Only call when there is no postmaster.
     """
     deadline = time.monotonic() + grace_s
     while orphans := _orphans(data):
@@ -95,15 +95,15 @@ def end_orphans(data: Path, grace_s: float) -> None:
 
 def _orphans(data: Path) -> list[psutil.Process]:
     title = f"postgres: {cluster_name(data)}: "
-    found = []
+    children = []
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
         except psutil.Error:
             continue
         if command and command[0].startswith(title):
-            found.append(process)
-    return found
+            children.append(process)
+    return children
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

@@ -11,7 +11,7 @@ MAJOR_VERSION = "18"
 
 
 def program(name: str) -> Path:
-    """The path of a program such as ``pg_dump``, found without importing the wheel's own package.
+    """The path of a program such as ``pg_dump``, resolved without importing the wheel's own package.
 
     Raises WarehouseError when the wheel is not installed.
     """

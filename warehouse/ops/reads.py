@@ -169,7 +169,7 @@ def database_bytes(conn: Connection) -> int:
 
 
 def other_database_bytes(conn: Connection, name: str) -> int | None:
-    """The size of another database of the server; None when there is none, or without the right to connect."""
+    """The size of another database of the server; None when it does not exist or is not visible."""
     size: int | None = conn.execute(_OTHER, {"name": name}).scalar()
     return size
 

@@ -172,7 +172,8 @@ _DELETE_SERVICES = "delete from service_heartbeats where beat_at < %(before)s"
 async def delete_old_rows(conn: AsyncConnection[Any], now: datetime) -> dict[str, int]:
     """Delete old rows of tables without partitions; return how many, by table.
 
-    In batches, each a transaction of its own (``conn`` must be in autocommit): nobody waits for long.
+    In batches, each in a transaction of its own, so that others wait only briefly. ``conn`` must be in
+    autocommit.
     """
     days = await tick_days(conn)
     first_tick = to_datetime(day_start_us(days[0].day)) if days else now

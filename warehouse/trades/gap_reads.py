@@ -1,4 +1,4 @@
-"""What ``status`` and the Data page read of the ledger of interruptions."""
+"""Reads of stream gaps for ``status`` and the Data page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN: Sequence[str] = (
 
 
 class GapRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as pages and ``status`` show it."""
+    """A stream gap."""
 
     market: Market
     cause: str
@@ -34,7 +34,7 @@ class GapRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_gaps(conn: sa.Connection, within: datetime, *, limit: int = 1_000) -> list[GapRow]:
-    """Rows that are open or were opened since ``within``, the latest first."""
+    """Gaps that are open or were opened since ``within``, newest first."""
     age_s = sa.cast(sa.extract("epoch", sa.func.now() - stream_gaps.c.opened_at), sa.Double)
     query = (
         sa.select(

@@ -1,7 +1,7 @@
-"""The ledger of interruptions, ``stream_gaps``: spans in which a stream was not heard.
+"""Stream gaps: interruptions of market streams, in the table ``stream_gaps``.
 
-A row is opened before anything that came after the interruption is stored, gets its end with the
-first trade heard again, and is closed by recovery: ``filled``, or ``unfillable`` with the reason.
+A gap is opened before any trade after the interruption is stored, gets its end with the first trade
+received again, and is closed by recovery: ``filled``, or ``unfillable`` with the reason.
 """
 
 # ruff: noqa: S608  # statements are built from constants of this project only
@@ -18,12 +18,12 @@ from coinwatch.stream_gaps import GapCause, GapState
 from coinwatch.times import from_datetime, to_datetime
 
 OVERLAP_S = 10.0
-"""A market taken over is asked for again from this long before its last stored trade: frames come
-reordered, and what came last may have been stored without what belongs before it."""
+"""Recovery of a market that was taken over starts this long before its last stored trade: frames arrive out
+of order, so earlier trades may be missing."""
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """A new row. Without an end, the market is not heard yet."""
+    """A new gap. Without an end, no trade was received yet."""
 
     market_id: int
     cause: GapCause
@@ -34,7 +34,7 @@ class Opening(msgspec.Struct, frozen=True):
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """The first trade heard again: the end of every open row of its market and daemon without one."""
+    """The first trade received again: ends every open gap of its market and daemon that has no end."""
 
     market_id: int
     before_id: int
@@ -42,7 +42,7 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class LedgerEntries(msgspec.Struct):
-    """What the ledger is told in the transaction that stores a batch."""
+    """The gaps to open and to end in the transaction that stores a batch."""
 
     openings: list[Opening]
     endings: list[Ending]
@@ -52,7 +52,7 @@ class LedgerEntries(msgspec.Struct):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """An open row."""
+    """An open gap."""
 
     id: int
     market_id: int
@@ -63,7 +63,7 @@ class Gap(msgspec.Struct, frozen=True):
     before_ts_us: int | None
 
 
-# Entered again by a second try whose first was stored after all, a row would be there already.
+# A retry of a batch that was stored after all must not insert its gaps twice.
 _OPEN = """
 insert into stream_gaps (market_id, daemon, cause, after_id, after_ts, before_id, before_ts)
 select market_id, %(daemon)s, cause, after_id, after_ts, before_id, before_ts
@@ -89,7 +89,7 @@ where stream_gaps.market_id = given.market_id and state = '{GapState.OPEN}' and 
 
 
 async def enter(conn: AsyncConnection, daemon: str, entries: LedgerEntries) -> None:
-    """Write ``entries`` within the transaction that is open on ``conn``."""
+    """Write ``entries`` in the open transaction of ``conn``."""
     if entries.openings:
         rows = entries.openings
         await conn.execute(
@@ -117,10 +117,9 @@ async def enter(conn: AsyncConnection, daemon: str, entries: LedgerEntries) -> N
         )
 
 
-# Rows of daemons that are gone are taken over, and with the lease of a market those of the living
-# that had it before: only a daemon in standby streams without one. A market then has an open row
-# without an end: an inherited one, or a new one that starts with what is stored. A market nobody ever
-# streamed starts a little before now.
+# Gaps of dead daemons are inherited and, with the lease of a market, those of its earlier holders: only a
+# standby daemon streams without a lease. Each market then has an open gap without an end: an inherited gap,
+# or a new gap that starts at the last stored trade, or shortly before now for a market without trades.
 _INHERIT = f"""
 update stream_gaps set daemon = %(daemon)s
 where state = '{GapState.OPEN}' and market_id = any(%(markets)s) and daemon <> %(daemon)s
@@ -193,13 +192,13 @@ async def begin(
     silent_s: float,
     is_leased: bool,
 ) -> dict[int, int]:
-    """Say that ``daemon`` is about to stream these markets and has not heard them yet.
+    """Open gaps for markets that ``daemon`` starts to stream, until their first trade.
 
     Returns the time (us, by the exchange's clock) of the last trade known of each market that has one.
 
-    ``first_reach_s``: how far a market's very first start goes back. ``silent_s``: a daemon that has
-    not beaten for longer is gone, and its open rows become ours. ``is_leased``: we alone have the
-    lease of these markets.
+    ``first_reach_s``: how far back the first start of a market reaches. ``silent_s``: a daemon without a
+    heartbeat for longer is dead, and its open gaps are inherited. ``is_leased``: this daemon alone holds
+    the leases of these markets.
     """
     parameters = {
         "daemon": daemon,
@@ -226,7 +225,7 @@ async def inherit(
     silent_s: float,
     is_leased: bool,
 ) -> None:
-    """Take over the open rows that others have left of these markets; see ``begin``."""
+    """Take over the open gaps that other daemons left for these markets; see ``begin``."""
     wanted = {"daemon": daemon, "markets": sorted(market_ids), "silent_s": silent_s, "is_leased": is_leased}
     await conn.execute(_INHERIT, wanted)
 
@@ -234,7 +233,7 @@ async def inherit(
 _UNWATCHED = f"""
 insert into stream_gaps (market_id, daemon, cause, after_id, after_ts, state, reason, closed_at)
 select wanted.market_id, %(daemon)s, '{GapCause.NOT_WANTED}', latest.trade_id, latest.ts,
-       '{GapState.UNFILLABLE}', 'nobody watched the market', clock_timestamp()
+       '{GapState.UNFILLABLE}', 'the market was not wanted', clock_timestamp()
 from unnest(%(markets)s::int[]) as wanted (market_id)
 cross join lateral (
     select trade_id, ts from ticks where ticks.market_id = wanted.market_id order by ts desc limit 1
@@ -243,7 +242,7 @@ cross join lateral (
 
 
 async def leave(conn: AsyncConnection, daemon: str, market_ids: Collection[int]) -> None:
-    """Nobody wants these markets any more: what trades from now on is not to be recovered."""
+    """Record that these markets are no longer wanted: later trades are not recovered."""
     await conn.execute(_UNWATCHED, {"daemon": daemon, "markets": sorted(market_ids)})
 
 
@@ -255,7 +254,7 @@ order by after_ts
 
 
 async def open_gaps(conn: AsyncConnection, daemon: str, market_ids: Collection[int]) -> list[Gap]:
-    """The rows that wait for recovery, the oldest span first."""
+    """The gaps that wait for recovery, oldest first."""
     cursor = await conn.execute(_OPEN_GAPS, (daemon, list(market_ids)))
     return [
         Gap(gap_id, market_id, cause, after_id, from_datetime(after_ts), before_id, _us(before_ts))
@@ -274,7 +273,7 @@ where id = %s and state = '{GapState.OPEN}'
 async def fill(
     conn: AsyncConnection, gap: Gap, recovered: int, *, heard_id: int | None = None, heard_ts_us: int
 ) -> None:
-    """Nothing is missing in the span any more. ``heard_…`` is its end where it had none."""
+    """Close a gap as filled. ``heard_…`` is its end where it has none."""
     await conn.execute(_FILL, (recovered, heard_id, to_datetime(heard_ts_us), gap.id))
 
 
@@ -286,15 +285,15 @@ order by ts desc, trade_id desc limit 1
 
 
 async def last_stored(conn: AsyncConnection, gap: Gap, before_ts_us: int) -> tuple[int | None, int]:
-    """Id and time of the last trade stored of ``gap`` before ``before_ts_us``; its start where there is none.
+    """Id and time of the last stored trade of ``gap`` before ``before_ts_us``; its start where there is none.
 
-    A row may begin well before the interruption, see ``OVERLAP_S``, and another daemon may have heard
-    what this one did not.
+    A gap may start well before the interruption, see ``OVERLAP_S``, and another daemon may have stored
+    trades inside it.
     """
     start, end = to_datetime(gap.after_ts_us), to_datetime(before_ts_us)
     cursor = await conn.execute(_LAST_STORED, (gap.market_id, start, end, start.date(), end.date()))
-    found = await cursor.fetchone()
-    return (gap.after_id, gap.after_ts_us) if found is None else (found[0], from_datetime(found[1]))
+    row = await cursor.fetchone()
+    return (gap.after_id, gap.after_ts_us) if row is None else (row[0], from_datetime(row[1]))
 
 
 _SPLIT = f"""
@@ -327,7 +326,7 @@ async def give_up(
     end_id: int | None,
     end_ts_us: int,
 ) -> None:
-    """What lies from ``after_…`` to ``before_…`` cannot be had; what follows up to ``end_…`` was filled."""
+    """Close a gap as unfillable from ``after_…`` to ``before_…``, and as filled from there to ``end_…``."""
     await conn.execute(
         _SPLIT,
         {
@@ -345,7 +344,7 @@ async def give_up(
 
 
 async def note_failure(conn: AsyncConnection, gap: Gap, reason: str) -> None:
-    """The row stays open; ``reason`` says why the last try failed."""
+    """Record why the last attempt failed. The gap stays open."""
     await conn.execute("update stream_gaps set reason = %s where id = %s", (reason, gap.id))
 
 

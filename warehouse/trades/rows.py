@@ -1,7 +1,7 @@
-"""Trades as columns: sorted, encoded for binary COPY, summed up per market. Pure.
+"""Trades as columns: sorted, encoded for binary COPY, summed up by market. Pure: no I/O.
 
-A batch is turned into numpy arrays once; everything after that costs little per trade. Most batches
-hold one trade or two, for which each call of numpy costs more than the work it does.
+A batch becomes numpy arrays once; later steps cost little per trade. Most batches hold one or two trades,
+for which a numpy call costs more than its work.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from warehouse.db.copy_in import HEADER, TRAILER
 from warehouse.db.notifications import MarketMove
 
 COPY_COLUMNS = ("trade_id", "ts", "price", "amount", "market_id", "day", "taker_buys")
-"""What copy_data and arrays encode, in this order. ``tx`` is filled by its default."""
+"""The columns that copy_data and arrays encode, in order. ``tx`` gets its default."""
 
 COLUMN_TYPES = ("int8", "timestamptz", "float8", "float8", "int4", "date", "bool")
 """In Postgres."""
@@ -73,7 +73,7 @@ class TickRows(msgspec.Struct, frozen=True, dict=True):
 
     @classmethod
     def of(cls, trades: Sequence[Trade], market_ids: Mapping[Market, int]) -> TickRows:
-        """Sort ``trades`` by their key; of equal keys the one that came first stays first.
+        """Sort ``trades`` by their key; equal keys keep their order.
 
         Two writers that store the same trades in one order wait for each other; in two orders they
         deadlock. Raises KeyError for a market that has no id.

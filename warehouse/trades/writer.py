@@ -1,4 +1,4 @@
-"""Ticks: written once each, many by binary COPY, announced in the same transaction, and read back."""
+"""The writer of trades: each stored once, mostly by binary COPY, and announced in the same transaction."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from warehouse.trades.gaps import LedgerEntries, enter
 from warehouse.trades.rows import COLUMN_TYPES, COPY_COLUMNS, TickRows
 
 RECENT_IDS = 2_000
-"""How many ids of each market are remembered at the least, to drop repeated trades before COPY."""
+"""At least this many ids of each market are kept, to drop repeated trades before COPY."""
 
 FIRST_TRADE_US = 1_230_940_800_000_000
-"""2009-01-03: nothing was traded before there was a coin."""
+"""2009-01-03, the first Bitcoin block: earlier trades are impossible."""
 
 FEW_ROWS = 16
-"""Up to so many are inserted by a prepared statement: a round trip less than COPY, and quicker to start.
-A notice of them is always a single one."""
+"""Up to this many rows are inserted by a prepared statement: one round trip less than COPY, and faster to
+start. They always fit one notification."""
 
 STAGING_TRIES = 5
 
@@ -76,14 +76,14 @@ _REJECT = "insert into rejects (market_id, trade, reason) values (%s, %s, %s)"
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What became of a batch."""
+    """The outcome of a batch."""
 
     moves: list[MarketMove]
-    """What was stored and announced."""
+    """What was stored and announced, by market."""
     duplicates: Counter[int]
-    """How many trades of each market id were stored before, or came twice in the batch."""
+    """Trades of each market id that were stored before, or occurred twice in the batch."""
     refused: Counter[int]
-    """How many trades of each market id could not be stored. Each was logged."""
+    """Trades of each market id that were refused. Each is logged."""
 
     @property
     def inserted(self) -> int:
@@ -92,7 +92,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class _How(msgspec.Struct, frozen=True):
-    """What goes with a batch into its transaction."""
+    """How a batch is stored."""
 
     channel: str
     ledger: LedgerEntries | None
@@ -100,15 +100,14 @@ class _How(msgspec.Struct, frozen=True):
 
 
 _Stored: TypeAlias = tuple[list[MarketMove], Counter[int]]
-"""What was announced, and how many rows of each market id were refused."""
+"""The announced moves, and the refused rows of each market id."""
 
 
 class TickWriter:
     """Stores batches of trades on one connection, each in one transaction with its notice.
 
-    The connection must be in autocommit mode and belong to the writer alone. After an
-    OperationalError it is of no more use: the batch is written again by another writer, with
-    ``perhaps_stored=True``.
+    The connection must be in autocommit mode and used by the writer alone. After a lost connection, write the
+    batch again with a new writer and ``perhaps_stored=True``.
     """
 
     def __init__(self, conn: AsyncConnection, market_ids: Mapping[Market, int], *, daemon: str = "") -> None:
@@ -136,12 +135,16 @@ class TickWriter:
         late: bool = False,
         perhaps_stored: bool = False,
     ) -> Written:
-        """Store ``sent``, each once whatever was stored before, and announce what was new.
+        """Store each trade of ``sent`` once, whatever was stored before, and announce the new trades.
 
-        ``ledger`` is entered in the same transaction. ``late``: the trades are not the newest of
-        their markets, so they are announced apart. ``perhaps_stored``: this batch was tried before
-        and its answer was lost. Raises psycopg.OperationalError when the connection fails; then
-        nothing is known of the batch.
+        Args:
+            sent: The batch.
+            ledger: Stream gaps to open and to end in the same transaction.
+            late: The trades are older than the last of their markets: announce them on TICKS_LATE.
+            perhaps_stored: An earlier attempt to store this batch got no reply.
+
+        Raises:
+            psycopg.OperationalError: The connection failed. The batch may or may not be stored.
         """
         plausible = await self._plausible(sent)
         rows = self._unseen(plausible)
@@ -181,7 +184,7 @@ class TickWriter:
         return moves, Counter()
 
     async def _store_halves(self, rows: TickRows, how: _How) -> _Stored:
-        """One row at least is bad: halve the batch until it stands alone, and store all others."""
+        """At least one row is refused: halve the batch to isolate it, and store all others."""
         first, second = rows.halves()
         first_moves, first_refused = await self._store(first, how)
         second_moves, second_refused = await self._store(second, how)
@@ -189,7 +192,7 @@ class TickWriter:
 
     async def _copy_or_merge(self, rows: TickRows, how: _How) -> list[MarketMove]:
         if not how.perhaps_stored:
-            # What is not stored after all is rolled back as a whole, so that a merge may follow.
+            # A failed COPY is rolled back as a whole, so that a merge may follow.
             with suppress(errors.UniqueViolation, errors.DeadlockDetected):
                 return await self._copy(rows, how)
         return await self._merge(rows, how)
@@ -197,8 +200,10 @@ class TickWriter:
     async def _copy(self, rows: TickRows, how: _How) -> list[MarketMove]:
         moves = rows.moves()
         if len(rows) <= FEW_ROWS and not how.ledger:
-            (told,) = encode_moves(moves)
-            await run_prepared(self._conn, _INSERT_FEW, [*rows.arrays(), how.channel.encode(), told.encode()])
+            (payload,) = encode_moves(moves)
+            await run_prepared(
+                self._conn, _INSERT_FEW, [*rows.arrays(), how.channel.encode(), payload.encode()]
+            )
             return moves
         statements = [_COPY_TICKS, *announcing(how.channel, moves)]
         if how.ledger:
@@ -217,7 +222,7 @@ class TickWriter:
                     return await self._merge_once(rows, how)
             except errors.DeadlockDetected:
                 await asyncio.sleep(0.01 * 2**attempt)
-        raise WarehouseUnavailable(f"{len(rows)} trades met a deadlock {STAGING_TRIES} times in a row")
+        raise WarehouseUnavailable(f"storing {len(rows)} trades ran into {STAGING_TRIES} deadlocks in a row")
 
     async def _merge_once(self, rows: TickRows, how: _How) -> list[MarketMove]:
         if how.ledger:
@@ -245,7 +250,7 @@ class TickWriter:
         self._days |= days.keys()
 
     async def _plausible(self, rows: TickRows) -> TickRows:
-        """The rows whose time can be true. One that cannot would make a partition for its day."""
+        """The rows with plausible times. Any other would create a partition for its day."""
         latest_us = now_us() + DAY_US
         if not len(rows) or (rows.span_us[0] >= FIRST_TRADE_US and rows.span_us[1] < latest_us):
             return rows
@@ -256,7 +261,7 @@ class TickWriter:
         return rows.where(is_plausible)
 
     def _unseen(self, rows: TickRows) -> TickRows:
-        """The first row of each key, without those among the recent ones."""
+        """The first row of each key, without recently stored ids."""
         unseen = rows.first_of_each()
         for market_id, where in rows.by_market():
             repeated = self._recent[market_id].among(rows.trade_id[where])
@@ -266,7 +271,7 @@ class TickWriter:
 
 
 class _RecentIds:
-    """An exact window over the ids of one market: at least the last RECENT_IDS of them."""
+    """An exact set of recent ids of a market: at least the last RECENT_IDS."""
 
     def __init__(self) -> None:
         self._newer: set[int] = set()
@@ -288,7 +293,7 @@ class _RecentIds:
 
 
 async def ensure_days_ahead(conn: AsyncConnection) -> None:
-    """Make the partitions of today and tomorrow, so that midnight costs no commit anything."""
+    """Create the partitions of today and tomorrow, so that no commit has to at midnight."""
     today = utc_day(now_us())
     await ensure_tick_days(conn, (today, today + timedelta(days=1)))
 

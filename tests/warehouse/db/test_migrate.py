@@ -82,7 +82,7 @@ def test_is_idempotent(empty_database: URL) -> None:
     assert upgrade(empty_database) == []
 
 
-@pytest.mark.parametrize("release", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("release", ["0001", "0003", "0009", "0011"])
 def test_upgrades_from_an_earlier_release(database: URL, empty_database: URL, release: str) -> None:
     pool = engine(empty_database, application_name="test")
     with pool.begin() as connection:
