@@ -147,6 +147,7 @@ CLEAN: tuple[str, ...] = (
     "tests/test_package.py",
     "tests/test_private_parts.py",
     "tests/waiting.py",
+    "tests/warehouse",
     "tests/wheel.py",
     "warehouse/alerts",
     "warehouse/assets",

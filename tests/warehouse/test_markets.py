@@ -105,7 +105,7 @@ A, B, C, D = (f"okx:{base}-USDT" for base in "ABCD")
 MARKET = {name: Market.canonical(name) for name in (A, B, C, D)}
 
 
-async def test_what_a_list_lacks_is_delisted_and_comes_back(conn: psycopg.AsyncConnection) -> None:
+async def test_markets_missing_from_a_list_are_delisted_and_return(conn: psycopg.AsyncConnection) -> None:
     everywhere = [listed(name) for name in (A, B, C)]
     changes = await store_list(conn, "okx", everywhere)
     assert changes == ListChanges(inserted=3, new=tuple(MARKET[name] for name in (A, B, C)))
@@ -180,7 +180,7 @@ async def test_lists_stored_at_once_by_several_agree(database: URL) -> None:
         assert [status for status, _, _ in (await states(conn)).values()] == ["active"] * 60
 
 
-async def test_whatever_lists_come_the_names_told_are_what_changed(conn: psycopg.AsyncConnection) -> None:
+async def test_reported_changes_match_the_stored_changes(conn: psycopg.AsyncConnection) -> None:
     random = Random(4)
     names = [f"okx:A{number}-USDT" for number in range(12)]
     before: dict[Market, bool] = {}
@@ -194,7 +194,7 @@ async def test_whatever_lists_come_the_names_told_are_what_changed(conn: psycopg
         assert set(changes.back) == {m for m, active in after.items() if active and before.get(m) is False}
         assert set(changes.delisted) == {m for m, active in before.items() if active and not after[m]}
         assert changes.inserted == len(after) - len(before)
-        traded = {one.market for one in given if one.status is MarketStatus.ACTIVE}
+        traded = {instrument.market for instrument in given if instrument.status is MarketStatus.ACTIVE}
         assert all(after[market] for market in traded)
         if not changes.doubted:
             assert {m for m, active in after.items() if active} == traded
@@ -228,10 +228,10 @@ async def test_the_top_by_volume(conn: psycopg.AsyncConnection) -> None:
     }
     for name, volume in volumes.items():
         status = MarketStatus.DELISTED if "OLD" in name else MarketStatus.ACTIVE
-        one = listed(name, status)
-        await upsert_instruments(conn, [one])
+        instrument = listed(name, status)
+        await upsert_instruments(conn, [instrument])
         if volume is not None:
-            await store_volumes(conn, one.market.exchange, {one.native: volume})
+            await store_volumes(conn, instrument.market.exchange, {instrument.native: volume})
     best = ["binance:BTC-USDT", "coinbase:BTC-USD", "kraken:BTC-EUR", "bybit:BTC-USDC"]
     assert list(map(str, await top_markets(conn, 10))) == best
     assert list(map(str, await top_markets(conn, 2))) == best[:2]

@@ -48,11 +48,11 @@ def test_a_rule_is_paused_snoozed_and_resumed(conn: Connection, rule: Rule, data
         assert stored(conn).state == RuleState()
         # Each makes what was about to be claimed void, and is announced.
         assert stored(conn).state_no == rule.state_no + 3
-        told = [notice.payload for notice in listener.notifies(stop_after=3, timeout=60)]
-    assert told == [str(rule.id)] * 3
+        payloads = [notice.payload for notice in listener.notifies(stop_after=3, timeout=60)]
+    assert payloads == [str(rule.id)] * 3
 
 
-def test_a_rule_of_somebody_else_or_gone_stays_as_it_is(conn: Connection, rule: Rule) -> None:
+def test_rules_of_other_clients_and_removed_rules_do_not_change(conn: Connection, rule: Rule) -> None:
     assert not edits.pause_rule(conn, rule.id, client="bob")
     assert not edits.resume_rule(conn, rule.id + 1, client="ann")
     assert not edits.snooze_rule(conn, rule.id, NOW_US, client="bob")
@@ -71,12 +71,12 @@ def test_a_rule_is_replaced(conn: Connection, rule: Rule) -> None:
     assert (made.condition, made.armed) == (Below(price=2.0), True)
 
 
-def test_a_test_is_an_event_that_says_so(conn: Connection, rule: Rule, database: URL) -> None:
+def test_test_alerts_are_marked_as_tests(conn: Connection, rule: Rule, database: URL) -> None:
     with psycopg.connect(conninfo(database), autocommit=True) as listener:
         listener.execute(f"listen {rules.ALERTS}")
         numbers = [edits.send_test(conn, rule, exchange="kraken", price=2.5, ts_us=NOW_US) for _ in range(2)]
-        told = [notice.payload for notice in listener.notifies(stop_after=2, timeout=60)]
-    assert told == [f"{number},{number}" for number in numbers]
+        payloads = [notice.payload for notice in listener.notifies(stop_after=2, timeout=60)]
+    assert payloads == [f"{number},{number}" for number in numbers]
     assert numbers[1] == numbers[0] + 1
     newest, _ = rules.recent_events(conn, client="ann", rule_id=rule.id)
     assert newest.message == ("TEST, nothing has happened: BTC-USDT traded at 2.5 on kraken, at or above 1")

@@ -1,4 +1,4 @@
-"""Rules, claims and looks, in SQL."""
+"""Rules, claims and snapshots on a real Postgres."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ async def test_pages_make_list_and_delete_rules(database: URL, page: sqlalchemy.
         assert not alerts_rules.delete_rule(page, made.id, client="dashboard")
         assert alerts_rules.list_rules(page, client="dashboard").rules == []
         page.commit()
-        told = await heard(listener, 2)
-        assert told == [("alert_rules", str(made.id)), ("alert_rules", str(other.id))]
+        events = await heard(listener, 2)
+        assert events == [("alert_rules", str(made.id)), ("alert_rules", str(other.id))]
 
 
 async def armed(conn: AsyncConnection) -> list[Rule]:
@@ -113,17 +113,17 @@ async def test_a_claim_fires_once_and_announces_its_range(
     assert claimed.ids == {first.id, second.id}
     assert await claim(conn, firings) == Claimed(set(), [])
     assert await heard(conn, 1) == [("alerts", "1,2")]
-    told = await alerts_rules.events_after(conn, 0)
-    assert claimed.alerts == told
-    assert [(event.event_id, event.rule_id, event.price) for event in told] == [
+    events = await alerts_rules.events_after(conn, 0)
+    assert claimed.alerts == events
+    assert [(event.event_id, event.rule_id, event.price) for event in events] == [
         (1, second.id, 150.0),
         (2, first.id, 160.0),
     ]
-    assert await alerts_rules.events_of_client(conn, "bot", 0, 2) == told[1:]
-    assert await alerts_rules.events_after(conn, 1) == told[1:]
+    assert await alerts_rules.events_of_client(conn, "bot", 0, 2) == events[1:]
+    assert await alerts_rules.events_after(conn, 1) == events[1:]
     assert await alerts_rules.last_event_id(conn) == 2
-    assert alerts_rules.recent_events(page) == told[::-1]
-    assert alerts_rules.recent_events(page, client="bot", limit=1) == told[1:]
+    assert alerts_rules.recent_events(page) == events[::-1]
+    assert alerts_rules.recent_events(page, client="bot", limit=1) == events[1:]
     fired = (await alerts_rules.rules_by_id(conn, [first.id]))[first.id]
     assert (fired.armed, fired.state_no) == (False, 1)
     assert fired.fired_at_us is not None
@@ -200,7 +200,7 @@ async def test_rules_of_dead_endpoints_do_not_linger(conn: AsyncConnection) -> N
     await beat(conn, "dead")
     await conn.execute("update service_heartbeats set beat_at = beat_at - interval '31 seconds'")
     await beat(conn, "alive")
-    # Nobody could have beaten while the server was down.
+    # No endpoint could send heartbeats while the server was down.
     assert await end_dead_endpoints(conn, lease_s=86_400 * 365) == 0
     assert len(await owners()) == 5
     await asyncio.sleep(0.2)
@@ -209,7 +209,7 @@ async def test_rules_of_dead_endpoints_do_not_linger(conn: AsyncConnection) -> N
     assert await owners() == ["alive/1", "named"]
 
 
-async def test_a_mark_comes_after_what_its_look_sees(database: URL, conn: AsyncConnection) -> None:
+async def test_a_mark_arrives_after_all_commits_of_its_snapshot(database: URL, conn: AsyncConnection) -> None:
     async with await connect(database, application_name="listener") as listener:
         await listener.execute("listen ticks")
         await listener.execute("listen alert_mark_test")
@@ -228,7 +228,7 @@ async def test_a_mark_comes_after_what_its_look_sees(database: URL, conn: AsyncC
     assert not stored.sees(decode_notice(second).tx)
 
 
-async def test_a_look_does_not_see_what_was_still_running(database: URL, conn: AsyncConnection) -> None:
+async def test_a_snapshot_excludes_running_transactions(database: URL, conn: AsyncConnection) -> None:
     async with AsyncExitStack() as stack:
         slow = await stack.enter_async_context(await connect(database, application_name="slow"))
         async with slow.transaction():
@@ -250,7 +250,7 @@ async def test_missed_trades_are_those_not_seen_that_can_matter(conn: AsyncConne
     wanted = PriceRange(ids[MARKET], now_us() - 60_000_000, at_or_above=150.0, at_or_below=90.0)
     async with consistent_reads(conn):
         chunks = [chunk async for chunk in missed_trades(conn, seen, [wanted])]
-    assert [[one.trade.trade_id for one in chunk] for chunk in chunks] == [[3, 4]]
+    assert [[stored.trade.trade_id for stored in chunk] for chunk in chunks] == [[3, 4]]
     assert chunks[0][0].trade.market == MARKET
 
 
@@ -264,8 +264,8 @@ async def test_the_trades_of_one_commit_and_no_other(database: URL, conn: AsyncC
     ((_, payload),) = await heard(conn, 1)
     notice = decode_notice(payload)
     (move,) = notice.moves
-    found = await trades_of_commit(conn, notice.tx, MARKET, move)
-    assert found == sorted(sent, key=lambda one: one.ts_us)
+    trades = await trades_of_commit(conn, notice.tx, MARKET, move)
+    assert trades == sorted(sent, key=lambda stored: stored.ts_us)
 
 
 async def test_a_rule_that_cannot_be_read_does_not_silence_the_rest(conn: AsyncConnection) -> None:

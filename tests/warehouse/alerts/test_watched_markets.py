@@ -69,7 +69,7 @@ async def test_rules_that_fired_or_went_need_nothing(conn: psycopg.AsyncConnecti
     assert await watched_markets(conn) == set()
 
 
-async def test_what_changed_is_told_once(conn: psycopg.AsyncConnection) -> None:
+async def test_changes_are_reported_once(conn: psycopg.AsyncConnection) -> None:
     await listen_for_watches(conn)
     assert not await watches_changed(conn)
     rule_id = await watch(conn, BTC_USDT)

@@ -27,12 +27,12 @@ from warehouse.db.partitions import ensure_average_days, ensure_candle_months
 Conn = psycopg.AsyncConnection[Any]
 
 
-async def test_bases_are_decided_anew_only_where_the_asset_is_another(conn: Conn) -> None:
+async def test_storing_bases_counts_changed_assets(conn: Conn) -> None:
     await store_coins(conn, [BITCOIN, ETHER])
     first = [("BTC", "bitcoin", "price", "is at"), ("CAT", None, None, "no coin")]
     assert await store_bases(conn, first, HOUR_US) == 1
     assert await store_bases(conn, first, HOUR_US + MINUTE_US) == 0
-    assert await store_bases(conn, [("BTC", "ethereum", "override", "told")], HOUR_US) == 1
+    assert await store_bases(conn, [("BTC", "ethereum", "override", "by hand")], HOUR_US) == 1
     assert await store_bases(conn, [("BTC", None, None, "nothing fits")], HOUR_US) == 1
     stored = await bases(conn)
     assert {base: row[1:4] for base, row in stored.items()} == {
@@ -44,8 +44,8 @@ async def test_bases_are_decided_anew_only_where_the_asset_is_another(conn: Conn
 
 async def test_an_hour_is_stored_once_and_by_source(conn: Conn) -> None:
     await store_coins(conn, [BITCOIN])
-    told = Metrics(price_usd=1.0, rank=1, ath_us=HOUR_US - 5, observed_us=HOUR_US + 7, change_24h=-0.5)
-    everything = {"bitcoin": told, "unknown": told}
+    metrics = Metrics(price_usd=1.0, rank=1, ath_us=HOUR_US - 5, observed_us=HOUR_US + 7, change_24h=-0.5)
+    everything = {"bitcoin": metrics, "unknown": metrics}
     assert await store_metrics(conn, MetricsSource.COINGECKO, HOUR_US, everything) == 1
     corrected = {"bitcoin": Metrics(price_usd=2.0, max_supply=21e6)}
     assert await store_metrics(conn, MetricsSource.COINGECKO, HOUR_US, corrected) == 1

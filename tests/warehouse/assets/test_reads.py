@@ -18,23 +18,23 @@ def stock(stock: Stock) -> Stock:
     return stock
 
 
-def test_assets_are_those_traded_here_and_those_told_of(stock: Stock) -> None:
+def test_assets_are_those_of_markets_and_those_with_metrics(stock: Stock) -> None:
     with stock.engine.connect() as conn:
         bitcoin, other = reads.assets(conn, NOON_US)
         later = reads.assets(conn, NOON_US + 30 * DAY_US)
     assert (bitcoin.id, bitcoin.bases, bitcoin.categories) == ("bitcoin", ["BTC"], ["Layer 1"])
     assert other.bases == []
-    assert [one.id for one in later] == ["bitcoin"]
+    assert [asset.id for asset in later] == ["bitcoin"]
 
 
 def test_each_source_has_its_last_word(stock: Stock) -> None:
     with stock.engine.connect() as conn:
-        found = {(one.asset_id, one.source): one for one in reads.latest_metrics(conn, NOON_US)}
+        latest = {(asset.asset_id, asset.source): asset for asset in reads.latest_metrics(conn, NOON_US)}
         earlier = reads.latest_metrics(conn, NOON_US - HOUR_US)
-    assert len(found) == 4
-    assert found["bitcoin", "coingecko"].price_usd == 67_000
-    assert found["bitcoin", "defillama"].tvl_usd == 7e9
-    assert [one.price_usd for one in earlier] == [66_999]
+    assert len(latest) == 4
+    assert latest["bitcoin", "coingecko"].price_usd == 67_000
+    assert latest["bitcoin", "defillama"].tvl_usd == 7e9
+    assert [asset.price_usd for asset in earlier] == [66_999]
 
 
 def test_history_is_the_last_of_each_step(stock: Stock) -> None:

@@ -47,11 +47,11 @@ async def test_the_list_is_kept_current_and_what_goes_is_marked(conn: Conn) -> N
 
 async def test_assets_are_found_by_ticker_and_id_unless_gone(conn: Conn) -> None:
     await store_coins(conn, [BITCOIN, ETHER, CAT])
-    found = {one.id: one for one in await assets_called(conn, ["CAT", "BTC"], ["ethereum"])}
-    assert set(found) == {"bitcoin", "ethereum", "simon-s-cat"}
-    assert sorted(found["simon-s-cat"].contracts) == ["0xcafe", "CatXyz"]
+    assets = {asset.id: asset for asset in await assets_called(conn, ["CAT", "BTC"], ["ethereum"])}
+    assert set(assets) == {"bitcoin", "ethereum", "simon-s-cat"}
+    assert sorted(assets["simon-s-cat"].contracts) == ["0xcafe", "CatXyz"]
     await store_coins(conn, [BITCOIN])
-    assert [one.id for one in await assets_called(conn, ["CAT", "BTC"], ["ethereum"])] == ["bitcoin"]
+    assert [asset.id for asset in await assets_called(conn, ["CAT", "BTC"], ["ethereum"])] == ["bitcoin"]
 
 
 async def test_numbers_of_the_other_provider_are_one_assets(conn: Conn) -> None:
@@ -61,7 +61,7 @@ async def test_numbers_of_the_other_provider_are_one_assets(conn: Conn) -> None:
     assert await cmc_ids(conn) == {"bitcoin": 1, "simon-s-cat": 1027}
 
 
-async def test_descriptions_fill_what_they_tell_and_erase_nothing(conn: Conn) -> None:
+async def test_missing_fields_of_descriptions_keep_their_values(conn: Conn) -> None:
     await store_coins(conn, [BITCOIN, ETHER])
     await store_cmc_ids(conn, {"bitcoin": 1, "ethereum": 1027})
     await store_images(conn, {"bitcoin": "https://a/1.png"}, "coingecko")

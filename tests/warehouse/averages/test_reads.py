@@ -20,7 +20,7 @@ def test_samples_are_the_last_of_each_step(stock: Stock) -> None:
     with stock.engine.connect() as conn:
         samples = reads.average_samples(conn, BTC, window, 20 * SECOND_US)
         assert reads.average_samples(conn, Symbol("X", "Y"), window, 20 * SECOND_US) == ()
-    assert [(NOON_US - one.ts_us) // SECOND_US for one in samples] == [41, 21, 1]
+    assert [(NOON_US - sample.ts_us) // SECOND_US for sample in samples] == [41, 21, 1]
     assert samples[0].average.inputs["okx"].why == "its last trade is 75 s old"
     assert samples[0].average.exchanges == ("binance", "kraken")
 

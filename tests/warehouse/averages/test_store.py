@@ -96,14 +96,16 @@ async def test_the_newest_row_of_each_pair_is_the_latest(
 ) -> None:
     for second, pairs in enumerate([[pair(), pair(ETH)], [pair(price=5.0)]]):
         at_us = TS_US + second * SECOND_US
-        await write_averages(conn, at_us, [msgspec.structs.replace(one, ts_us=at_us) for one in pairs])
-    latest = {one.symbol: one for one in store.latest_averages(reader, TS_US + 2 * SECOND_US)}
+        await write_averages(
+            conn, at_us, [msgspec.structs.replace(average, ts_us=at_us) for average in pairs]
+        )
+    latest = {average.symbol: average for average in store.latest_averages(reader, TS_US + 2 * SECOND_US)}
     assert latest[ETH].ts_us == TS_US
     assert latest[BTC].ts_us == TS_US + SECOND_US
     assert latest[BTC].average.inputs["binance"].price == 5.0
 
 
-async def test_the_view_says_what_is_agreed(conn: psycopg.AsyncConnection) -> None:
+async def test_view_has_the_documented_columns(conn: psycopg.AsyncConnection) -> None:
     await write_averages(conn, TS_US, [pair()])
     cursor = await conn.execute("select * from v_averages")
     assert [column.name for column in cursor.description or ()] == [
@@ -149,8 +151,8 @@ async def test_a_second_is_written_and_announced_once(conn: psycopg.AsyncConnect
     assert await write_averages(conn, TS_US + 1, []) == 0
     await write_averages(conn, TS_US + 1, [pair()])
     await asyncio.wait_for(hearing, 60)
-    told = [(notice.ts_us, move.base) for notice in heard for move in notice.averages]
-    assert told == [(TS_US, "BTC"), (TS_US, "ETH"), (TS_US + 1, "BTC")]
+    moves = [(notice.ts_us, move.base) for notice in heard for move in notice.averages]
+    assert moves == [(TS_US, "BTC"), (TS_US, "ETH"), (TS_US + 1, "BTC")]
 
 
 async def test_many_pairs_are_announced_in_parts(conn: psycopg.AsyncConnection) -> None:
@@ -159,8 +161,8 @@ async def test_many_pairs_are_announced_in_parts(conn: psycopg.AsyncConnection) 
     payloads = store.encode_averages(TS_US, pairs)
     assert len(payloads) > 2
     assert max(len(payload.encode()) for payload in payloads) < 7_900
-    told = [move for payload in payloads for move in store.decode_averages(payload).averages]
-    assert [Symbol(move.base, move.quote) for move in told] == [one.symbol for one in pairs]
+    moves = [move for payload in payloads for move in store.decode_averages(payload).averages]
+    assert [Symbol(move.base, move.quote) for move in moves] == [average.symbol for average in pairs]
 
 
 def test_a_foreign_notice_is_refused() -> None:
@@ -168,7 +170,7 @@ def test_a_foreign_notice_is_refused() -> None:
         store.decode_averages('{"tx":1}')
 
 
-async def test_live_trades_come_from_whoever_knows_the_newest(conn: psycopg.AsyncConnection) -> None:
+async def test_live_trades_come_from_the_newest_of_health_and_ticks(conn: psycopg.AsyncConnection) -> None:
     markets = [Market(exchange, BTC) for exchange in ("binance", "coinbase", "kraken", "okx")]
     ids = [(await ensure_markets(conn, {market: "x"}))[market] for market in markets]
     at_us = now_us()
@@ -197,7 +199,7 @@ async def test_live_trades_come_from_whoever_knows_the_newest(conn: psycopg.Asyn
     await tick(ids[0], 2, 2, 11.0)
     await tick(ids[1], 1, 5, 20.0)
     await tick(ids[2], 1, 60, 30.0)
-    await tick(ids[2], 2, -600, 99.0)  # a clock that is ahead says nothing of when it came
+    await tick(ids[2], 2, -600, 99.0)  # a clock that is ahead does not give the time of receipt
     await tick(ids[3], 1, 7_300, 1.0)
     assert await store.live_trades(conn, at_us - 3_600 * SECOND_US) == [
         LiveTrade(ids[0], 11.0, at_us - 2 * SECOND_US, at_us - 2 * SECOND_US),
@@ -216,8 +218,10 @@ async def test_quarantine_lasts_until_it_is_released(conn: psycopg.AsyncConnecti
     assert await store.quarantined(conn) == {}
     await store.quarantine(conn, market_id, TS_US + 1, 0.7)
     assert await store.quarantined(conn) == {market_id: TS_US + 1}
-    found = await rows(conn, "select since, released_at is null, deviation from quarantines order by since")
-    assert found == [(to_datetime(TS_US), False, 0.09), (to_datetime(TS_US + 1), True, 0.7)]
+    quarantines = await rows(
+        conn, "select since, released_at is null, deviation from quarantines order by since"
+    )
+    assert quarantines == [(to_datetime(TS_US), False, 0.09), (to_datetime(TS_US + 1), True, 0.7)]
 
 
 async def test_old_days_keep_the_first_row_of_each_minute(conn: psycopg.AsyncConnection) -> None:
@@ -232,10 +236,10 @@ async def test_old_days_keep_the_first_row_of_each_minute(conn: psycopg.AsyncCon
 
     assert name not in await store.thin(conn, start_us + 8 * DAY_US - 1)
     assert await store.thin(conn, start_us + 8 * DAY_US) == [name]
-    found = await rows(
+    quarantines = await rows(
         conn, "select base, ts from price_averages where ts >= %s order by base, ts", to_datetime(start_us)
     )
-    assert [(base, (from_datetime(ts) - start_us) // SECOND_US) for base, ts in found] == kept
+    assert [(base, (from_datetime(ts) - start_us) // SECOND_US) for base, ts in quarantines] == kept
     assert name not in await store.thin(conn, start_us + 9 * DAY_US)
 
 

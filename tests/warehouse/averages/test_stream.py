@@ -80,7 +80,7 @@ async def test_what_is_known_and_new(conn: psycopg.AsyncConnection) -> None:
     await averager.store(began, BTC_USD=2.0, exchanges=("kraken", "okx"))
     await averager.store(a_while_ago(5, multiple_of=1), BTC_USD=3.0)
     known = await pairs_known(conn, [BTC, ETH, NONE])
-    assert {pair: (one.is_recent, one.is_stored) for pair, one in known.items()} == {
+    assert {pair: (state.is_recent, state.is_stored) for pair, state in known.items()} == {
         BTC: (True, True),
         ETH: (False, True),
         NONE: (False, False),

@@ -23,30 +23,30 @@ def test_watched_are_the_configured_and_the_streaming_of_all_listed(stock: Stock
     ids = stock.markets(["binance:BTC-USDT", "binance:DOGE-USDT"], streaming=False)
     ids |= stock.markets(["kraken:ETH-EUR"])
     with stock.engine.connect() as conn:
-        found = chart_reads.watched_markets(conn, [Market.canonical("binance:BTC-USDT")])
-    assert found == (
+        read = chart_reads.watched_markets(conn, [Market.canonical("binance:BTC-USDT")])
+    assert read == (
         watched("binance:BTC-USDT", ids["binance:BTC-USDT"]),
         watched("kraken:ETH-EUR", ids["kraken:ETH-EUR"]),
     )
 
 
 def test_latest_trade_is_the_newest_by_time_then_id(stock: Stock) -> None:
-    one, two, silent = stock.markets(NAMES).values()
-    stock.ticks(one, [(NOON_US - 5, 10.0, 1), (NOON_US - 1, 11.0, 1), (NOON_US - 1, 12.0, 1)])
-    stock.ticks(one, [(NOON_US - 9, 13.0, 1)])
-    stock.ticks(two, [(NOON_US - 2 * DAY_US, 1.0, 1)])
+    first, second, silent = stock.markets(NAMES).values()
+    stock.ticks(first, [(NOON_US - 5, 10.0, 1), (NOON_US - 1, 11.0, 1), (NOON_US - 1, 12.0, 1)])
+    stock.ticks(first, [(NOON_US - 9, 13.0, 1)])
+    stock.ticks(second, [(NOON_US - 2 * DAY_US, 1.0, 1)])
     with stock.engine.connect() as conn:
-        latest = chart_reads.latest_trades(conn, [one, two, silent], NOON_US - DAY_US)
-    assert latest == (chart_reads.LastTrade(one, NOON_US - 1, 12.0),)
+        latest = chart_reads.latest_trades(conn, [first, second, silent], NOON_US - DAY_US)
+    assert latest == (chart_reads.LastTrade(first, NOON_US - 1, 12.0),)
 
 
 def test_rates_count_the_last_hour_only(stock: Stock) -> None:
-    one, two, _ = stock.markets(NAMES).values()
+    first, second, _ = stock.markets(NAMES).values()
     old = [(NOON_US - 2 * 3_600 * SECOND_US, 1.0, 1.0)]
-    stock.ticks(one, old + [(NOON_US - n * SECOND_US, 1.0, 1.0) for n in (30, 20, 10)])
+    stock.ticks(first, old + [(NOON_US - n * SECOND_US, 1.0, 1.0) for n in (30, 20, 10)])
     with stock.engine.connect() as conn:
-        rates = chart_reads.trade_rates(conn, [one, two], NOON_US)
-    assert rates == (chart_reads.TradeRate(one, 3, 20 * SECOND_US), chart_reads.TradeRate(two, 0, 0))
+        rates = chart_reads.trade_rates(conn, [first, second], NOON_US)
+    assert rates == (chart_reads.TradeRate(first, 3, 20 * SECOND_US), chart_reads.TradeRate(second, 0, 0))
 
 
 def test_candles_are_the_stored_ones_and_then_the_ticks(stock: Stock) -> None:
@@ -59,26 +59,26 @@ def test_candles_are_the_stored_ones_and_then_the_ticks(stock: Stock) -> None:
             (stored.end_us - 1, 999.0, 9.0),  # within a stored minute: the candle is right
             (NOON_US - 3 * MINUTE_US, 101.0, 1.0),
             (NOON_US - 3 * MINUTE_US + 5, 104.0, 2.0),
-            (NOON_US - 3 * MINUTE_US + 5, 103.0, 1.0),  # the same time: ids say which is last
+            (NOON_US - 3 * MINUTE_US + 5, 103.0, 1.0),  # the same time: the id decides which is last
             (NOON_US - 3 * MINUTE_US + 4, 99.0, 1.0),
             (NOON_US - 10, 105.0, 0.5),
         ],
     )
     with stock.engine.connect() as conn:
-        found = chart_reads.candles(
+        read = chart_reads.candles(
             conn,
             watched(name, market_id),
             Interval.M1,
             Window(NOON_US - 10 * MINUTE_US, NOON_US),
             NOON_US,
         )
-    opens = [(candle.open_ts_us - NOON_US) // MINUTE_US for candle in found]
+    opens = [(candle.open_ts_us - NOON_US) // MINUTE_US for candle in read]
     assert opens == [-8, -7, -6, -5, -4, -3, -1]
-    first_of_ticks = found[-2]
+    first_of_ticks = read[-2]
     assert (first_of_ticks.open, first_of_ticks.high, first_of_ticks.low) == (101.0, 104.0, 99.0)
     assert (first_of_ticks.close, first_of_ticks.volume) == (103.0, 5.0)
-    assert found[-1].close == 105.0
-    assert found[4].high < 999
+    assert read[-1].close == 105.0
+    assert read[4].high < 999
 
 
 @pytest.mark.parametrize("interval", list(Interval))
@@ -92,12 +92,12 @@ def test_coarser_candles_keep_every_high_low_and_volume(stock: Stock, interval: 
         coarse = chart_reads.candles(conn, watched(name, market_id), interval, window, NOON_US)
     assert len(coarse) == len({interval.floor(candle.open_ts_us) for candle in fine})
     for candle in coarse:
-        inside = [one for one in fine if interval.floor(one.open_ts_us) == candle.open_ts_us]
+        inside = [first for first in fine if interval.floor(first.open_ts_us) == candle.open_ts_us]
         assert candle.open == inside[0].open
         assert candle.close == inside[-1].close
-        assert candle.high == max(one.high for one in inside)
-        assert candle.low == min(one.low for one in inside)
-        assert candle.volume == pytest.approx(sum(one.volume for one in inside))
+        assert candle.high == max(first.high for first in inside)
+        assert candle.low == min(first.low for first in inside)
+        assert candle.volume == pytest.approx(sum(first.volume for first in inside))
     assert coarse[-1].high == 250.0
 
 
@@ -121,10 +121,10 @@ def test_stored_rollups_serve_but_where_their_minutes_changed(stock: Stock) -> N
     def closes() -> list[bool]:
         window = Window(NOON_US - 6 * hour_us, NOON_US + hour_us)
         with stock.engine.connect() as conn:
-            found = chart_reads.candles(conn, watched(name, market_id), Interval.H1, window, NOON_US)
-        return [candle.close == 7 for candle in found]
+            read = chart_reads.candles(conn, watched(name, market_id), Interval.H1, window, NOON_US)
+        return [candle.close == 7 for candle in read]
 
-    assert closes() == [False] * 6  # nobody says that they are rolled up
+    assert closes() == [False] * 6  # no rollup is recorded
     with stock.engine.begin() as conn:
         conn.execute(
             text("""
@@ -153,25 +153,25 @@ def test_ticks_are_asked_for_the_tail_only(stock: Stock) -> None:
         market_id, [(NOON_US - chart_reads.TAIL_US - MINUTE_US, 1.0, 1.0), (NOON_US - MINUTE_US, 2.0, 1.0)]
     )
     with stock.engine.connect() as conn:
-        found = chart_reads.candles(
+        read = chart_reads.candles(
             conn, watched(NAMES[0], market_id), Interval.M5, Window(NOON_US - DAY_US, NOON_US), NOON_US
         )
-    assert [candle.close for candle in found] == [2.0]
+    assert [candle.close for candle in read] == [2.0]
 
 
 def test_day_statistics_cover_what_is_stored(stock: Stock) -> None:
-    one, two, three = stock.markets(NAMES).values()
-    stock.candles(one, 100.0, Window(NOON_US - 2 * DAY_US, NOON_US - MINUTE_US))
-    stock.ticks(one, [(NOON_US - SECOND_US, 130.0, 2.0)])
-    stock.ticks(two, [(NOON_US - 90 * SECOND_US, 50.0, 1.0), (NOON_US - 80 * SECOND_US, 40.0, 1.0)])
+    first, second, third = stock.markets(NAMES).values()
+    stock.candles(first, 100.0, Window(NOON_US - 2 * DAY_US, NOON_US - MINUTE_US))
+    stock.ticks(first, [(NOON_US - SECOND_US, 130.0, 2.0)])
+    stock.ticks(second, [(NOON_US - 90 * SECOND_US, 50.0, 1.0), (NOON_US - 80 * SECOND_US, 40.0, 1.0)])
     with stock.engine.connect() as conn:
-        stats = {row.market_id: row for row in chart_reads.day_stats(conn, [one, two, three], NOON_US)}
-    assert set(stats) == {one, two}
-    assert stats[one].first_us == NOON_US - DAY_US
-    assert stats[one].high == 130.0
-    assert stats[one].volume == pytest.approx(2 * (24 * 60 - 1) + 2)
-    assert stats[two] == chart_reads.DayStats(
-        market_id=two,
+        stats = {row.market_id: row for row in chart_reads.day_stats(conn, [first, second, third], NOON_US)}
+    assert set(stats) == {first, second}
+    assert stats[first].first_us == NOON_US - DAY_US
+    assert stats[first].high == 130.0
+    assert stats[first].volume == pytest.approx(2 * (24 * 60 - 1) + 2)
+    assert stats[second] == chart_reads.DayStats(
+        market_id=second,
         first_us=NOON_US - 2 * MINUTE_US,
         open=50.0,
         high=50.0,
@@ -205,7 +205,7 @@ def test_sparkline_is_the_median_of_markets_by_symbol(stock: Stock) -> None:
         ([(-90, -70)], -70, []),
     ],
 )
-def test_gaps_are_what_is_neither_verified_nor_streamed_since(
+def test_gaps_are_neither_verified_nor_streamed_since(
     stock: Stock,
     covered: list[tuple[int, int]],
     ticks_from_min: int | None,
@@ -224,12 +224,12 @@ def test_gaps_are_what_is_neither_verified_nor_streamed_since(
 
 
 def test_stream_states_are_what_the_daemon_wrote(stock: Stock) -> None:
-    one, two = stock.markets(NAMES[:2]).values()
+    first, second = stock.markets(NAMES[:2]).values()
     with stock.engine.begin() as conn:
         conn.execute(
             text("update stream_health set state = 'down', last_error = 'refused' where market_id = :id"),
-            {"id": two},
+            {"id": second},
         )
         states = {state.market_id: state for state in chart_reads.stream_states(conn)}
-    assert (states[one].state, states[one].last_error) == ("live", None)
-    assert (states[two].state, states[two].last_error) == ("down", "refused")
+    assert (states[first].state, states[first].last_error) == ("live", None)
+    assert (states[second].state, states[second].last_error) == ("down", "refused")

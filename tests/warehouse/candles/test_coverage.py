@@ -41,7 +41,7 @@ async def shown(conn: Conn) -> list[Window]:
     return [Window(from_datetime(start), from_datetime(end)) for start, end in await cursor.fetchall()]
 
 
-async def test_nothing_is_missed_that_nobody_wants(conn: Conn, market_id: int) -> None:
+async def test_nothing_is_missing_that_is_not_wanted(conn: Conn, market_id: int) -> None:
     await store(conn, market_id, Interval.M1, [], [minutes(10, 20)])
     assert await gaps(conn) == {}
     await want(conn, [market_id], minutes(0, 30))
@@ -56,10 +56,10 @@ async def test_an_active_market_wants_every_minute_that_comes(conn: Conn, market
     other = (await ensure_markets(conn, {OTHER: "ETHUSD"}))[OTHER]
     since_us = Interval.M1.floor(now_us()) - 60 * MINUTE_US
     await want_from_now_on(conn, [market_id, other], since_us)
-    found = await gaps(conn)
-    assert found.keys() == {market_id, other}
+    missing_ranges = await gaps(conn)
+    assert missing_ranges.keys() == {market_id, other}
     expected = now_us() - EXPECTED_AFTER // timedelta(microseconds=1)
-    [hole] = found[market_id]
+    [hole] = missing_ranges[market_id]
     assert hole.start_us == since_us
     assert 0 <= expected - hole.end_us < 2 * MINUTE_US, "the newest minutes are not missed yet"
 
@@ -108,7 +108,7 @@ SPANS = st.lists(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=SPANS, covered=SPANS, gone=SPANS)
-def test_gaps_are_what_the_windows_module_says(
+def test_missing_ranges_match_the_windows_module(
     wanted: list[Window], covered: list[Window], gone: list[Window], database: URL
 ) -> None:
     async def in_postgres() -> dict[int, list[Window]]:
@@ -121,9 +121,9 @@ def test_gaps_are_what_the_windows_module_says(
                 await store(conn, market_id, Interval.M1, [], covered)
             if gone:
                 await give_up(conn, market_id, Interval.M1, gone)
-            found = await gaps(conn)
-            assert await shown(conn) == found.get(market_id, [])
-            return found
+            missing_ranges = await gaps(conn)
+            assert await shown(conn) == missing_ranges.get(market_id, [])
+            return missing_ranges
 
     left = subtract(wanted, merge([*covered, *gone]))
     assert list(asyncio.run(in_postgres()).values()) == ([left] if left else [])

@@ -37,14 +37,14 @@ async def stored_trades(conn: Conn, market_id: int, trades: list[Trade]) -> None
             [
                 (
                     market_id,
-                    one.trade_id,
-                    to_datetime(one.ts_us),
-                    utc_day(one.ts_us),
-                    one.price,
-                    one.amount,
+                    candle.trade_id,
+                    to_datetime(candle.ts_us),
+                    utc_day(candle.ts_us),
+                    candle.price,
+                    candle.amount,
                     True,
                 )
-                for one in trades
+                for candle in trades
             ],
         )
 
@@ -58,7 +58,7 @@ async def candles(conn: Conn) -> list[tuple[Any, ...]]:
 
 
 async def test_they_are_those_of_the_trades(conn: Conn, market_id: int) -> None:
-    """But for the minute of the very first trade, whose beginning nobody heard."""
+    """Except the minute of the first trade, which was not received completely."""
     await stored_trades(conn, market_id, TRADES)
     assert await candles_from_ticks(conn, [market_id], minutes(0, 11)) == 10
     expected = [
@@ -101,10 +101,12 @@ async def test_a_minute_that_was_not_heard_from_end_to_end_has_none(conn: Conn, 
 
 async def test_the_exchange_is_not_overruled_and_late_trades_count(conn: Conn, market_id: int) -> None:
     await stored_trades(conn, market_id, TRADES[:30])
-    [told] = [
-        one for one in candles_from_trades(Interval.M1, TRADES) if one.open_ts_us == minutes(1, 2).start_us
+    [confirmed] = [
+        candle
+        for candle in candles_from_trades(Interval.M1, TRADES)
+        if candle.open_ts_us == minutes(1, 2).start_us
     ]
-    await store(conn, market_id, Interval.M1, [told], [minutes(1, 2)])
+    await store(conn, market_id, Interval.M1, [confirmed], [minutes(1, 2)])
     assert await candles_from_ticks(conn, [market_id], minutes(1, 4)) == 2
     await stored_trades(conn, market_id, TRADES[30:])
     assert await candles_from_ticks(conn, [market_id], minutes(1, 4)) == 1, "of minute 3 there were more"

@@ -34,7 +34,7 @@ def moved(whole: Series) -> Series:
 
 
 async def put(conn: Conn, market_id: int, candles: Series) -> None:
-    """Store 5m candles as rolling up does, and say so."""
+    """Store 5m candles as a rollup does, and mark their indicators as due."""
     moments = [to_datetime(int(at_us)) for at_us in candles.open_ts_us]
     await ensure_candle_months(conn, {moment.date() for moment in moments})
     async with conn.transaction():
@@ -80,12 +80,12 @@ async def stored(conn: Conn, market_id: int) -> tuple[np.ndarray, dict[str, np.n
 
 
 async def check(conn: Conn, market_id: int, whole: Series) -> None:
-    times, found = await stored(conn, market_id)
+    times, values = await stored(conn, market_id)
     expected = compute(whole)
     assert np.array_equal(times, whole.open_ts_us)
-    worst = differences(found, expected)
+    worst = differences(values, expected)
     for name in ("macd", "macd_signal", "macd_histogram"):
-        worst[name] = float(np.nanmax(np.abs(found[name] - expected[name]) / expected["ema_12"], initial=0))
+        worst[name] = float(np.nanmax(np.abs(values[name] - expected[name]) / expected["ema_12"], initial=0))
     assert {name: value for name, value in worst.items() if value > RELATIVE} == {}
     assert worst["obv"] == worst["vwap"] == 0
 
@@ -181,7 +181,7 @@ async def test_rolling_up_makes_them_due(conn: Conn, market_id: int) -> None:
     assert (done.computed, done.deleted) == (7, 1)
 
 
-async def test_what_changes_meanwhile_is_due_again(conn: Conn, market_id: int, database: URL) -> None:
+async def test_candles_changed_meanwhile_are_due_again(conn: Conn, market_id: int, database: URL) -> None:
     whole = moved(series(300))
     await put(conn, market_id, part(whole, 0, 250))
     async with (
@@ -203,7 +203,7 @@ async def test_several_at_once_share_the_work(conn: Conn, market_id: int, databa
             return await compute_indicators(own, market_id, M5)
 
     done = await asyncio.gather(*(worker() for _ in range(4)))
-    assert [one.stored for one in done if one] == [3_000]
+    assert [result.stored for result in done if result] == [3_000]
 
 
 async def test_when_indicators_were_lost_all_are_made_again(conn: Conn, market_id: int) -> None:
@@ -234,7 +234,7 @@ async def test_without_candles_nothing_stays(conn: Conn, market_id: int) -> None
     assert await compute_indicators(conn, market_id, M5) == Computed(market_id, M5, 0, 0, 30)
 
 
-async def test_the_view_says_what_is_agreed(conn: Conn, market_id: int) -> None:
+async def test_view_has_the_documented_columns(conn: Conn, market_id: int) -> None:
     await ensure_indicator_months(conn, [to_datetime(START_US).date()])
     await put(conn, market_id, moved(series(30)))
     await compute_indicators(conn, market_id, M5)

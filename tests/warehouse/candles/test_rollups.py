@@ -50,15 +50,15 @@ async def rolled_up(conn: Conn) -> dict[Interval, list[Candle]]:
         "select interval, open_ts, open, high, low, close, volume, quote_volume, trades from candles"
         " where source = 'rollup' order by open_ts"
     )
-    found: dict[Interval, list[Candle]] = {interval: [] for interval in ROLLUPS}
+    rollups: dict[Interval, list[Candle]] = {interval: [] for interval in ROLLUPS}
     names = ("open", "high", "low", "close", "volume", "quote_volume", "trades")
     for name, open_ts, *values in await cursor.fetchall():
         interval = Interval(name)
         numbers = dict(zip(names, values, strict=True))
-        found[interval].append(
+        rollups[interval].append(
             Candle(market=MARKET, interval=interval, open_ts_us=from_datetime(open_ts), **numbers)
         )
-    return found
+    return rollups
 
 
 def without_quote(candles: list[Candle]) -> list[Candle]:
@@ -80,20 +80,20 @@ async def test_any_order_of_arrival_gives_the_candles_of_the_trades(
     hours = list(DAY.pieces(60 * MINUTE_US))
     chance.shuffle(hours)
     for hour in hours:
-        of_hour = [one for one in minutes if hour.start_us <= one.open_ts_us < hour.end_us]
+        of_hour = [candle for candle in minutes if hour.start_us <= candle.open_ts_us < hour.end_us]
         chance.shuffle(of_hour)
         await store(conn, market_id, Interval.M1, of_hour, [hour])
         if chance.random() < 0.3:
             await roll_all_up(conn)
     await roll_all_up(conn)
-    found = await rolled_up(conn)
+    rollups = await rolled_up(conn)
     for interval in ROLLUPS:
-        assert without_quote(found[interval]) == without_quote(candles_from_trades(interval, trades))
+        assert without_quote(rollups[interval]) == without_quote(candles_from_trades(interval, trades))
     assert await rollups_due(conn) == 0
     assert await roll_all_up(conn) == [RolledUp(0, 0, 0)] * len(ROLLUPS)
 
 
-async def test_only_what_changed_is_made_again(conn: Conn, market_id: int) -> None:
+async def test_only_changed_candles_are_recomputed(conn: Conn, market_id: int) -> None:
     minutes = candles_from_trades(Interval.M1, trades_of_a_day(1))
     await store(conn, market_id, Interval.M1, minutes, [DAY])
     await roll_all_up(conn)
@@ -118,8 +118,8 @@ async def test_a_rollup_whose_minutes_are_withdrawn_goes(conn: Conn, market_id: 
     done = dict(zip(ROLLUPS, await roll_all_up(conn), strict=True))
     assert done[Interval.H1] == RolledUp(0, 0, 1)
     assert done[Interval.D1] == RolledUp(0, 1, 0)
-    found = await rolled_up(conn)
-    assert all(one.open_ts_us >= hour.end_us for one in found[Interval.M5])
+    rollups = await rolled_up(conn)
+    assert all(candle.open_ts_us >= hour.end_us for candle in rollups[Interval.M5])
 
 
 async def test_an_interval_that_is_not_over_waits(conn: Conn, market_id: int) -> None:
@@ -127,23 +127,23 @@ async def test_an_interval_that_is_not_over_waits(conn: Conn, market_id: int) ->
     now = now_us()
     last = Interval.M1.floor(now) - MINUTE_US
     day = Window(Interval.D1.floor(last), last + MINUTE_US)
-    one = candles_from_trades(Interval.M1, [Trade(MARKET, 1, last, 5.0, 1.0, taker_buys=True)])
-    await store(conn, market_id, Interval.M1, one, [day])
+    candle = candles_from_trades(Interval.M1, [Trade(MARKET, 1, last, 5.0, 1.0, taker_buys=True)])
+    await store(conn, market_id, Interval.M1, candle, [day])
     await roll_all_up(conn)
-    found = await rolled_up(conn)
+    rollups = await rolled_up(conn)
     for interval in ROLLUPS:
-        assert all(candle.open_ts_us + interval.us <= now_us() for candle in found[interval])
+        assert all(candle.open_ts_us + interval.us <= now_us() for candle in rollups[interval])
     due = await (await conn.execute("select upper(due) from candle_rollups where interval = '1d'")).fetchone()
     if Interval.D1.floor(now) == Interval.D1.floor(now_us()) == day.start_us:
         assert due is not None
         assert from_datetime(due[0]) == day.end_us
-        assert found[Interval.D1] == []
+        assert rollups[Interval.D1] == []
 
 
 async def test_unknown_counts_stay_unknown(conn: Conn, market_id: int) -> None:
     minutes = [
-        msgspec.structs.replace(one, quote_volume=None if number else 1.0, trades=None if number else 1)
-        for number, one in enumerate(candles_from_trades(Interval.M1, trades_of_a_day(2)))
+        msgspec.structs.replace(candle, quote_volume=None if number else 1.0, trades=None if number else 1)
+        for number, candle in enumerate(candles_from_trades(Interval.M1, trades_of_a_day(2)))
     ]
     await store(conn, market_id, Interval.M1, minutes, [DAY])
     await roll_all_up(conn)
@@ -174,9 +174,9 @@ async def test_stores_beside_a_rollup_are_never_missed(database: URL, conn: Conn
         chance = random.Random(turn)
         async with await connect(database, application_name="writer") as writer:
             for _ in range(25):
-                one = chance.choice(minutes)
-                grown = msgspec.structs.replace(one, volume=one.volume + chance.randrange(100))
-                span = Window(one.open_ts_us, one.open_ts_us + MINUTE_US)
+                candle = chance.choice(minutes)
+                grown = msgspec.structs.replace(candle, volume=candle.volume + chance.randrange(100))
+                span = Window(candle.open_ts_us, candle.open_ts_us + MINUTE_US)
                 await store(writer, ids[chance.choice(markets)], Interval.M1, [grown], [span])
 
     async def roll() -> None:
@@ -193,7 +193,7 @@ async def test_stores_beside_a_rollup_are_never_missed(database: URL, conn: Conn
         await conn.execute(
             "select count(*) from candles day where day.interval = '1d' and day.volume <> ("
             " select sum(volume::numeric)::float8 from candles one"
-            " where one.market_id = day.market_id and one.interval = '1m')"
+            " where candle.market_id = day.market_id and candle.interval = '1m')"
         )
     ).fetchone()
     assert stale == (0,)

@@ -53,8 +53,8 @@ async def rows(conn: Conn) -> list[tuple[Any, ...]]:
 
 
 async def covered(conn: Conn, market_id: int) -> list[Window]:
-    lacking = (await missing(conn, [market_id], Interval.M1, DAY)).get(market_id, [])
-    return subtract([DAY], lacking)
+    uncovered = (await missing(conn, [market_id], Interval.M1, DAY)).get(market_id, [])
+    return subtract([DAY], uncovered)
 
 
 async def test_all_is_missing_at_first(conn: Conn, market_id: int) -> None:
@@ -94,7 +94,7 @@ async def test_only_the_time_a_market_was_listed_is_wanted(conn: Conn, market_id
     assert await missing(conn, [market_id], Interval.M1, minutes(30, 40)) == {}
 
 
-async def test_what_the_exchange_no_longer_serves_is_not_missing(conn: Conn, market_id: int) -> None:
+async def test_unavailable_ranges_are_not_missing(conn: Conn, market_id: int) -> None:
     await store(conn, market_id, Interval.M1, [], [minutes(0, 1)])
     gone = minutes(5, 1_440)
     await conn.execute(
@@ -229,7 +229,7 @@ spans = st.tuples(st.integers(0, 60), st.integers(1, 30)).map(lambda span: minut
     wanted=spans,
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_missing_is_what_the_windows_module_says(
+def test_missing_matches_the_windows_module(
     database: URL, covered_spans: Sequence[Sequence[Window]], wanted: Window
 ) -> None:
     async def in_postgres() -> list[Window]:

@@ -160,7 +160,7 @@ def test_the_password_is_in_no_command_line(database: URL, tmp_path: Path) -> No
 
 @pytest.fixture
 def older_server(tmp_path: Path) -> Iterator[URL]:
-    """PostgreSQL 16, which the wheel holds too, in the place of a server of somebody's own."""
+    """PostgreSQL 16, also in the wheel, in place of an external server."""
     bin_folder = program("postgres").parents[2] / "pginstall" / "bin"
     if not (bin_folder / "postgres").exists():
         pytest.skip("the wheel brings no older server")

@@ -61,7 +61,9 @@ def test_another_database_is_made_once(settings_for: SettingsFor, database: URL)
             connection.execute(f"DROP DATABASE {name}")
 
 
-def test_who_may_not_make_it_is_told_how(settings_for: SettingsFor, database: URL) -> None:
+def test_without_the_right_to_create_it_the_statement_is_shown(
+    settings_for: SettingsFor, database: URL
+) -> None:
     with psycopg.connect(conninfo(database), autocommit=True) as connection:
         connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
     try:
@@ -100,7 +102,7 @@ async def test_connections_are_named_and_in_utc(database: URL) -> None:
     assert row[1].utcoffset() == timedelta(0)
 
 
-async def test_a_refused_connection_names_the_place_not_the_password(database: URL) -> None:
+async def test_a_refused_connection_names_the_server_not_the_password(database: URL) -> None:
     closed = database.set(host="127.0.0.1", port=1, query={})
     for url in (closed, database.set(database="nowhere")):
         with pytest.raises(WarehouseError, match=f"cannot connect to database {url.database} on ") as caught:
@@ -129,7 +131,7 @@ def test_the_pool_ends_long_statements_and_speaks_utc(database: URL) -> None:
         pool.dispose()
 
 
-async def test_who_stops_connecting_leaves_nothing_half_made(database: URL) -> None:
+async def test_cancelled_connects_leave_no_session(database: URL) -> None:
     async def sessions() -> int:
         cursor = await watching.execute(
             "SELECT count(*) FROM pg_stat_activity"

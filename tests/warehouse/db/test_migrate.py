@@ -1,4 +1,4 @@
-"""The migrations build what warehouse/tables.py says, once, also when several processes try."""
+"""Migrations create the tables of warehouse.tables, once, even with several processes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pool(database: URL) -> Iterator[sqlalchemy.Engine]:
 
 
 def schema(url: URL) -> list[str]:
-    """What pg_dump says of the schema, statement by statement."""
+    """The schema from pg_dump, statement by statement."""
     dumped = subprocess.run(
         [
             *(str(program("pg_dump")), "--schema-only", "--no-privileges"),
@@ -117,14 +117,14 @@ def test_several_processes_at_once(empty_database: URL) -> None:
         assert process.stdin
         process.stdin.write(empty_database.render_as_string(hide_password=False))
         process.stdin.close()
-    said = []
+    counts = []
     for process in started:
         assert process.stdout
-        said.append(int(process.stdout.read()))
+        counts.append(int(process.stdout.read()))
         process.stdout.close()
         assert process.wait(60) == 0
-    assert sorted(said)[:2] == [0, 0]
-    assert sorted(said)[2] >= 1
+    assert sorted(counts)[:2] == [0, 0]
+    assert sorted(counts)[2] >= 1
 
 
 def test_refuses_a_database_of_a_newer_release(database: URL, pool: sqlalchemy.Engine) -> None:
@@ -134,7 +134,7 @@ def test_refuses_a_database_of_a_newer_release(database: URL, pool: sqlalchemy.E
         upgrade(database)
 
 
-def test_names_theplace_when_there_is_no_server(database: URL) -> None:
+def test_names_the_server_that_cannot_be_reached(database: URL) -> None:
     with pytest.raises(WarehouseError, match="cannot connect to database nowhere") as caught:
         upgrade(database.set(database="nowhere"))
     assert str(database.password) not in str(caught.value)

@@ -57,9 +57,7 @@ def test_a_foreign_payload_is_a_warehouse_error(payload: str) -> None:
 
 
 @pytest.mark.parametrize("rest_s", [0.0, 0.02])
-async def test_listen_reads_what_was_missed_first_and_survives_a_lost_connection(
-    database: sqlalchemy.URL, rest_s: float
-) -> None:
+async def test_listen_reads_missed_rows_first_and_reconnects(database: sqlalchemy.URL, rest_s: float) -> None:
     heard: list[str] = []
     connected: list[int] = []
 

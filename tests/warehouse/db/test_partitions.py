@@ -1,4 +1,4 @@
-"""Partitions come and go without anybody waiting, and ranges of ts look at few of them."""
+"""Partitions are created and dropped without blocking, and ranges of ts prune them."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ async def conn(conn: psycopg.AsyncConnection) -> psycopg.AsyncConnection:
 
 
 async def attached(conn: psycopg.AsyncConnection, parent: str) -> set[str]:
-    found = await rows(
+    rows_read = await rows(
         conn,
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass",
         parent,
     )
-    return {name for (name,) in found}
+    return {name for (name,) in rows_read}
 
 
 async def insert(conn: psycopg.AsyncConnection, trade_id: int, day: date, time: str = "12:00") -> None:
@@ -107,7 +107,7 @@ async def test_making_a_day_waits_for_no_read_and_holds_up_no_insert(
         assert await rows(reader, "SELECT count(*) FROM v_ticks") == [(4,)]
 
 
-async def test_a_lock_that_stays_is_reported_and_blocks_nobody(
+async def test_a_lock_that_stays_is_reported_and_blocks_no_insert(
     database: URL, conn: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "TRIES_FOR_S", 0.5)
@@ -144,8 +144,8 @@ async def test_dropping_a_day_holds_up_neither_reads_nor_inserts(
 
 
 async def _is_waiting(conn: psycopg.AsyncConnection, pid: int) -> bool:
-    found = await rows(conn, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s", pid)
-    return bool(found[0][0])
+    rows_read = await rows(conn, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s", pid)
+    return bool(rows_read[0][0])
 
 
 async def _interrupt_drop(database: URL, conn: psycopg.AsyncConnection) -> None:

@@ -1,4 +1,4 @@
-"""What the dashboard may do, said by Postgres itself."""
+"""The rights of the dashboard, checked in Postgres."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def working_as(url: URL, role: str | None, *, read_only: bool = False) -> Iterat
 
 
 def refused(conn: Connection, statement: str) -> bool:
-    """Whether Postgres says that this role may not."""
+    """Whether Postgres denies ``statement`` to this role."""
     with pytest.raises(WarehouseRejected) as caught, conn.begin():
         conn.execute(text(statement))
     return caught.value.kind == "InsufficientPrivilege"
@@ -95,12 +95,12 @@ def test_a_pool_to_read_only_begins_no_other_transaction(database: URL) -> None:
     assert caught.value.kind == "ReadOnlySqlTransaction"
 
 
-def test_without_the_roles_one_works_as_oneself(database: URL) -> None:
-    with working_as(database, "coinwatch_nobody") as conn:
+def test_without_the_roles_the_owner_is_used(database: URL) -> None:
+    with working_as(database, "coinwatch_absent") as conn:
         assert conn.execute(text("select current_user")).scalar_one() == database.username
 
 
-def test_an_upgrade_gives_back_what_was_taken(database: URL) -> None:
+def test_an_upgrade_grants_revoked_rights_again(database: URL) -> None:
     with psycopg.connect(conninfo(database)) as owner:
         owner.execute(f"revoke all on all tables in schema public from {roles.READER}, {roles.ALERTS}")
     upgrade(database)
@@ -109,7 +109,9 @@ def test_an_upgrade_gives_back_what_was_taken(database: URL) -> None:
         rules.create_rule(conn, WISH)
 
 
-def test_what_dagster_makes_later_can_be_read(settings_for: Callable[..., Settings], database: URL) -> None:
+def test_tables_created_later_by_dagster_can_be_read(
+    settings_for: Callable[..., Settings], database: URL
+) -> None:
     name = f"{database.database}_dagster"
     url = database_url(settings_for(), name)
     owner = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
@@ -125,7 +127,7 @@ def test_what_dagster_makes_later_can_be_read(settings_for: Callable[..., Settin
             administrator.execute(f"drop database {name} with (force)")
 
 
-def test_who_may_not_make_roles_upgrades_all_the_same(empty_database: URL) -> None:
+def test_upgrades_work_without_the_right_to_create_roles(empty_database: URL) -> None:
     """And where another owner's roles are on the server, they get nothing."""
     with psycopg.connect(conninfo(empty_database), autocommit=True) as administrator:
         administrator.execute("create role modest login password 'modest'")

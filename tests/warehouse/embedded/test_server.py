@@ -123,9 +123,9 @@ def test_two_processes_at_once_share_one_server(make_server: MakeServer) -> None
         )
         for _ in range(3)
     ]
-    said = {process.communicate(timeout=60)[0] for process in started}
+    outputs = {process.communicate(timeout=60)[0] for process in started}
     assert [process.returncode for process in started] == [0, 0, 0]
-    assert said == {server.url().render_as_string(hide_password=False) + "\n"}
+    assert outputs == {server.url().render_as_string(hide_password=False) + "\n"}
     log = (server.folder / "log").read_text()
     assert log.count("starting PostgreSQL 18") == 1
 
@@ -149,7 +149,7 @@ def test_outlives_its_starter_in_a_session_of_its_own(make_server: MakeServer) -
     starter.stdout.close()
     assert server.is_running()
     assert os.getsid(pid_of(server)) == pid_of(server)
-    # End of file says that nothing the starter had open is held by the server.
+    # End of file: the server holds no file that the starter had open.
     os.set_blocking(reading, False)
     assert os.read(reading, 1) == b""
     os.close(reading)
@@ -222,7 +222,7 @@ def test_a_damaged_pid_file_does_not_matter(make_server: MakeServer, left: str) 
     assert ask(server.socket_url(), "SELECT 1") == 1
 
 
-def test_an_interrupted_first_start_is_begun_anew(make_server: MakeServer) -> None:
+def test_an_interrupted_first_start_is_repeated(make_server: MakeServer) -> None:
     server = make_server(new=True)
     half = server.folder / "data.new" / "base"
     half.mkdir(parents=True)

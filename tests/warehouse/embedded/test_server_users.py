@@ -16,7 +16,7 @@ from tests.warehouse.embedded.servers import FAST, START, MakeServer, ask, pid_o
 from warehouse.embedded.programs import program
 from warehouse.embedded.server import EmbeddedPostgres
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 
 
 def run_in_own_session(folder: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
@@ -67,14 +67,14 @@ def test_runs_as_a_normal_user(make_server: MakeServer) -> None:
     folder.mkdir()
     os.chown(folder, 65_534, 65_534)
     server = make_server(folder / "postgres", new=True)
-    as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    as_other_user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
     can_run = subprocess.run(
-        [*as_nobody, sys.executable, "-c", ""], cwd="/", check=False, capture_output=True
+        [*as_other_user, sys.executable, "-c", ""], cwd="/", check=False, capture_output=True
     )
     if can_run.returncode != 0:
         pytest.skip(f"{sys.executable} is out of reach for other users")
     try:
-        done = run_in_own_session(server.folder, *as_nobody)
+        done = run_in_own_session(server.folder, *as_other_user)
         assert (done.returncode, done.stderr) == (0, "")
         assert psutil.Process(pid_of(server)).uids().real == 65_534
         assert ask(server.socket_url(), "SELECT 1") == 1
@@ -91,7 +91,7 @@ def test_a_folder_of_root_is_refused_to_others_in_a_clear_line(make_server: Make
     assert "is another user's: run as the user who made" in done.stderr
 
 
-def test_root_without_the_capability_is_told_what_to_do(tmp_path: Path) -> None:
+def test_root_without_the_capability_gets_a_remedy(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     limited = ("setpriv", "--bounding-set=-dac_read_search")
@@ -101,7 +101,7 @@ def test_root_without_the_capability_is_told_what_to_do(tmp_path: Path) -> None:
     assert "run as a normal user" in done.stderr
 
 
-def test_root_without_setpriv_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_without_setpriv_gets_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(WarehouseError, match=r"setpriv .* is missing"):
         EmbeddedPostgres(tmp_path / "postgres").start()

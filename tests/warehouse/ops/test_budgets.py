@@ -142,7 +142,7 @@ async def test_a_lost_connection_is_a_warehouse_error(database: URL) -> None:
 MONTHLY = RateLimit(capacity=1_000, per_second=1_000, scope="key", per_month=25)
 
 
-async def test_no_call_over_the_month_is_let_through_whoever_asks(database: URL) -> None:
+async def test_no_process_exceeds_the_monthly_limit(database: URL) -> None:
     """Four connections with 20 askers each, at once: exactly as many pass as the month has."""
     opened = [await open_budget(database) for _ in range(4)]
 
@@ -183,4 +183,4 @@ async def test_a_new_month_has_all_its_calls_and_what_is_left_can_be_read(
             assert months_of_calls(reader)[0].left == 25
         await budget.acquire("api.example.com", "key", MONTHLY, 1)
         assert await calls_this_month(conn, "api.example.com", "key") == 1
-        assert await calls_this_month(conn, "nobody.example.com", "ip") == 0
+        assert await calls_this_month(conn, "unused.example.com", "ip") == 0

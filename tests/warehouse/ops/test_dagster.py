@@ -51,25 +51,25 @@ def test_runs_are_read_as_dagster_stores_them(empty_database: URL) -> None:
     assert (running.job, running.status, running.ended) == ("sentiment_job", "STARTED", None)
 
 
-def test_a_run_that_failed_says_why(empty_database: URL) -> None:
+def test_failed_runs_have_their_reason(empty_database: URL) -> None:
     engine = sqlalchemy.create_engine(empty_database)
     RunStorageSqlMetadata.create_all(engine)
     SqlEventLogStorageMetadata.create_all(engine)
     raised = SerializableErrorInfo("wrapped", [], None, SerializableErrorInfo("no route\n", [], None))
-    told = UserFailureData("told", "kraken: 429", {})  # type: ignore[no-untyped-call]
+    failure = UserFailureData("described", "kraken: 429", {})  # type: ignore[no-untyped-call]
     whole = DagsterEvent(
         DagsterEventType.RUN_FAILURE.value,
         "job",
         message="run ended",
         event_specific_data=JobFailureData(None),
     )
-    said = {
+    by_run = {
         "raised": [_step(raised, None), whole],
-        "told": [_step(raised, told), whole],
+        "described": [_step(raised, failure), whole],
         "whole": [whole],
     }
     with engine.begin() as conn:
-        for name, events in said.items():
+        for name, events in by_run.items():
             conn.execute(
                 RunsTable.insert().values(
                     run_id=name,
@@ -92,11 +92,11 @@ def test_a_run_that_failed_says_why(empty_database: URL) -> None:
                         run_id=name, event=serialize_value(entry), dagster_event_type=event.event_type_value
                     )
                 )
-        found = {run.run_id: run.why for run in last_runs(conn, 10)}
+        reasons = {run.run_id: run.why for run in last_runs(conn, 10)}
     engine.dispose()
-    assert found == {"raised": "no route", "told": "kraken: 429", "whole": "run ended"}
+    assert reasons == {"raised": "no route", "described": "kraken: 429", "whole": "run ended"}
 
 
-def _step(error: SerializableErrorInfo, told: UserFailureData | None) -> DagsterEvent:
-    data = StepFailureData(error, told)  # type: ignore[no-untyped-call]
+def _step(error: SerializableErrorInfo, failure: UserFailureData | None) -> DagsterEvent:
+    data = StepFailureData(error, failure)  # type: ignore[no-untyped-call]
     return DagsterEvent(DagsterEventType.STEP_FAILURE.value, "job", step_key="x", event_specific_data=data)

@@ -51,7 +51,7 @@ async def test_one_of_many_holds(holders: Sequence[psycopg.AsyncConnection]) -> 
         await release(holders[winner], f"h{winner}")
 
 
-async def test_a_lease_that_ran_out_is_for_anybody(holders: Sequence[psycopg.AsyncConnection]) -> None:
+async def test_an_expired_lease_can_be_taken(holders: Sequence[psycopg.AsyncConnection]) -> None:
     first, second, *_ = holders
     assert await hold(first, "averages", "first", SHORT_S)
     assert not await hold(second, "averages", "second", LONG_S)
@@ -59,7 +59,7 @@ async def test_a_lease_that_ran_out_is_for_anybody(holders: Sequence[psycopg.Asy
     assert not await hold(first, "averages", "first", LONG_S)
 
 
-async def test_renewal_keeps_what_nobody_else_took(holders: Sequence[psycopg.AsyncConnection]) -> None:
+async def test_renewal_keeps_expired_leases_that_are_free(holders: Sequence[psycopg.AsyncConnection]) -> None:
     first, second, *_ = holders
     names = {"a", "b", "c"}
     assert await take(first, "first", names, SHORT_S, 3) == names
@@ -111,16 +111,16 @@ async def test_four_race_for_500(
 
 
 async def test_no_two_ever_believe_to_hold_the_same(holders: Sequence[psycopg.AsyncConnection]) -> None:
-    """Leases that run out all the time, in every order: whoever was told so is the only holder until then."""
+    """Leases that keep expiring, in every order: a granted lease has one holder until it expires."""
     names = MARKETS[:40]
     loop = asyncio.get_running_loop()
     ttl_s = 0.05
     sure_until: dict[str, tuple[str, float]] = {}
 
-    def note(holder: str, told: set[str], asked_at: float) -> None:
-        # What the answer says was true at some time after asking, and for ttl_s from then on.
+    def note(holder: str, granted: set[str], asked_at: float) -> None:
+        # The reply was true at some time after the request, and for ttl_s from then on.
         now = loop.time()
-        for name in told:
+        for name in granted:
             other, until = sure_until.get(name, (holder, 0.0))
             assert other == holder or now >= until
             sure_until[name] = (holder, asked_at + ttl_s)

@@ -29,7 +29,7 @@ def test_checks_deliveries_and_sizes(stock: Stock) -> None:
         (differs,) = reads.checks(conn, list(ids.values()), week_ago.date())
         assert reads.checks(conn, [ids["binance:BTC-USDT"]], week_ago.date()) == ()
         assert reads.days_checked(conn, list(ids.values()), utc_day(stock.now_us)) == ()
-        one, two, three = reads.outlets(conn, week_ago)
+        first, second, third = reads.outlets(conn, week_ago)
         failed = reads.failed_deliveries(conn, week_ago)
         assert reads.failed_deliveries(conn, to_datetime(stock.now_us + DAY_US)) == ()
         tables = reads.table_sizes(conn)
@@ -39,9 +39,9 @@ def test_checks_deliveries_and_sizes(stock: Stock) -> None:
         assert reads.other_database_bytes(conn, stock.url.database or "") == whole
     assert (day.same, day.differs, day.repaired, day.incomplete) == (1, 1, 0, 0)
     assert (str(differs.market), differs.state) == ("kraken:BTC-USDT", "differs")
-    assert (one.delivered, one.waiting, one.dead) == (1, 0, 1)
-    assert (two.delivered, two.waiting, two.dead) == (0, 1, 0)
-    assert three.disabled_why == "410 <gone>"
+    assert (first.delivered, first.waiting, first.dead) == (1, 0, 1)
+    assert (second.delivered, second.waiting, second.dead) == (0, 1, 0)
+    assert third.disabled_why == "410 <gone>"
     assert [(row.event_id, row.state, row.error) for row in failed] == [
         (2, "dead", "it broke"),
         (1, "waiting", "no answer"),

@@ -105,7 +105,7 @@ def test_what_is_not_overdue_is_within_the_limits(sizes: list[int], keep_days: i
         assert due[-1].day < days_ago(keep_days) or sum(day.bytes for day in [due[-1], *left]) > keep
 
 
-async def test_a_day_is_verified_when_every_minute_of_every_market_that_traded_is(
+async def test_a_day_is_verified_when_all_minutes_of_traded_markets_are(
     conn: Conn, ids: dict[Market, int]
 ) -> None:
     day = days_ago(9)

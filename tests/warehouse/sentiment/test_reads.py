@@ -24,17 +24,17 @@ def test_scores_of_an_asset_and_of_the_whole_market(stock: Stock) -> None:
         bitcoin = reads.day_scores(conn, "BTC", TODAY - timedelta(days=1))
         market = reads.day_scores(conn, None, TODAY)
         assert reads.day_scores(conn, "ETH", TODAY) == ()
-    assert [(one.day, one.source) for one in bitcoin] == [
+    assert [(row.day, row.source) for row in bitcoin] == [
         (day, source) for day in (TODAY - timedelta(days=1), TODAY) for source in ("combined", "news", "x")
     ]
-    assert [(one.source, one.value) for one in market] == [("fear_greed", 23)]
+    assert [(row.source, row.value) for row in market] == [("fear_greed", 23)]
 
 
 def test_the_newest_are_the_combined_and_fear_and_greed(stock: Stock) -> None:
     with stock.engine.connect() as conn:
         latest = reads.latest_scores(conn, TODAY - timedelta(days=7))
         assert reads.latest_scores(conn, TODAY + timedelta(days=1)) == ()
-    assert {(one.base, one.source, one.day) for one in latest} == {
+    assert {(row.base, row.source, row.day) for row in latest} == {
         ("BTC", "combined", TODAY),
         (None, "fear_greed", TODAY),
         (None, "fear_greed", TODAY - timedelta(days=1)),

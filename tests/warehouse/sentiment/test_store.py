@@ -54,7 +54,7 @@ async def test_an_article_is_stored_once_and_its_copies_are_noted(conn: Conn) ->
         ("https://a/1", "a", 0.4, ["BTC"], {"b": "https://b/1"}, MODEL),
         ("https://b/2", "b", 0.5, [], {}, MODEL),
     ]
-    assert [one.url for one in await newest_texts(conn, 1)] == ["https://a/1"]
+    assert [row.url for row in await newest_texts(conn, 1)] == ["https://a/1"]
 
 
 async def test_the_same_title_days_later_or_elsewhere_is_no_copy(conn: Conn) -> None:
@@ -66,7 +66,7 @@ async def test_the_same_title_days_later_or_elsewhere_is_no_copy(conn: Conn) -> 
     assert short.new == (await store(conn, "b", text("b/3", "Market wrap"))).new == 1
 
 
-async def test_a_corrected_article_is_scored_anew(conn: Conn) -> None:
+async def test_a_corrected_article_gets_a_new_score(conn: Conn) -> None:
     await store(conn, "a", text("a/1", "Bitcoin price rises once more", 0.4, "BTC"))
     assert await store(conn, "a", text("a/1", "Ether price falls once more", -0.4, "ETH")) == Stored(0, 1, 0)
     assert await rows(conn, "select title, score, bases from news") == [
@@ -85,7 +85,7 @@ async def test_scores_of_texts_by_day_and_asset(conn: Conn) -> None:
         text("a/5", "Of the day before that", 1.0, "BTC", at_us=day_start_us(DAY) - 1),
     )
     assert [
-        (one.source, one.base, one.score, one.items, one.detail) for one in await text_scores(conn, DAY, DAY)
+        (row.source, row.base, row.score, row.items, row.detail) for row in await text_scores(conn, DAY, DAY)
     ] == [
         (SentimentSource.NEWS, "BTC", 0.2, 2, {"positive": 1, "negative": 1}),
         (SentimentSource.NEWS, "ETH", -0.1, 1, {"positive": 0, "negative": 1}),
@@ -94,31 +94,27 @@ async def test_scores_of_texts_by_day_and_asset(conn: Conn) -> None:
     assert len(await text_scores(conn, DAY - timedelta(days=1), DAY + timedelta(days=1))) == 7
 
 
-def told(
-    value: float | None, base: str | None = "BTC", source: SentimentSource = SentimentSource.GDELT
-) -> DayScore:
+def score_of(value: float | None, base: str | None = "BTC", source: SentimentSource = SentimentSource.GDELT) -> DayScore:
     return DayScore(day=DAY, source=source, base=base, value=value, scale=Scale.TONE, score=value)
 
 
 async def test_scores_are_stored_in_place_of_earlier_ones(conn: Conn) -> None:
-    assert await store_scores(conn, [told(0.1), told(0.2, None)], NOW_US) == 2
-    assert await store_scores(conn, [told(0.1), told(0.2, None)], NOW_US + 1) == 0
-    assert await store_scores(conn, [told(0.1), told(0.3, None)], NOW_US + 1) == 1
-    assert [(one.base, one.value) for one in await scores_between(conn, DAY, DAY)] == [
+    assert await store_scores(conn, [score_of(0.1), score_of(0.2, None)], NOW_US) == 2
+    assert await store_scores(conn, [score_of(0.1), score_of(0.2, None)], NOW_US + 1) == 0
+    assert await store_scores(conn, [score_of(0.1), score_of(0.3, None)], NOW_US + 1) == 1
+    assert [(row.base, row.value) for row in await scores_between(conn, DAY, DAY)] == [
         ("BTC", 0.1),
         (None, 0.3),
     ]
     assert await scores_between(conn, DAY + timedelta(days=1), DAY + timedelta(days=9)) == []
 
 
-async def test_what_is_computed_leaves_nothing_old_behind(conn: Conn) -> None:
+async def test_replacing_scores_deletes_the_old_ones(conn: Conn) -> None:
     await store_scores(
-        conn,
-        [told(0.1), told(0.2, "ETH", SentimentSource.NEWS), told(0.3, None, SentimentSource.NEWS)],
-        NOW_US,
+        conn, [score_of(0.1), score_of(0.2, "ETH", SentimentSource.NEWS), score_of(0.3, None, SentimentSource.NEWS)], NOW_US
     )
-    await replace_scores(conn, TEXT_SOURCES, DAY, DAY, [told(0.4, None, SentimentSource.NEWS)], NOW_US)
-    assert [(one.source, one.base, one.value) for one in await scores_between(conn, DAY, DAY)] == [
+    await replace_scores(conn, TEXT_SOURCES, DAY, DAY, [score_of(0.4, None, SentimentSource.NEWS)], NOW_US)
+    assert [(row.source, row.base, row.value) for row in await scores_between(conn, DAY, DAY)] == [
         (SentimentSource.GDELT, "BTC", 0.1),
         (SentimentSource.NEWS, None, 0.4),
     ]
@@ -126,8 +122,8 @@ async def test_what_is_computed_leaves_nothing_old_behind(conn: Conn) -> None:
     assert len(await scores_between(conn, DAY, DAY)) == 1
 
 
-async def test_who_had_nothing_to_tell_was_asked_all_the_same(conn: Conn) -> None:
-    await store_scores(conn, [told(None, "XRP"), told(0.2, None)], NOON_US)
+async def test_sources_without_a_value_count_as_asked(conn: Conn) -> None:
+    await store_scores(conn, [score_of(None, "XRP"), score_of(0.2, None)], NOON_US)
     assert await asked_since(conn, SentimentSource.GDELT, NOON_US - 1, NOON_US) == {"XRP", None}
     assert await asked_since(conn, SentimentSource.GDELT, NOON_US + 1, NOON_US) == set()
     assert await asked_since(conn, SentimentSource.GDELT, NOON_US - 1, NOON_US + DAY_US) == set()
@@ -139,7 +135,7 @@ async def test_assets_are_named_in_the_view(conn: Conn) -> None:
     await conn.execute(
         "insert into asset_bases (base, asset_id, decided_by, reason) values ('BTC', 'bitcoin', 'price', '')"
     )
-    await store_scores(conn, [told(0.1), told(0.2, None)], NOW_US)
+    await store_scores(conn, [score_of(0.1), score_of(0.2, None)], NOW_US)
     assert await rows(conn, "select base, asset, score from v_sentiment order by base") == [
         ("BTC", "bitcoin", 0.1),
         (None, None, 0.2),

@@ -58,7 +58,7 @@ def trade(trade_id: int, ago_s: float = 0.0, market: Market = BTC) -> Trade:
     return Trade(market, trade_id, NOW_US - round(ago_s * SECOND_US), 1.0, 1.0, True)
 
 
-async def test_a_first_start_goes_back_as_far_as_told(books: Books) -> None:
+async def test_a_first_start_reaches_back_as_far_as_configured(books: Books) -> None:
     assert await books.begin() == {}
     [gap] = await gaps.open_gaps(books.conn, "a:1", books.ids.values())
     assert (gap.after_id, gap.before_ts_us) == (None, None)
@@ -107,7 +107,7 @@ async def test_rows_are_entered_without_trades_too(books: Books) -> None:
     assert await books.rows() == [("a:1", "silent", "open", 3, None, 0, None)]
 
 
-async def test_what_a_dead_daemon_left_open_is_taken_over(books: Books) -> None:
+async def test_open_gaps_of_a_dead_daemon_are_inherited(books: Books) -> None:
     await books.begin("dead:1", BTC, ETH)
     await beat(books.conn, "ingest", "alive:1", datetime.now(UTC), {})
     await books.begin("alive:1", ETH)
@@ -116,7 +116,7 @@ async def test_what_a_dead_daemon_left_open_is_taken_over(books: Books) -> None:
     assert sorted(owners) == [("alive:1", "open"), ("new:1", "open"), ("new:1", "open")]
 
 
-async def test_with_the_lease_go_the_rows_of_whoever_had_it_but_not_those_of_a_standby(books: Books) -> None:
+async def test_gaps_follow_the_lease_except_those_of_a_standby(books: Books) -> None:
     for daemon, mode in (("had:1", "shared"), ("stands by:1", "standby")):
         await beat(books.conn, "ingest", daemon, datetime.now(UTC), {"mode": mode})
         await books.begin(daemon)
@@ -124,7 +124,7 @@ async def test_with_the_lease_go_the_rows_of_whoever_had_it_but_not_those_of_a_s
     assert sorted(row[0] for row in await books.rows()) == ["has:1", "stands by:1"]
 
 
-async def test_a_filled_row_says_how_many_were_recovered(books: Books) -> None:
+async def test_a_filled_gap_has_the_count_of_recovered_trades(books: Books) -> None:
     await books.begin()
     [gap] = await gaps.open_gaps(books.conn, "a:1", books.ids.values())
     await gaps.note_failure(books.conn, gap, "binance: 503")
@@ -136,7 +136,7 @@ async def test_a_filled_row_says_how_many_were_recovered(books: Books) -> None:
     assert (row.market, row.state, row.recovered) == (BTC, "filled", 17)
 
 
-async def test_what_cannot_be_had_is_told_apart_from_what_was_filled(books: Books) -> None:
+async def test_unfillable_and_filled_parts_are_separate_rows(books: Books) -> None:
     await books.begin()
     [gap] = await gaps.open_gaps(books.conn, "a:1", books.ids.values())
     await gaps.give_up(
@@ -157,7 +157,7 @@ async def test_what_cannot_be_had_is_told_apart_from_what_was_filled(books: Book
     ]
 
 
-async def test_what_is_missing_begins_with_the_last_trade_stored(books: Books) -> None:
+async def test_a_gap_starts_at_the_last_stored_trade(books: Books) -> None:
     await books.writer().write([trade(1, 60), trade(2, 9), trade(3, 1)])
     await books.begin()
     [gap] = await gaps.open_gaps(books.conn, "a:1", books.ids.values())
@@ -167,7 +167,7 @@ async def test_what_is_missing_begins_with_the_last_trade_stored(books: Books) -
     assert await gaps.last_stored(books.conn, gap, gap.after_ts_us + 1) == (1, gap.after_ts_us)
 
 
-async def test_a_market_nobody_wanted_is_not_recovered_when_it_is_wanted_again(books: Books) -> None:
+async def test_time_while_a_market_was_not_wanted_is_not_recovered(books: Books) -> None:
     await books.writer().write([trade(1, 7_200)])
     await gaps.leave(books.conn, "a:1", [books.ids[BTC]])
     assert await books.begin() == {}

@@ -105,7 +105,7 @@ async def test_trades_come_back_exactly_and_the_commit_is_announced_with_its_tx(
     )
 
 
-async def test_batches_of_all_sizes_are_stored_though_the_prepared_statement_is_forgotten(
+async def test_all_batch_sizes_are_stored_after_a_deallocated_statement(
     warehouse: Warehouse,
 ) -> None:
     conn = await warehouse.connect()
@@ -299,8 +299,8 @@ def test_moves_agree_with_a_plain_reading(batch: list[Trade]) -> None:
                     *(len(mine), mine[-1].ts_us),
                 )
             )
-    found = [
+    stored = [
         (m.market_id, m.first_id, m.last_id, m.open, m.high, m.low, m.last, m.count, m.last_ts_us)
         for m in rows.moves()
     ]
-    assert found == expected
+    assert stored == expected
