@@ -22,7 +22,7 @@ from coinwatch.times import MINUTE_US
 from coinwatch.windows import Window
 from warehouse.alerts.candle_history import Bar, bars
 from warehouse.alerts.history import last_prices
-from warehouse.alerts.snapshots import one_view
+from warehouse.alerts.snapshots import consistent_reads
 from warehouse.alerts.trade_history import TradedMinute, TradeRow, first_beyond, traded_minutes, trades_within
 
 __all__ = ["Backtested", "NoHistory", "preview"]
@@ -73,7 +73,7 @@ async def preview(conn: AsyncConnection, asked: NewRule, window: Window) -> Back
     """
     refuse_unstored(asked.condition)
     rule = Rule(id=0, created_at_us=window.start_us, **msgspec.structs.asdict(asked))
-    async with one_view(conn):
+    async with consistent_reads(conn):
         inputs = await read_inputs(conn, rule, window)
         play = _Play(conn, rule, inputs)
         await play.run(window)

@@ -15,7 +15,7 @@ from coinwatch.alerts import Rule
 from coinwatch.records import Symbol
 from coinwatch.times import MINUTE_US, SECOND_US
 from warehouse.alerts.history import averages_within, first_open_gap_us
-from warehouse.alerts.snapshots import CommitSnapshot, Missed, missed_trades
+from warehouse.alerts.snapshots import CommitSnapshot, PriceRange, missed_trades
 
 LATE_US = 10 * MINUTE_US
 """Missed trades are read from this long before the snapshot, or from an earlier stream gap that was open.
@@ -92,14 +92,14 @@ def _average(engine: RuleEngine, symbol: Symbol, price: float, ts_us: int) -> Ca
 
 async def _wanted(
     conn: AsyncConnection, engine: RuleEngine, seen: CommitSnapshot, last_ts_us: Mapping[int, int]
-) -> list[Missed]:
+) -> list[PriceRange]:
     gap_us = await first_open_gap_us(conn, seen.at_us - MINUTE_US) or seen.at_us
-    wanted: list[Missed] = []
+    wanted: list[PriceRange] = []
     for market_id, feed in engine.world.markets.items():
         at_or_below, at_or_above = engine.bounds(feed)
         if any(True for _ in engine.watchers_of(feed.symbol)):
             at_or_above = 0.0
         if at_or_above < inf or at_or_below > -inf:
             since_us = min(seen.at_us, last_ts_us.get(market_id, seen.at_us)) - LATE_US
-            wanted.append(Missed(market_id, min(since_us, gap_us), at_or_above, at_or_below))
+            wanted.append(PriceRange(market_id, min(since_us, gap_us), at_or_above, at_or_below))
     return wanted

@@ -94,7 +94,9 @@ async def test_scores_of_texts_by_day_and_asset(conn: Conn) -> None:
     assert len(await text_scores(conn, DAY - timedelta(days=1), DAY + timedelta(days=1))) == 7
 
 
-def score_of(value: float | None, base: str | None = "BTC", source: SentimentSource = SentimentSource.GDELT) -> DayScore:
+def score_of(
+    value: float | None, base: str | None = "BTC", source: SentimentSource = SentimentSource.GDELT
+) -> DayScore:
     return DayScore(day=DAY, source=source, base=base, value=value, scale=Scale.TONE, score=value)
 
 
@@ -111,7 +113,13 @@ async def test_scores_are_stored_in_place_of_earlier_ones(conn: Conn) -> None:
 
 async def test_replacing_scores_deletes_the_old_ones(conn: Conn) -> None:
     await store_scores(
-        conn, [score_of(0.1), score_of(0.2, "ETH", SentimentSource.NEWS), score_of(0.3, None, SentimentSource.NEWS)], NOW_US
+        conn,
+        [
+            score_of(0.1),
+            score_of(0.2, "ETH", SentimentSource.NEWS),
+            score_of(0.3, None, SentimentSource.NEWS),
+        ],
+        NOW_US,
     )
     await replace_scores(conn, TEXT_SOURCES, DAY, DAY, [score_of(0.4, None, SentimentSource.NEWS)], NOW_US)
     assert [(row.source, row.base, row.value) for row in await scores_between(conn, DAY, DAY)] == [
