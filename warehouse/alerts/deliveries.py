@@ -18,11 +18,10 @@ from psycopg import AsyncConnection
 
 from coinwatch.alerts import Alert
 from warehouse.alerts.rules import events_by_id
+from warehouse.ops.retention import EVENT_DAYS
 
 QUEUED_AT_ONCE = 5_000
 """Events queued by one statement."""
-KEEP_DAYS = 90
-"""The same as for events."""
 RESEND_AT_ONCE = 10_000
 
 
@@ -197,7 +196,7 @@ where deliveries.event_id = asked.event_id and deliveries.outlet_id = asked.outl
 """  # noqa: S608 -- built from constants
 
 _FORGET = f"""
-delete from deliveries where created_at < now() - interval '{KEEP_DAYS} days'
+delete from deliveries where created_at < now() - interval '{EVENT_DAYS} days'
 """  # noqa: S608 -- built from constants
 
 

@@ -22,12 +22,9 @@ from coinwatch.indicators import NAMES, WARM_UP, Floats, Series, compute
 from coinwatch.intervals import Interval
 from coinwatch.times import from_datetime, to_datetime
 from coinwatch.windows import Window
+from warehouse.db.arrays import POSTGRES_EPOCH_US
+from warehouse.db.copy_in import HEADER, TRAILER
 from warehouse.db.partitions import ensure_indicator_months
-
-_POSTGRES_EPOCH_US = 946_684_800_000_000
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_COPY_END = b"\xff\xff"
-
 
 _ARRAY_HEADER_BYTES = 20
 
@@ -55,7 +52,7 @@ class _Times(Loader):
 
     def load(self, data: Buffer) -> NDArray[np.int64]:
         elements = np.frombuffer(data, [("size", ">i4"), ("value", ">i8")], offset=_ARRAY_HEADER_BYTES)
-        return elements["value"].astype(np.int64) + _POSTGRES_EPOCH_US
+        return elements["value"].astype(np.int64) + POSTGRES_EPOCH_US
 
 
 class Computed(msgspec.Struct, frozen=True):
@@ -233,8 +230,8 @@ def _rows(series: Series, computed: Mapping[str, Floats], start: int) -> bytes:
     rows = np.empty(len(series) - start, _ROW)
     rows["columns"] = 1 + len(NAMES)
     rows["size_of_open_ts"] = 8
-    rows["open_ts"] = series.open_ts_us[start:] - _POSTGRES_EPOCH_US
+    rows["open_ts"] = series.open_ts_us[start:] - POSTGRES_EPOCH_US
     for name in NAMES:
         rows[f"size_of_{name}"] = 8
         rows[name] = computed[name][start:]
-    return _COPY_HEADER + rows.tobytes() + _COPY_END
+    return HEADER + rows.tobytes() + TRAILER

@@ -21,7 +21,7 @@ FAR = 1.5
 disk loses more."""
 AVERAGE_DAYS = 400
 EVENT_DAYS = 90
-"""For alert events and closed stream gaps."""
+"""For alert events with their deliveries, closed stream gaps and failed jobs."""
 REJECT_DAYS = 30
 SILENT_STREAM_DAYS = 30
 SILENT_SERVICE_DAYS = 7

@@ -14,7 +14,6 @@ from app.dashboard.ui.templates import render
 from coinwatch import formats
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, from_datetime
-from warehouse.alerts import deliveries
 from warehouse.ops.budgets import MonthOfCalls
 from warehouse.ops.health import ServiceRow
 from warehouse.ops.retention import AVERAGE_DAYS, EVENT_DAYS, REJECT_DAYS, overdue
@@ -168,7 +167,7 @@ def _tables(stored: Storage, settings: Settings) -> list[dict[str, Any]]:
         "price_averages": f"{AVERAGE_DAYS} days; one a minute after a week",
         "alert_events": f"{EVENT_DAYS} days",
         "stream_gaps": f"{EVENT_DAYS} days",
-        "deliveries": f"{deliveries.KEEP_DAYS} days",
+        "deliveries": f"{EVENT_DAYS} days",
         "rejects": f"{REJECT_DAYS} days",
     }
     largest = max((table.bytes for table in stored.tables), default=0)
