@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from sqlalchemy import URL
 
 from coinwatch.alerts import Above, Below, Firing, NewRule, Rule, Step, Terms, Transition
+from coinwatch.errors import WarehouseRejected
 from coinwatch.records import Market, Trade
 from coinwatch.times import DAY_US, now_us, to_datetime
 from warehouse.alerts import rules as alerts_rules
@@ -280,6 +281,6 @@ async def test_a_rule_that_cannot_be_read_does_not_silence_the_rest(conn: AsyncC
 
 def test_a_rule_cannot_have_two_owners_or_none(page: sqlalchemy.Connection) -> None:
     for client, connection in (("bot", "here/1"), (None, None)):
-        with pytest.raises(sqlalchemy.exc.IntegrityError):
+        with pytest.raises(WarehouseRejected):
             alerts_rules.create_rule(page, new_rule(client, connection))
         page.rollback()

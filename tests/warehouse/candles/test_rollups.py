@@ -192,7 +192,7 @@ async def test_stores_beside_a_rollup_are_never_missed(database: URL, conn: Conn
     stale = await (
         await conn.execute(
             "select count(*) from candles day where day.interval = '1d' and day.volume <> ("
-            " select sum(volume::numeric)::float8 from candles one"
+            " select sum(volume::numeric)::float8 from candles candle"
             " where candle.market_id = day.market_id and candle.interval = '1m')"
         )
     ).fetchone()
