@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon
+from ingest_daemon.context import DaemonContext
 from warehouse.db.connect import conninfo
 from warehouse.embedded.ports import free_port
 
@@ -78,6 +79,17 @@ class Daemon:
 
 
 RunDaemon = Callable[..., AbstractAsyncContextManager[Daemon]]
+MakeContext = Callable[..., DaemonContext]
+
+
+@pytest.fixture
+def make_context(settings_for: Callable[..., Settings], database: sqlalchemy.URL) -> MakeContext:
+    """``make_context(daemon="a:1", markets=…)``: what the parts of a daemon share, with these settings."""
+
+    def make(daemon: str | None = None, **overrides: Any) -> DaemonContext:
+        return DaemonContext.create(settings_for(**overrides), database, daemon)
+
+    return make
 
 
 @pytest.fixture

@@ -31,11 +31,12 @@ def binance(native: str, *trade_ids: int, start_ms: int = START_MS) -> list[str]
     ]
 
 
-def coinbase(native: str, *trade_ids: int) -> list[str]:
+def coinbase(native: str, *trade_ids: int, kind: str = "match") -> list[str]:
+    """Matches; with ``kind="last_match"`` the trade before the subscription."""
     return [
         json.dumps(
             {
-                "type": "match",
+                "type": kind,
                 "trade_id": trade_id,
                 "maker_order_id": "a",
                 "taker_order_id": "b",
