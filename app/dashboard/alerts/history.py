@@ -54,7 +54,7 @@ def show_outlets(source: DashboardReads) -> None:
             "resends alerts."
         )
         table = alerts_html.outlets(known.value, page.zone())
-        st.html(ui_html.wrap(table, alerts_html.notes(hint)))
+        st.html(ui_html.wrap(table, ui_html.note(hint)))
     else:
         hints = (
             "Alerts can also be sent to a webhook, or through apprise to Telegram, Discord, Slack, e-mail, "

@@ -45,14 +45,14 @@ class _Pill(NamedTuple):
     tip: str
 
 
-def notes(text: str) -> Markup:
-    """A line of explanation."""
-    return render("alerts/notes.html.j2", text=text)
-
-
 def fault(text: str) -> Markup:
     """The problem of the field above."""
     return render("alerts/fault.html.j2", text=text)
+
+
+def progress(text: str) -> Markup:
+    """What is being done, while the viewer waits."""
+    return render("alerts/progress.html.j2", text=text)
 
 
 def summary(sentence: str, terms: Sequence[str]) -> Markup:

@@ -66,7 +66,7 @@ def show(
 def _wait(rule: NewRule, until_us: int) -> None:
     if lookbacks().ask(rule, until_us).done():
         st.rerun()
-    st.html(ui_html.wrap('<p class="cw-notes" role="status">Reading what was traded…</p>'))
+    st.html(ui_html.wrap(alerts_html.progress("Reading trades and candles…")))
 
 
 def _chart(source: DashboardReads, rule: NewRule, found: Lookback, markets: Sequence[WatchedMarket]) -> None:
@@ -77,7 +77,7 @@ def _chart(source: DashboardReads, rule: NewRule, found: Lookback, markets: Sequ
     history = source.history(watched, interval, WINDOW_US)
     if history.value is None or not history.value.candles:
         words = f"There are no candles of {watched.market} to draw this on."
-        st.html(ui_html.wrap(alerts_html.notes(words)))
+        st.html(ui_html.wrap(ui_html.note(words)))
         return
     view = chart_view.build(
         history.value.candles,
@@ -101,7 +101,7 @@ def _chart(source: DashboardReads, rule: NewRule, found: Lookback, markets: Sequ
         key=f"alert preview {watched.market}",
     )
     words = f"{watched.market}, candles of {interval}. A diamond: within that candle it would have fired."
-    st.html(ui_html.wrap(alerts_html.notes(words)))
+    st.html(ui_html.wrap(ui_html.note(words)))
 
 
 def marks(fired: Sequence[Fired], interval: Interval, colours: Palette) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _forget_deletion() -> None:
 @st.dialog("Delete this alert?", icon=":material/delete:", on_dismiss=_forget_deletion)
 def _dialog(source: DashboardReads, rule: Rule) -> None:
     st.html(ui_html.wrap(alerts_html.summary(form.sentence(rule), ())))
-    st.html(ui_html.wrap(alerts_html.notes("Its past alerts stay in the history.")))
+    st.html(ui_html.wrap(ui_html.note("Its past alerts stay in the history.")))
     with st.container(horizontal=True):
         if st.button("Delete alert", type="primary", icon=":material/delete:"):
             delete = partial(alerts_rules.delete_rule, rule_id=rule.id, client=form.CLIENT)

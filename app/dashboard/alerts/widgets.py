@@ -58,7 +58,7 @@ def draw(
     if draft.needs_market():
         _symbol(known, symbols)
     else:
-        st.html(ui_html.wrap(alerts_html.notes("This alert does not depend on a market.")))
+        st.html(ui_html.wrap(ui_html.note("This alert does not depend on a market.")))
     _show(faults.get("symbol", ""))
     exchanges = _exchanges(known)
     decimals = formats.price_decimals(now) if now else 2

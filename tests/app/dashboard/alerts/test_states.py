@@ -143,7 +143,6 @@ def test_hostile_values_are_escaped() -> None:
         last_error=HOSTILE,
     )
     for shown in (
-        html.notes(HOSTILE),
         html.fault(HOSTILE),
         html.summary(HOSTILE, [HOSTILE]),
         html.rule(HOSTILE, State.ARMED, HOSTILE, [HOSTILE], HOSTILE),
