@@ -13,7 +13,7 @@ from pipelines.instance.files import folder
 from pipelines.maintenance.operations import DagsterPruned, make_partitions, prune_dagster
 from pipelines.maintenance.report import dagster_metadata, rows_metadata, ticks_metadata, warning
 from pipelines.resources import APPLICATION, Coinwatch
-from warehouse.db.connect import connect, database_url
+from warehouse.db.connect import database_url, session
 from warehouse.db.partitions import absent
 from warehouse.ops import retention
 from warehouse.ops.dagster import DAGSTER_DATABASE
@@ -147,7 +147,7 @@ def dagster_retention(context: dg.AssetExecutionContext, coinwatch: Coinwatch) -
 
 async def _prune_dagster(coinwatch: Coinwatch, instance: dg.DagsterInstance) -> DagsterPruned:
     url = database_url(coinwatch.settings(), DAGSTER_DATABASE)
-    async with await connect(url, application_name=APPLICATION) as conn:
+    async with session(url, application_name=APPLICATION) as conn:
         return await prune_dagster(conn, instance, folder(), datetime.now(UTC))
 
 
