@@ -187,7 +187,7 @@ async def begin(
     daemon: str,
     market_ids: Collection[int],
     *,
-    cause: str,
+    cause: GapCause,
     first_reach_s: float,
     silent_s: float,
     is_leased: bool,

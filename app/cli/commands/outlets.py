@@ -24,7 +24,7 @@ from coinwatch.errors import SettingsError
 from coinwatch.settings import Settings
 from warehouse.alerts import deliveries as stored
 from warehouse.alerts.deliveries import Kind, State
-from warehouse.db.connect import connect, database_url
+from warehouse.db.connect import database_url, session
 from warehouse.db.migrate import upgrade
 
 T = TypeVar("T")
@@ -226,7 +226,7 @@ def _run(settings: Settings, work: Callable[[AsyncConnection], Awaitable[T]]) ->
     upgrade(url)
 
     async def run() -> T:
-        async with await connect(url, application_name="coinwatch outlets") as conn:
+        async with session(url, application_name="coinwatch outlets") as conn:
             return await work(conn)
 
     return asyncio.run(run())

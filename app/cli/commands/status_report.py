@@ -25,7 +25,7 @@ from coinwatch.settings import Settings
 from coinwatch.times import DAY_US, MINUTE_US, now_us, utc_day
 from coinwatch.windows import Window
 from warehouse.candles.coverage import missing
-from warehouse.db.connect import connect, reading
+from warehouse.db.connect import reading, session
 from warehouse.markets import markets_by_id
 from warehouse.ops.health import ServiceRow, StreamRow, read_services, read_streams
 from warehouse.ops.leases import read_leases
@@ -106,7 +106,7 @@ def _gap(row: GapRow) -> StreamGap:
 
 
 async def _stored_trades(url: URL, settings: Settings) -> StoredTrades:
-    async with await connect(url, application_name="coinwatch status") as connection:
+    async with session(url, application_name="coinwatch status") as connection:
         days: list[PartitionDay] = await tick_days(connection)
         due = overdue(days, utc_day(now_us()), settings.ticks_keep_days, round(settings.ticks_keep_gb * 1e9))
         incomplete: dict[date, list[Market]] = {
@@ -128,7 +128,7 @@ async def _stored_trades(url: URL, settings: Settings) -> StoredTrades:
 async def _missing_candles(url: URL, settings: Settings) -> list[MissingCandles]:
     """Minutes of the last 24 hours without verified candles, by configured market."""
     end_us = Interval.M1.floor(now_us() - COLLECTED_AFTER_US)
-    async with await connect(url, application_name="coinwatch status") as connection:
+    async with session(url, application_name="coinwatch status") as connection:
         markets = await markets_by_id(connection)
         wanted = [market_id for market_id, market in markets.items() if market in settings.markets]
         ranges = await missing(connection, wanted, Interval.M1, Window(end_us - DAY_US, end_us))

@@ -26,7 +26,7 @@ from coinwatch.settings import load_settings
 from coinwatch.times import DAY_US
 from coinwatch.windows import Window
 from warehouse.db import roles
-from warehouse.db.connect import connect, database_url
+from warehouse.db.connect import database_url, session
 
 WINDOW_US = 30 * DAY_US
 LIMIT_S = 45.0
@@ -137,7 +137,7 @@ async def _answer(question: Question) -> Lookback:
         typed=question.symbol,
     )
     window = Window(question.since_us, question.until_us)
-    async with await connect(
+    async with session(
         database_url(load_settings()), application_name="coinwatch dashboard, looking back"
     ) as conn:
         await conn.set_read_only(True)

@@ -37,7 +37,7 @@ class Books:
     async def begin(self, daemon: str = "a:1", *markets: Market, is_leased: bool = False) -> dict[int, int]:
         ids = [self.ids[market] for market in markets or (BTC,)]
         return await gaps.begin(
-            self.conn, daemon, ids, cause="started", first_reach_s=60, silent_s=3, is_leased=is_leased
+            self.conn, daemon, ids, cause=GapCause.STARTED, first_reach_s=60, silent_s=3, is_leased=is_leased
         )
 
     async def rows(self) -> list[tuple[Any, ...]]:
