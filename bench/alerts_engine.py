@@ -27,26 +27,26 @@ def engine() -> None:
     for count in (1_000, MANY_RULES):
         gc.collect()
         before = psutil.Process().memory_info().rss
-        machine, market = RuleEngine(), Market.canonical("binance:BTC-USDT")
+        engine, market = RuleEngine(), Market.canonical("binance:BTC-USDT")
         started = time.perf_counter()
         for rule in _rules(count, market):
-            machine.put(rule, 0)
+            engine.put(rule, 0)
         loaded_s = time.perf_counter() - started
         weight = (psutil.Process().memory_info().rss - before) / count
         gc.freeze()
-        costs.append(_cost_us(machine, market))
+        costs.append(_cost_us(engine, market))
         print(
             f"{count:>9,} rules   {costs[-1]:.2f} us a trade, {weight:,.0f} bytes a rule, "
             f"put in {loaded_s:.1f} s"
         )
     print(f"ratio {costs[1] / costs[0]:.2f}")
-    machine = RuleEngine()
+    engine = RuleEngine()
     for rule in _rules(FIRED_AT_ONCE, market, at=FIRST_PRICE):
-        machine.put(rule, 0)
-    feed = machine.meet(1, market)
+        engine.put(rule, 0)
+    feed = engine.meet(1, market)
     started = time.perf_counter()
-    machine.trade(feed, Trade(market, 1, 1, FIRST_PRICE, 1.0, True), 1, 1)
-    fired = len(machine.drain())
+    engine.trade(feed, Trade(market, 1, 1, FIRST_PRICE, 1.0, True), 1, 1)
+    fired = len(engine.drain())
     print(f"{fired:,} rules fired by one trade in {(time.perf_counter() - started) * 1e3:.0f} ms")
 
 
@@ -65,9 +65,9 @@ def _rules(count: int, market: Market, at: float | None = None) -> Iterator[Rule
         )
 
 
-def _cost_us(machine: RuleEngine, market: Market) -> float:
+def _cost_us(engine: RuleEngine, market: Market) -> float:
     """The cost in microseconds of a trade that fires nothing, as the median of five runs."""
-    feed = machine.meet(1, market)
+    feed = engine.meet(1, market)
     trades = [
         Trade(market, number, number, FIRST_PRICE + number % 7 / 1e6, 1.0, True)
         for number in range(ENGINE_TRADES)
@@ -76,6 +76,6 @@ def _cost_us(machine: RuleEngine, market: Market) -> float:
     for _ in range(5):
         started = time.perf_counter()
         for trade in trades:
-            machine.trade(feed, trade, trade.trade_id, 0)
+            engine.trade(feed, trade, trade.trade_id, 0)
         runs.append((time.perf_counter() - started) / ENGINE_TRADES * 1e6)
     return statistics.median(runs)

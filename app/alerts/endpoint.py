@@ -27,7 +27,7 @@ from app.alerts.connections.hub import Hub, Subscriber
 from app.alerts.connections.session import Session
 from app.alerts.evaluation.evaluator import CHANNELS, Evaluator
 from app.alerts.evaluation.heartbeat import BEAT_S, Heartbeat
-from app.alerts.evaluation.notify_queue import Inbox
+from app.alerts.evaluation.notify_queue import NotifyQueue
 from app.alerts.evaluation.progress import Progress
 from app.alerts.metrics import Metrics
 from app.alerts.outlets.dispatcher import OutletDispatcher
@@ -82,8 +82,8 @@ class _Endpoint:
         self._metrics = Metrics()
         self._hub = Hub(self._metrics)
         self._catalogue = Catalogue(settings.markets, EXCHANGES)
-        self._marks = Progress()
-        self._inbox = Inbox()
+        self._progress = Progress()
+        self._queue = NotifyQueue()
         self._databases = {
             name: Database(url, f"{APPLICATION} {name}", plans_once=name == "claims")
             for name in (
@@ -92,13 +92,13 @@ class _Endpoint:
             )
         }
         self._delivery = SocketFanout(self._databases["delivery"], self._hub)
-        self._lease = Heartbeat(self._databases["beat"], self._marks, self._detail)
-        self._engine = Evaluator(
+        self._heartbeat = Heartbeat(self._databases["beat"], self._progress, self._detail)
+        self._evaluator = Evaluator(
             self._databases["engine"],
             self._databases["claims"],
-            self._inbox,
+            self._queue,
             self._catalogue,
-            self._marks,
+            self._progress,
             self._delivery,
             self._metrics,
         )
@@ -118,9 +118,13 @@ class _Endpoint:
         self._numbers = itertools.count(1)
         for name, text, read in (
             ("connections", "Open connections.", lambda: len(self._hub)),
-            ("rules", "Armed rules watched for.", lambda: len(self._engine)),
-            ("backlog", "Announcements not yet dealt with.", lambda: len(self._inbox)),
-            ("mark_age_seconds", "Since all that was announced was dealt with.", lambda: self._marks.age_s),
+            ("rules", "Armed rules watched for.", lambda: len(self._evaluator)),
+            ("backlog", "Announcements not yet dealt with.", lambda: len(self._queue)),
+            (
+                "mark_age_seconds",
+                "Since all that was announced was dealt with.",
+                lambda: self._progress.age_s,
+            ),
         ):
             self._metrics.watch(name, text, read)
 
@@ -132,9 +136,9 @@ class _Endpoint:
                     tasks.create_task(work, name=f"alerts {name}")
                     for name, work in {
                         "listen": self._listen(),
-                        "engine": self._engine.run(),
+                        "engine": self._evaluator.run(),
                         "delivery": self._delivery.run(),
-                        "lease": self._lease.run(),
+                        "lease": self._heartbeat.run(),
                         "prices": self._price_feed.run(),
                         "outlets": self._deliveries.run(),
                     }.items()
@@ -196,7 +200,7 @@ class _Endpoint:
         elif settings.alerts_open:
             log.warning("without tokens: whoever reaches it may connect", host=settings.host)
         else:
-            log.info("without tokens: listening on this machine alone", host=settings.host)
+            log.info("without tokens: listening on this machine only", host=settings.host)
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         assert isinstance(connection, ClientConnection)  # noqa: S101  # made so by the server
@@ -214,7 +218,7 @@ class _Endpoint:
             await self._prices.converse(socket)
             return
         target = read_target(socket.request.path)
-        key = connection_key(self._lease.instance, next(self._numbers), socket.owner)
+        key = connection_key(self._heartbeat.instance, next(self._numbers), socket.owner)
         client = None if target.client is None else owned_name(socket.owner, target.client)
         with self._door.pace_of(socket, client) as pace:
             await self._serve(
@@ -242,7 +246,7 @@ class _Endpoint:
         finally:
             self._hub.discard(subscriber)
             if subscriber.client is None:
-                await self._lease.connection_ended(subscriber.key)
+                await self._heartbeat.connection_ended(subscriber.key)
 
     async def _is_known(self, socket: ClientConnection) -> bool:
         try:
@@ -252,11 +256,11 @@ class _Endpoint:
 
     async def _listen(self) -> None:
         async def on_connect(_: AsyncConnection) -> None:
-            self._inbox.restart()
+            self._queue.restart()
             self._delivery.tell()
             self._price_feed.tell()
 
-        channels = [*CHANNELS, ALERTS, self._lease.mark_channel]
+        channels = [*CHANNELS, ALERTS, self._heartbeat.mark_channel]
         async with aclosing(
             listen(self._url, channels, application_name=f"{APPLICATION} listen", on_connect=on_connect)
         ) as notifies:
@@ -265,12 +269,12 @@ class _Endpoint:
                     self._delivery.told_of(last_announced(notify.payload))
                     self._deliveries.tell()
                 else:
-                    self._inbox.put(notify)
+                    self._queue.put(notify)
                 if notify.channel == AVERAGES:
                     self._price_feed.tell()
 
     def _why_unhealthy(self) -> str | None:
-        if self._marks.age_s > 10 * BEAT_S:
+        if self._progress.age_s > 10 * BEAT_S:
             return "not hearing from Postgres: commits of trades may be missed until it is back"
         if self._delivery.age_s > 3 * POLL_S:
             return "cannot read alerts from Postgres"
@@ -279,6 +283,6 @@ class _Endpoint:
     def _detail(self) -> dict[str, object]:
         return {
             "connections": len(self._hub),
-            "rules": len(self._engine),
+            "rules": len(self._evaluator),
             "last_event_id": self._hub.last_event_id,
         }

@@ -92,7 +92,9 @@ class _Play:
         self._inputs = inputs
         self._engine = inputs.engine
         self._timeline = inputs.timeline
-        self._series = {market_id: inputs.engine.world.markets[market_id] for market_id in inputs.market_ids}
+        self._series = {
+            market_id: inputs.engine.market_state.markets[market_id] for market_id in inputs.market_ids
+        }
         self._is_upward = is_upward(rule.condition)
         self._needs_every_trade = inputs.engine.needs_every_trade(rule.symbol)
         self._counted_us = 0

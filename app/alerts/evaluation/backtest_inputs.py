@@ -10,7 +10,7 @@ import msgspec
 from psycopg import AsyncConnection
 
 from app.alerts.evaluation.coverage import CoverageSource, whole_steps
-from app.alerts.evaluation.polled_inputs import MOST_CLOSES, apply_close, candles_of, tell_failure
+from app.alerts.evaluation.polled_inputs import MOST_CLOSES, apply_close, apply_failure, candles_of
 from app.alerts.evaluation.warm_up import warm_average, warm_prices, warm_windows
 from app.alerts.rules.engine import RuleEngine
 from app.alerts.rules.timeline import Event, Timeline
@@ -97,7 +97,7 @@ async def _begin(
     await warm_average(conn, engine, rule.symbol, start_us)
     engine.put(rule, start_us)
     await warm_windows(conn, engine, start_us, closed_us=start_us - 1)
-    engine.number_anew()
+    engine.restart_numbering()
 
 
 async def _add_trades(
@@ -215,7 +215,7 @@ def _close(
 
 
 def _failure(engine: RuleEngine, failure: JobFailure, now_us: int) -> None:
-    tell_failure(engine, failure, now_us)
+    apply_failure(engine, failure, now_us)
 
 
 def _ignores_trades(rule: Rule) -> bool:

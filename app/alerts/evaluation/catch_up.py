@@ -8,7 +8,7 @@ from math import inf
 
 from psycopg import AsyncConnection
 
-from app.alerts.evaluation.polled_inputs import Readings
+from app.alerts.evaluation.polled_inputs import PolledInputs
 from app.alerts.rules.engine import Cause, RuleEngine
 from app.alerts.rules.timeline import Event, Timeline
 from coinwatch.alerts import Rule
@@ -18,7 +18,7 @@ from warehouse.alerts.history import averages_within, first_open_gap_us
 from warehouse.alerts.snapshots import CommitSnapshot, PriceRange, missed_trades
 
 LATE_US = 10 * MINUTE_US
-"""Missed trades are read from this long before the snapshot, or from an earlier stream gap that was open.
+"""PriceRange trades are read from this long before the snapshot, or from an earlier stream gap that was open.
 
 A candle may also be stored this long after it closed.
 """
@@ -31,7 +31,7 @@ LAG_US = 1 * SECOND_US
 async def replay(
     conn: AsyncConnection,
     engine: RuleEngine,
-    inputs: Readings,
+    inputs: PolledInputs,
     seen: CommitSnapshot,
     now: CommitSnapshot,
     last_ts_us: Mapping[int, int],
@@ -80,8 +80,8 @@ async def _missed_averages(
     since_us = seen.at_us - AVERAGE_LATE_US
     return [
         (ts_us, _average(engine, symbol, price, ts_us))
-        for symbol in engine.world.pairs
-        if any(True for _ in engine.watchers_of(symbol))
+        for symbol in engine.market_state.pairs
+        if any(True for _ in engine.stateful_rules_of(symbol))
         for ts_us, price in await averages_within(conn, symbol, since_us, now.at_us + SECOND_US)
     ]
 
@@ -95,9 +95,9 @@ async def _wanted(
 ) -> list[PriceRange]:
     gap_us = await first_open_gap_us(conn, seen.at_us - MINUTE_US) or seen.at_us
     wanted: list[PriceRange] = []
-    for market_id, feed in engine.world.markets.items():
+    for market_id, feed in engine.market_state.markets.items():
         at_or_below, at_or_above = engine.bounds(feed)
-        if any(True for _ in engine.watchers_of(feed.symbol)):
+        if any(True for _ in engine.stateful_rules_of(feed.symbol)):
             at_or_above = 0.0
         if at_or_above < inf or at_or_below > -inf:
             since_us = min(seen.at_us, last_ts_us.get(market_id, seen.at_us)) - LATE_US

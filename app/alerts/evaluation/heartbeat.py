@@ -1,4 +1,4 @@
-"""The life of this endpoint in the warehouse: its heartbeat, its marks, and what the dead leave behind."""
+"""The heartbeat of this endpoint, its marks, and the removal of rules that dead endpoints leave behind."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """Beats while the endpoint lives. The rules of unnamed clients end with their connection or with this."""
+    """Writes the heartbeat. The rules of unnamed clients end with their connection or with the endpoint."""
 
-    def __init__(self, database: Database, marks: Progress, detail: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self, database: Database, progress: Progress, detail: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self._database = database
-        self._marks = marks
+        self._progress = progress
         self._detail = detail
         self._started_at = datetime.now(UTC)
         self._ended: set[str] = set()
@@ -43,40 +45,42 @@ class Heartbeat:
         while True:
             try:
                 async with self._database.use() as conn:
-                    looked = self._marks.looked
-                    self._marks.sent(
+                    snapshot = self._progress.snapshot
+                    self._progress.sent(
                         number,
                         await mark(
                             conn,
                             instance=self.instance,
                             started_at=self._started_at,
-                            processed=looked,
+                            processed=snapshot,
                             detail=self._detail(),
                             channel=self.mark_channel,
                             number=number,
                         ),
                     )
-                self._marks.is_stored |= looked is not None
+                self._progress.is_stored |= snapshot is not None
                 await self._clear(sweep=number % SWEEP_EVERY_BEATS == 1)
             except WarehouseError as error:
-                log.warning("no heartbeat: Postgres is away", reason=str(error))
+                log.warning("heartbeat failed: Postgres is unavailable", reason=str(error))
             number += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
-                    await self._marks.worth_storing.wait()
-            self._marks.worth_storing.clear()
+                    await self._progress.worth_storing.wait()
+            self._progress.worth_storing.clear()
 
     async def connection_ended(self, key: str) -> None:
-        """Remove the rules of an unnamed connection, now or as soon as Postgres is back."""
+        """Remove the rules of an unnamed connection, now or as soon as Postgres is available."""
         self._ended.add(key)
         try:
             await self._clear(sweep=False)
         except WarehouseError as error:
-            log.warning("rules of a closed connection are removed later", reason=str(error))
+            log.warning(
+                "rules of a closed connection are removed when Postgres is available", reason=str(error)
+            )
 
     async def _clear(self, *, sweep: bool) -> None:
-        # What the dead have looked at must not be forgotten before we have looked further.
-        sweep = sweep and self._marks.looked is not None
+        # The progress of dead endpoints is needed until this one has stored its own.
+        sweep = sweep and self._progress.snapshot is not None
         if not self._ended and not sweep:
             return
         async with self._database.use() as conn:
@@ -84,4 +88,4 @@ class Heartbeat:
                 await remove_rules_of_connection(conn, key)
                 self._ended.discard(key)
             if sweep and (removed := await end_dead_endpoints(conn, LEASE_S)):
-                log.info("removed the watches of endpoints that are gone", rules=removed)
+                log.info("removed the watches of dead endpoints", rules=removed)

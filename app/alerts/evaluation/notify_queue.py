@@ -1,6 +1,6 @@
-"""What was announced and not yet dealt with.
+"""Announcements that are not processed yet.
 
-All is taken off the socket at once, so that Postgres never waits for us.
+They are read from the socket at once, so that Postgres never waits for this process.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from psycopg import Notify
 MAX_WAITING = 50_000
 
 
-class Inbox:
-    """Announcements in the order of commits. Whoever cannot keep up starts over instead of holding more."""
+class NotifyQueue:
+    """Announcements in the order of commits. When there are too many, it restarts instead of growing."""
 
     def __init__(self) -> None:
         self._waiting: deque[Notify] = deque()
@@ -26,7 +26,7 @@ class Inbox:
         return len(self._waiting)
 
     def restart(self) -> None:
-        """Listening (again): what was announced before must be read from the warehouse instead."""
+        """Start listening (again): what was announced before must be read from the warehouse."""
         self._waiting.clear()
         self._restarted = True
         self._listening.set()
@@ -39,13 +39,13 @@ class Inbox:
         self._changed.set()
 
     async def started(self) -> None:
-        """Wait until somebody listens. What is announced from here on will come."""
+        """Wait until listening has started. Every later announcement will be queued."""
         await self._listening.wait()
         self._restarted = False
 
     async def take(self, timeout_s: float) -> list[Notify] | None:
-        """Everything that waits, nothing after ``timeout_s`` or before it; None when it started over and
-        something may be missing."""
+        """All queued announcements; an empty list after ``timeout_s`` or earlier; None after a restart, when
+        announcements may be missing."""
         if not self._waiting and not self._restarted:
             self._changed.clear()
             # A thousand times a second: a fraction of what asyncio.timeout takes.

@@ -17,7 +17,7 @@ class Node(Protocol):
     def is_met(self) -> bool:
         """Whether it is met now."""
 
-    def legs(self) -> Iterator[Threshold]:
+    def thresholds(self) -> Iterator[Threshold]:
         """The thresholds it depends on."""
 
     def settle(self) -> None:
@@ -33,14 +33,14 @@ class Node(Protocol):
 class Level:
     """Met while any of its thresholds is on."""
 
-    def __init__(self, *legs: Threshold) -> None:
-        self._legs = legs
+    def __init__(self, *thresholds: Threshold) -> None:
+        self._thresholds = thresholds
 
     def is_met(self) -> bool:
-        return any(leg.is_on for leg in self._legs)
+        return any(threshold.is_on for threshold in self._thresholds)
 
-    def legs(self) -> Iterator[Threshold]:
-        return iter(self._legs)
+    def thresholds(self) -> Iterator[Threshold]:
+        return iter(self._thresholds)
 
     def settle(self) -> None:
         pass
@@ -49,20 +49,20 @@ class Level:
         pass
 
     def memory(self) -> Iterator[bool]:
-        return (leg.is_on for leg in self._legs)
+        return (threshold.is_on for threshold in self._thresholds)
 
 
 class Crossing:
     """Met while its threshold is on, if it was off before."""
 
-    def __init__(self, leg: Threshold, *, was_off: bool) -> None:
-        self._leg = leg
+    def __init__(self, threshold: Threshold, *, was_off: bool) -> None:
+        self._leg = threshold
         self._was_off = was_off
 
     def is_met(self) -> bool:
         return self._leg.is_on and self._was_off
 
-    def legs(self) -> Iterator[Threshold]:
+    def thresholds(self) -> Iterator[Threshold]:
         yield self._leg
 
     def settle(self) -> None:
@@ -80,13 +80,13 @@ class Crossing:
 class Pulse:
     """Met for the moment in which its threshold turns on or off."""
 
-    def __init__(self, leg: Threshold) -> None:
-        self._leg = leg
+    def __init__(self, threshold: Threshold) -> None:
+        self._leg = threshold
 
     def is_met(self) -> bool:
         return self._leg.has_passed
 
-    def legs(self) -> Iterator[Threshold]:
+    def thresholds(self) -> Iterator[Threshold]:
         yield self._leg
 
     def settle(self) -> None:
@@ -110,9 +110,9 @@ class Combination:
         met = (part.is_met() for part in self._parts)
         return all(met) if self._needs_all else any(met)
 
-    def legs(self) -> Iterator[Threshold]:
+    def thresholds(self) -> Iterator[Threshold]:
         for part in self._parts:
-            yield from part.legs()
+            yield from part.thresholds()
 
     def settle(self) -> None:
         for part in self._parts:

@@ -1,4 +1,4 @@
-"""What is known of each market, each pair, and of what is read from the warehouse, as series. Pure."""
+"""The state of markets and pairs, and numbers read from the warehouse, as series. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from coinwatch.records import Market, Symbol
 from coinwatch.times import MINUTE_US
 
 FRESH_US = 5 * MINUTE_US
-"""An exchange whose last trade is older than this against another's says nothing beside it."""
+"""Exchanges whose last trades are further apart than this are not compared."""
 
 
 class RsiOf(msgspec.Struct, frozen=True):
@@ -25,7 +25,7 @@ class RsiOf(msgspec.Struct, frozen=True):
 
 
 class AveragesOf(msgspec.Struct, frozen=True):
-    """How far the fast moving average is above the slow one, in percent."""
+    """The distance of a fast moving average above a slow one, in percent."""
 
     market_id: int
     interval: Interval
@@ -43,19 +43,19 @@ class SentimentOf(msgspec.Struct, frozen=True):
 
 
 class SilenceOf(msgspec.Struct, frozen=True):
-    """For how many seconds nothing was heard."""
+    """The seconds since the last message of a market's stream."""
 
     market_id: int
 
 
 class GapOf(msgspec.Struct, frozen=True):
-    """How many interruptions are open."""
+    """The number of open stream gaps."""
 
     market_id: int
 
 
 class FailureOf(msgspec.Struct, frozen=True):
-    """1 at the moment in which a job (None: any) has failed, and 0 after it."""
+    """1 at the moment in which a job (None: any) fails, else 0."""
 
     job: str | None
 
@@ -65,7 +65,7 @@ Reading: TypeAlias = RsiOf | AveragesOf | FearGreedNow | SentimentOf | SilenceOf
 
 
 class Span:
-    """The series of one window: how far the price has risen, fallen, and is beyond all others, in percent."""
+    """The series of a window, in percent: rise, fall, and distance beyond the high and the low before."""
 
     __slots__ = ("extremes", "fall", "from_high", "from_low", "is_warm", "length_s", "rise")
 
@@ -77,30 +77,30 @@ class Span:
         self.from_high = Series(key)
         self.from_low = Series(key)
         self.is_warm = False
-        """Whether it was filled with what was before."""
+        """Whether it was filled with prices from before the first trade here."""
 
     @property
     def is_watched(self) -> bool:
-        return any(len(one.ladder) for one in (self.rise, self.fall, self.from_high, self.from_low))
+        return any(len(series.thresholds) for series in (self.rise, self.fall, self.from_high, self.from_low))
 
     def take(self, ts_us: int, price: float, touched: list[Threshold]) -> None:
         extremes = self.extremes
         extremes.advance(ts_us)
         high, low = extremes.high, extremes.low
         if extremes.covers(ts_us):
-            # The first price after a pause as long as the window is beyond nothing.
+            # After a pause as long as the window there is no high or low to be beyond.
             self.from_high.set((price / high - 1) * 100 if high else 0.0, touched)
             self.from_low.set((1 - price / low) * 100 if low else 0.0, touched)
         extremes.add(ts_us, price, price)
         high, low = extremes.high, extremes.low
-        assert high is not None  # noqa: S101  # one was added just now
+        assert high is not None  # noqa: S101  # a price was added just now
         assert low is not None  # noqa: S101
         self.rise.set((price / low - 1) * 100, touched)
         self.fall.set((1 - price / high) * 100, touched)
 
 
 class Turnover:
-    """How many times the usual volume is traded in a window."""
+    """The volume of a window as a multiple of the usual volume."""
 
     __slots__ = ("is_warm", "length_s", "ratio", "sums", "usual_s")
 
@@ -117,7 +117,7 @@ class Turnover:
 
 
 class PriceSeries:
-    """Prices that come one after the other: trades of a market, averages of a pair, closes of candles."""
+    """A series of prices: trades of a market, averages of a pair, or closes of candles."""
 
     def __init__(self, key: str, symbol: Symbol, market: Market | None = None, market_id: int = 0) -> None:
         self.key = key
@@ -127,7 +127,7 @@ class PriceSeries:
         self.last: float | None = None
         self.last_us = 0
         self.seq = 0
-        """Of the last commit taken, in an order of its own."""
+        """The number of the last commit taken, in the order of this series."""
         self.price = Series(key)
         self.off_peg: dict[float, Series] = {}
         self.spans: dict[int, Span] = {}
@@ -136,13 +136,13 @@ class PriceSeries:
 
     @property
     def needs_every_trade(self) -> bool:
-        """Whether the range of a commit's prices does not tell all that its rules wait for."""
-        return bool(self.spans or self.turnovers or self.off_peg or len(self.from_average.ladder))
+        """Whether its rules depend on each trade, not only on the range of prices of a commit."""
+        return bool(self.spans or self.turnovers or self.off_peg or len(self.from_average.thresholds))
 
     @property
     def is_watched(self) -> bool:
-        """Whether anybody waits for more of it than was let go of."""
-        return self.needs_every_trade or bool(len(self.price.ladder))
+        """Whether a rule depends on it."""
+        return self.needs_every_trade or bool(len(self.price.thresholds))
 
     def take(self, ts_us: int, price: float, amount: float, touched: list[Threshold]) -> None:
         self.last = price
@@ -158,8 +158,8 @@ class PriceSeries:
                 turnover.take(ts_us, amount, touched)
 
     def compare(self, average: PriceSeries, touched: list[Threshold]) -> None:
-        """Say how far the last price is from ``average``, in percent."""
-        if not len(self.from_average.ladder) or self.last is None:
+        """Update the distance of the last price from ``average``, in percent."""
+        if not len(self.from_average.thresholds) or self.last is None:
             return
         is_fresh = average.last is not None and self.last_us - average.last_us <= AVERAGE_STALE_US
         self.from_average.set(
@@ -167,10 +167,12 @@ class PriceSeries:
         )
 
     def tidy(self) -> None:
-        """Let go of what nobody waits for any more."""
-        self.off_peg = {peg: series for peg, series in self.off_peg.items() if len(series.ladder)}
+        """Remove what no rule depends on."""
+        self.off_peg = {peg: series for peg, series in self.off_peg.items() if len(series.thresholds)}
         self.spans = {length_s: span for length_s, span in self.spans.items() if span.is_watched}
-        self.turnovers = {key: one for key, one in self.turnovers.items() if len(one.ratio.ladder)}
+        self.turnovers = {
+            key: turnover for key, turnover in self.turnovers.items() if len(turnover.ratio.thresholds)
+        }
 
     def span(self, length_s: int) -> Span:
         if length_s not in self.spans:
@@ -185,19 +187,19 @@ class PriceSeries:
 
 
 class Pair:
-    """All that is known of one pair: its markets, its average."""
+    """The state of a pair: its markets and its average."""
 
     def __init__(self, symbol: Symbol) -> None:
         self.symbol = symbol
         self.anywhere = Series("")
-        """Every trade of any exchange."""
+        """The price of every trade, of any exchange."""
         self.average = PriceSeries(f"average:{symbol}", symbol)
         self.markets: dict[str, PriceSeries] = {}
         self.spreads: dict[tuple[str, str], Series] = {}
         self._prices: dict[str, Series] = {}
 
     def price_on(self, exchange: str) -> Series:
-        """The prices of the pair on one exchange, before anything traded there, too."""
+        """The prices of the pair on an exchange, created if nothing traded there yet."""
         if exchange not in self._prices:
             self._prices[exchange] = Series("")
         return self._prices[exchange]
@@ -212,28 +214,28 @@ class Pair:
         return bool(
             self.markets
             or self.spreads
-            or len(self.anywhere.ladder)
+            or len(self.anywhere.thresholds)
             or self.average.is_watched
-            or any(len(series.ladder) for series in self._prices.values())
+            or any(len(series.thresholds) for series in self._prices.values())
         )
 
     def tidy(self) -> None:
-        """Let go of what nobody waits for any more."""
+        """Remove what no rule depends on."""
         self.average.tidy()
-        self.spreads = {names: series for names, series in self.spreads.items() if len(series.ladder)}
+        self.spreads = {names: series for names, series in self.spreads.items() if len(series.thresholds)}
 
     def compare(self, exchange: str, touched: list[Threshold]) -> None:
         for exchanges, series in self.spreads.items():
             if exchange in exchanges:
-                one, other = (self.markets.get(name) for name in exchanges)
-                if one and other and one.last and other.last:
-                    low, high = sorted((one.last, other.last))
-                    is_fresh = abs(one.last_us - other.last_us) <= FRESH_US
+                first, second = (self.markets.get(name) for name in exchanges)
+                if first and second and first.last and second.last:
+                    low, high = sorted((first.last, second.last))
+                    is_fresh = abs(first.last_us - second.last_us) <= FRESH_US
                     series.set((high / low - 1) * 100 if is_fresh else None, touched)
 
 
 class MarketState:
-    """Every feed, made when it is asked for first."""
+    """All series, each created on first use."""
 
     def __init__(self) -> None:
         self.pairs: dict[Symbol, Pair] = {}
@@ -269,12 +271,11 @@ class MarketState:
         return self.readings[reading]
 
     def tidy(self) -> None:
-        """Let go of windows, readings and pairs that nobody waits for any more; asked for again, they begin
-        anew."""
+        """Remove windows, readings and pairs that no rule depends on; on next use they start empty."""
         for feed in (*self.markets.values(), *self.candles.values()):
             feed.tidy()
         for pair in self.pairs.values():
             pair.tidy()
         self.candles = {key: feed for key, feed in self.candles.items() if feed.is_watched}
-        self.readings = {key: series for key, series in self.readings.items() if len(series.ladder)}
+        self.readings = {key: series for key, series in self.readings.items() if len(series.thresholds)}
         self.pairs = {symbol: pair for symbol, pair in self.pairs.items() if pair.is_watched}

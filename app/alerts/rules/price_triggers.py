@@ -1,4 +1,4 @@
-"""Rules that the first trade at a price fires: a single leaf each, and nothing else to remember. Pure."""
+"""Rules that the first trade at a price fires: one threshold each, and no other state. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from coinwatch.alerts import Above, Below, Rule, Source
 
 
 def is_single_threshold(rule: Rule, now_us: int) -> bool:
-    """Whether the first trade at a price is all that it waits for now."""
+    """Whether the first trade at a price is all that the rule needs now."""
     condition, terms, state = rule.condition, rule.terms, rule.state
     return (
         isinstance(condition, Above | Below)
@@ -24,55 +24,55 @@ def is_single_threshold(rule: Rule, now_us: int) -> bool:
 
 
 class PriceTriggers:
-    """Those rules, on the ladders of their market or pair."""
+    """These rules, as thresholds on the prices of their market or pair."""
 
-    def __init__(self, world: MarketState) -> None:
-        self._world = world
-        self._leaves: dict[int, Threshold] = {}
+    def __init__(self, market_state: MarketState) -> None:
+        self._market_state = market_state
+        self._by_id: dict[int, Threshold] = {}
 
     def __len__(self) -> int:
-        return len(self._leaves)
+        return len(self._by_id)
 
     def __iter__(self) -> Iterator[Rule]:
-        for leaf in self._leaves.values():
-            yield leaf.owner
+        for threshold in self._by_id.values():
+            yield threshold.owner
 
     def get(self, rule_id: int) -> Rule | None:
-        leaf = self._leaves.get(rule_id)
-        return leaf.owner if leaf else None
+        threshold = self._by_id.get(rule_id)
+        return threshold.owner if threshold else None
 
     def put(self, rule: Rule) -> None:
         condition = rule.condition
-        assert isinstance(condition, Above | Below)  # noqa: S101  # see is_plain
-        pair = self._world.pair(rule.symbol)
+        assert isinstance(condition, Above | Below)  # noqa: S101  # see is_single_threshold
+        pair = self._market_state.pair(rule.symbol)
         series = pair.anywhere if rule.exchange is None else pair.price_on(rule.exchange)
         price = condition.price
-        leaf = Threshold(
-            rule, series, on=price, off=price, is_up=isinstance(condition, Above), leaves_when_on=True
+        threshold = Threshold(
+            rule, series, on=price, off=price, is_up=isinstance(condition, Above), is_single_use=True
         )
-        leaf.start(is_on=False)
-        self._leaves[rule.id] = leaf
+        threshold.start(is_on=False)
+        self._by_id[rule.id] = threshold
 
     def pop(self, rule_id: int) -> Rule | None:
-        """Watch for it no more; returns it as it was, None for none of these."""
-        leaf = self._leaves.pop(rule_id, None)
-        if leaf is None:
+        """Remove a rule and return it as it was; None if it is not one of these."""
+        threshold = self._by_id.pop(rule_id, None)
+        if threshold is None:
             return None
-        if not leaf.is_on:
-            leaf.series.ladder.remove(leaf)
-        rule: Rule = leaf.owner
+        if not threshold.is_on:
+            threshold.series.thresholds.remove(threshold)
+        rule: Rule = threshold.owner
         return rule
 
     def end(self) -> None:
-        """Let go of all: leaves and ladders refer to each other."""
-        for series in {leaf.series for leaf in self._leaves.values()}:
-            series.ladder.clear()
-        self._leaves.clear()
+        """Remove all rules: thresholds and their indexes refer to each other."""
+        for series in {threshold.series for threshold in self._by_id.values()}:
+            series.thresholds.clear()
+        self._by_id.clear()
 
     def within(self, feed: PriceSeries, low: float, high: float) -> Iterator[Rule]:
-        """Those that prices of ``feed`` from ``low`` to ``high`` reach."""
-        for series in (feed.price, self._world.pair(feed.symbol).anywhere):
+        """The rules that prices of ``feed`` from ``low`` to ``high`` reach."""
+        for series in (feed.price, self._market_state.pair(feed.symbol).anywhere):
             for price in (low, high):
-                for leaf in series.ladder.passed(price):
-                    if leaf.leaves_when_on:
-                        yield leaf.owner
+                for threshold in series.thresholds.passed(price):
+                    if threshold.is_single_use:
+                        yield threshold.owner

@@ -1,7 +1,7 @@
-"""Rolling windows over prices and volumes, at a constant cost for each trade. Pure.
+"""Rolling windows over prices and volumes, at a constant cost for each trade. Pure: no I/O.
 
-A window counts in slots: whole seconds up to an hour, whole minutes beyond. It holds the slot of the
-newest trade and all that begin less than its length before that one.
+A window is divided into slots: seconds if it is at most an hour long, else minutes. It holds the slot of
+the newest trade and those that begin less than its length before that slot.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Extremes:
         self._highs: deque[tuple[int, float]] = deque()
         self._lows: deque[tuple[int, float]] = deque()
         self.known_since_us: int | None = None
-        """Nothing is known of what was before."""
+        """Prices before this time are unknown; None: there are no prices."""
 
     def add(self, ts_us: int, low: float, high: float) -> None:
-        """Prices from ``low`` to ``high`` at ``ts_us``. One that is before the newest counts as with it."""
+        """Add prices from ``low`` to ``high`` at ``ts_us``; a time before the newest counts as the newest."""
         slot = max(self._newest_us, ts_us - ts_us % self._slot_us)
         self._newest_us = slot
         if self.known_since_us is None:
@@ -47,7 +47,7 @@ class Extremes:
         self.advance(ts_us)
 
     def advance(self, ts_us: int) -> None:
-        """Forget what is too old at ``ts_us``."""
+        """Drop the slots that are too old at ``ts_us``."""
         oldest = max(self._newest_us, ts_us - ts_us % self._slot_us) - self._length_us
         while self._highs and self._highs[0][0] < oldest:
             self._highs.popleft()
@@ -68,7 +68,7 @@ class Extremes:
 
 
 class Sums:
-    """How much was traded over a window, and over such a window usually."""
+    """The volume of a window, and of the usual span before it."""
 
     __slots__ = ("_before", "_length_us", "_newest_us", "_slot_us", "_usual_us", "_within",
                  "before", "known_since_us", "within")  # fmt: skip
@@ -81,9 +81,9 @@ class Sums:
         self._within: deque[list[float]] = deque()
         self._before: deque[list[float]] = deque()
         self.within = 0.0
-        """Traded within the window."""
+        """The volume within the window."""
         self.before = 0.0
-        """Traded within the usual span before it."""
+        """The volume within the usual span before it."""
         self.known_since_us: int | None = None
 
     def add(self, ts_us: int, amount: float) -> None:
@@ -109,7 +109,7 @@ class Sums:
             self.before -= self._before.popleft()[1]
 
     def ratio(self, ts_us: int) -> float | None:
-        """How many times the usual is traded; None while too little is known to say what is usual."""
+        """How many times its usual volume the window has; None while the usual volume is unknown."""
         if self.known_since_us is None or self.before <= 0 or not self._before:
             return None
         if self.known_since_us > ts_us - self._length_us - self._usual_us:

@@ -1,4 +1,4 @@
-"""One rule that needs more than one price, and how far it is. Pure."""
+"""A rule that needs more than one price, and its progress. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -15,57 +15,57 @@ from coinwatch.records import Symbol
 VALUE_DIGITS = 6
 
 Place: TypeAlias = Symbol | str
-"""The trades of a pair, or the prices of another feed."""
+"""The trades of a pair, or the key of another series of prices."""
 
 _numbers = itertools.count()
 
 
 class StatefulRule:
-    """A rule that needs more than one price, and how far it is."""
+    """A rule that needs more than one price, with a condition tree for each of its markets."""
 
     __slots__ = ("candle_us", "holding_us", "is_ahead", "needs_memory", "number", "rule", "trees", "wake_us")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.trees: dict[int, Node] = {}
-        """By market id; 0: the pair as a whole."""
+        """By market id; 0 is the pair as a whole."""
         self.holding_us = rule.state.holding_us
-        """Since when its condition is met."""
+        """Since when its condition has been met; None while it is not."""
         self.wake_us: int | None = None
         self.candle_us: int | None = None
-        """When a candle begins in which it may fire again."""
+        """The open time of the candle in which it may fire again."""
         self.number = next(_numbers)
         self.needs_memory = rule.terms.hysteresis > 0 or not is_known_at_once(rule.condition)
         self.is_ahead = bool(rule.state.seen)
-        """Others may have seen more of it than came here yet."""
+        """Whether another endpoint may have evaluated it on later commits than this one."""
 
     def memory(self) -> Mapping[str, str]:
-        """What whoever goes on from here has to know of its trees."""
+        """The state of its trees, by place, as another endpoint needs it to continue."""
         if not self.needs_memory:
             return {}
-        told = {str(place): "".join("01"[bit] for bit in tree.memory()) for place, tree in self.trees.items()}
+        bits = {str(place): "".join("01"[bit] for bit in tree.memory()) for place, tree in self.trees.items()}
         if self.rule.state.waiting:
-            return told
-        return {place: bits for place, bits in told.items() if "1" in bits}
+            return bits
+        return {place: of_place for place, of_place in bits.items() if "1" in of_place}
 
     def remembered(self, place: int) -> Iterable[bool]:
-        """What is known of an earlier tree in that place; nothing where that was not kept."""
+        """The stored state of the tree in a place; empty if none is stored."""
         if not self.rule.state.legs:
             return ()
         bits = self.rule.state.legs.get(str(place))
         return itertools.repeat(False) if bits is None else [bit == "1" for bit in bits]
 
     def waits_at(self) -> Iterable[Place]:
-        """Whose next price says more about it."""
+        """The places whose next price can change it."""
         if is_met_by_trades(self.rule.condition):
             return (self.rule.symbol,)
-        return {leg.series.key for tree in self.trees.values() for leg in tree.legs()}
+        return {threshold.series.key for tree in self.trees.values() for threshold in tree.thresholds()}
 
     def value(self, cause: Cause, met: list[int]) -> float | None:
-        """What was measured where it is ``met``, if its one condition measures more than a price."""
+        """What its condition measured in a place where it is ``met``; None if it measures only a price."""
         if declaration(self.rule.condition).measures is None:
             return None
         tree = self.trees[cause.market_id if cause.market_id in met else met[0]]
-        legs = list(tree.legs())
-        leg = next((leg for leg in legs if leg.is_on), legs[0])
-        return None if leg.series.value is None else round(float(leg.series.value), VALUE_DIGITS)
+        thresholds = list(tree.thresholds())
+        reached = next((threshold for threshold in thresholds if threshold.is_on), thresholds[0])
+        return None if reached.series.value is None else round(float(reached.series.value), VALUE_DIGITS)

@@ -1,4 +1,4 @@
-"""Rules that need more than one price: how far each is, and what makes it fire or be armed again. Pure."""
+"""Rules that need more than one price: their progress, firing and re-arming. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -21,281 +21,281 @@ from coinwatch.times import SECOND_US
 
 
 class StatefulRules:
-    """All of these, with a tree of leaves for each market that each of them watches."""
+    """All of these rules, with a condition tree for each market that each of them watches."""
 
-    def __init__(self, world: MarketState, clock: Clock, outcomes: PendingChanges) -> None:
-        self._world = world
+    def __init__(self, market_state: MarketState, clock: Clock, pending: PendingChanges) -> None:
+        self._market_state = market_state
         self._clock = clock
-        self._outcomes = outcomes
+        self._pending = pending
         self._by_id: dict[int, StatefulRule] = {}
         self._by_symbol: dict[Symbol, dict[int, StatefulRule]] = {}
         self._confirmed: Counter[Symbol] = Counter()
-        """By pair, how many wait for several exchanges at once."""
+        """By pair, how many need several exchanges at once."""
         self._to_store: dict[int, StatefulRule] = {}
         self._candles: dict[Place, SortedList] = {}
-        """By whose next price says more about them, those that wait for a candle to begin."""
+        """Rules that wait for a candle to open, by the place whose next price can change them."""
         self._held_up: dict[int, int] = {}
-        """Rules that have seen more elsewhere than came here yet, and when they were looked at."""
+        """Rules that another endpoint evaluated on later commits, and when they were evaluated here."""
         self.unsettled: dict[Place, dict[int, StatefulRule]] = {}
-        """To be looked at with the next trade of their pair, or price of a feed, whatever that is."""
+        """Rules to evaluate on the next price of a place, whatever that price is."""
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def __iter__(self) -> Iterator[Rule]:
-        for watcher in self._by_id.values():
-            yield watcher.rule
+        for stateful in self._by_id.values():
+            yield stateful.rule
 
     def get(self, rule_id: int) -> Rule | None:
-        watcher = self._by_id.get(rule_id)
-        return watcher.rule if watcher else None
+        stateful = self._by_id.get(rule_id)
+        return stateful.rule if stateful else None
 
     def of(self, symbol: Symbol) -> Iterator[Rule]:
-        for watcher in self._by_symbol.get(symbol, {}).values():
-            yield watcher.rule
+        for stateful in self._by_symbol.get(symbol, {}).values():
+            yield stateful.rule
 
     def is_confirmed(self, symbol: Symbol) -> bool:
-        """Whether one of a pair needs several exchanges at once."""
+        """Whether a rule of a pair needs several exchanges at once."""
         return self._confirmed[symbol] > 0
 
     def quiet_until_us(self, symbol: Symbol) -> float:
-        """Until when the range of prices shows all that matters; minus infinity where every trade does."""
+        """Until when only the range of prices matters; minus infinity if every trade does."""
         if self._confirmed[symbol] > 0 or self.unsettled.get(symbol):
             return -inf
         candles = self._candles.get(symbol)
         return float(candles[0][0]) if candles else inf
 
     def begin_candles(self, place: Place, ts_us: int) -> None:
-        """Those that wait for a candle that has begun by ``ts_us`` are to be looked at."""
+        """Have the rules evaluated that wait for a candle that has opened by ``ts_us``."""
         candles = self._candles.get(place)
         while candles and candles[0][0] <= ts_us:
-            watcher: StatefulRule = candles.pop(0)[2]
-            self.unsettled.setdefault(place, {})[watcher.rule.id] = watcher
+            stateful: StatefulRule = candles.pop(0)[2]
+            self.unsettled.setdefault(place, {})[stateful.rule.id] = stateful
 
     def put(self, rule: Rule, now_us: int) -> None:
-        watcher = StatefulRule(rule)
+        stateful = StatefulRule(rule)
         self._confirmed[rule.symbol] += rule.terms.confirmed_on > 1
-        self._by_id[rule.id] = watcher
-        self._by_symbol.setdefault(rule.symbol, {})[rule.id] = watcher
+        self._by_id[rule.id] = stateful
+        self._by_symbol.setdefault(rule.symbol, {})[rule.id] = stateful
         if is_per_market(rule.condition):
-            for feed in self._world.pair(rule.symbol).markets.values():
-                self._grow(watcher, feed)
+            for feed in self._market_state.pair(rule.symbol).markets.values():
+                self._build_in_market(stateful, feed)
         else:
-            self._plant(watcher, None)
-        self._leave_unsettled(watcher)
+            self._build_tree(stateful, None)
+        self._leave_unsettled(stateful)
         due_us = rule.ready_at_us(now_us)
         holds_since_us = rule.state.holding_us
         if holds_since_us is not None:
             due_us = max(due_us, holds_since_us + rule.terms.holds_for_s * SECOND_US)
-        if (at_us := watcher.rule.rearms_at_us) is not None:
-            self._await_candle(watcher, at_us)
+        if (at_us := stateful.rule.rearms_at_us) is not None:
+            self._await_candle(stateful, at_us)
         elif due_us > now_us or holds_since_us is not None or is_polled(rule.condition):
-            self._clock.wake(watcher, due_us)
+            self._clock.wake(stateful, due_us)
 
     def pop(self, rule_id: int) -> Rule | None:
-        """Watch for it no more; returns it as it was, None for none of these."""
-        watcher = self._by_id.pop(rule_id, None)
-        if watcher is None:
+        """Remove a rule and return it as it was; None if it is not one of these."""
+        stateful = self._by_id.pop(rule_id, None)
+        if stateful is None:
             return None
         self._to_store.pop(rule_id, None)
-        for tree in watcher.trees.values():
-            for leg in tree.legs():
-                leg.series.ladder.remove(leg)
-        rule = watcher.rule
+        for tree in stateful.trees.values():
+            for threshold in tree.thresholds():
+                threshold.series.thresholds.remove(threshold)
+        rule = stateful.rule
         self._confirmed[rule.symbol] -= rule.terms.confirmed_on > 1
         self._by_symbol[rule.symbol].pop(rule_id)
-        self._await_candle(watcher, None)
-        for place in watcher.waits_at():
+        self._await_candle(stateful, None)
+        for place in stateful.waits_at():
             self.unsettled.get(place, {}).pop(rule_id, None)
-        watcher.trees.clear()  # they refer to it
-        self._clock.wake(watcher, None)
+        stateful.trees.clear()  # reference cycles
+        self._clock.wake(stateful, None)
         return rule
 
     def tidy(self) -> None:
-        """Let go of places where nobody waits any more."""
+        """Remove places without rules."""
         self.unsettled = {place: waiting for place, waiting in self.unsettled.items() if waiting}
         self._candles = {place: waiting for place, waiting in self._candles.items() if waiting}
         self._by_symbol = {symbol: watching for symbol, watching in self._by_symbol.items() if watching}
         self._confirmed = +self._confirmed
 
     def end(self) -> None:
-        """Let go of all: a watcher and its trees refer to each other, and so do leaves and ladders."""
-        for watcher in self._by_id.values():
-            for tree in watcher.trees.values():
-                for leg in tree.legs():
-                    leg.series.ladder.clear()
-            watcher.trees.clear()
+        """Break the reference cycles of rules, trees, thresholds and their indexes."""
+        for stateful in self._by_id.values():
+            for tree in stateful.trees.values():
+                for threshold in tree.thresholds():
+                    threshold.series.thresholds.clear()
+            stateful.trees.clear()
 
-    def met(self, feed: PriceSeries) -> None:
-        """A market that was not known: those that watch its pair grow a tree for it."""
-        for watcher in self._by_symbol.get(feed.symbol, {}).values():
-            self._grow(watcher, feed)
+    def add_market(self, feed: PriceSeries) -> None:
+        """Build the trees of the rules that watch the pair of a new market."""
+        for stateful in self._by_symbol.get(feed.symbol, {}).values():
+            self._build_in_market(stateful, feed)
 
-    def look_at(self, watchers: Iterable[StatefulRule], cause: Cause, symbol: Symbol | None) -> None:
-        """Something of ``watchers`` was turned over, by a trade of ``symbol`` (None: by anything else)."""
-        touched = {watcher.number: watcher for watcher in watchers}
+    def evaluate(self, rules: Iterable[StatefulRule], cause: Cause, symbol: Symbol | None) -> None:
+        """Evaluate rules whose thresholds have turned, by a trade of ``symbol`` (None: by anything else)."""
+        touched = {stateful.number: stateful for stateful in rules}
         for place in (cause.feed, symbol):
             if place is not None:
-                for watcher in self.unsettled.pop(place, {}).values():
-                    touched[watcher.number] = watcher
-        for watcher in touched.values():
-            if watcher.rule.id in self._by_id:
-                self._settle(watcher, cause)
+                for stateful in self.unsettled.pop(place, {}).values():
+                    touched[stateful.number] = stateful
+        for stateful in touched.values():
+            if stateful.rule.id in self._by_id:
+                self._settle(stateful, cause)
 
     def wake(self, cause: Cause) -> None:
-        """Look at those for whom it is time."""
+        """Evaluate the rules whose wake-up time has come."""
         for sleeper in self._clock.woken(cause.now_us):
-            assert isinstance(sleeper, StatefulRule)  # noqa: S101  # nobody else sleeps
+            assert isinstance(sleeper, StatefulRule)  # noqa: S101  # the only sleepers
             self._settle(sleeper, cause)
 
     def keep(self, cause: Cause) -> None:
-        """Have stored how far those have come that have not fired."""
+        """Record the progress of the rules that have not fired."""
         holding, self._to_store = list(self._to_store.values()), {}
-        for watcher in holding:
-            rule = watcher.rule
-            if self._is_news(watcher):
-                holding_us = watcher.holding_us if rule.terms.holds_for_s else None
-                held = rule.holding(holding_us, self._seen_by(watcher), watcher.memory())
-                watcher.rule = self._outcomes.record(rule, held, cause)
+        for stateful in holding:
+            rule = stateful.rule
+            if self._is_news(stateful):
+                holding_us = stateful.holding_us if rule.terms.holds_for_s else None
+                held = rule.holding(holding_us, self._seen_by(stateful), stateful.memory())
+                stateful.rule = self._pending.record(rule, held, cause)
 
     def end_commit(self) -> None:
-        """It may be that no price comes after what was seen elsewhere, and yet a rule is due."""
+        """Wake the rules that are ahead of this endpoint: no further price may come for them."""
         held_up, self._held_up = self._held_up, {}
         for rule_id, now_us in held_up.items():
-            if watcher := self._by_id.get(rule_id):
-                self._clock.wake(watcher, watcher.rule.ready_at_us(now_us))
+            if stateful := self._by_id.get(rule_id):
+                self._clock.wake(stateful, stateful.rule.ready_at_us(now_us))
 
     def as_seen(self, change: Transition) -> Transition:
-        """``change`` with all that was taken by now as part of what the rule has come to."""
+        """``change`` with everything taken by now recorded in the state of the rule."""
         after = change.after
-        watcher = self._by_id.get(after.id)
-        if watcher is None or watcher.rule is not after:
+        stateful = self._by_id.get(after.id)
+        if stateful is None or stateful.rule is not after:
             return change
-        state = msgspec.structs.replace(after.state, seen=self._seen_by(watcher), legs=watcher.memory())
-        watcher.rule = msgspec.structs.replace(after, state=state)
-        return change.ending_as(watcher.rule)
+        state = msgspec.structs.replace(after.state, seen=self._seen_by(stateful), legs=stateful.memory())
+        stateful.rule = msgspec.structs.replace(after, state=state)
+        return change.ending_as(stateful.rule)
 
-    def _is_news(self, watcher: StatefulRule) -> bool:
-        """Whether it has come further than what is stored of it, without having fired."""
-        state = watcher.rule.state
-        holds = watcher.rule.terms.holds_for_s and watcher.holding_us != state.holding_us
-        return bool(holds) or watcher.memory() != state.legs
+    def _is_news(self, stateful: StatefulRule) -> bool:
+        """Whether its progress differs from what is stored."""
+        state = stateful.rule.state
+        holds = stateful.rule.terms.holds_for_s and stateful.holding_us != state.holding_us
+        return bool(holds) or stateful.memory() != state.legs
 
-    def _seen_by(self, watcher: StatefulRule) -> dict[str, int]:
-        keys = {leg.series.key for tree in watcher.trees.values() for leg in tree.legs()}
-        return self._outcomes.seen_by(watcher.rule, keys)
+    def _seen_by(self, stateful: StatefulRule) -> dict[str, int]:
+        keys = {threshold.series.key for tree in stateful.trees.values() for threshold in tree.thresholds()}
+        return self._pending.seen_by(stateful.rule, keys)
 
-    def _grow(self, watcher: StatefulRule, feed: PriceSeries) -> None:
-        rule = watcher.rule
+    def _build_in_market(self, stateful: StatefulRule, feed: PriceSeries) -> None:
+        rule = stateful.rule
         if not is_per_market(rule.condition) or feed.market is None:
             return
         if rule.exchange in (None, feed.market.exchange):
-            self._plant(watcher, feed)
+            self._build_tree(stateful, feed)
 
-    def _plant(self, watcher: StatefulRule, feed: PriceSeries | None) -> None:
-        rule = watcher.rule
+    def _build_tree(self, stateful: StatefulRule, feed: PriceSeries | None) -> None:
+        rule = stateful.rule
         place = feed.market_id if feed else 0
-        planter = ConditionTreeBuilder(
-            self._world,
-            self._world.pair(rule.symbol),
+        builder = ConditionTreeBuilder(
+            self._market_state,
+            self._market_state.pair(rule.symbol),
             feed,
-            owner=watcher,
+            owner=stateful,
             hysteresis=rule.terms.hysteresis,
             was_met=rule.state.waiting or rule.state.holding_us is not None,
-            memory=watcher.remembered(place),
+            memory=stateful.remembered(place),
         )
-        watcher.trees[place] = planter.build(rule.condition)
+        stateful.trees[place] = builder.build(rule.condition)
 
-    def _settle(self, watcher: StatefulRule, cause: Cause) -> None:
-        for tree in watcher.trees.values():
+    def _settle(self, stateful: StatefulRule, cause: Cause) -> None:
+        for tree in stateful.trees.values():
             tree.settle()
-        met = self._met(watcher)
-        is_met = len(met) >= watcher.rule.terms.confirmed_on
+        met = self._met(stateful)
+        is_met = len(met) >= stateful.rule.terms.confirmed_on
         fires = False
-        if not self._outcomes.may_change(watcher.rule, cause) or self._is_ahead(watcher, cause, met):
-            self._leave_unsettled(watcher)
-            if watcher.rule.state.seen:
-                self._held_up[watcher.rule.id] = cause.now_us
+        if not self._pending.may_change(stateful.rule, cause) or self._is_ahead(stateful, cause, met):
+            self._leave_unsettled(stateful)
+            if stateful.rule.state.seen:
+                self._held_up[stateful.rule.id] = cause.now_us
         else:
-            if watcher.rule.state.waiting:
-                self._perhaps_rearm(watcher, cause, is_met=is_met)
-            if not watcher.rule.state.waiting:
-                fires = self._is_due(watcher, cause, met, is_met=is_met)
-            if self._is_news(watcher):
-                self._to_store[watcher.rule.id] = watcher
-        for tree in watcher.trees.values():
+            if stateful.rule.state.waiting:
+                self._perhaps_rearm(stateful, cause, is_met=is_met)
+            if not stateful.rule.state.waiting:
+                fires = self._is_due(stateful, cause, met, is_met=is_met)
+            if self._is_news(stateful):
+                self._to_store[stateful.rule.id] = stateful
+        for tree in stateful.trees.values():
             tree.clear()
-        if watcher.rule.terms.confirmed_on > 1 and any(tree.is_met() for tree in watcher.trees.values()):
-            # Whether the others are heard from is told by each price, not only by those that pass a level.
-            self._leave_unsettled(watcher)
+        if stateful.rule.terms.confirmed_on > 1 and any(tree.is_met() for tree in stateful.trees.values()):
+            # Each price, not only those that pass a level, shows whether the other exchanges are fresh.
+            self._leave_unsettled(stateful)
         if fires:
-            self._fire(watcher, cause, met)
+            self._fire(stateful, cause, met)
 
-    def _is_ahead(self, watcher: StatefulRule, cause: Cause, met: list[int]) -> bool:
-        """Whether it is as it was later than the prices are here; a price alone may still meet it."""
-        if watcher.is_ahead and self._outcomes.is_past(watcher.rule):
-            watcher.is_ahead = False
-        return watcher.is_ahead and (watcher.rule.terms.confirmed_on > 1 or cause.market_id not in met)
+    def _is_ahead(self, stateful: StatefulRule, cause: Cause, met: list[int]) -> bool:
+        """Whether it is ahead of the prices here, unless the price that comes now meets it by itself."""
+        if stateful.is_ahead and self._pending.is_past(stateful.rule):
+            stateful.is_ahead = False
+        return stateful.is_ahead and (stateful.rule.terms.confirmed_on > 1 or cause.market_id not in met)
 
-    def _perhaps_rearm(self, watcher: StatefulRule, cause: Cause, *, is_met: bool) -> None:
-        rule = watcher.rule
-        rearms_at_us = watcher.rule.rearms_at_us
+    def _perhaps_rearm(self, stateful: StatefulRule, cause: Cause, *, is_met: bool) -> None:
+        rule = stateful.rule
+        rearms_at_us = stateful.rule.rearms_at_us
         if rearms_at_us is not None:
             if cause.ts_us < rearms_at_us:
-                self._await_candle(watcher, rearms_at_us)
+                self._await_candle(stateful, rearms_at_us)
                 return
         elif is_met:
             return
-        rearmed = rule.rearmed(cause.now_us, self._seen_by(watcher))
-        watcher.rule = self._outcomes.record(rule, rearmed, cause)
+        rearmed = rule.rearmed(cause.now_us, self._seen_by(stateful))
+        stateful.rule = self._pending.record(rule, rearmed, cause)
 
-    def _is_due(self, watcher: StatefulRule, cause: Cause, met: list[int], *, is_met: bool) -> bool:
-        rule = watcher.rule
+    def _is_due(self, stateful: StatefulRule, cause: Cause, met: list[int], *, is_met: bool) -> bool:
+        rule = stateful.rule
         if not is_met:
-            watcher.holding_us = None
-        elif watcher.holding_us is None:
-            watcher.holding_us = cause.now_us
-        if not is_met or watcher.holding_us is None:
+            stateful.holding_us = None
+        elif stateful.holding_us is None:
+            stateful.holding_us = cause.now_us
+        if not is_met or stateful.holding_us is None:
             return False
-        due_us = max(watcher.holding_us + rule.terms.holds_for_s * SECOND_US, rule.ready_at_us(cause.now_us))
+        due_us = max(stateful.holding_us + rule.terms.holds_for_s * SECOND_US, rule.ready_at_us(cause.now_us))
         if due_us > cause.now_us:
-            self._clock.wake(watcher, due_us)
+            self._clock.wake(stateful, due_us)
             return False
-        if cause.market_id and cause.market_id not in met and 0 not in watcher.trees:
-            self._leave_unsettled(watcher)
+        if cause.market_id and cause.market_id not in met and 0 not in stateful.trees:
+            self._leave_unsettled(stateful)
             return False
         return True
 
-    def _fire(self, watcher: StatefulRule, cause: Cause, met: list[int]) -> None:
-        rule = watcher.rule
-        still_met = len(self._met(watcher)) >= rule.terms.confirmed_on
-        after = rule.fired(cause.now_us, self._seen_by(watcher), ts_us=cause.ts_us, is_pulse=not still_met)
-        firing = self._firing(watcher, cause, met)
-        watcher.holding_us = None
-        after = self._outcomes.record(rule, after, cause, firing)
+    def _fire(self, stateful: StatefulRule, cause: Cause, met: list[int]) -> None:
+        rule = stateful.rule
+        still_met = len(self._met(stateful)) >= rule.terms.confirmed_on
+        after = rule.fired(cause.now_us, self._seen_by(stateful), ts_us=cause.ts_us, is_pulse=not still_met)
+        firing = self._firing(stateful, cause, met)
+        stateful.holding_us = None
+        after = self._pending.record(rule, after, cause, firing)
         if after.armed and not after.state.paused:
-            watcher.rule = after
-            if (at_us := watcher.rule.rearms_at_us) is not None:
-                self._await_candle(watcher, at_us)
+            stateful.rule = after
+            if (at_us := stateful.rule.rearms_at_us) is not None:
+                self._await_candle(stateful, at_us)
         else:
             self.pop(rule.id)
             self._clock.forget_end(rule)
 
-    def _firing(self, watcher: StatefulRule, cause: Cause, met: list[int]) -> Firing:
-        rule = watcher.rule
+    def _firing(self, stateful: StatefulRule, cause: Cause, met: list[int]) -> Firing:
+        rule = stateful.rule
         exchange, price = cause.exchange, cause.price
         if price is None:
             feed = self._place(rule, met)
             exchange, price = feed.market.exchange if feed.market else None, self._of_kind(rule, feed).last
-        value = watcher.value(cause, met)
+        value = stateful.value(cause, met)
         return Firing(rule, exchange, price, cause.ts_us, cause.trade_id, value, detail=cause.detail)
 
     def _place(self, rule: Rule, met: list[int]) -> PriceSeries:
-        """Whose price is told where none has fired: of a market that meets the condition, or of the pair."""
+        """The prices to report if no price fired: of a market that meets the condition, or of the pair."""
         for market_id in met:
-            if market_id in self._world.markets:
-                return self._world.markets[market_id]
-        pair = self._world.pair(rule.symbol)
+            if market_id in self._market_state.markets:
+                return self._market_state.markets[market_id]
+        pair = self._market_state.pair(rule.symbol)
         if getattr(rule.condition, "source", None) is Source.AVERAGE:
             return pair.average
         if rule.exchange in pair.markets:
@@ -305,35 +305,37 @@ class StatefulRules:
         return max(pair.markets.values(), key=lambda feed: feed.last_us)
 
     def _of_kind(self, rule: Rule, feed: PriceSeries) -> PriceSeries:
-        """The prices of the kind that ``rule`` looks at: those of ``feed``, or the closes of its candles."""
+        """The prices that ``rule`` is evaluated on: those of ``feed``, or the closes of its candles."""
         interval = getattr(rule.condition, "interval", None)
         if getattr(rule.condition, "source", None) is not Source.CANDLE or interval is None:
             return feed
-        return self._world.closes(feed, interval)
+        return self._market_state.closes(feed, interval)
 
-    def _met(self, watcher: StatefulRule) -> list[int]:
-        """The places where the condition is met, as far as they are heard from."""
-        met = [place for place, tree in watcher.trees.items() if tree.is_met()]
-        rule = watcher.rule
-        if rule.terms.confirmed_on == 1 or not met or 0 in watcher.trees or is_market_health(rule.condition):
+    def _met(self, stateful: StatefulRule) -> list[int]:
+        """The places where the condition is met by prices that are fresh."""
+        met = [place for place, tree in stateful.trees.items() if tree.is_met()]
+        rule = stateful.rule
+        if rule.terms.confirmed_on == 1 or not met or 0 in stateful.trees or is_market_health(rule.condition):
             return met
-        last_us = {place: self._of_kind(rule, self._world.markets[place]).last_us for place in watcher.trees}
+        last_us = {
+            place: self._of_kind(rule, self._market_state.markets[place]).last_us for place in stateful.trees
+        }
         newest_us = max(last_us.values())
         return [place for place in met if last_us[place] >= newest_us - FRESH_US]
 
-    def _await_candle(self, watcher: StatefulRule, at_us: int | None) -> None:
-        """Look at it with the first price from ``at_us`` on; None: no more."""
-        if at_us is not None and is_polled(watcher.rule.condition):
-            self._clock.wake(watcher, at_us)
+    def _await_candle(self, stateful: StatefulRule, at_us: int | None) -> None:
+        """Have a rule evaluated on the first price from ``at_us`` on; None: cancel that."""
+        if at_us is not None and is_polled(stateful.rule.condition):
+            self._clock.wake(stateful, at_us)
             return
-        before_us, watcher.candle_us = watcher.candle_us, at_us
-        for place in watcher.waits_at():
+        before_us, stateful.candle_us = stateful.candle_us, at_us
+        for place in stateful.waits_at():
             candles = self._candles.setdefault(place, SortedList())
             if before_us is not None:
-                candles.discard((before_us, watcher.number, watcher))
+                candles.discard((before_us, stateful.number, stateful))
             if at_us is not None:
-                candles.add((at_us, watcher.number, watcher))
+                candles.add((at_us, stateful.number, stateful))
 
-    def _leave_unsettled(self, watcher: StatefulRule) -> None:
-        for place in watcher.waits_at():
-            self.unsettled.setdefault(place, {})[watcher.rule.id] = watcher
+    def _leave_unsettled(self, stateful: StatefulRule) -> None:
+        for place in stateful.waits_at():
+            self.unsettled.setdefault(place, {})[stateful.rule.id] = stateful

@@ -1,4 +1,4 @@
-"""When a rule is due without anything being heard: it ends, or has held or waited long enough. Pure."""
+"""When rules are due by the clock: they expire, or have held or waited long enough. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from coinwatch.alerts import Rule
 
 
 class Sleeper(Protocol):
-    """Who may be woken, once at a time."""
+    """An object with at most one wake-up time."""
 
     number: int
     wake_us: int | None
 
 
 class Clock:
-    """The ends of rules, and who is to be looked at when. By the database's clock."""
+    """The expiries and wake-up times of rules, by the database's clock."""
 
     def __init__(self) -> None:
         self._ends: SortedList = SortedList()
@@ -39,12 +39,12 @@ class Clock:
             self._ends.discard((rule.terms.expires_at_us, rule.id))
 
     def ended(self, now_us: int) -> Iterator[int]:
-        """The ids of rules that are over at ``now_us``, for as long as they are here."""
+        """The ids of the rules that have expired by ``now_us``. The caller removes each before the next."""
         while self._ends and self._ends[0][0] <= now_us:
             yield self._ends[0][1]
 
     def wake(self, sleeper: Sleeper, at_us: int | None) -> None:
-        """Look at it at ``at_us`` and not when it was to be looked at before; None: not at all."""
+        """Set the wake-up time of ``sleeper``, in place of an earlier time; None: no wake-up."""
         if sleeper.wake_us is not None:
             self._wakes.remove((sleeper.wake_us, sleeper.number, sleeper))
         sleeper.wake_us = at_us
@@ -52,7 +52,7 @@ class Clock:
             self._wakes.add((at_us, sleeper.number, sleeper))
 
     def woken(self, now_us: int) -> Iterator[Sleeper]:
-        """Those who are to be looked at by ``now_us``, each time once."""
+        """Remove and return, in order, those whose wake-up time is at or before ``now_us``."""
         while self._wakes and self._wakes[0][0] <= now_us:
             sleeper: Sleeper = self._wakes.pop(0)[2]
             sleeper.wake_us = None

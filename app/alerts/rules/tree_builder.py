@@ -23,7 +23,7 @@ class ConditionTreeBuilder:
 
     def __init__(
         self,
-        world: MarketState,
+        market_state: MarketState,
         pair: Pair,
         market: PriceSeries | None,
         *,
@@ -34,7 +34,7 @@ class ConditionTreeBuilder:
     ) -> None:
         """
         Args:
-            world: the state of all markets.
+            market_state: the state of all markets.
             pair: the pair of the rule.
             market: the market to build for; None for the pair as a whole.
             owner: the rule that the thresholds belong to.
@@ -42,7 +42,7 @@ class ConditionTreeBuilder:
             was_met: without ``memory``, whether the condition was met when last known.
             memory: that of the tree built for this place before.
         """
-        self.world = world
+        self.market_state = market_state
         self.pair = pair
         self.owner = owner
         self.hysteresis = hysteresis
@@ -67,7 +67,7 @@ class ConditionTreeBuilder:
                 return self.pair.average
             case Source.CANDLE:
                 assert condition.interval is not None  # noqa: S101  # see Priced.refuse_contradictions
-                return self.world.closes(self.market, condition.interval)
+                return self.market_state.closes(self.market, condition.interval)
             case Source.TRADE:
                 return self.market
 
@@ -88,24 +88,30 @@ class ConditionTreeBuilder:
         self, reading: Reading, level: float, side: Direction = Direction.ABOVE
     ) -> Threshold:
         """A threshold of a number that is read from the warehouse."""
-        return self.threshold(self.world.reading(reading), level, is_up=side is Direction.ABOVE)
+        return self.threshold(self.market_state.reading(reading), level, is_up=side is Direction.ABOVE)
 
     def crossing(self, series: Series, level: float, way: Way, *, band: float) -> Node:
         """A crossing of ``level``; ``band`` is the hysteresis in the unit of the series."""
         is_up = way is not Way.DOWN
         off = level - band if is_up else level + band
-        leg = self._start(Threshold(self.owner, series, on=level, off=off, is_up=is_up))
-        return Pulse(leg) if way is Way.EITHER else Crossing(leg, was_off=self.remembered(self._was_met))
+        threshold = self._start(Threshold(self.owner, series, on=level, off=off, is_up=is_up))
+        return (
+            Pulse(threshold)
+            if way is Way.EITHER
+            else Crossing(threshold, was_off=self.remembered(self._was_met))
+        )
 
     def remembered(self, default: bool = False) -> bool:
         """The next bit of the memory of the tree before; ``default`` without one."""
         return next(self._memory, default)
 
-    def _start(self, leg: Threshold) -> Threshold:
-        value, remembered = leg.series.value, next(self._memory, None)
+    def _start(self, threshold: Threshold) -> Threshold:
+        value, remembered = threshold.series.value, next(self._memory, None)
         was_on = self._was_met if remembered is None else remembered
-        leg.start(is_on=bool(remembered) if value is None else leg.would_be_on(value, was_on=was_on))
-        return leg
+        threshold.start(
+            is_on=bool(remembered) if value is None else threshold.would_be_on(value, was_on=was_on)
+        )
+        return threshold
 
 
 def builds(struct: type[C]) -> Callable[[Build[C]], Build[C]]:

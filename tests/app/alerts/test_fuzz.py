@@ -118,7 +118,7 @@ async def hold(socket: ClientConnection, batch: list[Sent]) -> bool:
                 frame = json.loads(await socket.recv())
         except ConnectionClosed:
             expected = {one.close_code for one in batch} - {None}
-            # On a busy machine the connection may be cut before its code is read.
+            # On a busy engine the connection may be cut before its code is read.
             assert expected, (socket.close_code, socket.close_reason)
             assert socket.close_code in {*expected, 1006}, socket.close_reason
             return False

@@ -55,8 +55,8 @@ BITCOIN = Market.canonical("binance:BTC-USDT")
 
 
 def test_nothing_is_kept_for_rules_that_are_gone() -> None:
-    machine = RuleEngine()
-    feed = machine.meet(1, BITCOIN)
+    engine = RuleEngine()
+    feed = engine.meet(1, BITCOIN)
     gc.collect()
     with no_collector():
         before = held(*PARTS)
@@ -69,33 +69,33 @@ def test_nothing_is_kept_for_rules_that_are_gone() -> None:
             )
         ]
         for rule in rules:
-            machine.put(rule, 0)
-        machine.trade(feed, Trade(BITCOIN, 1, 1, 0.5, 1.0, True), 1, 1)
+            engine.put(rule, 0)
+        engine.trade(feed, Trade(BITCOIN, 1, 1, 0.5, 1.0, True), 1, 1)
         assert held(*PARTS) > before + len(rules)
-        machine.tidy()
+        engine.tidy()
         assert held(*PARTS) > before + len(rules)
         for rule in rules:
-            machine.remove(rule.id)
-        machine.drain()
+            engine.remove(rule.id)
+        engine.drain()
         del feed
-        machine.tidy()
+        engine.tidy()
         assert held(*PARTS) == before
-        assert not feed_of(machine).needs_every_trade
+        assert not feed_of(engine).needs_every_trade
 
 
-def feed_of(machine: RuleEngine) -> PriceSeries:
-    return machine.world.markets[1]
+def feed_of(engine: RuleEngine) -> PriceSeries:
+    return engine.market_state.markets[1]
 
 
 def test_nothing_is_kept_of_a_machine_that_has_ended() -> None:
     gc.collect()
     with no_collector():
         before = held(*PARTS)
-        machine = RuleEngine()
-        machine.meet(1, BITCOIN)
+        engine = RuleEngine()
+        engine.meet(1, BITCOIN)
         for number, one in enumerate(CONDITIONS):
             condition = read_condition(one)
-            machine.put(
+            engine.put(
                 Rule(
                     id=number,
                     symbol=BITCOIN.symbol,
@@ -107,8 +107,8 @@ def test_nothing_is_kept_of_a_machine_that_has_ended() -> None:
                 0,
             )
         assert held(*PARTS) > before
-        machine.end()
-        del machine
+        engine.end()
+        del engine
         assert held(*PARTS) == before
 
 

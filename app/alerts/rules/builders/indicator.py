@@ -13,7 +13,9 @@ def _average_cross(builder: ConditionTreeBuilder, condition: AverageCross) -> No
     averages = AveragesOf(
         builder.market.market_id, condition.interval, condition.fast, condition.slow, condition.average
     )
-    return builder.crossing(builder.world.reading(averages), 0.0, condition.way, band=builder.hysteresis)
+    return builder.crossing(
+        builder.market_state.reading(averages), 0.0, condition.way, band=builder.hysteresis
+    )
 
 
 @builds(Rsi)

@@ -60,7 +60,7 @@ class Steps:
     def is_met(self) -> bool:
         return self._is_placed and (self._up.is_on or self._down.is_on)
 
-    def legs(self) -> Iterator[Threshold]:
+    def thresholds(self) -> Iterator[Threshold]:
         yield self._up
         yield self._down
 
@@ -69,8 +69,8 @@ class Steps:
 
     def clear(self) -> None:
         if self._up.is_on or self._down.is_on:
-            for leg in self.legs():
-                leg.series.ladder.remove(leg)
+            for threshold in self.thresholds():
+                threshold.series.thresholds.remove(threshold)
             self._place(self._up.series.value)
 
     def memory(self) -> Iterator[bool]:
@@ -105,10 +105,10 @@ class Steps:
         is_near = self._reached is not None and lower <= self._reached <= upper
         return self._reached if is_near else None
 
-    def _start(self, leg: Threshold, level: float) -> None:
-        leg.on = leg.off = level
-        leg.has_passed = False
-        leg.start(is_on=False)
+    def _start(self, threshold: Threshold, level: float) -> None:
+        threshold.on = threshold.off = level
+        threshold.has_passed = False
+        threshold.start(is_on=False)
 
     def _step_below(self, price: float) -> int:
         """The highest step at or below ``price``."""

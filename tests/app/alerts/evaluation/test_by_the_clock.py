@@ -184,7 +184,7 @@ CLOCKED = [
 async def test_by_the_clock(database: URL, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     ahead_us = 0
     real = Progress.now_us
-    monkeypatch.setattr(Progress, "now_us", lambda marks: real(marks) + ahead_us)
+    monkeypatch.setattr(Progress, "now_us", lambda progress: real(progress) + ahead_us)
     pairs = [Case(name=one.name, wish={}, then=(), told=()) for one in CLOCKED for _ in ("live", "past")]
     async with staged(database, start, pairs) as stage:
         rules = [await _watch(stage, number, one) for number, one in enumerate(CLOCKED)]

@@ -13,7 +13,7 @@ from psycopg import Notify
 from sqlalchemy import URL
 
 from app.alerts.evaluation import notify_queue
-from app.alerts.evaluation.notify_queue import Inbox
+from app.alerts.evaluation.notify_queue import NotifyQueue
 from app.alerts.evaluation.progress import Progress
 from coinwatch.alerts import Above, Alert, Below, Direction, NewRule, Rule, price_condition
 from coinwatch.records import Symbol, Trade
@@ -217,7 +217,7 @@ def end_connections_of_endpoints_from(conn: psycopg.Connection, database: URL) -
 
 async def test_an_inbox_that_overflows_starts_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notify_queue, "MAX_WAITING", 3)
-    waiting = Inbox()
+    waiting = NotifyQueue()
     waiting.restart()
     await waiting.started()
     for number in range(3):
@@ -231,17 +231,17 @@ async def test_an_inbox_that_overflows_starts_over(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_mark_moves_the_look_whether_it_is_back_before_or_after_it_is_known() -> None:
-    marks = Progress()
+    progress = Progress()
     first, second, third = (CommitSnapshot(f"{n}:{n}:", n) for n in (10, 20, 30))
-    marks.sent(0, first)
-    assert marks.looked is None
-    marks.acknowledge(0)
-    assert marks.looked == first
-    marks.acknowledge(1)
-    assert marks.looked == first
-    marks.sent(1, second)
-    assert marks.looked == second
-    marks.caught_up(third)
-    marks.sent(2, second)
-    marks.acknowledge(2)
-    assert marks.looked == third
+    progress.sent(0, first)
+    assert progress.snapshot is None
+    progress.acknowledge(0)
+    assert progress.snapshot == first
+    progress.acknowledge(1)
+    assert progress.snapshot == first
+    progress.sent(1, second)
+    assert progress.snapshot == second
+    progress.caught_up(third)
+    progress.sent(2, second)
+    progress.acknowledge(2)
+    assert progress.snapshot == third

@@ -49,18 +49,18 @@ def ends_at(event: Event) -> int:
 
 
 class Life:
-    """A machine from one start to its end."""
+    """A engine from one start to its end."""
 
     def __init__(self, rules: Sequence[Rule], past: Sequence[Event], at_us: int) -> None:
-        self.machine = RuleEngine()
+        self.engine = RuleEngine()
         self.fired: list[Firing] = []
         self.stored = {one.id: one for one in rules}
         self._closes: dict[tuple[int, Interval], deque[Close]] = {}
         for market, number in IDS.items():
-            self.machine.meet(number, market)
+            self.engine.meet(number, market)
         self._know_prices(past, at_us)
         for one in rules:
-            self.machine.put(one, at_us)
+            self.engine.put(one, at_us)
         self._know_windows(past, at_us)
         self._know_candles(past, at_us)
 
@@ -70,17 +70,21 @@ class Life:
         for number, event in enumerate(past, 1):
             if isinstance(event, list):
                 for trade in event:
-                    feed = self.machine.world.markets[IDS[trade.market]]
-                    self.machine.learn_price(feed, trade.price, trade.ts_us, number)
+                    feed = self.engine.market_state.markets[IDS[trade.market]]
+                    self.engine.learn_price(feed, trade.price, trade.ts_us, number)
             elif isinstance(event, Average) and event.ts_us >= at_us - 10 * SECOND_US:
                 last = event.ts_us, event.price
-        self.machine.learn_average(PAIR, at_us - 10 * SECOND_US, last)
+        self.engine.learn_average(PAIR, at_us - 10 * SECOND_US, last)
 
     def _know_windows(self, past: Sequence[Event], at_us: int) -> None:
         """As ``warm_windows`` does."""
-        world = self.machine.world
-        for feed in (*world.markets.values(), world.pair(PAIR).average, *world.candles.values()):
-            known = [(ts_us, price, amount) for ts_us, price, amount in _taken_by(feed, past, self.machine)]
+        market_state = self.engine.market_state
+        for feed in (
+            *market_state.markets.values(),
+            market_state.pair(PAIR).average,
+            *market_state.candles.values(),
+        ):
+            known = [(ts_us, price, amount) for ts_us, price, amount in _taken_by(feed, past, self.engine)]
             windows: list[Span | Turnover] = [*feed.spans.values(), *feed.turnovers.values()]
             for window in windows:
                 reach_s = window.length_s + (window.usual_s if isinstance(window, Turnover) else 0)
@@ -97,17 +101,17 @@ class Life:
                 fill([window], list(slots.values()), since_us if is_older else None)
 
     def _know_candles(self, past: Sequence[Event], at_us: int) -> None:
-        """As ``Readings.start`` does."""
-        with self.machine.learning():
+        """As ``PolledInputs.start`` does."""
+        with self.engine.learning():
             for event in past:
                 if isinstance(event, Closed):
                     self._close(event)
-        assert self.machine.drain() == []
+        assert self.engine.drain() == []
 
     def take(self, number: int, event: Event, *, by_range: bool) -> None:
         """The next event, which is commit ``number`` if it is one, and what comes of it is stored."""
         self.hear(number, event, by_range=by_range)
-        for change in self.machine.drain():
+        for change in self.engine.drain():
             assert change.after.state_no == self.stored[change.after.id].state_no + 1
             self.stored[change.after.id] = change.after
             self.fired += change.firings
@@ -118,12 +122,12 @@ class Life:
             self._tick_until(event[0].ts_us)
             for trade in self._that_matter(number, event) if by_range else event:
                 self._tick_until(trade.ts_us)
-                feed = self.machine.world.markets[IDS[trade.market]]
-                self.machine.trade(feed, trade, number, trade.ts_us)
+                feed = self.engine.market_state.markets[IDS[trade.market]]
+                self.engine.trade(feed, trade, number, trade.ts_us)
         else:
             self._tick_until(event.ts_us)
             if isinstance(event, Average):
-                self.machine.average(PAIR, event.price, event.ts_us, event.ts_us)
+                self.engine.average(PAIR, event.price, event.ts_us, event.ts_us)
             else:
                 self._close(event)
         self._tick_until(ends_at(event))
@@ -131,8 +135,8 @@ class Life:
     def store(self, now_us: int) -> None:
         """What is due each second."""
         self._tick_until(now_us)
-        self.machine.tick(now_us)
-        for change in self.machine.drain():
+        self.engine.tick(now_us)
+        for change in self.engine.drain():
             self.stored[change.after.id] = change.after
             self.fired += change.firings
 
@@ -142,35 +146,37 @@ class Life:
             part = [trade for trade in commit if trade.market == market]
             if not part:
                 continue
-            feed = self.machine.world.markets[market_id]
+            feed = self.engine.market_state.markets[market_id]
             prices = [trade.price for trade in part]
-            if self.machine.needs_trades(feed, min(prices), max(prices)):
+            if self.engine.needs_trades(feed, min(prices), max(prices)):
                 matter += part
             else:
-                self.machine.moved(feed, part[-1].price, part[-1].ts_us, number)
+                self.engine.moved(feed, part[-1].price, part[-1].ts_us, number)
         return sorted(matter, key=_order)
 
     def _tick_until(self, ts_us: int) -> None:
-        while self.machine.next_due_us <= ts_us:
-            self.machine.tick(int(self.machine.next_due_us))
+        while self.engine.next_due_us <= ts_us:
+            self.engine.tick(int(self.engine.next_due_us))
 
     def _close(self, event: Closed) -> None:
         key = IDS[event.market], M1
         known = self._closes.setdefault(key, deque(maxlen=MOST_CLOSES))
         known.append(Close(event.ts_us, event.price))
-        apply_close(self.machine, key, known, event.ts_us)
+        apply_close(self.engine, key, known, event.ts_us)
 
 
-def _taken_by(
-    feed: PriceSeries, past: Sequence[Event], machine: RuleEngine
-) -> list[tuple[int, float, float]]:
+def _taken_by(feed: PriceSeries, past: Sequence[Event], engine: RuleEngine) -> list[tuple[int, float, float]]:
     taken: list[tuple[int, float, float]] = []
     for event in past:
-        if isinstance(event, list) and feed is machine.world.markets[feed.market_id or 1] and feed.market:
+        if (
+            isinstance(event, list)
+            and feed is engine.market_state.markets[feed.market_id or 1]
+            and feed.market
+        ):
             taken += [(one.ts_us, one.price, one.amount) for one in event if one.market == feed.market]
         elif isinstance(event, Average):
             taken += [(event.ts_us, event.price, 0.0)] if feed.market is None else []
-        elif isinstance(event, Closed) and feed is machine.world.candles.get((IDS[event.market], M1)):
+        elif isinstance(event, Closed) and feed is engine.market_state.candles.get((IDS[event.market], M1)):
             taken.append((event.ts_us, event.price, 0.0))
     return taken
 

@@ -17,12 +17,12 @@ BINANCE = Market.canonical("binance:BTC-USDT")
 
 @pytest.mark.parametrize("name", DECLARATIONS)
 def test_every_condition_has_a_tree(name: str) -> None:
-    world = MarketState()
-    market = world.market(1, BINANCE)
+    market_state = MarketState()
+    market = market_state.market(1, BINANCE)
     builder = ConditionTreeBuilder(
-        world, world.pair(BINANCE.symbol), market, owner=None, hysteresis=0.0, was_met=False
+        market_state, market_state.pair(BINANCE.symbol), market, owner=None, hysteresis=0.0, was_met=False
     )
     tree = builder.build(read_condition(json.loads(DECLARATIONS[name].example)))
     assert not tree.is_met()
-    assert all(len(leg.series.ladder) for leg in tree.legs())
+    assert all(len(threshold.series.thresholds) for threshold in tree.thresholds())
     assert not any(tree.memory())

@@ -45,23 +45,23 @@ class Beside:
 
     def store(self) -> None:
         """As each second: should all end now, the next one begins here."""
-        self._life.machine.tick(self._now_us)
+        self._life.engine.tick(self._now_us)
         self._claim()
         self._store.looked = max(self._store.looked, self._heard)
 
     def _claim(self) -> None:
-        machine, stored = self._life.machine, self._store.rules
-        for change in machine.drain():
+        engine, stored = self._life.engine, self._store.rules
+        for change in engine.drain():
             now = stored[change.before.id]
             claimed = change if now.state_no == change.before.state_no else change.onto(now)
             if claimed is not change:
-                machine.put(now, self._now_us)
+                engine.put(now, self._now_us)
             if claimed is None:
                 continue
             stored[now.id] = claimed.after
             self._store.fired += claimed.firings
-            if machine.get(now.id) is not claimed.after:
-                machine.put(claimed.after, self._now_us)
+            if engine.get(now.id) is not claimed.after:
+                engine.put(claimed.after, self._now_us)
 
 
 PLAIN_RULES = st.lists(

@@ -57,32 +57,32 @@ def trade(number: int, price: float, market: Market = BINANCE, at_s: float | Non
 
 
 class Run:
-    """A machine that is told trades one by one, and what it fired."""
+    """A engine that is told trades one by one, and what it fired."""
 
     def __init__(self, *rules: Rule) -> None:
-        self.machine = RuleEngine()
+        self.engine = RuleEngine()
         for market, market_id in IDS.items():
-            self.machine.meet(market_id, market)
+            self.engine.meet(market_id, market)
         self.fired: list[Firing] = []
         self.put(*rules)
 
     def put(self, *rules: Rule) -> None:
         for one in rules:
-            self.machine.put(one, START_US)
-        for feed in (*self.machine.world.markets.values(), *self._averages()):
+            self.engine.put(one, START_US)
+        for feed in (*self.engine.market_state.markets.values(), *self._averages()):
             for window in (*feed.spans.values(), *feed.turnovers.values()):
                 window.is_warm = True
 
     def _averages(self) -> list[Any]:
-        return [pair.average for pair in self.machine.world.pairs.values()]
+        return [pair.average for pair in self.engine.market_state.pairs.values()]
 
     def trades(self, *trades: Trade) -> list[int]:
         """The ids of the trades that fired something, in order."""
         before = len(self.fired)
         for one in trades:
-            self.machine.tick(one.ts_us)
-            feed = self.machine.world.markets[IDS[one.market]]
-            self.machine.trade(feed, one, one.trade_id, one.ts_us)
+            self.engine.tick(one.ts_us)
+            feed = self.engine.market_state.markets[IDS[one.market]]
+            self.engine.trade(feed, one, one.trade_id, one.ts_us)
             self._collect()
         return [firing.trade_id or 0 for firing in self.fired[before:]]
 
@@ -92,12 +92,12 @@ class Run:
 
     def tick(self, at_s: float) -> list[Firing]:
         before = len(self.fired)
-        self.machine.tick(START_US + round(at_s * SECOND_US))
+        self.engine.tick(START_US + round(at_s * SECOND_US))
         self._collect()
         return self.fired[before:]
 
     def _collect(self) -> None:
-        for change in self.machine.drain():
+        for change in self.engine.drain():
             assert change.after.state_no == change.before.state_no + 1
             self.fired += change.firings
 
@@ -228,12 +228,12 @@ def test_commits_that_touch_nothing_need_not_be_looked_at(
             part = [one for one in commit if one.market == market]
             if not part:
                 continue
-            feed = by_range.machine.world.markets[market_id]
+            feed = by_range.engine.market_state.markets[market_id]
             prices = [one.price for one in part]
-            if by_range.machine.needs_trades(feed, min(prices), max(prices)):
+            if by_range.engine.needs_trades(feed, min(prices), max(prices)):
                 by_range.trades(*part)
             else:
-                by_range.machine.moved(feed, part[-1].price, part[-1].ts_us, part[-1].trade_id)
+                by_range.engine.moved(feed, part[-1].price, part[-1].ts_us, part[-1].trade_id)
     of_one_place = {one.id for one in rules if one.exchange is not None or one.symbol == ETHER.symbol}
     assert {
         (firing.rule.id, firing.trade_id) for firing in by_range.fired if firing.rule.id in of_one_place
@@ -262,9 +262,9 @@ def test_after_a_pause_as_long_as_its_window_a_low_is_none_until_there_is_someth
 def test_a_rule_is_replaced_removed_and_not_kept_when_over() -> None:
     run = Run(rule(Above(price=3.0)))
     run.put(rule(Above(price=5.0)))
-    assert len(run.machine) == 1
+    assert len(run.engine) == 1
     assert run.prices(4.0) == []
     run.put(rule(Above(price=5.0), armed=False))
-    assert len(run.machine) == 0
-    run.machine.remove(99)
+    assert len(run.engine) == 0
+    run.engine.remove(99)
     assert run.prices(6.0) == []

@@ -51,9 +51,9 @@ def test_armed_again_only_after_coming_back_by_the_hysteresis() -> None:
 
 def test_without_a_cooldown_a_clock_set_back_puts_off_nothing() -> None:
     run = Run(rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY)))
-    feed = run.machine.meet(1, BINANCE)
+    feed = run.engine.meet(1, BINANCE)
     for number, price in enumerate((101.0, 99.0, 101.0), 1):
-        run.machine.trade(feed, trade(number, price), number, START_US - number * SECOND_US)
+        run.engine.trade(feed, trade(number, price), number, START_US - number * SECOND_US)
         run._collect()
     assert [firing.trade_id for firing in run.fired] == [1, 3]
 
@@ -79,13 +79,13 @@ def test_what_has_to_hold_fires_when_it_has_held_by_the_clock() -> None:
 def test_what_holds_is_stored_so_that_another_can_go_on() -> None:
     run = Run(rule(Above(price=100.0), terms=Terms(holds_for_s=5)))
     run.prices(101)
-    run.machine.tick(START_US + 2 * SECOND_US)
-    (change,) = run.machine.drain()
+    run.engine.tick(START_US + 2 * SECOND_US)
+    (change,) = run.engine.drain()
     assert change.after.state.holding_us == START_US + 1 * SECOND_US
     other = Run()
-    feed = other.machine.world.markets[1]
+    feed = other.engine.market_state.markets[1]
     feed.last = feed.price.value = 101.0
-    other.machine.put(change.after, START_US + 3 * SECOND_US)
+    other.engine.put(change.after, START_US + 3 * SECOND_US)
     assert other.trades(trade(4, 102.0)) == []
     assert [one.price for one in other.tick(6)] == [102.0]
 
@@ -101,10 +101,10 @@ def test_once_per_candle() -> None:
 
 def test_a_candle_is_that_of_the_trade_however_late_it_is_taken() -> None:
     run = Run(rule(Above(price=100.0), terms=Terms(repeat=Repeat.CANDLE, candle=Interval.M1)))
-    feed = run.machine.meet(1, BINANCE)
+    feed = run.engine.meet(1, BINANCE)
     for number, (at_s, taken_s) in enumerate(((59.9, 60.5), (60.6, 60.7), (70, 121), (119.9, 121)), 1):
         one = trade(number, 101.0, at_s=at_s)
-        run.machine.trade(feed, one, number, START_US + round(taken_s * SECOND_US))
+        run.engine.trade(feed, one, number, START_US + round(taken_s * SECOND_US))
         run._collect()
     assert [firing.trade_id for firing in run.fired] == [1, 2]
 
@@ -118,8 +118,8 @@ def test_confirmed_on_two_exchanges() -> None:
 
 def test_expired_rules_are_over() -> None:
     run = Run(rule(Above(price=100.0), terms=Terms(expires_at_us=START_US + 5 * SECOND_US)))
-    run.machine.tick(START_US + 5 * SECOND_US)
-    (change,) = run.machine.drain()
+    run.engine.tick(START_US + 5 * SECOND_US)
+    (change,) = run.engine.drain()
     assert (change.after.armed, change.firings) == (False, ())
     assert run.trades(trade(6, 200.0)) == []
 
@@ -141,7 +141,7 @@ def test_a_storm_is_paused() -> None:
     run = Run(rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY)))
     fired = run.prices(*([99.0, 101.0] * 30))
     assert len(fired) == 16
-    assert len(run.machine) == 0
+    assert len(run.engine) == 0
 
 
 def test_what_a_rule_has_seen_does_not_change_it_again() -> None:
@@ -149,8 +149,8 @@ def test_what_a_rule_has_seen_does_not_change_it_again() -> None:
     every = rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY))
     ahead = Run(every)
     for one in [trade(1, 101), trade(2, 99), trade(3, 101)]:
-        ahead.machine.trade(ahead.machine.world.markets[1], one, one.trade_id, one.ts_us)
-    (change,) = ahead.machine.drain()
+        ahead.engine.trade(ahead.engine.market_state.markets[1], one, one.trade_id, one.ts_us)
+    (change,) = ahead.engine.drain()
     assert len(change.firings) == 2
     behind = Run()
     assert behind.trades(trade(1, 101)) == []
@@ -160,7 +160,7 @@ def test_what_a_rule_has_seen_does_not_change_it_again() -> None:
 
 def test_distance_from_the_average() -> None:
     run = Run(rule(FromAverage(percent=2.0)))
-    run.machine.average(BINANCE.symbol, 100.0, START_US + SECOND_US, START_US + SECOND_US)
+    run.engine.average(BINANCE.symbol, 100.0, START_US + SECOND_US, START_US + SECOND_US)
     assert run.trades(trade(2, 101), trade(3, 97, KRAKEN)) == [3]
     assert run.fired[0].exchange == "kraken"
     assert run.fired[0].value == pytest.approx(-3.0)
@@ -168,15 +168,15 @@ def test_distance_from_the_average() -> None:
 
 def test_an_average_that_is_old_compares_with_nothing() -> None:
     run = Run(rule(FromAverage(percent=2.0)))
-    run.machine.average(BINANCE.symbol, 100.0, START_US, START_US)
+    run.engine.average(BINANCE.symbol, 100.0, START_US, START_US)
     assert run.trades(trade(1, 150, at_s=60)) == []
 
 
 def test_the_average_as_the_source() -> None:
     run = Run(rule(Above(price=100.0, source=Source.AVERAGE)))
     assert run.prices(200.0) == []
-    run.machine.average(BINANCE.symbol, 100.5, START_US + SECOND_US, START_US + SECOND_US)
-    (change,) = run.machine.drain()
+    run.engine.average(BINANCE.symbol, 100.5, START_US + SECOND_US, START_US + SECOND_US)
+    (change,) = run.engine.drain()
     (firing,) = change.firings
     assert (firing.exchange, firing.price, firing.trade_id) == (None, 100.5, None)
 
@@ -215,9 +215,9 @@ def test_off_its_peg_for_some_time_on_several_exchanges_or_on_the_average() -> N
     assert (fired.value, fired.trade_id) == (1.0, None)
     run = Run(rule(Depeg(percent=0.5, peg=100.0, source=Source.AVERAGE), terms=Terms(holds_for_s=60)))
     for second, price in ((1, 99.8), (2, 99.4), (62, 99.4)):
-        run.machine.average(BINANCE.symbol, price, *[START_US + second * SECOND_US] * 2)
-        run.machine.tick(START_US + second * SECOND_US)
-    (change,) = run.machine.drain()
+        run.engine.average(BINANCE.symbol, price, *[START_US + second * SECOND_US] * 2)
+        run.engine.tick(START_US + second * SECOND_US)
+    (change,) = run.engine.drain()
     assert [(one.exchange, one.price) for one in change.firings] == [(None, 99.4)]
 
 
@@ -229,10 +229,10 @@ def test_an_exchange_that_is_heard_of_again_confirms_without_passing_a_level() -
 
 def test_what_has_held_fires_before_the_price_that_ends_it() -> None:
     run = Run(rule(Above(price=100.0), terms=Terms(holds_for_s=5)))
-    feed = run.machine.world.markets[1]
+    feed = run.engine.market_state.markets[1]
     for one in (trade(1, 101.0), trade(7, 99.0)):
-        run.machine.trade(feed, one, one.trade_id, one.ts_us)
-    (change,) = run.machine.drain()
+        run.engine.trade(feed, one, one.trade_id, one.ts_us)
+    (change,) = run.engine.drain()
     assert [one.price for one in change.firings] == [101.0]
 
 
@@ -240,8 +240,8 @@ def test_several_at_once() -> None:
     both = c.All(of=(Above(price=100.0), FearGreed(level=50, side=c.Direction.ABOVE)))
     run = Run(rule(both))
     assert run.prices(101, 99, 102) == []
-    run.machine.read(FearGreedNow(), 60.0, START_US + 4 * SECOND_US, START_US + 4 * SECOND_US)
-    (change,) = run.machine.drain()
+    run.engine.read(FearGreedNow(), 60.0, START_US + 4 * SECOND_US, START_US + 4 * SECOND_US)
+    (change,) = run.engine.drain()
     assert change.firings[0].price == 102.0
     either = c.Any(of=(Above(price=110.0), Below(price=90.0)))
     assert Run(rule(either)).prices(100, 89) == [2]
@@ -250,10 +250,10 @@ def test_several_at_once() -> None:
 def test_a_market_that_comes_later_is_watched_too() -> None:
     run = Run(rule(Crosses(price=100.0, way=Way.UP)))
     new = Market("okx", Symbol("BTC", "USDT"))
-    feed = run.machine.meet(9, new)
+    feed = run.engine.meet(9, new)
     for number, price in ((1, 99.0), (2, 101.0)):
-        run.machine.trade(feed, trade(number, price, new), number, START_US)
-    (change,) = run.machine.drain()
+        run.engine.trade(feed, trade(number, price, new), number, START_US)
+    (change,) = run.engine.drain()
     assert change.firings[0].exchange == "okx"
 
 

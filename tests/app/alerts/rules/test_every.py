@@ -38,7 +38,7 @@ def engine_with(*rules: Rule, last: float | None = None) -> RuleEngine:
 
 def run(engine: RuleEngine, *prices: float, start: int = 1) -> list[Firing]:
     """What fires on trades a minute apart, by commits that are skipped if they can be."""
-    feed = engine.world.markets[1]
+    feed = engine.market_state.markets[1]
     firings: list[Firing] = []
     for number, price in enumerate(prices, start):
         ts_us = START_US + number * MINUTE_US
@@ -94,7 +94,7 @@ def test_it_works_on_averages_and_closes() -> None:
 
     closes = rule(Every(percent=5.0, base=100.0, source=Source.CANDLE, interval=Interval.M1))
     engine = engine_with(closes)
-    feed = engine.world.closes(engine.world.markets[1], Interval.M1)
+    feed = engine.market_state.closes(engine.market_state.markets[1], Interval.M1)
     for minute, price in enumerate((102.0, 94.0), 1):
         engine.close(feed, price, START_US + minute, START_US + minute)
     (change,) = engine.drain()

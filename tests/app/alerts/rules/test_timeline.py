@@ -32,7 +32,7 @@ def fired_at(engine: RuleEngine) -> list[int]:
 
 
 def test_events_come_in_the_order_of_their_times(engine: RuleEngine) -> None:
-    series, applied = engine.world.markets[1], []
+    series, applied = engine.market_state.markets[1], []
     timeline = Timeline(engine, [(at * S, lambda now_us: applied.append(now_us // S)) for at in (5, 1, 3)])
     timeline.trade(series, trade(3, 100.0))
     assert applied == [1, 3]
@@ -43,7 +43,7 @@ def test_events_come_in_the_order_of_their_times(engine: RuleEngine) -> None:
 
 
 def test_the_clock_runs_before_an_event_of_the_same_time(engine: RuleEngine) -> None:
-    series = engine.world.markets[1]
+    series = engine.market_state.markets[1]
     engine.put(rule(Above(price=100.0, source=Source.AVERAGE), terms=Terms(holds_for_s=4)), 0)
     prices = [(1 * S, 101.0), (5 * S, 99.0)]
     events = [
@@ -56,7 +56,7 @@ def test_the_clock_runs_before_an_event_of_the_same_time(engine: RuleEngine) -> 
 
 
 def test_what_is_due_by_the_clock_comes_between_trades(engine: RuleEngine) -> None:
-    series = engine.world.markets[1]
+    series = engine.market_state.markets[1]
     engine.put(rule(Above(price=100.0), terms=Terms(holds_for_s=4)), 0)
     timeline = Timeline(engine)
     timeline.trade(series, trade(1, 101.0))
@@ -66,7 +66,7 @@ def test_what_is_due_by_the_clock_comes_between_trades(engine: RuleEngine) -> No
 
 
 def test_trades_in_the_quiet_range_may_be_skipped(engine: RuleEngine) -> None:
-    series = engine.world.markets[1]
+    series = engine.market_state.markets[1]
     engine.put(rule(Above(price=110.0)), 0)
     engine.put(rule(Below(price=90.0), 2), 0)
     timeline = Timeline(engine)
@@ -78,7 +78,7 @@ def test_trades_in_the_quiet_range_may_be_skipped(engine: RuleEngine) -> None:
 
 
 def test_every_trade_matters_until_a_new_rule_has_seen_one(engine: RuleEngine) -> None:
-    series = engine.world.markets[1]
+    series = engine.market_state.markets[1]
     crosses = Crosses(price=100.0, way=Way.UP)
     engine.put(rule(crosses, terms=Terms(repeat=Repeat.EVERY)), 0)
     timeline = Timeline(engine)
