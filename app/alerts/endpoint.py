@@ -1,4 +1,4 @@
-"""The websocket endpoint of alerts: how its parts are joined, started and stopped."""
+"""The websocket endpoint of alerts: its parts, its start and its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 
-from app.alerts.access.admission import AccessControl, ClientConnection, visitors
+from app.alerts.access.admission import AccessControl, ClientConnection, connections_of
 from app.alerts.access.rate_limits import Pace, allow_files
 from app.alerts.access.tls import server_context
 from app.alerts.catalogue import Catalogue
@@ -44,9 +44,9 @@ from warehouse.db.database import Database
 from warehouse.db.notifications import listen
 
 MAX_MESSAGE_BYTES = 256 * 1024
-"""A frame over the protocol's limit gets an error reply; one over this closes the connection (1009)."""
+"""A frame over the limit of the protocol gets an error reply; one over this closes the connection (1009)."""
 FRAMES_AHEAD = 4
-"""Frames read from a client before it has the replies to those before."""
+"""Frames read from a client before earlier ones are replied to."""
 OPEN_TIMEOUT_S = 10.0
 PING_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
@@ -56,13 +56,13 @@ _SMALL_DEFLATE = ServerPerMessageDeflateFactory(
     client_max_window_bits=10,
     compress_settings={"memLevel": 3},
 )
-"""Enough for frames that are alike, in an eighth of the memory that is usual for one connection."""
+"""Enough for similar frames, with an eighth of the default memory for a connection."""
 
 APPLICATION = "coinwatch alerts"
 
 log = structlog.get_logger(__name__)
 _frames = logging.getLogger(f"{__name__}.frames")
-# What websockets tells for debugging has tokens in it.
+# The debug log of websockets contains tokens.
 _frames.setLevel(logging.WARNING)
 
 
@@ -70,7 +70,7 @@ async def serve(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event)
     """Serve ``/ws``, ``/prices``, ``/healthz`` and ``/metrics`` on the alerts port until ``stop`` is set.
 
     Raises SettingsError when the port is taken, WarehouseError when Postgres cannot be reached at the
-    start. Outages after that are ridden out, and what was missed meanwhile is read.
+    start. During later outages it retries, and then reads what it missed.
     """
     await _Endpoint(settings, url).run(stop)
 
@@ -91,7 +91,7 @@ class _Endpoint:
                 *("prices", "price feed", "outlets"),
             )
         }
-        self._delivery = SocketFanout(self._databases["delivery"], self._hub)
+        self._fanout = SocketFanout(self._databases["delivery"], self._hub)
         self._heartbeat = Heartbeat(self._databases["beat"], self._progress, self._detail)
         self._evaluator = Evaluator(
             self._databases["engine"],
@@ -99,30 +99,30 @@ class _Endpoint:
             self._queue,
             self._catalogue,
             self._progress,
-            self._delivery,
+            self._fanout,
             self._metrics,
         )
-        self._door = AccessControl(settings, self._metrics)
-        self._pages = Pages(self._door, self._metrics, self._why_unhealthy, self._detail)
-        self._price_feed = AverageCache(self._databases["price feed"])
+        self._access = AccessControl(settings, self._metrics)
+        self._pages = Pages(self._access, self._metrics, self._why_unhealthy, self._detail)
+        self._average_cache = AverageCache(self._databases["price feed"])
         self._prices = Prices(
             self._databases["prices"],
-            self._price_feed,
+            self._average_cache,
             {market.symbol for market in (*settings.markets, *settings.polled_markets)},
-            self._door,
+            self._access,
             self._metrics,
         )
-        self._deliveries = OutletDispatcher(
+        self._dispatcher = OutletDispatcher(
             self._databases["outlets"], self._metrics, allow_private=settings.webhooks_allow_private
         )
         self._numbers = itertools.count(1)
         for name, text, read in (
             ("connections", "Open connections.", lambda: len(self._hub)),
-            ("rules", "Armed rules watched for.", lambda: len(self._evaluator)),
-            ("backlog", "Announcements not yet dealt with.", lambda: len(self._queue)),
+            ("rules", "Armed rules that are evaluated.", lambda: len(self._evaluator)),
+            ("backlog", "Announcements not processed yet.", lambda: len(self._queue)),
             (
                 "mark_age_seconds",
-                "Since all that was announced was dealt with.",
+                "Since all announcements were processed.",
                 lambda: self._progress.age_s,
             ),
         ):
@@ -130,21 +130,21 @@ class _Endpoint:
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
-            await self._delivery.start_now()
+            await self._fanout.start_now()
             async with await self._bind(), asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(work, name=f"alerts {name}")
                     for name, work in {
                         "listen": self._listen(),
                         "engine": self._evaluator.run(),
-                        "delivery": self._delivery.run(),
+                        "delivery": self._fanout.run(),
                         "lease": self._heartbeat.run(),
-                        "prices": self._price_feed.run(),
-                        "outlets": self._deliveries.run(),
+                        "prices": self._average_cache.run(),
+                        "outlets": self._dispatcher.run(),
                     }.items()
                 ]
                 log.info("started", url=self._settings.alerts_url("/ws"))
-                self._say_who_may_come()
+                self._log_access()
                 await stop.wait()
                 log.info("stopping", connections=len(self._hub))
                 for task in running:
@@ -164,9 +164,9 @@ class _Endpoint:
                 host,
                 port,
                 process_request=self._answer,
-                create_connection=visitors(self._door),
+                create_connection=connections_of(self._access),
                 ssl=tls,
-                compression=None,  # that of extensions is ours
+                compression=None,  # the extension below is used
                 extensions=[_SMALL_DEFLATE] if self._settings.alerts_compression else None,
                 open_timeout=OPEN_TIMEOUT_S,
                 max_size=MAX_MESSAGE_BYTES,
@@ -187,9 +187,9 @@ class _Endpoint:
                 f"COINWATCH_HOST, COINWATCH_ALERTS_PORT: cannot listen on {host}:{port}: {error.strerror}"
             ) from None
 
-    def _say_who_may_come(self) -> None:
+    def _log_access(self) -> None:
         settings = self._settings
-        if self._door.is_guarded:
+        if self._access.is_guarded:
             return
         if settings.alerts_host != settings.host:
             log.warning(
@@ -198,7 +198,7 @@ class _Endpoint:
                 host=settings.alerts_host,
             )
         elif settings.alerts_open:
-            log.warning("without tokens: whoever reaches it may connect", host=settings.host)
+            log.warning("without tokens: any client that can reach the port may connect", host=settings.host)
         else:
             log.info("without tokens: listening on this machine only", host=settings.host)
 
@@ -220,7 +220,7 @@ class _Endpoint:
         target = read_target(socket.request.path)
         key = connection_key(self._heartbeat.instance, next(self._numbers), socket.owner)
         client = None if target.client is None else owned_name(socket.owner, target.client)
-        with self._door.pace_of(socket, client) as pace:
+        with self._access.pace_of(socket, client) as pace:
             await self._serve(
                 socket, Subscriber(socket, key, client, self._metrics, socket.owner), pace, target
             )
@@ -237,7 +237,7 @@ class _Endpoint:
             self._hub,
             self._catalogue,
             self._metrics,
-            self._door,
+            self._access,
             most_watches=self._settings.alerts_watches,
         )
         self._hub.add(subscriber)
@@ -250,15 +250,15 @@ class _Endpoint:
 
     async def _is_known(self, socket: ClientConnection) -> bool:
         try:
-            return await self._door.recognise(socket)
+            return await self._access.recognise(socket)
         except ConnectionClosed:
             return False
 
     async def _listen(self) -> None:
         async def on_connect(_: AsyncConnection) -> None:
             self._queue.restart()
-            self._delivery.tell()
-            self._price_feed.tell()
+            self._fanout.wake()
+            self._average_cache.wake()
 
         channels = [*CHANNELS, ALERTS, self._heartbeat.mark_channel]
         async with aclosing(
@@ -266,17 +266,17 @@ class _Endpoint:
         ) as notifies:
             async for notify in notifies:
                 if notify.channel == ALERTS:
-                    self._delivery.told_of(last_announced(notify.payload))
-                    self._deliveries.tell()
+                    self._fanout.announce(last_announced(notify.payload))
+                    self._dispatcher.wake()
                 else:
                     self._queue.put(notify)
                 if notify.channel == AVERAGES:
-                    self._price_feed.tell()
+                    self._average_cache.wake()
 
     def _why_unhealthy(self) -> str | None:
         if self._progress.age_s > 10 * BEAT_S:
-            return "not hearing from Postgres: commits of trades may be missed until it is back"
-        if self._delivery.age_s > 3 * POLL_S:
+            return "no announcements from Postgres: commits of trades may be missed"
+        if self._fanout.age_s > 3 * POLL_S:
             return "cannot read alerts from Postgres"
         return None
 

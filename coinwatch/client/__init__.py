@@ -1,4 +1,4 @@
-"""The subscriber's library: watch a price, be told once, miss nothing; or follow prices as they change.
+"""The client library: watch prices and receive each alert once, or follow prices as they change.
 
 async with AlertClient("ws://127.0.0.1:9090/ws", name="my-bot", after=last_seen) as client:
     await client.watch("btcusdt", above=70_000)

@@ -1,4 +1,4 @@
-"""A connection to the alert endpoint that comes back by itself."""
+"""A connection to the alert endpoint that reconnects by itself."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ from coinwatch.alerts import Above, Alert, Below, Condition
 from coinwatch.alerts.condition_parser import fields_of
 from coinwatch.client.answers import Previewed, WatchedRule, read_previewed, read_rule
 from coinwatch.client.frames import Reply, read_frame
-from coinwatch.client.opening import Opener, raise_if_sent_away
+from coinwatch.client.opening import Opener, raise_if_rejected
 from coinwatch.errors import CommandRefused, EndpointUnreachable
 
 REPLY_TIMEOUT_S = 15.0
 PREVIEW_TIMEOUT_S = 180.0
-"""A month of a busy pair takes a while."""
+"""A backtest over a month of a busy pair takes long."""
 MAX_WAITING = 1_000
-"""Alerts held for whoever iterates; beyond it the socket is not read."""
+"""Alerts queued for the caller; with more, the socket is not read."""
 
 log = logging.getLogger(__name__)
 
 
 class Watch(msgspec.Struct):
-    """Something asked to be watched. ``rule_id`` changes when an unnamed client has to ask again."""
+    """A watch of this client. Its ``rule_id`` changes when an unnamed client reconnects."""
 
     symbol: str | None
     """None: on no market."""
     condition: Mapping[str, Any]
-    """As docs/alert-protocol.md says."""
+    """JSON, as in docs/alert-protocol.md."""
     terms: Mapping[str, Any] = {}
     """How it fires: ``repeat``, ``cooldown`` and so on."""
     note: str | None = None
     rule_id: int | None = None
 
     @property
-    def is_over_once_told(self) -> bool:
+    def ends_when_fired(self) -> bool:
         return bool(self.terms.get("repeat", "once") == "once")
 
 
 class AlertClient:
     """Iterate over it for alerts. Use it as a context manager; it reconnects for as long as it is open.
 
-    With a ``name`` the watches stay while the client is away, and every alert comes: also those fired
-    since event ``after`` (0: all that are kept; None: from now on). Without a name, watches that are not
-    over are asked for again on each connection, and what would have fired meanwhile is not told.
+    With a ``name`` the watches stay while the client is away, and every alert is received: also those fired
+    since event ``after`` (0: all that are kept; None: from now on). Without a name, watches that have not
+    ended are made again on each connection, and alerts in between are lost.
     """
 
     def __init__(self, url: str, *, name: str | None = None, after: int | None = None) -> None:
@@ -73,16 +73,16 @@ class AlertClient:
 
     @property
     def last_event_id(self) -> int | None:
-        """What to give as ``after`` next time; None before the first connection."""
+        """The value of ``after`` for the next client; None before the first connection."""
         return self._after
 
     @property
     def watches(self) -> list[Watch]:
-        """What was asked for here and is not over."""
+        """The watches made by this client that have not ended."""
         return list(self._watches.values())
 
     async def __aenter__(self) -> Self:
-        """Connect. Raises EndpointUnreachable when that fails, CommandRefused when it is sent away."""
+        """Connect. Raises EndpointUnreachable if that fails, CommandRefused if the client is rejected."""
         self._running = asyncio.create_task(self._run(await self._opener.open(self._address())))
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
@@ -108,13 +108,13 @@ class AlertClient:
         note: str | None = None,
         **terms: Any,
     ) -> Watch:
-        """Be told when ``symbol``, in any spelling, trades at this price or beyond, or meets ``condition``.
+        """Receive an alert when ``symbol`` trades at this price or beyond, or meets ``condition``.
 
-        Conditions on no market, such as a failed job, need no symbol.
+        The symbol can have any spelling. Conditions on no market, such as a failed job, need none.
 
         Give one of ``above``, ``below`` and ``condition``: one of ``coinwatch.alerts``, or its JSON.
-        ``terms`` are those of the protocol, such as ``repeat="every"`` and ``cooldown="15m"``; without any it
-        is told once. Raises CommandRefused, or EndpointUnreachable when the connection is away or goes away.
+        ``terms`` are those of the protocol, such as ``repeat="every"`` and ``cooldown="15m"``; without
+        any it fires once. Raises CommandRefused, or EndpointUnreachable without a connection.
         """
         watch = Watch(symbol, _fields(above, below, condition), terms, note)
         await self._ask(_command(watch), watch)
@@ -132,22 +132,22 @@ class AlertClient:
         note: str | None = None,
         **terms: Any,
     ) -> Previewed:
-        """What such a ``watch`` would have done ``since`` a moment, or a length of time like ``24h`` ago.
+        """Backtest such a ``watch`` ``since`` a time, or for a length of time such as ``24h``.
 
-        ``until`` is now where it is not said. At most 31 days. Raises as ``watch``.
+        ``until`` is now by default. At most 31 days. Raises as ``watch``.
         """
         watch = Watch(symbol, _fields(above, below, condition), terms, note)
-        span = {"since": _told(since), **({} if until is None else {"until": _told(until)})}
+        span = {"since": _time_text(since), **({} if until is None else {"until": _time_text(until)})}
         asked = {**_command(watch), "cmd": "preview", **span}
         return read_previewed((await self._ask(asked, timeout_s=PREVIEW_TIMEOUT_S)).fields)
 
     async def snooze(
         self, rule_id: int, for_: str | int | None = None, *, until: datetime | None = None
     ) -> WatchedRule:
-        """Let a watch not fire for a length of time, like ``1h``, or until a moment. Raises as ``watch``."""
+        """Snooze a watch for a length of time, such as ``1h``, or until a time. Raises as ``watch``."""
         if (for_ is None) == (until is None):
             raise ValueError("give one of for_ and until")
-        span = {"for": for_} if until is None else {"until": _told(until)}
+        span = {"for": for_} if until is None else {"until": _time_text(until)}
         return read_rule((await self._ask({"cmd": "snooze", "rule_id": rule_id, **span})).fields)
 
     async def resume(self, rule_id: int) -> WatchedRule:
@@ -160,7 +160,7 @@ class AlertClient:
         self._watches.pop(rule_id, None)
 
     async def rules(self) -> list[WatchedRule]:
-        """The rules of this client that are not over. Raises as ``watch``."""
+        """The rules of this client that have not ended. Raises as ``watch``."""
         return [read_rule(fields) for fields in (await self._ask({"cmd": "list"})).fields["rules"]]
 
     async def __aiter__(self) -> AsyncGenerator[Alert, None]:
@@ -186,7 +186,7 @@ class AlertClient:
             raise self._failed
 
     async def _send(self, command: dict[str, Any], watch: Watch | None = None) -> Reply:
-        """Send it, and again when it may be sent, if it came too soon."""
+        """Send a command; if it was refused as too early, send it again when the reply allows."""
         while True:
             answer = await self._send_once(command, watch)
             if answer.error is None:
@@ -198,7 +198,7 @@ class AlertClient:
 
     async def _send_once(self, command: dict[str, Any], watch: Watch | None) -> Reply:
         if self._socket is None:
-            raise EndpointUnreachable(f"{self._url}: the connection is away")
+            raise EndpointUnreachable(f"{self._url}: not connected")
         command_id = next(self._ids)
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._pending[command_id] = reply, watch
@@ -215,7 +215,7 @@ class AlertClient:
             while True:
                 await self._converse(socket)
                 socket = await self._opener.open_again(self._address)
-        except Exception as error:  # nothing that trying again would mend: whoever waits is told
+        except Exception as error:  # a retry would not help: raise it where the caller waits
             self._failed = error
             self._ready.set()
             await self._alerts.put(error)
@@ -227,15 +227,15 @@ class AlertClient:
         return f"{self._url}?{urlencode({key: value for key, value in query.items() if value is not None})}"
 
     async def _converse(self, socket: ClientConnection) -> None:
-        """Read until the connection ends; meanwhile ask again for what is watched."""
+        """Read until the connection ends, and restore the watches meanwhile."""
         self._socket = socket
         restoring = asyncio.create_task(self._restore())
         try:
             with suppress(ConnectionClosed):
                 async for frame in socket:
-                    await self._hear(frame)
-            raise_if_sent_away(socket)
-            log.warning("connection to %s lost (%s); connecting again", self._url, socket.close_code)
+                    await self._receive(frame)
+            raise_if_rejected(socket)
+            log.warning("connection to %s lost (%s); reconnecting", self._url, socket.close_code)
         finally:
             self._socket = None
             self._ready.clear()
@@ -246,7 +246,7 @@ class AlertClient:
             await socket.close()
 
     async def _restore(self) -> None:
-        """Learn from which event on this connection tells; an unnamed client's watches are made again."""
+        """Get the number of the last event; make the watches of an unnamed client again."""
         with suppress(EndpointUnreachable):
             newest: int = (await self._send({"cmd": "ping"})).fields["last_event_id"]
             self._after = max(self._after or 0, newest)
@@ -259,16 +259,16 @@ class AlertClient:
                         log.warning("no longer watching %s: %s", watch.symbol, error)
             self._ready.set()
 
-    async def _hear(self, frame: str | bytes) -> None:
-        heard = read_frame(frame)
-        if isinstance(heard, Reply):
-            self._take_reply(heard)
-        elif isinstance(heard, Alert) and (self._after is None or heard.event_id > self._after):
-            self._after = heard.event_id
-            watch = self._watches.get(heard.rule_id)
-            if watch is not None and watch.is_over_once_told:
-                del self._watches[heard.rule_id]
-            await self._alerts.put(heard)
+    async def _receive(self, frame: str | bytes) -> None:
+        received = read_frame(frame)
+        if isinstance(received, Reply):
+            self._take_reply(received)
+        elif isinstance(received, Alert) and (self._after is None or received.event_id > self._after):
+            self._after = received.event_id
+            watch = self._watches.get(received.rule_id)
+            if watch is not None and watch.ends_when_fired:
+                del self._watches[received.rule_id]
+            await self._alerts.put(received)
 
     def _take_reply(self, reply: Reply) -> None:
         if reply.id is None or reply.id not in self._pending:
@@ -292,7 +292,7 @@ def _command(watch: Watch) -> dict[str, Any]:
 def _fields(
     above: float | None, below: float | None, condition: Condition | Mapping[str, Any] | None
 ) -> Mapping[str, Any]:
-    if sum(one is not None for one in (above, below, condition)) != 1:
+    if sum(given is not None for given in (above, below, condition)) != 1:
         raise ValueError("give one of above, below and condition")
     if above is not None:
         condition = Above(price=above)
@@ -302,8 +302,8 @@ def _fields(
     return condition if isinstance(condition, Mapping) else fields_of(condition)
 
 
-def _told(moment: str | datetime) -> str:
-    """A moment as the protocol wants it. A datetime without a zone is in local time."""
+def _time_text(moment: str | datetime) -> str:
+    """A time as the protocol expects it. A datetime without a zone is in local time."""
     return moment if isinstance(moment, str) else moment.astimezone().isoformat()
 
 

@@ -1,4 +1,4 @@
-"""What the alert endpoint answers to commands, read. Pure."""
+"""Reads the replies of the alert endpoint. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from coinwatch.times import from_datetime
 
 
 class WatchedRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule as the endpoint keeps it."""
+    """A rule as the endpoint stores it."""
 
     rule_id: int
     symbol: str
@@ -30,7 +30,7 @@ class WatchedRule(msgspec.Struct, frozen=True, kw_only=True):
     """The last time; None: not yet."""
     snoozed_until_us: int | None
     paused: bool
-    """It fired too often. ``resume`` ends that."""
+    """Whether it was paused for firing too often. ``resume`` ends that."""
 
 
 class WouldFire(msgspec.Struct, frozen=True):
@@ -53,7 +53,7 @@ class PreviewSpan(msgspec.Struct, frozen=True):
 
 
 class Previewed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a watch would have done."""
+    """The result of a backtest."""
 
     symbol: str
     exchange: str | None
@@ -74,7 +74,7 @@ class Previewed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_rule(fields: Mapping[str, Any]) -> WatchedRule:
-    """A rule as an ``ack`` tells it. Raises BadMessage."""
+    """Read a rule from an ``ack``. Raises BadMessage."""
     try:
         condition = read_condition(fields["condition"])
         return WatchedRule(
@@ -94,14 +94,20 @@ def read_rule(fields: Mapping[str, Any]) -> WatchedRule:
 
 
 def read_previewed(fields: Mapping[str, Any]) -> Previewed:
-    """What an ``ack`` tells of a preview. Raises BadMessage."""
+    """Read a backtest from an ``ack``. Raises BadMessage."""
     try:
         return Previewed(
             since_us=_moment(fields["since"]),
             until_us=_moment(fields["until"]),
             fired=[
-                WouldFire(_moment(one["ts"]), one["exchange"], one["price"], one["message"], one.get("value"))
-                for one in fields["fired"]
+                WouldFire(
+                    _moment(fired["ts"]),
+                    fired["exchange"],
+                    fired["price"],
+                    fired["message"],
+                    fired.get("value"),
+                )
+                for fired in fields["fired"]
             ],
             coverage=[
                 PreviewSpan(_moment(span["from"]), _moment(span["to"]), span["by"])

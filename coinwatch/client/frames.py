@@ -1,4 +1,4 @@
-"""What the alert endpoint says, read. Pure."""
+"""Reads frames of the alert endpoint. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coinwatch.times import from_datetime
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The answer to the command with this ``id``; None where the endpoint could not tell which."""
+    """The reply to the command with this ``id``; None if the endpoint could not read it."""
 
     id: int | None
     fields: Mapping[str, Any]
@@ -22,9 +22,9 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def read_frame(frame: str | bytes) -> Alert | Reply | None:
-    """An alert, a reply, or None for a kind of frame this client does not know.
+    """An alert, a reply, or None for a type of frame that this client does not know.
 
-    Raises BadMessage when it is not what the protocol says.
+    Raises BadMessage for a frame that violates the protocol.
     """
     try:
         fields = msgspec.json.decode(frame, type=dict[str, Any])

@@ -1,4 +1,4 @@
-"""Connecting to the endpoint, and again after the connection was lost."""
+"""Connects to the endpoint, and reconnects."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OPEN_TIMEOUT_S = 15.0
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 10.0
 _FINAL = (400, 401, 403)
-"""Refusals that asking again does not change."""
+"""Refusals that a retry does not change."""
 
 log = logging.getLogger(__name__)
 _frames = logging.getLogger(f"{__name__}.frames")
-# What websockets tells for debugging has the token in it.
+# The debug log of websockets contains the token.
 _frames.setLevel(logging.INFO)
 
 
@@ -45,8 +45,7 @@ class Opener:
     async def open(self, address: str) -> ClientConnection:
         """Connect to ``address``.
 
-        Raises CommandRefused where the endpoint says that it cannot have what is asked for, and why;
-        EndpointUnreachable for all else.
+        Raises CommandRefused if the endpoint refuses the request, else EndpointUnreachable.
         """
         shown = address.partition("?")[0]
         try:
@@ -59,36 +58,34 @@ class Opener:
                 proxy=None,
             )
         except InvalidStatus as error:
-            status, said = (
-                error.response.status_code,
-                (error.response.body or b"").decode(errors="replace").strip(),
-            )
-            if status in _FINAL and (refused := _refusal(said)) is not None:
+            status = error.response.status_code
+            body = (error.response.body or b"").decode(errors="replace").strip()
+            if status in _FINAL and (refused := _refusal(body)) is not None:
                 raise refused from None
-            reason = f"HTTP {status} {said}"
+            reason = f"HTTP {status} {body}"
         except (OSError, InvalidHandshake, InvalidURI) as error:
             reason = str(error) or type(error).__name__
         raise EndpointUnreachable(f"cannot reach the alert endpoint at {shown}: {reason}")
 
     async def open_again(self, address: Callable[[], str]) -> ClientConnection:
-        """Connect for as long as it takes, each time to what ``address`` says. Raises CommandRefused."""
+        """Retry until connected, each time to what ``address`` returns. Raises CommandRefused."""
         delay_s = FIRST_RETRY_S
         while True:
             await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311  # spread, not secret
             try:
                 return await self.open(address())
             except EndpointUnreachable as error:
-                log.warning("%s; trying again", error)
+                log.warning("%s; retrying", error)
             delay_s = min(delay_s * 2, LONGEST_RETRY_S)
 
 
-def raise_if_sent_away(socket: ClientConnection) -> None:
-    """Raise CommandRefused when the endpoint closed ``socket`` for good: coming back would not help."""
+def raise_if_rejected(socket: ClientConnection) -> None:
+    """Raise CommandRefused if the endpoint closed ``socket`` in a way that reconnecting does not change."""
     if socket.close_code == CloseCode.POLICY_VIOLATION:
         raise CommandRefused(
             "sent_away",
             f"the endpoint closed the connection: {socket.close_reason or 'no reason given'}",
-            "set COINWATCH_TOKEN where it asks for a token; send fewer commands where they were too many",
+            "set COINWATCH_TOKEN if it asks for a token; send fewer commands if there were too many",
         )
 
 
@@ -96,7 +93,7 @@ def _headers(token: SecretStr | None) -> dict[str, str]:
     if token is None or not (secret := token.get_secret_value().strip()):
         return {}
     if not (secret.isascii() and secret.isprintable()):
-        raise SettingsError("COINWATCH_TOKEN has letters in it that no token has; copy it again")
+        raise SettingsError("COINWATCH_TOKEN has characters that no token has; copy it again")
     return {"Authorization": f"Bearer {secret}"}
 
 
@@ -104,14 +101,14 @@ def _context(authorities: Path) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=authorities)
     except ssl.SSLError:
-        raise SettingsError(f"COINWATCH_TLS_CA: there are no certificates in PEM in {authorities}") from None
+        raise SettingsError(f"COINWATCH_TLS_CA: no PEM certificates in {authorities}") from None
     except OSError as error:
         raise SettingsError(f"COINWATCH_TLS_CA: cannot read {authorities}: {error.strerror}") from None
 
 
-def _refusal(said: str) -> CommandRefused | None:
+def _refusal(body: str) -> CommandRefused | None:
     try:
-        fields = json.loads(said)
+        fields = json.loads(body)
         return CommandRefused(fields["code"], fields["message"], fields["hint"])
     except (ValueError, KeyError, TypeError):
         return None

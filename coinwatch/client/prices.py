@@ -1,4 +1,4 @@
-"""A stream of prices that goes on by itself where it was interrupted."""
+"""A stream of prices that reconnects by itself and continues where it was interrupted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from coinwatch.client.opening import Opener, raise_if_sent_away
+from coinwatch.client.opening import Opener, raise_if_rejected
 from coinwatch.errors import BadMessage
 from coinwatch.times import from_datetime, to_datetime
 
@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 
 
 class PriceUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """A price at a time of the grid. All from ``pair`` on is known only of a stream with ``meta``."""
+    """A price at a time of the grid. Fields from ``pair`` on are set only in a stream with ``meta``."""
 
     ts_us: int
     """UTC microseconds; a whole multiple of the stream's interval."""
     currency: str
     price: float
     pair: str | None = None
-    """Whose average it is: dollars may be tethers."""
+    """The pair of the average: USDT may stand for USD."""
     stale: bool = False
-    """No newer average is there: sources are down."""
+    """Whether a newer average is missing: sources are down."""
     age_s: float | None = None
     """How much older than ``ts_us`` the average is."""
     exchanges: tuple[str, ...] = ()
@@ -38,8 +38,9 @@ class PriceUpdate(msgspec.Struct, frozen=True, kw_only=True):
 class PriceStream:
     """Iterate over it for updates. Use it as a context manager; it reconnects for as long as it is open.
 
-    ``url`` is that of ``/prices``; ``since`` (aware) replays what is stored from there on, None tells only
-    what comes. After a break it goes on behind the last update, with none missing and none twice.
+    ``url`` is that of ``/prices``. ``since``, a datetime with a zone, replays stored updates from there on;
+    None sends only new ones. After an interruption it continues behind the last update: none is missing and
+    none comes twice.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class PriceStream:
         self._socket: ClientConnection | None = None
 
     async def __aenter__(self) -> Self:
-        """Connect. Raises CommandRefused for what cannot be had, EndpointUnreachable when that fails."""
+        """Connect. Raises CommandRefused if the stream is refused, EndpointUnreachable if that fails."""
         self._socket = await self._opener.open(self._address())
         return self
 
@@ -73,7 +74,7 @@ class PriceStream:
             await self._socket.close()
 
     async def __aiter__(self) -> AsyncGenerator[PriceUpdate, None]:
-        """Raises CommandRefused when it was away for longer than can be replayed, or is sent away."""
+        """Raises CommandRefused if the interruption is too long to replay, or the client is rejected."""
         while True:
             if self._socket is None:
                 self._socket = await self._opener.open_again(self._address)
@@ -85,9 +86,9 @@ class PriceStream:
                         yield update
             except ConnectionClosed:
                 pass
-            raise_if_sent_away(self._socket)
+            raise_if_rejected(self._socket)
             reason = f"{self._socket.close_code} {self._socket.close_reason or ''}".strip()
-            log.warning("connection to %s lost (%s); connecting again", self._url, reason)
+            log.warning("connection to %s lost (%s); reconnecting", self._url, reason)
             self._socket = None
 
     def _address(self) -> str:
@@ -112,14 +113,14 @@ _frames = msgspec.json.Decoder(_Frame)
 
 
 def read_update(frame: str | bytes, currency: str) -> PriceUpdate:
-    """An update of a stream whose first currency is ``currency``. Raises BadMessage."""
+    """Read an update of a stream whose first currency is ``currency``. Raises BadMessage."""
     try:
-        told = _frames.decode(frame)
-        fields: dict[str, Any] = {name: getattr(told, name) for name in _Frame.__struct_fields__[3:]}
+        decoded = _frames.decode(frame)
+        fields: dict[str, Any] = {name: getattr(decoded, name) for name in _Frame.__struct_fields__[3:]}
         return PriceUpdate(
-            ts_us=from_datetime(told.timedate),
-            currency=told.currency or currency,
-            price=told.price,
+            ts_us=from_datetime(decoded.timedate),
+            currency=decoded.currency or currency,
+            price=decoded.price,
             **fields,
         )
     except (msgspec.MsgspecError, ValueError) as error:

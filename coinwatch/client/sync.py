@@ -1,4 +1,4 @@
-"""The subscriber's library for programs without an event loop: the same classes, and nothing to await.
+"""The client library for programs without an event loop: the same classes, with nothing to await.
 
 with AlertClient("ws://127.0.0.1:9090/ws", name="my-bot", after=last_seen) as client:
     client.watch("btcusdt", above=70_000)
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class _Loop:
-    """An event loop in a thread of its own."""
+    """An event loop in its own thread."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -30,7 +30,7 @@ class _Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do ``work`` there and wait for it; who is interrupted while waiting ends it."""
+        """Run ``work`` there and wait for it; an interrupt while waiting cancels it."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -53,23 +53,23 @@ async def _next(items: AsyncIterator[T]) -> T:
 
 
 class AlertClient:
-    """``coinwatch.client.AlertClient`` for threads. One may wait for alerts while another asks."""
+    """``coinwatch.client.AlertClient`` for threads: one can wait for alerts while another sends commands."""
 
     def __init__(self, url: str, *, name: str | None = None, after: int | None = None) -> None:
         self._client = client.AlertClient(url, name=name, after=after)
 
     @property
     def last_event_id(self) -> int | None:
-        """What to give as ``after`` next time; None before the first connection."""
+        """The value of ``after`` for the next client; None before the first connection."""
         return self._client.last_event_id
 
     @property
     def watches(self) -> list[Watch]:
-        """What was asked for here and is not over."""
+        """The watches made by this client that have not ended."""
         return self._client.watches
 
     def __enter__(self) -> Self:
-        """Connect. Raises EndpointUnreachable when that fails."""
+        """Connect. Raises EndpointUnreachable if that fails, CommandRefused if the client is rejected."""
         self._loop = _Loop()
         try:
             self._loop.run(self._client.__aenter__())
@@ -107,7 +107,7 @@ class AlertClient:
     def snooze(
         self, rule_id: int, for_: str | int | None = None, *, until: datetime | None = None
     ) -> WatchedRule:
-        """Let a watch not fire for a length of time, like ``1h``, or until a moment. Raises as ``watch``."""
+        """Snooze a watch for a length of time, such as ``1h``, or until a time. Raises as ``watch``."""
         return self._loop.run(self._client.snooze(rule_id, for_, until=until))
 
     def resume(self, rule_id: int) -> WatchedRule:
@@ -115,7 +115,7 @@ class AlertClient:
         return self._loop.run(self._client.resume(rule_id))
 
     def rules(self) -> list[WatchedRule]:
-        """The rules of this client that are not over. Raises as ``watch``."""
+        """The rules of this client that have not ended. Raises as ``watch``."""
         return self._loop.run(self._client.rules())
 
     def preview(
@@ -163,7 +163,7 @@ class PriceStream:
         )
 
     def __enter__(self) -> Self:
-        """Connect. Raises CommandRefused for what cannot be had, EndpointUnreachable when that fails."""
+        """Connect. Raises CommandRefused if the stream is refused, EndpointUnreachable if that fails."""
         self._loop = _Loop()
         try:
             self._loop.run(self._stream.__aenter__())

@@ -1,10 +1,9 @@
-"""Who may come in: origins of browsers, tokens, and not too many at once."""
+"""Access of websocket clients: origins of browsers, tokens, and limits on connections."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
@@ -17,30 +16,31 @@ from websockets.protocol import Event
 
 from app.alerts import protocol
 from app.alerts.access.rate_limits import ConnectionLimiter, Pace, Paces, address_key
+from app.alerts.access.refusals import refusal_response
 from app.alerts.metrics import Metrics
 from app.alerts.protocol import Auth, Refused
 from coinwatch.settings import Settings
 from coinwatch.tokens import token_hash
 
 AUTH_TIMEOUT_S = 10.0
-"""How long a connection may be open without having said who it is."""
+"""How long a connection may be open before it authenticates."""
 RETRY_AFTER_S = 5
 PORTION_BYTES = 4_096
 MOST_AT_ONCE_BYTES = 2 * 1024 * 1024
-"""What one read of a socket may swell to by decompression."""
+"""The most that one read of a socket may decompress to."""
 MOST_UNSENT_BYTES = 1024 * 1024
-"""Pongs and the like that may wait for a client that does not read."""
+"""The most data that may wait for a client that does not read, such as pongs."""
 
-NO_TOKEN = "say first who you are"  # noqa: S105  # a message
+NO_TOKEN = "authentication is required"  # noqa: S105  # a message
 _HOW = 'a header Authorization: Bearer TOKEN, or the first frame {"cmd":"auth","token":"…"}'
 
 
 class AccessControl:
-    """What is the same for all connections of an endpoint."""
+    """The access rules of an endpoint, and the limits that its connections share."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.metrics = metrics
-        self.census = ConnectionLimiter(settings.alerts_connections, settings.alerts_connections_per_address)
+        self.limiter = ConnectionLimiter(settings.alerts_connections, settings.alerts_connections_per_address)
         self.commands_per_s = settings.alerts_commands_per_s
         self._paces = Paces(settings.alerts_commands_per_s)
         self._owners = settings.alerts_tokens
@@ -48,29 +48,33 @@ class AccessControl:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether it takes a token to come in."""
+        """Whether clients need a token."""
         return bool(self._owners)
 
     def owner_of(self, token: str) -> str | None:
-        """Whose token it is; None for nobody's. Takes as long for any token."""
-        hashed, found = token_hash(token), None
+        """The owner of a token; None if it is unknown. Takes equally long for every token."""
+        hashed, match = token_hash(token), None
         for owner, known in self._owners:
             if hmac.compare_digest(hashed, known):
-                found = owner
-        return found
+                match = owner
+        return match
 
     def pace_of(self, socket: ClientConnection, client: str | None) -> AbstractContextManager[Pace]:
-        """What the commands of a connection go by: with all others of its owner, else of its name."""
-        who = socket.owner or client
-        return nullcontext(socket.pace) if who is None else self._paces.of(who)
+        """The pace of the commands of a connection, shared by all of its owner, or else of its name."""
+        sharing = socket.owner or client
+        return nullcontext(socket.pace) if sharing is None else self._paces.of(sharing)
 
     def answer(self, connection: ClientConnection, request: Request) -> Response | None:
-        """The refusal of a websocket; None lets it go on. Notes whose it is."""
-        if connection.one_too_many is not None:
+        """The refusal of a websocket; None if it may open. Sets the owner of the connection."""
+        if connection.excess_reason is not None:
             response = self._refuse(
                 connection,
                 HTTPStatus.SERVICE_UNAVAILABLE,
-                Refused("too_many_connections", connection.one_too_many, "close some, or come back later"),
+                Refused(
+                    "too_many_connections",
+                    connection.excess_reason,
+                    "close connections, or connect again later",
+                ),
             )
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
             return response
@@ -90,7 +94,7 @@ class AccessControl:
     def answer_unknown(
         self, connection: ClientConnection, request: Request, *, header_needed: bool
     ) -> Response | None:
-        """The refusal of a wrong token, or of none where there must be one in a header."""
+        """The refusal of a wrong token, or of a missing header where one is needed."""
         if not self.is_guarded:
             return None
         given = request.headers.get_all("Authorization")
@@ -101,14 +105,14 @@ class AccessControl:
             connection.owner = self.owner_of(token.strip())
         if connection.owner is not None:
             return None
-        said = "this is nobody's token" if given else NO_TOKEN
-        hint = "Authorization: Bearer TOKEN, with a token the endpoint knows the hash of"
-        response = self._refuse(connection, HTTPStatus.UNAUTHORIZED, Refused("unauthorized", said, hint))
+        message = "unknown token" if given else NO_TOKEN
+        hint = "Authorization: Bearer TOKEN, with a token whose hash the endpoint has"
+        response = self._refuse(connection, HTTPStatus.UNAUTHORIZED, Refused("unauthorized", message, hint))
         response.headers["WWW-Authenticate"] = 'Bearer realm="coinwatch"'
         return response
 
     async def recognise(self, socket: ClientConnection) -> bool:
-        """Whether it is known whose connection it is, or will be after its first frame; else it is closed.
+        """Whether a connection is authenticated, at the latest by its first frame; else it is closed.
 
         Raises ConnectionClosed.
         """
@@ -121,7 +125,7 @@ class AccessControl:
             self.metrics.turned_away.labels("unauthorized").inc()
             await socket.close(CloseCode.POLICY_VIOLATION, f"no token within {AUTH_TIMEOUT_S:g} s")
             return False
-        answer = self.sign_in(socket, command) if isinstance(command, Auth) else _stranger(command)
+        answer = self.sign_in(socket, command) if isinstance(command, Auth) else _unauthenticated(command)
         if isinstance(answer, str):
             await socket.send(answer)
             return True
@@ -131,36 +135,32 @@ class AccessControl:
         return False
 
     def sign_in(self, socket: ClientConnection, command: Auth) -> str | Refused:
-        """The answer to a token in a frame. A connection stays with the owner it has."""
+        """The reply to a token in a frame. The owner of a connection cannot change."""
         owner = self.owner_of(command.token)
         if self.is_guarded and (owner is None or socket.owner not in (None, owner)):
-            said = "this is nobody's token" if owner is None else "this connection is another owner's"
-            return Refused("unauthorized", said, "open a new connection with a token of yours", command.id)
+            message = "unknown token" if owner is None else "this connection belongs to another owner"
+            return Refused("unauthorized", message, "open a new connection with your token", command.id)
         socket.owner = owner
         return protocol.ack(command.id, "auth", owner=owner)
 
     def _refuse(self, connection: ClientConnection, status: HTTPStatus, refused: Refused) -> Response:
         self.metrics.turned_away.labels(refused.code).inc()
-        fields = {"code": refused.code, "message": refused.message, "hint": refused.hint}
-        response = connection.respond(status, json.dumps(fields) + "\n")
-        del response.headers["Content-Type"]
-        response.headers["Content-Type"] = "application/json"
-        return response
+        return refusal_response(connection, status, refused)
 
 
 class ClientConnection(ServerConnection):
-    """A connection that is counted while it lasts, and cut off when it floods below the level of commands."""
+    """A connection that is counted, and cut off if it floods the endpoint with pings or compressed data."""
 
-    door: ClassVar[AccessControl]
+    access: ClassVar[AccessControl]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.owner: str | None = None
-        """Whose token it came with."""
-        self.one_too_many: str | None = None
-        """Why it must not stay."""
-        self.pace = Pace(self.door.commands_per_s)
-        """Of pings and pongs, and of the commands of who has no name."""
+        """The owner of its token."""
+        self.excess_reason: str | None = None
+        """Why the connection exceeds a limit; None if it does not."""
+        self.pace = Pace(self.access.commands_per_s)
+        """Of pings and pongs, and of the commands of unnamed clients."""
         self._address: str | None = None
         self._at_once_bytes = 0
 
@@ -168,13 +168,13 @@ class ClientConnection(ServerConnection):
         super().connection_made(transport)
         peer: Sequence[Any] = transport.get_extra_info("peername") or ("",)
         self._address = address_key(str(peer[0]))
-        self.one_too_many = self.door.census.enter(self._address)
-        if self.one_too_many is not None and self.door.census.is_crowd(self._address):
-            self.door.metrics.turned_away.labels("too_many_connections").inc()
+        self.excess_reason = self.access.limiter.enter(self._address)
+        if self.excess_reason is not None and self.access.limiter.is_crowd(self._address):
+            self.access.metrics.turned_away.labels("too_many_connections").inc()
             self.transport.abort()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close as is usual, and cut off a client that takes nothing, not even that."""
+        """Close the connection, and cut off a client that does not even read the close frame."""
         try:
             async with asyncio.timeout(2 * (self.close_timeout or 0)):
                 await super().close(code, reason)
@@ -183,17 +183,17 @@ class ClientConnection(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._address is not None:
-            self.door.census.leave(self._address)
+            self.access.limiter.leave(self._address)
             self._address = None
         super().connection_lost(exc)
-        # Nothing of it may be left to the collector of cycles, which comes seldom.
+        # Break reference cycles: the garbage collector runs seldom.
         self.protocol.parser.close()
         for fault in (self.protocol.parser_exc, self.connection_exc):
             if fault is not None:
                 fault.__traceback__ = None
 
     def data_received(self, data: bytes) -> None:
-        # In portions: a small read of compressed frames may be huge ones.
+        # In portions: a small read may hold frames that decompress to a lot.
         self._at_once_bytes = 0
         for start in range(0, len(data), PORTION_BYTES):
             super().data_received(data[start : start + PORTION_BYTES])
@@ -213,24 +213,24 @@ class ClientConnection(ServerConnection):
 
     def _cut_off(self, why: str) -> None:
         if not self.transport.is_closing():
-            self.door.metrics.turned_away.labels(why).inc()
+            self.access.metrics.turned_away.labels(why).inc()
             self.transport.abort()
 
 
-def visitors(of: AccessControl) -> type[ClientConnection]:
-    """The connections of a server with this door."""
+def connections_of(of: AccessControl) -> type[ClientConnection]:
+    """The connections of a server with this access."""
 
-    class VisitorOfDoor(ClientConnection):
-        door = of
+    class ControlledConnection(ClientConnection):
+        access = of
 
-    return VisitorOfDoor
+    return ControlledConnection
 
 
 async def end_flood(socket: ClientConnection, metrics: Metrics) -> None:
-    """Close a connection that goes on sending far more than it may."""
+    """Close a connection that keeps sending far more commands than allowed."""
     metrics.turned_away.labels("flood").inc()
-    await socket.close(CloseCode.POLICY_VIOLATION, "flood: too many commands went on being sent")
+    await socket.close(CloseCode.POLICY_VIOLATION, "flood: too many commands were sent")
 
 
-def _stranger(command: protocol.Command | Refused) -> Refused:
+def _unauthenticated(command: protocol.Command | Refused) -> Refused:
     return Refused("unauthorized", NO_TOKEN, _HOW, command.id)

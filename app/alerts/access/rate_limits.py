@@ -1,4 +1,4 @@
-"""How much of the endpoint one client may take: commands in time, connections at once."""
+"""Limits of a client: commands a second, and connections at once."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from ipaddress import IPv6Address, ip_address
 import structlog
 
 BURST_S = 10.0
-"""So many seconds' worth of commands may come at once, and as many again are refused before it is a flood."""
+"""So many seconds of commands may come at once; as many more are refused before it is a flood."""
 CROWD = 200
-"""So many over the limit are told so, in HTTP; those beyond are dropped."""
+"""So many connections over the limit get an HTTP response; further ones are dropped."""
 SPARE_FILES = 500
-"""Open files the endpoint has besides its connections, those of a crowd among them."""
+"""Open files of the endpoint besides its connections, including those over the limit."""
 
 log = structlog.get_logger(__name__)
 
 
 class Pace:
-    """A bucket of tokens that goes on below empty: what is refused costs as well.
+    """A token bucket that can be overdrawn: refused commands cost a token, too.
 
-    Who waits as long as it is told is served again; who does not sinks to the bottom, and that is a flood.
+    A client that waits as long as the refusal states is served again. One that keeps sending reaches the
+    bottom, which counts as a flood.
     """
 
     def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,7 +36,7 @@ class Pace:
         self._at_s = clock()
 
     def take(self) -> float:
-        """Count one command. 0 when it may be done, else in how many seconds one may."""
+        """Count a command and return 0 if it is allowed, else in how many seconds the next is."""
         self._refill()
         may = self._level >= 1
         self._level = max(-self._burst, self._level - 1)
@@ -43,12 +44,12 @@ class Pace:
 
     @property
     def is_flood(self) -> bool:
-        """Whether far more has come than may, for long."""
+        """Whether far more commands came than allowed, for long."""
         return self._level <= -self._burst
 
     @property
     def is_rested(self) -> bool:
-        """Whether it is as if nothing had come yet."""
+        """Whether the bucket is full."""
         self._refill()
         return self._level >= self._burst
 
@@ -59,13 +60,13 @@ class Pace:
 
 
 class Paces:
-    """One pace for all connections of a client. It outlives them until it is as good as new."""
+    """A pace for all connections of a client. It is kept after they close until its bucket is full."""
 
     def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_s = per_s
         self._clock = clock
         self._used: dict[str, tuple[Pace, int]] = {}
-        """With how many connections go by each."""
+        """With the number of connections that share each."""
         self._resting: OrderedDict[str, Pace] = OrderedDict()
 
     def __len__(self) -> int:
@@ -73,7 +74,7 @@ class Paces:
 
     @contextmanager
     def of(self, client: str) -> Iterator[Pace]:
-        """The pace of ``client``, for as long as one connection of it lasts."""
+        """The pace of ``client``, for one connection of it."""
         while self._resting and next(iter(self._resting.values())).is_rested:
             self._resting.popitem(last=False)
         if client in self._used:
@@ -95,7 +96,7 @@ class Paces:
 
 
 class ConnectionLimiter:
-    """How many connections there are, in all and from each address."""
+    """Counts connections, in total and by address."""
 
     def __init__(self, most: int, most_of_address: int) -> None:
         self._most = most
@@ -104,7 +105,7 @@ class ConnectionLimiter:
         self._total = 0
 
     def enter(self, address: str) -> str | None:
-        """Count a connection in; why it is one too many, if it is. It is counted either way."""
+        """Count a connection, and return why it exceeds a limit; None if it does not."""
         self._by_address[address] += 1
         self._total += 1
         if self._by_address[address] > self._most_of_address:
@@ -114,7 +115,7 @@ class ConnectionLimiter:
         return None
 
     def is_crowd(self, address: str) -> bool:
-        """Whether there are so many more than may be that they are not even told so."""
+        """Whether the limit is exceeded so far that connections are dropped without a response."""
         return self._by_address[address] > self._most_of_address + CROWD or self._total > self._most + CROWD
 
     def leave(self, address: str) -> None:
@@ -125,7 +126,7 @@ class ConnectionLimiter:
 
 
 def address_key(host: str) -> str:
-    """What counts as one address: of IPv6 a /64, which is the least that anybody gets."""
+    """The key that an address is counted by: of IPv6 the /64, which is the least that providers assign."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -138,7 +139,7 @@ def address_key(host: str) -> str:
 
 
 def allow_files(connections: int) -> None:
-    """Let this process have as many files open as ``connections`` need, or say that it cannot."""
+    """Raise the limit of open files to what ``connections`` need, or log that this is not possible."""
     wanted = connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:

@@ -42,4 +42,4 @@ def _readable(variable: str, path: Path, has: str) -> None:
 
 
 def _no_password() -> str:
-    raise SettingsError(f"{_KEY}: the key has a password, which nobody is there to type; store it without")
+    raise SettingsError(f"{_KEY}: the key has a password; store it without one")

@@ -1,6 +1,6 @@
-"""From stored events to subscribers: every endpoint goes through them all, in order, and passes on its own.
+"""From stored alert events to subscribers: every endpoint delivers those of its own clients, in order.
 
-Those it has stored itself it knows; those of other endpoints it reads.
+It already has the events that it stored itself, and reads those of other endpoints.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from warehouse.alerts.rules import EVENTS_AT_ONCE, events_after, last_event_id
 from warehouse.db.database import Database
 
 POLL_S = 5.0
-"""How often events are read when none is announced."""
+"""How often events are read without an announcement."""
 RETRY_S = 0.5
 BREATH_EVENTS = 200
-"""After so many alerts the sockets get their turn."""
+"""After so many alerts other tasks run."""
 
 log = structlog.get_logger(__name__)
 
 
 class SocketFanout:
-    """Passes on what this endpoint stores itself, and reads whatever else is above the last number passed
-    on: when told of some, and every few seconds."""
+    """Delivers the events that this endpoint stores, and reads all others above the last one delivered: on an
+    announcement, and every few seconds."""
 
     def __init__(self, database: Database, hub: Hub) -> None:
         self._database = database
         self._hub = hub
-        self._told = asyncio.Event()
-        self._told_of = 0.0
-        """The greatest number announced; infinite where some may have been missed."""
+        self._wake_up = asyncio.Event()
+        self._announced_through = 0.0
+        """The highest number announced; infinite if announcements may have been missed."""
         self._stored: deque[Alert] = deque()
-        """By this endpoint, and not passed on yet."""
+        """Stored by this endpoint and not delivered yet."""
         self._is_claiming = False
         self._read_at = -inf
 
@@ -49,36 +49,36 @@ class SocketFanout:
         """Seconds since events were last read; infinite before the first time."""
         return time.monotonic() - self._read_at
 
-    def tell(self) -> None:
-        """There may be new events."""
-        self.told_of(inf)
+    def wake(self) -> None:
+        """Read events: announcements may have been missed."""
+        self.announce(inf)
 
-    def told_of(self, number: float) -> None:
-        """Events up to this one are stored."""
-        self._told_of = max(self._told_of, number)
+    def announce(self, number: float) -> None:
+        """State that events up to this number are stored."""
+        self._announced_through = max(self._announced_through, number)
         if not self._is_claiming and self._is_behind():
-            self._told.set()
+            self._wake_up.set()
 
     @contextmanager
     def claiming(self) -> Iterator[None]:
-        """What is announced meanwhile may be what is stored within, and is then not read back."""
+        """Within, this endpoint is storing events: their announcements need not be read back."""
         self._is_claiming = True
         try:
             yield
         finally:
             self._is_claiming = False
             if self._is_behind():
-                self._told.set()
+                self._wake_up.set()
 
     def stored(self, alerts: Sequence[Alert]) -> None:
-        """Pass on what was stored just now, in its order among those of other endpoints."""
+        """Deliver alerts that were just stored, in order with those of other endpoints."""
         self._stored.extend(alerts)
-        self._pass_on_stored()
+        self._deliver_stored()
         if self._stored:
-            self._told.set()
+            self._wake_up.set()
 
     async def start_now(self) -> None:
-        """Begin with the next event: those before are for who asks for them. Raises WarehouseError."""
+        """Start with the next event; earlier ones are sent on request. Raises WarehouseError."""
         async with self._database.use() as conn:
             self._hub.last_event_id = await last_event_id(conn)
         self._read_at = time.monotonic()
@@ -87,19 +87,19 @@ class SocketFanout:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await self._told.wait()
-            self._told.clear()
+                    await self._wake_up.wait()
+            self._wake_up.clear()
             try:
-                await self._pass_on()
+                await self._deliver()
             except WarehouseError as error:
-                log.warning("deliveries wait for Postgres", reason=str(error))
+                log.warning("deliveries stopped: Postgres is unavailable, retrying", reason=str(error))
                 await asyncio.sleep(RETRY_S)
-                self._told.set()
+                self._wake_up.set()
 
-    async def _pass_on(self) -> None:
-        await self._pass_on_all_stored()
+    async def _deliver(self) -> None:
+        await self._deliver_all_stored()
         while self._stored or self._is_behind() or self.age_s >= POLL_S:
-            told_of = self._told_of
+            announced = self._announced_through
             async with self._database.use() as conn:
                 alerts = await events_after(conn, self._hub.last_event_id)
             for number, alert in enumerate(alerts, 1):
@@ -108,16 +108,16 @@ class SocketFanout:
                     await asyncio.sleep(0)
             if len(alerts) < EVENTS_AT_ONCE:
                 self._read_at = time.monotonic()
-                if self._told_of == told_of:
-                    self._told_of = self._hub.last_event_id
-            await self._pass_on_all_stored()
+                if self._announced_through == announced:
+                    self._announced_through = self._hub.last_event_id
+            await self._deliver_all_stored()
 
-    async def _pass_on_all_stored(self) -> None:
-        while self._pass_on_stored():  # noqa: ASYNC110  # the sockets get their turn
+    async def _deliver_all_stored(self) -> None:
+        while self._deliver_stored():  # noqa: ASYNC110  # other tasks run
             await asyncio.sleep(0)
 
-    def _pass_on_stored(self) -> int:
-        """Those that come next by their numbers; returns how many, at most BREATH_EVENTS."""
+    def _deliver_stored(self) -> int:
+        """Deliver the stored events that are next in order, at most BREATH_EVENTS; returns how many."""
         count = 0
         while self._stored and count < BREATH_EVENTS:
             if self._stored[0].event_id > self._hub.last_event_id + 1:
@@ -127,4 +127,4 @@ class SocketFanout:
         return count
 
     def _is_behind(self) -> bool:
-        return self._told_of > self._hub.last_event_id
+        return self._announced_through > self._hub.last_event_id

@@ -1,4 +1,4 @@
-"""Who is connected, and what waits to be sent to each."""
+"""The connected subscribers, and the queue of frames of each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from app.alerts.metrics import Metrics
 from coinwatch.alerts import Alert
 
 MAX_WAITING = 2_000
-"""Frames that may wait for one subscriber to take them."""
+"""How many frames may be queued for a subscriber."""
 AHEAD_BYTES = 32 * 1024
-"""So much may be on its way to a subscriber before frames wait."""
+"""How much may be in the write buffer of a socket before frames are queued."""
 MAX_WAITING_LETTERS = 1024 * 1024
-"""Beyond so much no more commands are taken: the answer to one may be long."""
+"""With more queued, no commands are read: the reply to a command may be long."""
 
 SEND_TIMEOUT_S = 20.0
 """How long one frame may wait for its client to read."""
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class Subscriber:
-    """One connection: its owner, its watches, and a bounded queue of the frames it cannot take yet."""
+    """A connection: its owner, its watches, and a bounded queue of frames that it has not read yet."""
 
     def __init__(
         self,
@@ -44,14 +44,14 @@ class Subscriber:
         """Unique among all connections of all endpoints."""
         self.client = client
         self.owner = owner
-        """Whose token it came with; None where there are no tokens."""
+        """The owner of its token; None without tokens."""
         self.watches: set[int] = set()
-        """The armed rules of its owner, as far as this connection knows."""
+        """The armed rules of its client that this connection knows of."""
         self._repeating: set[int] = set()
         self.live = False
-        """Whether alerts are sent as they come; not yet while it is replayed what it missed."""
+        """Whether new alerts are sent at once; not while missed ones are replayed."""
         self.sent_through = 0
-        """No event up to this one is sent (again)."""
+        """Events up to this number are not sent (again)."""
         self._socket = socket
         self._metrics = metrics
         self._waiting: deque[str] = deque()
@@ -62,25 +62,25 @@ class Subscriber:
         self._held: list[Alert] | None = None
         self._too_slow = asyncio.Event()
         self.has_ended = False
-        """Nothing is sent any more: it was too slow, or is gone."""
+        """Whether nothing is sent any more: it was too slow, or has closed."""
 
     def watch(self, rule_id: int, *, is_once: bool) -> None:
-        """Count a rule among its owner's; one that fires once, until it has."""
+        """Count a rule among its watches; a rule that fires once only until then."""
         self.watches.add(rule_id)
         if not is_once:
             self._repeating.add(rule_id)
 
     async def send(self, frame: str) -> None:
-        """Queue ``frame``, waiting while the queue is full: for replies, which the client paces itself.
+        """Queue a reply, waiting while the queue is full: the client sets the pace of replies.
 
-        Nothing is queued any more for a connection that has ended.
+        Frames for a connection that has ended are dropped.
         """
         await self._room.wait()
         if not self.has_ended:
             self._queue(frame)
 
     def push(self, alert: Alert) -> None:
-        """Queue an alert at once. A subscriber whose queue is full is cut off rather than waited for."""
+        """Queue an alert at once. A subscriber whose queue is full is cut off."""
         if alert.event_id <= self.sent_through or self._too_slow.is_set() or self.has_ended:
             return
         if len(self._waiting) + len(self._held or ()) >= MAX_WAITING:
@@ -97,7 +97,7 @@ class Subscriber:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Alerts that come meanwhile are queued at its end, behind what is sent inside."""
+        """Within, alerts are held back; they are queued at the end, behind what was sent within."""
         self._held = []
         try:
             yield
@@ -152,7 +152,7 @@ class Subscriber:
 
     def _queue(self, frame: str) -> None:
         if not self._waiting and self._socket.transport.get_write_buffer_size() < AHEAD_BYTES:
-            broadcast([self._socket], frame)  # at once, without a turn of the task that sends
+            broadcast([self._socket], frame)  # at once, without the sending task
             return
         self._waiting.append(frame)
         self._waiting_letters += len(frame)
@@ -162,11 +162,11 @@ class Subscriber:
 
 
 class Hub:
-    """The subscribers of this endpoint, by who they are. Alerts pass through in order of their numbers."""
+    """The subscribers of this endpoint, by client and connection. Alerts are delivered in order."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.last_event_id = 0
-        """Every event up to this one has been passed on."""
+        """Every event up to this one has been delivered."""
         self._metrics = metrics
         self._by_client: dict[str, set[Subscriber]] = {}
         self._by_key: dict[str, Subscriber] = {}
@@ -187,7 +187,7 @@ class Hub:
                 del self._by_client[subscriber.client]
 
     def deliver(self, alert: Alert) -> None:
-        """Pass ``alert`` on to its owner, wherever it is connected here, unless that was done before."""
+        """Deliver an alert to all connections of its owner, unless it was delivered before."""
         if alert.event_id <= self.last_event_id:
             return
         for subscriber in self._owners(alert):

@@ -1,4 +1,4 @@
-"""One subscriber's conversation: resume, commands and their replies."""
+"""The session of a subscriber: resume, commands and their replies."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ from warehouse.db.database import Database
 from warehouse.markets import known_markets
 
 MOST_FIRINGS = 500
-"""So many firings of a preview are told; all are counted."""
+"""So many firings of a preview are returned; all are counted."""
 CATALOGUE_FRESH_S = 2.0
-"""An unknown symbol makes the table of markets be read again, at most this often."""
+"""How often, at most, an unknown symbol makes the session read the table of markets again."""
 
 log = structlog.get_logger(__name__)
 
 
 class Session:
-    """Serves one connection until it ends."""
+    """Serves a connection until it ends."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Session:
         hub: Hub,
         catalogue: Catalogue,
         metrics: Metrics,
-        door: AccessControl,
+        access: AccessControl,
         *,
         most_watches: int,
     ) -> None:
@@ -83,16 +83,16 @@ class Session:
         self._hub = hub
         self._catalogue = catalogue
         self._metrics = metrics
-        self._door = door
+        self._access = access
         self._most_watches = most_watches
 
     async def run(self, after: int | None) -> None:
-        """``after``: send the named client's events above this number first; None: only new ones."""
+        """``after``: first send the events of the named client above this number; None: only new ones."""
         sending = asyncio.create_task(self._subscriber.run())
         try:
             await self._greet(after)
             async for frame in self._socket:
-                # Much may have been read that is not worth doing any more.
+                # Frames that were read before the connection ended are dropped.
                 if self._subscriber.has_ended or self._socket.close_code == CloseCode.ABNORMAL_CLOSURE:
                     break
                 await self._reply(frame)
@@ -101,8 +101,10 @@ class Session:
         except ConnectionClosed:
             pass
         except WarehouseError as error:
-            log.warning("a client was sent away: Postgres is away", reason=str(error))
-            await self._socket.close(CloseCode.TRY_AGAIN_LATER, "the warehouse is away; connect again soon")
+            log.warning("connection closed: Postgres is unavailable", reason=str(error))
+            await self._socket.close(
+                CloseCode.TRY_AGAIN_LATER, "the warehouse is unavailable; reconnect soon"
+            )
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
@@ -124,7 +126,7 @@ class Session:
         subscriber.live = True
 
     async def _replay(self, client: str, after: int) -> None:
-        """Send what is stored above ``after``, until nothing lies between that and what is live."""
+        """Send stored events above ``after``, up to the first live one."""
         self._subscriber.sent_through = after
         while self._subscriber.sent_through < (through := self._hub.last_event_id):
             async with self._database.use() as conn:
@@ -136,7 +138,7 @@ class Session:
 
     async def _reply(self, frame: str | bytes) -> None:
         command = protocol.parse(frame)
-        # An alert may be ready before the reply to the very watch that asked for it: the reply goes first.
+        # The reply to a watch is sent before its first alert, which may be ready earlier.
         with self._subscriber.holding():
             wait_s = self._pace.take()
             if wait_s:
@@ -150,8 +152,8 @@ class Session:
         wait_s = math.ceil(wait_s * 1_000) / 1_000
         return Refused(
             "too_many_commands",
-            "more commands came than may; this one was not done",
-            f"send it again in {wait_s:g} s; who goes on all the same is cut off",
+            "too many commands; this command was not run",
+            f"retry in {wait_s:g} s; clients that keep sending are disconnected",
             command.id,
             retry_after_s=wait_s,
         )
@@ -174,18 +176,18 @@ class Session:
         except WarehouseError:
             return Refused(
                 "try_again",
-                "Postgres is away, so nothing can be stored or read",
-                "send it again in a few seconds; this connection stays open",
+                "Postgres is unavailable, so nothing can be stored or read",
+                "retry in a few seconds; this connection stays open",
                 command.id,
             )
 
     async def _watch(self, command: Watch) -> str | Refused:
         subscriber = self._subscriber
-        found = await self._find(command)
-        if isinstance(found, Refused):
-            return found
-        exchange, symbol = found
-        # Counted and added in one turn, so that the connections of a client cannot pass the limit together.
+        resolved = await self._find(command)
+        if isinstance(resolved, Refused):
+            return resolved
+        exchange, symbol = resolved
+        # Counted and added on one connection to Postgres: parallel commands cannot exceed the limit.
         async with self._database.use() as conn:
             if (count := await self._count_watches(conn)) >= self._most_watches:
                 return Refused(
@@ -211,7 +213,7 @@ class Session:
         return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
 
     async def _count_watches(self, conn: AsyncConnection) -> int:
-        # Other connections of its owner or name may have made some, here or at another endpoint.
+        # Other connections of its owner or name may have watches, here or at another endpoint.
         subscriber = self._subscriber
         if subscriber.owner is not None:
             return await armed_count_of_owner(conn, subscriber.owner)
@@ -243,10 +245,10 @@ class Session:
 
     async def _preview(self, command: Preview) -> str | Refused:
         watch = command.watch
-        found = await self._find(watch)
-        if isinstance(found, Refused):
-            return found
-        exchange, symbol = found
+        resolved = await self._find(watch)
+        if isinstance(resolved, Refused):
+            return resolved
+        exchange, symbol = resolved
         rule = NewRule(
             symbol=symbol,
             exchange=exchange,
@@ -284,24 +286,24 @@ class Session:
             return Refused(
                 "unknown_symbol",
                 str(error),
-                "any spelling of a pair that is collected or listed here, like BTC-USDT, or of a market, "
-                "like binance:BTC-USDT, which is streamed once it is watched",
+                "a pair that is collected or listed, such as BTC-USDT, or a market, such as "
+                "binance:BTC-USDT, which is streamed while it is watched",
                 command.id,
             )
 
     async def _list(self, command: ListRules) -> str:
         async with self._database.use() as conn:
             stored = await armed_rules_of(conn, **self._owner())
-        told: dict[str, Any] = {"rules": [protocol.rule_fields(rule) for rule in stored.rules]}
+        fields: dict[str, Any] = {"rules": [protocol.rule_fields(rule) for rule in stored.rules]}
         if stored.unreadable:
-            told["unreadable"] = [protocol.unreadable_fields(one) for one in stored.unreadable]
-        return protocol.ack(command.id, "list", **told)
+            fields["unreadable"] = [protocol.unreadable_fields(rule) for rule in stored.unreadable]
+        return protocol.ack(command.id, "list", **fields)
 
     async def _ping(self, command: Ping) -> str:
         return protocol.ack(command.id, "ping", pong=True, last_event_id=self._hub.last_event_id)
 
     async def _auth(self, command: Auth) -> str | Refused:
-        return self._door.sign_in(self._socket, command)
+        return self._access.sign_in(self._socket, command)
 
     async def _resolve(self, typed: str) -> tuple[str | None, Symbol]:
         try:
@@ -332,6 +334,6 @@ def _unknown_event(after: int, newest: int) -> str:
         Refused(
             "unknown_event",
             f"there is no event {after} yet: the newest is {newest}",
-            "the event_id of the last alert you got; what comes from now on is sent",
+            "use the event_id of the last alert received; new alerts are sent",
         )
     )

@@ -14,7 +14,7 @@ from coinwatch.errors import SettingsError
 
 TIMEOUT_S = 30.0
 
-# It tells of what it sends, addresses and tokens included.
+# Its log contains what it sends, addresses and tokens included.
 logging.getLogger("apprise").setLevel(logging.CRITICAL)
 
 # Loading a hundred services takes a second, and most of them wait for the network in the thread they are in.

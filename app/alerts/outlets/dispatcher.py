@@ -1,6 +1,6 @@
-"""Delivers the events of clients to their outlets, beside the websockets and never in their way.
+"""Delivers the events of clients to their outlets, independently of the websockets.
 
-Every endpoint does it; each attempt is taken by one of them.
+Every endpoint delivers; each attempt is made by one of them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from warehouse.alerts.deliveries import (
 from warehouse.db.database import Database
 
 RETRIES_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""What is waited after each attempt that failed; after the last of these it is given up."""
+"""The wait after each failed attempt; after the last, the delivery is dead."""
 JITTER = 0.2
-"""Waits are up to so much longer, so that a receiver that was down is not met by all at once."""
+"""Waits are up to this much longer, so that a receiver that was down does not get all at once."""
 POLL_S = 2.0
 LEASE_S = 90.0
-"""An attempt whose endpoint died is made again after so long."""
+"""After so long, the attempt of an endpoint that died is made again."""
 MOST_AT_ONCE = 32
 MOST_OF_ONE = 4
 """Attempts at once to one outlet."""
@@ -45,19 +45,19 @@ log = structlog.get_logger(__name__)
 
 
 class OutletDispatcher:
-    """``allow_private``: whether webhooks may go to private addresses."""
+    """Makes the attempts to deliver. ``allow_private``: webhooks may have private addresses."""
 
     def __init__(self, database: Database, metrics: Metrics, *, allow_private: bool) -> None:
         self._database = database
         self._webhooks = Webhooks(allow_private=allow_private)
-        self._told = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._running: Counter[int] = Counter()
         self._forgot_s = -FORGET_EVERY_S
         metrics.watch("deliveries_running", "Attempts to deliver under way.", self._running.total)
 
-    def tell(self) -> None:
-        """There may be new events."""
-        self._told.set()
+    def wake(self) -> None:
+        """Read deliveries: there may be new events."""
+        self._wake_up.set()
 
     async def run(self) -> None:
         try:
@@ -68,11 +68,14 @@ class OutletDispatcher:
                             self._running[attempt.outlet.id] += 1
                             tasks.create_task(self._make(attempt))
                     except WarehouseError as error:
-                        log.warning("deliveries to outlets wait for Postgres", reason=str(error))
+                        log.warning(
+                            "deliveries to outlets stopped: Postgres is unavailable, retrying",
+                            reason=str(error),
+                        )
                     with suppress(TimeoutError):
                         async with asyncio.timeout(POLL_S):
-                            await self._told.wait()
-                    self._told.clear()
+                            await self._wake_up.wait()
+                    self._wake_up.clear()
         finally:
             await self._webhooks.aclose()
 
@@ -92,14 +95,14 @@ class OutletDispatcher:
         try:
             outcome = await self._send(attempt)
             try:
-                await self._enter(attempt, outcome)
+                await self._record(attempt, outcome)
             except WarehouseError as error:
-                # It is tried again when its time has come; the receiver knows it by its id.
-                log.warning("how a delivery went could not be stored", reason=str(error))
+                # It will be retried; the receiver recognises it by its id.
+                log.warning("the outcome of a delivery could not be stored", reason=str(error))
         finally:
             self._running[attempt.outlet.id] -= 1
             self._running += Counter()  # drops those at zero
-            self._told.set()
+            self._wake_up.set()
 
     async def _send(self, attempt: Attempt) -> Outcome:
         outlet = attempt.outlet
@@ -107,21 +110,21 @@ class OutletDispatcher:
             return await self._webhooks.send(outlet.url, outlet.secrets, outlet.id, attempt.alert)
         return await apprise_sender.send(outlet.url, attempt.alert)
 
-    async def _enter(self, attempt: Attempt, outcome: Outcome) -> None:
-        told = {"outlet": attempt.outlet.id, "event_id": attempt.alert.event_id}
+    async def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+        context = {"outlet": attempt.outlet.id, "event_id": attempt.alert.event_id}
         async with self._database.use() as conn:
             if outcome.delivered:
                 await finish(conn, attempt, State.DELIVERED, http_status=outcome.http_status)
                 return
             if outcome.is_gone:
-                log.warning("an outlet is gone and was disabled", **told)
+                log.warning("outlet is gone, disabled", **context)
                 await finish(conn, attempt, State.DEAD, http_status=outcome.http_status, error=outcome.error)
                 await disable_outlet(conn, attempt.outlet.id, outcome.error or "gone")
                 return
             wait_s = retry_in_s(attempt.number, outcome.retry_after_s)
             log.warning(
                 "not delivered" if wait_s is not None else "not delivered, given up",
-                **told,
+                **context,
                 attempt=attempt.number,
                 reason=outcome.error,
             )

@@ -1,7 +1,7 @@
 """Webhooks by the Standard Webhooks specification (github.com/standard-webhooks/standard-webhooks).
 
-A message has one ``webhook-id``, which stays the same when it is sent again, the time of the attempt, and
-a signature by each secret that is good: after a rotation, by the old one too for a while.
+A message has a ``webhook-id``, which stays the same when it is sent again, the time of the attempt, and a
+signature by each valid secret: for a while after a rotation, also by the old one.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ LONGEST_RETRY_AFTER_S = 86_400.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How one attempt went."""
+    """The outcome of an attempt."""
 
     delivered: bool
     http_status: int | None = None
     error: str | None = None
     is_gone: bool = False
-    """The receiver wants nothing more, ever."""
+    """The receiver answered 410: nothing is sent to it again."""
     retry_after_s: float = 0.0
-    """No sooner, it says."""
+    """The wait that the receiver asked for."""
 
 
-class Refused(Exception):
-    """A URL that nothing is sent to. The message says why, without naming it."""
+class AddressRefused(Exception):
+    """Nothing is sent to this URL. The message is why, without the URL."""
 
 
 class Webhooks:
@@ -59,25 +59,25 @@ class Webhooks:
         await self._http.aclose()
 
     async def send(self, url: str, secrets: tuple[str, ...], outlet_id: int, alert: Alert) -> Outcome:
-        """One attempt. Never raises for what the receiver or the network does."""
+        """Make an attempt. Errors of the receiver or the network are outcomes, never raised."""
         body = payload(alert)
         headers = signed(secrets, message_id(outlet_id, alert), datetime.now(UTC), body)
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 request = await self._request(url, headers, body)
-                # What it answers is not read: it could be endless.
+                # The body is not read: it could be endless.
                 response = await self._http.send(request, stream=True)
                 await response.aclose()
         except (TimeoutError, httpx.TimeoutException):
             return Outcome(delivered=False, error=f"no answer within {TIMEOUT_S:g} s")
-        except (Refused, OSError) as error:
+        except (AddressRefused, OSError) as error:
             return Outcome(delivered=False, error=str(error))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Outcome(delivered=False, error=f"{type(error).__name__}: {_without(url, str(error))}")
         return _judge(response)
 
     async def _request(self, url: str, headers: dict[str, str], body: str) -> httpx.Request:
-        """What is sent to the very address that was looked at, whatever the name means a moment later."""
+        """A request to the address that was checked, even if the name resolves to another one later."""
         host = httpx.URL(url).host
         address = await self._address(host, httpx.URL(url).port or 0)
         request = self._http.build_request(
@@ -90,17 +90,17 @@ class Webhooks:
     async def _address(self, host: str, port: int) -> str:
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            resolved = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise Refused("its name has no address") from None
-        addresses = [str(address[0]) for *_, address in found]
+            raise AddressRefused("the host name has no address") from None
+        addresses = [str(address[0]) for *_, address in resolved]
         if not self._allow_private and not all(map(is_public, addresses)):
-            raise Refused("its address is private; COINWATCH_WEBHOOKS_ALLOW_PRIVATE would allow it")
+            raise AddressRefused("the address is private; COINWATCH_WEBHOOKS_ALLOW_PRIVATE allows it")
         return addresses[0]
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet's; those that carry a private one inside are not."""
+    """Whether an IP address is public; one that contains a private address is not."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inside = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
@@ -114,10 +114,10 @@ def message_id(outlet_id: int, alert: Alert) -> str:
 
 
 def payload(alert: Alert) -> str:
-    """The body: what the websocket tells, in the envelope of the specification."""
-    told: dict[str, Any] = json.loads(protocol.alert(alert))
-    del told["type"]
-    return json.dumps({"type": "alert.fired", "timestamp": told["ts"], "data": told}, separators=(",", ":"))
+    """The body: the alert as on the websocket, in the envelope of the specification."""
+    data: dict[str, Any] = json.loads(protocol.alert(alert))
+    del data["type"]
+    return json.dumps({"type": "alert.fired", "timestamp": data["ts"], "data": data}, separators=(",", ":"))
 
 
 def signed(secrets: tuple[str, ...], msg_id: str, at: datetime, body: str) -> dict[str, str]:
@@ -132,7 +132,7 @@ def signed(secrets: tuple[str, ...], msg_id: str, at: datetime, body: str) -> di
 
 
 def check_url(url: str, *, allow_private: bool) -> None:
-    """Raises SettingsError for a URL that can never be sent to, without repeating it."""
+    """Raise SettingsError, without the URL, if nothing can ever be sent to it."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -143,21 +143,21 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise SettingsError("not a URL: write it like https://example.org/hook")
     try:
         is_private = host == "localhost" or not is_public(host)
-    except ValueError:  # a name: what it means is looked at when something is sent
+    except ValueError:  # a name: its address is checked when something is sent
         is_private = False
     if is_private and not allow_private:
         raise SettingsError(f"{host} is a private address: set COINWATCH_WEBHOOKS_ALLOW_PRIVATE to allow it")
 
 
 def check_secret(secret: str) -> str:
-    """``secret`` as it is stored. Raises SettingsError, without repeating it."""
+    """``secret`` as it is stored. Raises SettingsError, without the secret."""
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
         raise SettingsError(
-            f"not a secret: {SECRET_PREFIX} and 24 to 64 bytes in base64, as the specification says"
+            f"not a secret: {SECRET_PREFIX} and 24 to 64 bytes in base64, as the specification requires"
         )
     return secret
 

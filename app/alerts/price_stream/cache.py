@@ -1,4 +1,4 @@
-"""The newest averages of the pairs that somebody follows, read once for all who do."""
+"""The newest averages of the pairs that clients follow, read once for all of them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from warehouse.averages.stream import ROWS_AT_ONCE, StoredPrice, latest_price, p
 from warehouse.db.database import Database
 
 POLL_S = 5.0
-"""How often averages are read when none is announced."""
+"""How often averages are read without an announcement."""
 RETRY_S = 0.5
 MOST_KEPT = 900
-"""Rows of a pair that are kept for its followers: a quarter of an hour of seconds."""
+"""Rows kept of each pair: a quarter of an hour of seconds."""
 
 log = structlog.get_logger(__name__)
 
 
 class Recent:
-    """The last rows of one pair, in order of time, and from when on they are all here."""
+    """The last rows of a pair, in order of time, and the time from which they are complete."""
 
     def __init__(self, newest: StoredPrice | None) -> None:
         self.followers = 0
         self.after_us = -1 if newest is None else newest.ts_us - 1
-        """Every row stored after this is here, or yet to come."""
+        """Every row stored after this time is here, or will be read."""
         self._rows = [] if newest is None else [newest]
 
     @property
@@ -54,18 +54,18 @@ class Recent:
 
 
 class AverageCache:
-    """Reads what is new when told of some, and every few seconds."""
+    """Reads new averages on an announcement, and every few seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._pairs: dict[Symbol, Recent] = {}
-        self._told = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self.changed = asyncio.Event()
-        """Set, and replaced by another one, when there are new rows."""
+        """Set, and replaced by a new event, when there are new rows."""
 
-    def tell(self) -> None:
-        """There may be new averages."""
-        self._told.set()
+    def wake(self) -> None:
+        """Read averages: new ones may be stored."""
+        self._wake_up.set()
 
     @asynccontextmanager
     async def follow(self, pairs: Collection[Symbol]) -> AsyncIterator[dict[Symbol, Recent]]:
@@ -78,7 +78,7 @@ class AverageCache:
                         self._pairs[pair] = Recent(await latest_price(conn, pair))
                     self._pairs[pair].followers += 1
                     followed.append(pair)
-                # All in one look, so that none is ahead of another.
+                # All in one read, so that no pair is ahead of another.
                 await self._catch_up(conn)
             yield {pair: self._pairs[pair] for pair in pairs}
         finally:
@@ -88,21 +88,21 @@ class AverageCache:
                     del self._pairs[pair]
 
     async def run(self) -> None:
-        is_away = False
+        is_unavailable = False
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
-                    await self._told.wait()
-            self._told.clear()
+                    await self._wake_up.wait()
+            self._wake_up.clear()
             try:
                 await self._read()
-                is_away = False
+                is_unavailable = False
             except WarehouseError as error:
-                if not is_away:
-                    log.warning("prices wait for Postgres", reason=str(error))
-                    is_away = True
+                if not is_unavailable:
+                    log.warning("prices stopped: Postgres is unavailable, retrying", reason=str(error))
+                    is_unavailable = True
                 await asyncio.sleep(RETRY_S)
-                self._told.set()
+                self._wake_up.set()
 
     async def _read(self) -> None:
         if self._pairs:
@@ -115,7 +115,7 @@ class AverageCache:
             if pair in self._pairs:  # its last follower may have left meanwhile
                 self._pairs[pair].add(row)
         if rows:
-            told, self.changed = self.changed, asyncio.Event()
-            told.set()
+            changed, self.changed = self.changed, asyncio.Event()
+            changed.set()
         if len(rows) >= ROWS_AT_ONCE:
-            self._told.set()
+            self._wake_up.set()

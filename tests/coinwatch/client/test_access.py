@@ -54,7 +54,7 @@ async def test_token_and_authority(
 async def test_a_wrong_token(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COINWATCH_TOKEN", "coinwatch_wrong")
     for client in (AlertClient(endpoint.url), PriceStream(endpoint.prices_url, ["USDT"])):
-        with pytest.raises(CommandRefused, match="nobody's token") as refused:
+        with pytest.raises(CommandRefused, match="unknown token") as refused:
             async with client:
                 pass
         assert refused.value.code == "unauthorized"
@@ -62,7 +62,7 @@ async def test_a_wrong_token(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 
 @GUARDED
 async def test_no_token(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CommandRefused, match="who you are") as refused:
+    with pytest.raises(CommandRefused, match="authentication is required") as refused:
         async with AlertClient(endpoint.url):
             pass
     assert refused.value.code == "unauthorized"
@@ -110,7 +110,7 @@ async def test_the_command_takes_the_token_from_the_environment(endpoint: Endpoi
 
     refused = await asyncio.to_thread(watch)
     assert refused.returncode == 1
-    assert "coinwatch: say first who you are" in refused.stderr
+    assert "coinwatch: authentication is required" in refused.stderr
     let_in = await asyncio.to_thread(watch, COINWATCH_TOKEN=ALICE)
     assert "no market trades BTC-USD" in let_in.stderr
     assert ALICE not in let_in.stdout + let_in.stderr

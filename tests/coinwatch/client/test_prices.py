@@ -89,7 +89,7 @@ async def test_meta(averager: Averager, endpoint: Endpoint) -> None:
 
 
 async def test_what_cannot_be_had(endpoint: Endpoint) -> None:
-    with pytest.raises(CommandRefused, match="there are EUR, USD, USDT") as refused:
+    with pytest.raises(CommandRefused, match="available are EUR, USD, USDT") as refused:
         async with PriceStream(prices_url(endpoint.url), ["XXX"]):
             pass
     assert refused.value.code == "unknown_currency"

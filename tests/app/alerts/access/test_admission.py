@@ -258,7 +258,7 @@ async def test_unless_told_otherwise(
     exchange: Exchange, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = await start()
-    assert "without tokens: whoever reaches it may connect" in capsys.readouterr().out
+    assert "without tokens: any client that can reach the port may connect" in capsys.readouterr().out
     _, writer = await asyncio.open_connection("127.0.0.2", endpoint.port)
     writer.close()
 

@@ -61,16 +61,16 @@ def test_a_burst_is_served_then_refused_then_a_flood() -> None:
 
 
 def test_connections_are_counted_by_address_and_in_all() -> None:
-    census = ConnectionLimiter(3, 2)
-    assert census.enter("a") is None
-    assert census.enter("a") is None
-    assert "2 connections from this address" in (census.enter("a") or "")
-    census.leave("a")
-    assert census.enter("b") is None
-    assert "3 connections already" in (census.enter("c") or "")
+    limiter = ConnectionLimiter(3, 2)
+    assert limiter.enter("a") is None
+    assert limiter.enter("a") is None
+    assert "2 connections from this address" in (limiter.enter("a") or "")
+    limiter.leave("a")
+    assert limiter.enter("b") is None
+    assert "3 connections already" in (limiter.enter("c") or "")
     for _ in range(2):
-        census.leave("a")
-    assert census.enter("a") is None
+        limiter.leave("a")
+    assert limiter.enter("a") is None
 
 
 @pytest.mark.parametrize(

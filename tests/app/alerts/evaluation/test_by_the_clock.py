@@ -199,14 +199,14 @@ async def test_by_the_clock(database: URL, start: Start, monkeypatch: pytest.Mon
                 for step in getattr(one, steps):
                     await stage.do(_live(number), step)
             await stage.all_was_heard()
-            told.append(_told(stage, rules))
+            told.append(_wake_up(stage, rules))
             ahead_us = minutes * MINUTE_US
             await stage.until_told(look)
             await stage.ask(cmd="ping")
-        told.append(_told(stage, rules))
+        told.append(_wake_up(stage, rules))
         await stage.do(_live(_named("over before it")), ("binance", 101))
         await stage.all_was_heard()
-        assert _told(stage, rules) == told[-1]
+        assert _wake_up(stage, rules) == told[-1]
         at_once, first, second = told
         assert at_once == {one.name: one.told[0] for one in CLOCKED}
         assert first == {one.name: one.told[0] + one.told[1] for one in CLOCKED}
@@ -266,7 +266,7 @@ def _is_previewed(one: Clocked) -> bool:
     return one.snooze is None and "expires" not in one.terms and "source" not in one.condition
 
 
-def _told(stage: Stage, rules: list[dict[str, Any]]) -> dict[str, list[float]]:
+def _wake_up(stage: Stage, rules: list[dict[str, Any]]) -> dict[str, list[float]]:
     return {
         one.name: [alert["price"] for alert in stage.alerts if alert["rule_id"] == rule["rule_id"]]
         for one, rule in zip(CLOCKED, rules, strict=True)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.alerts.price_stream.request import PriceRequest, PricesRefused, moment, read_request
+from app.alerts.access.refusals import RequestRefused
+from app.alerts.price_stream.request import PriceRequest, moment, read_request
 from coinwatch.times import SECOND_US
 
 NOW_US = 1_767_225_600 * SECOND_US
@@ -77,17 +78,17 @@ def test_spellings_of_one_time(text: str, encode: bool) -> None:
     ],
 )
 def test_nonsense_is_refused(query: str, code: str) -> None:
-    with pytest.raises(PricesRefused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         read_request(f"/prices?{query}", NOW_US)
-    assert refused.value.code == code
+    assert refused.value.refused.code == code
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for name in ("currency", "since_date", "symbol", "interval", "meta"):
         query = urlencode({"currency": "USD", name: text})
-        with suppress(PricesRefused):
+        with suppress(RequestRefused):
             request = read_request(f"/prices?{query}", NOW_US)
             assert request.since_us is None or moment(request.since_us)
-    with suppress(PricesRefused):
+    with suppress(RequestRefused):
         read_request(f"/prices?{text}", NOW_US)
