@@ -201,7 +201,7 @@ class _Stream:
                 await self._replay(self._request.since_us)
                 await self._send_new()
             if self._request.has_meta:
-                # What was missing before is past: only what is missing from now on is told.
+                # Only averages that are missing from now on are sent as stale.
                 for progress in self._currencies:
                     progress.sent = max(progress.sent, self._due(now_us()))
             await self._follow()

@@ -1,6 +1,6 @@
-"""What an alert would have done: run in a process of its own, which takes nobody's time and can be ended.
+"""Backtests of alerts, in a process of their own that can be ended and does not slow the pages.
 
-``python -m app.dashboard.alert_lookback`` reads a ``Question`` from stdin and writes a ``Lookback``.
+``python -m app.dashboard.alerts.lookback`` reads a ``Question`` from stdin and writes a ``Lookback``.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from warehouse.db.connect import database_url, session
 
 WINDOW_US = 30 * DAY_US
 LIMIT_S = 45.0
-"""A look back that takes longer is given up."""
+"""A backtest that takes longer is ended."""
 AT_ONCE = 2
 MOST_FIRINGS = 2_000
-"""So many firings are told, the last ones; all are counted."""
+"""The last so many firings are returned; all are counted."""
 MOST_KEPT = 50
 _NICE = 10
 
@@ -50,7 +50,7 @@ class Fired(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """A rule, in the words of the protocol, and from when to when."""
+    """A rule as the protocol has it, and the window of its backtest."""
 
     symbol: str
     exchange: str | None
@@ -61,17 +61,17 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Lookback(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rule would have done, or in ``problem`` why that cannot be said."""
+    """The result of a backtest, or in ``problem`` why there is none."""
 
     since_us: int
     until_us: int
     fired: list[Fired] = []
-    """The last MOST_FIRINGS of them, the first one first."""
+    """The last MOST_FIRINGS, in the order of their times."""
     count: int = 0
     first_us: int = 0
-    """When it would have fired for the first time."""
+    """The time of the first firing; 0 without any."""
     trades: int = 0
-    """How many were read."""
+    """How many trades were examined."""
     candles: int = 0
     """How many 1m candles stood in for trades."""
     coverage: list[CoveredSpan] = []
@@ -82,7 +82,7 @@ class Lookback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lookbacks:
-    """Looks back for all viewers, a few at once; the last answers are kept."""
+    """Runs the backtests of all viewers, a few at once, and keeps the last results."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lookback")
@@ -90,7 +90,7 @@ class Lookbacks:
         self._lock = Lock()
 
     def ask(self, rule: NewRule, until_us: int) -> Future[Lookback]:
-        """What ``rule`` would have done in the 30 days up to ``until_us``."""
+        """The backtest of ``rule`` over the 30 days up to ``until_us``, started if it is not known."""
         question = Question(
             str(rule.symbol),
             rule.exchange,
@@ -108,7 +108,7 @@ class Lookbacks:
             return self._known[asked]
 
     def close(self) -> None:
-        """Take no more questions; those under way end by their own time limit."""
+        """Start no more backtests; running ones end by their time limit."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -121,9 +121,9 @@ def _run(question: Question, asked: bytes) -> Lookback:
         done = subprocess.run(command, input=asked, capture_output=True, timeout=LIMIT_S, check=False)
         return msgspec.json.decode(done.stdout, type=Lookback)
     except subprocess.TimeoutExpired:
-        return failed(f"it took longer than {LIMIT_S:.0f} s and was given up; watch one exchange, not all")
+        return failed(f"it took longer than {LIMIT_S:.0f} s and was stopped; watch a single exchange")
     except msgspec.MsgspecError:
-        log.exception("looking back failed", said=done.stderr[-2_000:].decode(errors="replace"))
+        log.exception("backtest failed", stderr=done.stderr[-2_000:].decode(errors="replace"))
         return failed("it failed; the log has the details")
 
 
@@ -138,26 +138,29 @@ async def _answer(question: Question) -> Lookback:
     )
     window = Window(question.since_us, question.until_us)
     async with session(
-        database_url(load_settings()), application_name="coinwatch dashboard, looking back"
+        database_url(load_settings()), application_name="coinwatch dashboard, backtest"
     ) as conn:
         await conn.set_read_only(True)
         await conn.execute(roles.TAKE_ON, [roles.READER])
-        told = await preview(conn, rule, window)
+        result = await preview(conn, rule, window)
     return Lookback(
         since_us=window.start_us,
         until_us=window.end_us,
-        fired=[Fired(one.ts_us, one.exchange, one.price, one.value) for one in told.firings[-MOST_FIRINGS:]],
-        count=len(told.firings),
-        first_us=told.firings[0].ts_us if told.firings else 0,
-        trades=told.trades,
-        candles=told.candles,
-        coverage=told.coverage,
-        paused=told.paused,
+        fired=[
+            Fired(firing.ts_us, firing.exchange, firing.price, firing.value)
+            for firing in result.firings[-MOST_FIRINGS:]
+        ],
+        count=len(result.firings),
+        first_us=result.firings[0].ts_us if result.firings else 0,
+        trades=result.trades,
+        candles=result.candles,
+        coverage=result.coverage,
+        paused=result.paused,
     )
 
 
 def main() -> None:
-    """Answer the question on stdin."""
+    """Run the backtest that stdin asks for."""
     os.nice(_NICE)  # the dashboard and the endpoints go first
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
     try:

@@ -1,4 +1,4 @@
-"""When an alert would have fired, drawn on the chart of its market."""
+"""The backtest of an alert, drawn on the chart of its market."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLL_S = 0.5
 
 @st.cache_resource(show_spinner=False, on_release=Lookbacks.close)
 def lookbacks() -> Lookbacks:
-    """Those of this process."""
+    """The backtests of this process."""
     return Lookbacks()
 
 
@@ -38,7 +38,7 @@ def show(
     markets: Sequence[WatchedMarket],
     close: Callable[[], None],
 ) -> None:
-    """Draw what ``rule`` would have done in the 30 days up to ``until_us``, or that it is being looked up."""
+    """Draw the backtest of ``rule`` over the 30 days up to ``until_us``, or that it is running."""
     with st.container(border=True, key="alert_preview"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.subheader("The last 30 days", anchor=False)
@@ -50,16 +50,16 @@ def show(
             st.html(ui_html.wrap(alerts_html.summary(form.sentence(rule), ())))
             _wait(rule, until_us)
             return
-        found = asked.result()
-        if found.problem:
-            page.notice(f"This cannot be looked back for: {found.problem}.")
+        result = asked.result()
+        if result.problem:
+            page.notice(f"This alert cannot be backtested: {result.problem}.")
             return
-        st.html(ui_html.wrap(alerts_html.lookback(form.sentence(rule), found, page.zone())))
-        _chart(source, rule, found, markets)
-        if found.fired:
-            listed = min(len(found.fired), alerts_html.MOST_FIRINGS)
-            with st.expander("When" if found.count == 1 else f"The last {listed} times"):
-                st.html(ui_html.wrap(alerts_html.firings(found.fired, page.zone())))
+        st.html(ui_html.wrap(alerts_html.lookback(form.sentence(rule), result, page.zone())))
+        _chart(source, rule, result, markets)
+        if result.fired:
+            listed = min(len(result.fired), alerts_html.MOST_FIRINGS)
+            with st.expander("When" if result.count == 1 else f"The last {listed} times"):
+                st.html(ui_html.wrap(alerts_html.firings(result.fired, page.zone())))
 
 
 @page.every(POLL_S)
@@ -69,8 +69,8 @@ def _wait(rule: NewRule, until_us: int) -> None:
     st.html(ui_html.wrap(alerts_html.progress("Reading trades and candles…")))
 
 
-def _chart(source: DashboardReads, rule: NewRule, found: Lookback, markets: Sequence[WatchedMarket]) -> None:
-    watched = _market(rule, found.fired, markets)
+def _chart(source: DashboardReads, rule: NewRule, result: Lookback, markets: Sequence[WatchedMarket]) -> None:
+    watched = _market(rule, result.fired, markets)
     if watched is None:
         return
     interval, _ = chart_view.fitting(chart_view.AUTO, WINDOW_US)
@@ -93,7 +93,7 @@ def _chart(source: DashboardReads, rule: NewRule, found: Lookback, markets: Sequ
     colours = palette(st.context.theme.type)
     levels = [plot.Level(price, f"alert {formats.price(price)}") for price in form.price_levels(rule)]
     options = plot.options(view, colours, JsCode, levels=levels)
-    options["series"].append(marks(found.fired, interval, colours))
+    options["series"].append(marks(result.fired, interval, colours))
     st_echarts(
         options,
         height=f"{plot.height_px(view)}px",
@@ -107,9 +107,9 @@ def _chart(source: DashboardReads, rule: NewRule, found: Lookback, markets: Sequ
 def marks(fired: Sequence[Fired], interval: Interval, colours: Palette) -> dict[str, Any]:
     """A diamond in each candle in which it would have fired, at the price of the first time."""
     first: dict[int, float] = {}
-    for one in fired:
-        if one.price is not None:
-            first.setdefault(interval.floor(one.ts_us), one.price)
+    for firing in fired:
+        if firing.price is not None:
+            first.setdefault(interval.floor(firing.ts_us), firing.price)
     return {
         "id": "fired",
         "name": "Fired",
@@ -123,13 +123,13 @@ def marks(fired: Sequence[Fired], interval: Interval, colours: Palette) -> dict[
 
 
 def _market(rule: NewRule, fired: Sequence[Fired], markets: Sequence[WatchedMarket]) -> WatchedMarket | None:
-    """The market to draw: the rule's own, else the one where it would have fired most."""
+    """The market to draw: that of the rule, else the one where it would have fired most."""
     counts: dict[str | None, int] = {}
-    for one in fired:
-        counts[one.exchange] = counts.get(one.exchange, 0) + 1
+    for firing in fired:
+        counts[firing.exchange] = counts.get(firing.exchange, 0) + 1
     own = [
-        one
-        for one in markets
-        if one.market.symbol == rule.symbol and rule.exchange in (None, one.market.exchange)
+        watched
+        for watched in markets
+        if watched.market.symbol == rule.symbol and rule.exchange in (None, watched.market.exchange)
     ]
-    return max(own, key=lambda one: counts.get(one.market.exchange, 0), default=None)
+    return max(own, key=lambda watched: counts.get(watched.market.exchange, 0), default=None)

@@ -13,8 +13,8 @@ from sqlalchemy import URL
 
 from app.alerts.evaluation.progress import Progress
 from coinwatch.times import MINUTE_US
-from tests.app.alerts.cases import END, Case, Stage, Step, staged
 from tests.app.alerts.conftest import Endpoint
+from tests.app.alerts.watch_cases import END, Case, Stage, Step, staged
 
 Start = Callable[[], Awaitable[Endpoint]]
 ABOVE = {"type": "above", "price": 100}

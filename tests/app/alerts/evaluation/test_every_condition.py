@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from tests.app.alerts.cases import WITH_AVERAGE, Case, Step, staged, wrong
 from tests.app.alerts.conftest import Endpoint
+from tests.app.alerts.watch_cases import WITH_AVERAGE, Case, Step, staged, wrong
 
 Start = Callable[[], Awaitable[Endpoint]]
 HOUR_S = 3_600.0

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import URL
 
-from tests.app.alerts.cases import Case, Step, staged, wrong
 from tests.app.alerts.conftest import Endpoint
+from tests.app.alerts.watch_cases import Case, Step, staged, wrong
 
 Start = Callable[[], Awaitable[Endpoint]]
 BTC = "binance:BTC-USDT"

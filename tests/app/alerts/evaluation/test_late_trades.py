@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from coinwatch.alerts import Above, Below, NewRule, Repeat, Rule, Terms
 from coinwatch.times import SECOND_US
 from tests.app.alerts.conftest import Endpoint
-from tests.app.alerts.past import Commit, Stage
+from tests.app.alerts.pair_histories import Commit, Stage
 from tests.app.alerts.rules.test_engine import BINANCE
 from tests.waiting import eventually
 from warehouse.db.connect import connect

@@ -14,8 +14,8 @@ from coinwatch.alerts import NewRule, Repeat, Terms, is_per_market, leaves
 from coinwatch.alerts import conditions as c
 from coinwatch.windows import Window
 from tests.app.alerts.conftest import Endpoint
-from tests.app.alerts.past import HAPPENS, Average, Close, Commit, Stage, is_of_closes, told
-from tests.app.alerts.rules.lives import CONDITIONS, M1
+from tests.app.alerts.pair_histories import HAPPENS, Average, Close, Commit, Stage, is_of_closes, told
+from tests.app.alerts.rules.engine_runs import CONDITIONS, M1
 from tests.app.alerts.rules.test_engine import BINANCE
 from tests.waiting import eventually
 from warehouse.db.connect import connect

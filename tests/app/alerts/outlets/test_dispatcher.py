@@ -17,7 +17,7 @@ from app.alerts.outlets.webhooks import Outcome, Webhooks, check_secret, check_u
 from coinwatch.alerts import Alert
 from coinwatch.errors import SettingsError
 from tests.app.alerts.conftest import Endpoint, Exchange
-from tests.app.alerts.outlets.receiver import Receiver
+from tests.app.alerts.outlets.webhook_receiver import Receiver
 from tests.waiting import eventually
 from warehouse.alerts import deliveries as stored
 from warehouse.alerts.deliveries import DeliveryRow, Kind, State

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coinwatch.alerts import Above, Below, Firing, Repeat, Rule, Terms
-from tests.app.alerts.rules.lives import EVENTS, PRICES, RULES, Event, Life, ends_at, events_of
+from tests.app.alerts.rules.engine_runs import EVENTS, PRICES, RULES, EngineRun, Event, ends_at, events_of
 from tests.app.alerts.rules.test_engine import BINANCE, START_US, rule
 from tests.app.alerts.rules.test_restarts import lived, told
 
@@ -30,7 +30,7 @@ class Beside:
         self._store = store
         self._events = events
         self._heard = store.looked
-        self._life = Life(list(store.rules.values()), events[: self._heard], self._now_us)
+        self._life = EngineRun(list(store.rules.values()), events[: self._heard], self._now_us)
 
     @property
     def _now_us(self) -> int:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coinwatch.alerts import Firing, Rule
-from tests.app.alerts.rules.lives import EVENTS, RULES, Event, Life, ends_at
+from tests.app.alerts.rules.engine_runs import EVENTS, RULES, EngineRun, Event, ends_at
 from tests.app.alerts.rules.test_engine import START_US
 
 
@@ -33,7 +33,7 @@ def told(
 
 
 def lived(rules: Sequence[Rule], events: Sequence[Event]) -> list[Firing]:
-    life = Life(rules, [], START_US)
+    life = EngineRun(rules, [], START_US)
     for number, event in enumerate(events, 1):
         life.take(number, event, by_range=False)
     return life.fired
@@ -42,7 +42,7 @@ def lived(rules: Sequence[Rule], events: Sequence[Event]) -> list[Firing]:
 @settings(derandomize=True, deadline=None)
 @given(RULES, EVENTS)
 def test_by_commits_as_trade_by_trade(rules: list[Rule], events: list[Event]) -> None:
-    life = Life(rules, [], START_US)
+    life = EngineRun(rules, [], START_US)
     for number, event in enumerate(events, 1):
         life.take(number, event, by_range=True)
         life.store(ends_at(event))
@@ -60,7 +60,7 @@ def test_ended_anywhere_as_never_ended(
 ) -> None:
     """The next one goes on from a look of some time before that, and takes some commits by their range."""
     fired: list[Firing] = []
-    life = Life(rules, [], START_US)
+    life = EngineRun(rules, [], START_US)
     begun = 0
     for looked, ended in (*lives, (len(events), len(events))):
         for at in range(begun, min(ended, len(events))):
@@ -71,5 +71,5 @@ def test_ended_anywhere_as_never_ended(
         if begun <= looked <= len(events):
             begun = looked
         at_us = ends_at(events[begun - 1]) if begun else START_US
-        life = Life(list(life.stored.values()), events[:begun], at_us)
+        life = EngineRun(list(life.stored.values()), events[:begun], at_us)
     assert told(fired, rules, events) == told(lived(rules, events), rules, events)

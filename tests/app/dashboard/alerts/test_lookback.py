@@ -100,7 +100,7 @@ def test_it_is_given_up_after_a_while(
     stock: Stock, lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookback, "LIMIT_S", 0.001)
-    assert "was given up" in str(lookbacks.ask(UP, stock.now_us).result(WAIT_S).problem)
+    assert "was stopped" in str(lookbacks.ask(UP, stock.now_us).result(WAIT_S).problem)
 
 
 def test_a_failure_is_told_in_words(lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def ends_at(event: Event) -> int:
     return event[-1].ts_us if isinstance(event, list) else event.ts_us
 
 
-class Life:
+class EngineRun:
     """A engine from one start to its end."""
 
     def __init__(self, rules: Sequence[Rule], past: Sequence[Event], at_us: int) -> None:
