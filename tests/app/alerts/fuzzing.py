@@ -118,7 +118,7 @@ class Fuzzer:
         if kind < 0.6:
             return f"[{','.join(inner)}]"
         names = ("cmd", "type", "of", *FIELDS)
-        members = ",".join(f'"{self._chance.choice(names)}":{one}' for one in inner)
+        members = ",".join(f'"{self._chance.choice(names)}":{member}' for member in inner)
         return f"{{{members}}}"
 
     def _value(self, depth: int) -> str:

@@ -140,8 +140,8 @@ class Stage:
     async def watch(self, rules: Sequence[NewRule], made_us: int | None = None) -> list[Rule]:
         """``made_us``: as if they were made then."""
         made = [
-            await add_rule(self.conn, msgspec.structs.replace(one, symbol=self.symbol, client="past"))
-            for one in rules
+            await add_rule(self.conn, msgspec.structs.replace(rule, symbol=self.symbol, client="past"))
+            for rule in rules
         ]
         if made_us is not None:
             await self.conn.execute(
@@ -152,14 +152,17 @@ class Stage:
         return made
 
     async def claimed(self, rule: Rule) -> list[tuple[object, ...]]:
-        """What was claimed of a rule, as ``told`` has it."""
-        found = await self.conn.execute(
+        """What was claimed of a rule, as ``received`` has it."""
+        events = await self.conn.execute(
             "select round(extract(epoch from ts) * 1000000)::bigint, trade_id, exchange, price, value, late"
             " from alert_events where rule_id = %s order by event_id",
             (rule.id,),
         )
-        return list(await found.fetchall())
+        return list(await events.fetchall())
 
 
-def told(firings: Sequence[Firing]) -> list[tuple[object, ...]]:
-    return [(one.ts_us, one.trade_id, one.exchange, one.price, one.value, one.late) for one in firings]
+def received(firings: Sequence[Firing]) -> list[tuple[object, ...]]:
+    return [
+        (firing.ts_us, firing.trade_id, firing.exchange, firing.price, firing.value, firing.late)
+        for firing in firings
+    ]

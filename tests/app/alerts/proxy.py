@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Proxy:
-    """Passes bytes on to a local port until told to drop or refuse."""
+    """Passes bytes on to a local port until received to drop or refuse."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -93,14 +93,14 @@ async def test_a_busy_port_is_one_line_and_exit_1(environment: Environment, endp
     assert "Traceback" not in err
 
 
-async def test_two_processes_and_one_killed_tell_each_alert_once(
+async def test_two_processes_one_killed_send_each_alert_once(
     environment: Environment, exchange: Exchange
 ) -> None:
     async with AsyncExitStack() as stack:
-        (one, doomed), (two, _) = [
+        (kept, doomed), (two, _) = [
             await stack.enter_async_context(endpoint_process(environment)) for _ in range(2)
         ]
-        async with one.client("?client=bot") as client:
+        async with kept.client("?client=bot") as client:
             for price in range(1, 201):
                 await client.ask(cmd="watch", symbol="btcusdt", price=price)
             for price in range(1, 100):
@@ -146,8 +146,18 @@ async def test_watch_prints_json_for_programs(
 async def test_watch_takes_any_condition_and_terms(
     environment: Environment, endpoint: Endpoint, exchange: Exchange
 ) -> None:
-    said = ("btcusdt", "--above", "100", "--crosses", "100", "--together", "--template", "{price}!", "--once")
-    async with command("watch", environment(endpoint.port), *said) as process:
+    arguments = (
+        "btcusdt",
+        "--above",
+        "100",
+        "--crosses",
+        "100",
+        "--together",
+        "--template",
+        "{price}!",
+        "--once",
+    )
+    async with command("watch", environment(endpoint.port), *arguments) as process:
         await eventually(lambda: watching(endpoint, 1))
         for price in (90.0, 101.0):
             await exchange.trade("binance:BTC-USDT", price)
@@ -157,18 +167,18 @@ async def test_watch_takes_any_condition_and_terms(
     assert "101!" in out
 
 
-async def test_watch_says_what_it_would_have_told(
+async def test_watch_prints_a_preview(
     environment: Environment, endpoint: Endpoint, exchange: Exchange
 ) -> None:
     for price in (99.0, 101.0, 98.0, 103.0):
         await exchange.trade("binance:BTC-USDT", price)
-    said = ("btcusdt", "--above", "100", "--repeat", "--preview", "1h")
-    async with command("watch", environment(endpoint.port), *said) as process:
+    arguments = ("btcusdt", "--above", "100", "--repeat", "--preview", "1h")
+    async with command("watch", environment(endpoint.port), *arguments) as process:
         code, out, _ = await finished(process)
     assert code == 0
     assert "BTC-USDT 101  BTC-USDT traded at 101 on binance, at or above 100\n" in out
     assert "at or above 100: 2 times since" in out
-    async with command("watch", environment(endpoint.port), *said, "--json") as process:
+    async with command("watch", environment(endpoint.port), *arguments, "--json") as process:
         code, out, _ = await finished(process)
     assert [json.loads(line)["price"] for line in out.splitlines()] == [101, 103]
 
@@ -185,24 +195,24 @@ async def test_watch_ends_cleanly(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "text"),
     [
         (("btcusd", "--above", "1"), 1, "coinwatch: 'btcusd': no market trades BTC-USD here"),
         (("btcusdt", "--above", "nan"), 2, "price is NaN (a finite number above 0"),
         (("btcusdt",), 2, "give --above PRICE, --below PRICE or another condition"),
     ],
 )
-async def test_watch_says_what_is_wrong(
-    environment: Environment, endpoint: Endpoint, arguments: tuple[str, ...], code: int, said: str
+async def test_watch_prints_what_is_wrong(
+    environment: Environment, endpoint: Endpoint, arguments: tuple[str, ...], code: int, text: str
 ) -> None:
     async with command("watch", environment(endpoint.port), *arguments) as process:
         result, _, err = await finished(process)
     assert result == code
-    assert said in err
+    assert text in err
     assert "Traceback" not in err
 
 
-async def test_watch_without_an_endpoint_says_where_it_looked(environment: Environment) -> None:
+async def test_watch_without_an_endpoint_prints_its_address(environment: Environment) -> None:
     port = free_port()
     async with command("watch", environment(port), "btcusdt", "--above", "1") as process:
         code, _, err = await finished(process)

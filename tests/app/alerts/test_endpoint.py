@@ -195,7 +195,7 @@ async def test_resuming_while_alerts_fire_repeats_and_misses_none(
     assert seen == list(range(1, 301))
 
 
-async def test_an_event_that_never_was_is_told(endpoint: Endpoint, exchange: Exchange) -> None:
+async def test_an_unknown_event_is_refused(endpoint: Endpoint, exchange: Exchange) -> None:
     async with endpoint.client("?client=lost&after=99") as client:
         answer = await client.read()
         assert answer["code"] == "unknown_event"
@@ -206,7 +206,7 @@ async def test_an_event_that_never_was_is_told(endpoint: Endpoint, exchange: Exc
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "text"),
     [
         ("?client=", "1 to 64"),
         ("?client=a%20b", "1 to 64"),
@@ -219,14 +219,14 @@ async def test_an_event_that_never_was_is_told(endpoint: Endpoint, exchange: Exc
     ],
 )
 async def test_an_impossible_address_is_refused_with_the_reason(
-    endpoint: Endpoint, query: str, said: str
+    endpoint: Endpoint, query: str, text: str
 ) -> None:
     with pytest.raises(InvalidStatus) as refusal:
         async with endpoint.client(query):
             pass
     response = refusal.value.response
     assert response.status_code == 400
-    assert said in json.loads(response.body or b"")["error"]
+    assert text in json.loads(response.body or b"")["error"]
 
 
 async def test_plain_http(endpoint: Endpoint) -> None:

@@ -1,4 +1,4 @@
-"""A running endpoint is told all kinds of nonsense: each frame is answered, and nothing grows."""
+"""A running endpoint is sent all kinds of invalid input: each frame is answered, and nothing grows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RAISED = {
     "count",
     [4_000, pytest.param(200_000, marks=[pytest.mark.proof, pytest.mark.timeout(3_600)])],
 )
-async def test_nonsense_is_answered(
+async def test_invalid_frames_are_answered(
     environment: Environment, exchange: Exchange, tmp_path: Path, count: int
 ) -> None:
     async with running(environment, tmp_path / "log") as (endpoint, process):
@@ -87,9 +87,9 @@ async def running(environment: Environment, output: Path) -> AsyncIterator[tuple
 
 
 def faults(output: Path) -> str:
-    """What the endpoint said, if there is an unhandled exception in it."""
-    said = output.read_text()
-    return said[-10_000:] if "Traceback" in said or '"level": "error"' in said else ""
+    """What the endpoint text, if there is an unhandled exception in it."""
+    text = output.read_text()
+    return text[-10_000:] if "Traceback" in text or '"level": "error"' in text else ""
 
 
 async def talk(endpoint: Endpoint, seed: int, more: Iterator[bool]) -> None:
@@ -106,7 +106,7 @@ async def talk(endpoint: Endpoint, seed: int, more: Iterator[bool]) -> None:
 
 
 async def hold(socket: ClientConnection, batch: list[Sent]) -> bool:
-    """Send all at once and read what comes of it; whether the connection goes on."""
+    """Send all at once and read what comes of it; whether the connection continues."""
     try:
         for sent in batch:
             await socket.send(sent.frame, text=sent.as_text)
@@ -117,7 +117,7 @@ async def hold(socket: ClientConnection, batch: list[Sent]) -> bool:
             async with asyncio.timeout(100):
                 frame = json.loads(await socket.recv())
         except ConnectionClosed:
-            expected = {one.close_code for one in batch} - {None}
+            expected = {socket.close_code for socket in batch} - {None}
             # On a busy engine the connection may be cut before its code is read.
             assert expected, (socket.close_code, socket.close_reason)
             assert socket.close_code in {*expected, 1006}, socket.close_reason

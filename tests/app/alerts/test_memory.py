@@ -62,10 +62,15 @@ def test_nothing_is_kept_for_rules_that_are_gone() -> None:
         before = held(*PARTS)
         rules = [
             Rule(
-                id=number, symbol=symbol, condition=read_condition(one), typed="", client="c", created_at_us=0
+                id=number,
+                symbol=symbol,
+                condition=read_condition(fields),
+                typed="",
+                client="c",
+                created_at_us=0,
             )
-            for number, (one, symbol) in enumerate(
-                (one, symbol) for one in CONDITIONS for symbol in (BITCOIN.symbol, Symbol("NEW", "USD"))
+            for number, (fields, symbol) in enumerate(
+                (fields, symbol) for fields in CONDITIONS for symbol in (BITCOIN.symbol, Symbol("NEW", "USD"))
             )
         ]
         for rule in rules:
@@ -93,8 +98,8 @@ def test_nothing_is_kept_of_a_machine_that_has_ended() -> None:
         before = held(*PARTS)
         engine = RuleEngine()
         engine.meet(1, BITCOIN)
-        for number, one in enumerate(CONDITIONS):
-            condition = read_condition(one)
+        for number, fields in enumerate(CONDITIONS):
+            condition = read_condition(fields)
             engine.put(
                 Rule(
                     id=number,
@@ -142,4 +147,4 @@ def held(*kinds: type) -> int:
     """How many there are, of connections if nothing else is asked for."""
     # By the type alone: isinstance would ask proxies of what is gone.
     wanted = kinds or (ClientConnection, ServerProtocol)
-    return sum(issubclass(type(one), wanted) for one in gc.get_objects())
+    return sum(issubclass(type(alive), wanted) for alive in gc.get_objects())

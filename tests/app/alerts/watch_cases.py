@@ -1,4 +1,4 @@
-"""Watches side by side on one endpoint, each on a pair of its own, and what they are told."""
+"""Watches side by side on one endpoint, each on a pair of its own, and what they are sent."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ WITH_AVERAGE = -1
 Step = tuple[Any, ...]
 """What happens: ``("binance", 100.0)`` a trade, with its age in seconds, if any, as a third, and of several
 prices a commit of several; ``("average", 100.0)``; ``("close", 100.0)``: of a minute on
-binance, or where a third says."""
+binance, or the exchange of a third."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One watch, what happens before and after it is made, and the prices that it must tell, in order."""
+    """One watch, what happens before and after it is made, and the prices of its alerts, in order."""
 
     name: str
     wish: dict[str, Any]
     then: Sequence[Step]
-    told: Sequence[float]
+    received: Sequence[float]
     before: Sequence[Step] = ()
     on: str = ""
     """Its exchange; empty: any."""
@@ -52,7 +52,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """The asset that its pair is of; empty: one of its own."""
 
 
-class Told(msgspec.Struct):
+class CaseResult(msgspec.Struct):
     rule: dict[str, Any]
     alerts: list[dict[str, Any]]
     fired: list[dict[str, Any]]
@@ -72,8 +72,8 @@ class Stage:
         """Of the next candle that closes: they are stored at times gone by."""
         self.alerts: list[dict[str, Any]] = []
 
-    async def play(self, cases: Sequence[Case]) -> dict[str, Told]:
-        """What each case was told, by its name, and what a preview since it was made would tell."""
+    async def play(self, cases: Sequence[Case]) -> dict[str, CaseResult]:
+        """What each case was sent, by its name, and what what a preview of it returns."""
         with_closes = any(step[0] == "close" for case in cases for step in case.then)
         await self._close(END, 1)
         for number, case in enumerate(cases):
@@ -91,14 +91,14 @@ class Stage:
                 await self.do(_pair(number, case), step)
         if with_closes:
             await self._close(END, 2)
-            await self.until_told(last)
+            await self.until_alerted(last)
         await self.all_was_heard()
-        told = {}
+        received = {}
         for case, wish, rule, since in zip(cases, asked, rules, since_us, strict=True):
             preview = await self.ask(cmd="preview", since=since / SECOND_US, **wish)
             mine = [alert for alert in self.alerts if alert["rule_id"] == rule["rule_id"]]
-            told[case.name] = Told(rule, mine, preview["fired"])
-        return told
+            received[case.name] = CaseResult(rule, mine, preview["fired"])
+        return received
 
     def _asked(self, number: int, case: Case) -> dict[str, Any]:
         pair = _pair(number, case)
@@ -145,12 +145,12 @@ class Stage:
         return now_us() - round(max(ages_s, default=0) * SECOND_US)
 
     async def all_was_heard(self) -> None:
-        """Commits are taken in their order: a watch made now is told after all that was committed before."""
+        """Commits are taken in their order: a watch made now is sent after all that was committed before."""
         last = await self.ask(cmd="watch", symbol=END, price=1)
         await self._exchange.trade(f"binance:{END}", 2)
-        await self.until_told(last)
+        await self.until_alerted(last)
 
-    async def until_told(self, rule: dict[str, Any]) -> None:
+    async def until_alerted(self, rule: dict[str, Any]) -> None:
         while not any(alert["rule_id"] == rule["rule_id"] for alert in self.alerts):
             self.alerts.append(await self._client.read())
 
@@ -175,27 +175,27 @@ async def staged(database: URL, start: Callable[[], Any], cases: Sequence[Case])
             yield Stage(conn, ids, client)
 
 
-def wrong(cases: Sequence[Case], told: dict[str, Told]) -> dict[str, Any]:
-    """What was told live and was not due, or is not what a preview tells: prices, places, numbers, words."""
-    found: dict[str, Any] = {}
+def wrong(cases: Sequence[Case], received: dict[str, CaseResult]) -> dict[str, Any]:
+    """What was sent live but not due, or differs from a preview: prices, exchanges, values, messages."""
+    faults: dict[str, Any] = {}
     for case in cases:
-        said = told[case.name]
-        if (prices := [one["price"] for one in said.alerts]) != list(case.told):
-            found[case.name] = f"told {prices}, due {list(case.told)}"
+        result = received[case.name]
+        if (prices := [alert["price"] for alert in result.alerts]) != list(case.received):
+            faults[case.name] = f"sent {prices}, due {list(case.received)}"
         for field, due in (("value", case.values), ("exchange", case.exchanges)):
-            if due is not None and (was := [one.get(field) for one in said.alerts]) != list(due):
-                found[f"{case.name}: {field}"] = f"told {was}, due {list(due)}"
+            if due is not None and (was := [alert.get(field) for alert in result.alerts]) != list(due):
+                faults[f"{case.name}: {field}"] = f"sent {was}, due {list(due)}"
         # An indicator is reported with the last trade's price, which here is of another time than its candle.
         fields = (
             ("exchange", "value") if case.wish.get("condition", {}).get("type") in INDICATORS else ALL_FIELDS
         )
         live, looked_back = (
             [[alert.get(field) for field in fields] for alert in several]
-            for several in (said.alerts, said.fired)
+            for several in (result.alerts, result.fired)
         )
         if live != looked_back:
-            found[f"{case.name}: preview"] = f"told {live}, looking back {looked_back}"
-    return found
+            faults[f"{case.name}: preview"] = f"sent {live}, preview {looked_back}"
+    return faults
 
 
 def _pair(number: int, case: Case) -> str:

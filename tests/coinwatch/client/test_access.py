@@ -80,16 +80,18 @@ async def test_commands_that_come_too_fast_are_sent_again(endpoint: Endpoint) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "states"),
     [
         ("COINWATCH_TLS_CA", "/nowhere.pem", "COINWATCH_TLS_CA: cannot read /nowhere.pem: No such file"),
         ("COINWATCH_TLS_CA", str(KEY), "COINWATCH_TLS_CA: there are no certificates in PEM"),
         ("COINWATCH_TOKEN", "x\ny", "COINWATCH_TOKEN has letters in it"),
     ],
 )
-async def test_what_cannot_be_used(name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_used(
+    name: str, value: str, states: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=states):
         AlertClient("wss://127.0.0.1/ws")
 
 

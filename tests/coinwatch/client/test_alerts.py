@@ -33,7 +33,7 @@ async def proxy(endpoint: Endpoint) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def test_watch_and_be_told(endpoint: Endpoint, exchange: Exchange) -> None:
+async def test_watch_and_receive(endpoint: Endpoint, exchange: Exchange) -> None:
     async with AlertClient(endpoint.url) as client:
         above = await client.watch("btc/usdt", above=100, note="up")
         below = await client.watch("kraken:btcusdt", below=50.0)
@@ -111,10 +111,15 @@ async def test_snooze_resume_and_what_a_watch_would_have_done(endpoint: Endpoint
         (live,) = await next_alerts(client, 1)
         (fired,) = await client.rules()
         assert fired.fired_us is not None
-        told = await client.preview("kraken:btcusdt", since="1h", above=100, repeat="every", note="up")
-        assert (told.symbol, told.exchange, told.count, told.complete) == ("BTC-USDT", "kraken", 1, False)
-        assert [span.by for span in told.coverage] == ["nothing", "trades", "nothing"]
-        (would,) = told.fired
+        received = await client.preview("kraken:btcusdt", since="1h", above=100, repeat="every", note="up")
+        assert (received.symbol, received.exchange, received.count, received.complete) == (
+            "BTC-USDT",
+            "kraken",
+            1,
+            False,
+        )
+        assert [span.by for span in received.coverage] == ["nothing", "trades", "nothing"]
+        (would,) = received.fired
         assert (would.ts_us, would.price, would.message) == (live.ts_us, live.price, live.message)
         an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
         earlier = await client.preview(
@@ -143,7 +148,7 @@ def test_a_rule_that_is_none_is_a_bad_message() -> None:
         read_previewed({"since": "soon"})
 
 
-async def test_refusals_say_why(endpoint: Endpoint) -> None:
+async def test_refusals_have_reasons(endpoint: Endpoint) -> None:
     async with AlertClient(endpoint.url) as client:
         with pytest.raises(CommandRefused, match="BTC-USDT") as refused:
             await client.watch("btcusd", above=1)
@@ -156,14 +161,14 @@ async def test_refusals_say_why(endpoint: Endpoint) -> None:
             await client.watch("btcusdt")
 
 
-async def test_nobody_there() -> None:
+async def test_no_endpoint() -> None:
     url = f"ws://127.0.0.1:{free_port()}/ws"
     with pytest.raises(EndpointUnreachable, match=f"cannot reach the alert endpoint at {url}"):
         async with AlertClient(url):
             pass
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1/ws", "nonsense", "ws://"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1/ws", "invalid", "ws://"])
 async def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(EndpointUnreachable, match="cannot reach"):
         async with AlertClient(url):

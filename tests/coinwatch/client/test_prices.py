@@ -135,7 +135,7 @@ async def test_alerts_without_a_loop(endpoint: Endpoint, exchange: Exchange) -> 
     assert await waiting == (11.0, 1)
 
 
-def test_nobody_there_without_a_loop() -> None:
+def test_no_endpoint_without_a_loop() -> None:
     with (
         pytest.raises(EndpointUnreachable, match="cannot reach"),
         sync.AlertClient(f"ws://127.0.0.1:{free_port()}/ws"),

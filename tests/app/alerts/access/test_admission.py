@@ -61,9 +61,9 @@ async def test_a_token_in_the_header(endpoint: Endpoint) -> None:
         async with connect(endpoint.url, additional_headers=bearer(token)) as socket:
             await Client(socket).nothing_more()
     for wrong in (f"Bearer {new_token()}", "Bearer ", "Bearer", f"Basic {ALICE}", f"Bearer {ALICE}x", ""):
-        status, said = await refusal(endpoint.url, Authorization=wrong)
-        assert (status, said["code"]) == (401, "unauthorized")
-        assert ALICE not in str(said)
+        status, text = await refusal(endpoint.url, Authorization=wrong)
+        assert (status, text["code"]) == (401, "unauthorized")
+        assert ALICE not in str(text)
     with pytest.raises(InvalidStatus):
         await connect(endpoint.url, additional_headers=[*bearer(ALICE).items(), *bearer(BOB).items()])
 
@@ -103,7 +103,7 @@ async def test_another_first_frame_ends_the_connection(endpoint: Endpoint, frame
 
 
 @GUARDED
-async def test_who_does_not_say_who_it_is_is_sent_away(
+async def test_connections_without_a_token_are_closed(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "AUTH_TIMEOUT_S", 0.2)
@@ -180,8 +180,8 @@ async def test_pages_that_are_not_listed_may_not_connect(endpoint: Endpoint) -> 
         await client.nothing_more()
     for origin in ("https://evil.example", "null", "https://charts.example.org.evil.example", ""):
         for url in (endpoint.url, f"{endpoint.prices_url}?currency=USDT"):
-            status, said = await refusal(url, Origin=origin)
-            assert (status, said["code"]) == (403, "bad_origin")
+            status, text = await refusal(url, Origin=origin)
+            assert (status, text["code"]) == (403, "bad_origin")
 
 
 async def test_as_delivered_no_page_may_connect(endpoint: Endpoint) -> None:
@@ -204,7 +204,7 @@ async def test_tls(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cert", "key", "says"),
+    ("cert", "key", "states"),
     [
         (None, KEY, "COINWATCH_ALERTS_TLS_KEY is set without COINWATCH_ALERTS_TLS_CERT"),
         ("nowhere.pem", KEY, "COINWATCH_ALERTS_TLS_CERT: cannot read .*nowhere.pem: No such file"),
@@ -218,9 +218,9 @@ async def test_tls(endpoint: Endpoint) -> None:
     ],
 )
 def test_a_certificate_that_cannot_be_used(
-    cert: Path | str | None, key: Path | str | None, says: str
+    cert: Path | str | None, key: Path | str | None, states: str
 ) -> None:
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=states):
         server_context(
             CERTIFICATES / cert if cert is not None else None, CERTIFICATES / key if key is not None else None
         )
@@ -254,7 +254,7 @@ async def test_without_tokens_only_this_machine_may_connect(
 
 @ON_LINUX
 @pytest.mark.parametrize("overrides", [{"host": "0.0.0.0", "alerts_open": True}])  # noqa: S104
-async def test_unless_told_otherwise(
+async def test_without_other_settings(
     exchange: Exchange, start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = await start()

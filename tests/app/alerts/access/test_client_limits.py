@@ -42,13 +42,13 @@ async def test_watches_are_counted_over_all_names_of_an_owner(exchange: Exchange
     here, there = await start(), await start()
     async with (
         clients(here, (ALICE, "?client=one"), (ALICE_TOO, "?client=two"), (ALICE, ""), (BOB, "")) as at_first,
-        clients(there, (ALICE_TOO, ""), (BOB, "?client=one")) as at_second,
+        clients(there, (ALICE_TOO, ""), (BOB, "?client=first")) as at_second,
     ):
-        one, two, unnamed, bob = at_first
+        first, two, unnamed, bob = at_first
         far, far_bob = at_second
-        for client in (one, unnamed, far):
+        for client in (first, unnamed, far):
             assert (await watch(client))["type"] == "ack"
-        for client in (one, two, unnamed, far):
+        for client in (first, two, unnamed, far):
             refused = await watch(client)
             assert refused["code"] == "too_many_watches"
             assert "3 watches" in str(refused["message"])

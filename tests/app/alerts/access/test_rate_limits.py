@@ -34,7 +34,7 @@ class Clock:
 
 
 @given(st.lists(st.floats(0, 3), max_size=300), st.sampled_from([0.5, 1.0, 7.0]))
-def test_who_waits_as_long_as_told_is_served(pauses_s: list[float], per_s: float) -> None:
+def test_a_client_that_waits_as_long_as_stated_is_served(pauses_s: list[float], per_s: float) -> None:
     clock = Clock()
     pace = Pace(per_s, clock)
     served = 0
@@ -105,10 +105,10 @@ async def test_watches_over_the_limit_are_refused(endpoint: Endpoint, exchange: 
 
 @pytest.mark.parametrize("overrides", [{"alerts_watches": 3}])
 async def test_watches_are_counted_over_all_connections_of_a_name(endpoint: Endpoint) -> None:
-    async with endpoint.client("?client=keen") as one, endpoint.client("?client=keen") as other:
-        for client in (one, other, one):
+    async with endpoint.client("?client=keen") as first, endpoint.client("?client=keen") as other:
+        for client in (first, other, first):
             assert (await client.ask(cmd="watch", symbol="ethusd", price=1))["type"] == "ack"
-        for client in (one, other):
+        for client in (first, other):
             assert (await client.ask(cmd="watch", symbol="ethusd", price=1))["code"] == "too_many_watches"
 
 
@@ -130,13 +130,13 @@ async def test_commands_that_come_too_fast(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "text"),
     [
         ({"alerts_connections_per_address": 2}, "from this address"),
         ({"alerts_connections": 2}, "2 connections already"),
     ],
 )
-async def test_more_connections_than_may_be(endpoint: Endpoint, said: str) -> None:
+async def test_more_connections_than_may_be(endpoint: Endpoint, text: str) -> None:
     async with endpoint.client() as first, endpoint.client():
         with pytest.raises(InvalidStatus) as refusal:
             async with endpoint.client():
@@ -146,7 +146,7 @@ async def test_more_connections_than_may_be(endpoint: Endpoint, said: str) -> No
         assert response.headers["Retry-After"] == "5"
         refused = json.loads(response.body or b"")
         assert refused["code"] == "too_many_connections"
-        assert said in refused["message"]
+        assert text in refused["message"]
         assert (await endpoint.get("/healthz")).status_code == 200
         await first.nothing_more()
 
@@ -174,7 +174,7 @@ async def test_a_crowd_is_dropped_unheard(endpoint: Endpoint, monkeypatch: pytes
             writer.close()
 
 
-async def test_a_connection_that_says_nothing_ends(
+async def test_a_silent_connection_ends(
     exchange: Exchange, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint_module, "OPEN_TIMEOUT_S", 0.3)
@@ -194,15 +194,15 @@ async def test_a_socket_that_is_half_open_ends_and_its_watches_too(
     endpoint = await start()
     async with endpoint.client() as gone, endpoint.client() as there:
         await gone.ask(cmd="watch", symbol="ethusd", price=1)
-        # What a host that has lost its power looks like: it takes nothing and says nothing.
+        # What a host that has lost its power looks like: it takes nothing and replies nothing.
         gone.socket.transport.pause_reading()
-        await eventually(lambda: says(endpoint, "coinwatch_alerts_connections 1.0"))
+        await eventually(lambda: replies(endpoint, "coinwatch_alerts_connections 1.0"))
         await there.nothing_more()
-        await eventually(lambda: says(endpoint, "coinwatch_alerts_rules 0.0"))
+        await eventually(lambda: replies(endpoint, "coinwatch_alerts_rules 0.0"))
         gone.socket.transport.abort()
 
 
-async def test_pings_that_nobody_reads_the_answers_of_end_the_connection(endpoint: Endpoint) -> None:
+async def test_pings_without_reading_pongs_end_the_connection(endpoint: Endpoint) -> None:
     before = psutil.Process().memory_info().rss
     _, writer = await opened(endpoint)
     ping = client_frame(0x9, b"x" * 125) * 100
@@ -250,7 +250,7 @@ async def test_compression_is_had_by_who_asks_for_it(
 async def opened(
     endpoint: Endpoint, query: str = "", *, deflate: bool = False
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A websocket by hand, to say what no library would."""
+    """A websocket by hand, to send what no library would."""
     reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
     asks = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n" if deflate else ""
     writer.write(
@@ -276,7 +276,7 @@ def client_frame(opcode: int, data: bytes) -> bytes:
     return bytes([0x80 | opcode]) + length + bytes(4) + data
 
 
-async def says(endpoint: Endpoint, line: str) -> bool:
+async def replies(endpoint: Endpoint, line: str) -> bool:
     return line in (await endpoint.get("/metrics")).text.splitlines()
 
 

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from app.alerts import endpoint as endpoint_module
-from tests.app.alerts.access.test_rate_limits import MEGABYTE, client_frame, opened, says
+from tests.app.alerts.access.test_rate_limits import MEGABYTE, client_frame, opened, replies
 from tests.app.alerts.conftest import Client, Endpoint, Exchange
 from tests.waiting import eventually
 
@@ -43,9 +43,7 @@ async def watch_much(endpoint: Endpoint) -> None:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("overrides", [{"alerts_commands_per_s": 1_000_000}])
-async def test_answers_that_nobody_reads_are_bounded_and_end_the_connection(
-    exchange: Exchange, start: Start
-) -> None:
+async def test_unread_replies_are_bounded_and_end_the_connection(exchange: Exchange, start: Start) -> None:
     endpoint = await start()
     await watch_much(endpoint)
     async with endpoint.client() as other:
@@ -58,8 +56,8 @@ async def test_answers_that_nobody_reads_are_bounded_and_end_the_connection(
         assert answered > 0
         await asyncio.gather(*sending)
         assert psutil.Process().memory_info().rss - before < 60 * MEGABYTE
-        await eventually(lambda: says(endpoint, "coinwatch_alerts_connections 1.0"))
-        assert await says(endpoint, "coinwatch_alerts_slow_consumers_total 2.0")
+        await eventually(lambda: replies(endpoint, "coinwatch_alerts_connections 1.0"))
+        assert await replies(endpoint, "coinwatch_alerts_slow_consumers_total 2.0")
 
 
 async def ask_for_ever(endpoint: Endpoint) -> None:
@@ -82,15 +80,17 @@ async def test_what_was_asked_on_a_connection_that_broke_is_not_done_any_more(
         writer.write(LIST * MANY_LISTS)
         await reader.readexactly(1)
         writer.transport.abort()
-        await eventually(lambda: says(endpoint, "coinwatch_alerts_connections 1.0"))
+        await eventually(lambda: replies(endpoint, "coinwatch_alerts_connections 1.0"))
     metrics = (await endpoint.get("/metrics")).text
     (line,) = (
-        one for one in metrics.splitlines() if one.startswith('coinwatch_alerts_answers_total{result="ack"}')
+        line
+        for line in metrics.splitlines()
+        if line.startswith('coinwatch_alerts_answers_total{result="ack"}')
     )
     assert float(line.split()[-1]) < WATCHES + MANY_LISTS / 2
 
 
-async def test_who_answers_no_ping_is_told_so(
+async def test_a_client_that_answers_no_ping_is_closed_with_the_reason(
     exchange: Exchange, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoint_module, "PING_S", 1.0)
@@ -116,15 +116,15 @@ async def test_a_flood_without_reading_is_answered_as_far_as_it_may_and_closed(
             with suppress(ConnectionClosed):
                 for number in range(40):
                     await socket.send(json.dumps({"cmd": "ping", "id": number}))
-            told = Counter[str]()
+            received = Counter[str]()
             client = Client(socket)
             with suppress(ConnectionClosed):
                 while True:
                     frame = await client.read()
-                    told[frame.get("code", frame["type"])] += 1
-            assert told["ack"] >= 5
-            assert told["too_many_commands"] >= 5
-            assert told.total() < 40
+                    received[frame.get("code", frame["type"])] += 1
+            assert received["ack"] >= 5
+            assert received["too_many_commands"] >= 5
+            assert received.total() < 40
             assert socket.close_code == 1008
             assert "flood" in (socket.close_reason or "")
         await other.nothing_more()

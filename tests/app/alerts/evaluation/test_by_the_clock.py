@@ -27,14 +27,14 @@ AGO_MIN = 300
 
 
 class Clocked(msgspec.Struct, frozen=True, kw_only=True):
-    """One watch, and the prices that it tells at once, at the first look and at the second."""
+    """One watch, and the prices that it reports at once, at the first look and at the second."""
 
     name: str
     terms: dict[str, Any]
     now: Sequence[Step]
     then: Sequence[Step] = ()
     """After the first look."""
-    told: tuple[list[float], list[float], list[float]]
+    received: tuple[list[float], list[float], list[float]]
     condition: dict[str, Any] = msgspec.field(default_factory=lambda: ABOVE)
     snooze: dict[str, Any] | None = None
     is_quiet: bool = False
@@ -47,54 +47,57 @@ def at(*prices: float, on: str = "binance") -> list[Step]:
     return [(on, price) for price in prices]
 
 
-def both(one: float, other: float) -> list[Step]:
-    return [("binance", one), ("kraken", other)]
+def both(price: float, other: float) -> list[Step]:
+    return [("binance", price), ("kraken", other)]
 
 
 CLOCKED = [
-    Clocked(name="holds", terms={"holds_for": "30m"}, now=at(101), told=([], [101], [])),
-    Clocked(name="holds for long", terms={"holds_for": "1h"}, now=at(101, 102), told=([], [], [102])),
-    Clocked(name="held not", terms={"holds_for": "1h"}, now=at(101), then=at(99), told=([], [], [])),
+    Clocked(name="holds", terms={"holds_for": "30m"}, now=at(101), received=([], [101], [])),
+    Clocked(name="holds for long", terms={"holds_for": "1h"}, now=at(101, 102), received=([], [], [102])),
+    Clocked(name="held not", terms={"holds_for": "1h"}, now=at(101), then=at(99), received=([], [], [])),
     Clocked(
-        name="holds anew", terms={"holds_for": "1h"}, now=at(101), then=at(99, 103), told=([], [], [103])
+        name="holds again", terms={"holds_for": "1h"}, now=at(101), then=at(99, 103), received=([], [], [103])
     ),
     Clocked(
         name="holds again and again",
         terms={"holds_for": "30m", **EVERY},
         now=at(101),
         then=at(99, 103),
-        told=([], [101], [103]),
+        received=([], [101], [103]),
     ),
     Clocked(
         name="a crossing holds",
         condition={"type": "crosses", "price": 100, "direction": "up"},
         terms={"holds_for": "1h"},
         now=at(99, 101),
-        told=([], [], [101]),
+        received=([], [], [101]),
     ),
     Clocked(
-        name="cooled down", terms={"cooldown": "1h", **EVERY}, now=at(101, 99, 102), told=([101], [], [102])
+        name="cooled down",
+        terms={"cooldown": "1h", **EVERY},
+        now=at(101, 99, 102),
+        received=([101], [], [102]),
     ),
     Clocked(
         name="cooled down too late",
         terms={"cooldown": "1h", **EVERY},
         now=at(101, 99, 102),
         then=at(99),
-        told=([101], [], []),
+        received=([101], [], []),
     ),
     Clocked(
         name="two exchanges off the peg",
         condition=DEPEG,
         terms={"holds_for": "1h", "confirmed_on": 2},
         now=both(0.99, 0.994),
-        told=([], [], [0.99]),
+        received=([], [], [0.99]),
     ),
     Clocked(
         name="one exchange off the peg",
         condition=DEPEG,
         terms={"holds_for": "1h", "confirmed_on": 2},
         now=both(0.99, 0.998),
-        told=([], [], []),
+        received=([], [], []),
     ),
     Clocked(
         name="one exchange comes back to the peg",
@@ -102,18 +105,23 @@ CLOCKED = [
         terms={"holds_for": "1h", "confirmed_on": 2},
         now=both(0.99, 0.994),
         then=at(1.0),
-        told=([], [], []),
+        received=([], [], []),
     ),
     Clocked(
         name="all of several hold",
         condition={"type": "all", "of": [ABOVE, {"type": "below", "price": 110}]},
         terms={"holds_for": "30m"},
         now=at(111, 105),
-        told=([], [105], []),
+        received=([], [105], []),
     ),
-    Clocked(name="quiet until then", terms={}, is_quiet=True, now=at(101), told=([], [], [101])),
+    Clocked(name="quiet until then", terms={}, is_quiet=True, now=at(101), received=([], [], [101])),
     Clocked(
-        name="quiet until it is over", terms={}, is_quiet=True, now=at(101), then=at(99), told=([], [], [])
+        name="quiet until it is over",
+        terms={},
+        is_quiet=True,
+        now=at(101),
+        then=at(99),
+        received=([], [], []),
     ),
     Clocked(
         name="quiet, and each time",
@@ -121,32 +129,37 @@ CLOCKED = [
         is_quiet=True,
         now=at(101, 99),
         then=at(102),
-        told=([], [], [102]),
+        received=([], [], [102]),
     ),
     Clocked(
         name="quiet, and in a cooldown",
         terms={"cooldown": "2h", **EVERY},
         is_quiet=True,
         now=at(101),
-        told=([], [], [101]),
+        received=([], [], [101]),
     ),
-    Clocked(name="snoozed", terms={}, snooze={"for": "1h"}, now=at(101), told=([], [], [101])),
-    Clocked(name="snoozed longer", terms={}, snooze={"for": "1d"}, now=at(101), told=([], [], [])),
+    Clocked(name="snoozed", terms={}, snooze={"for": "1h"}, now=at(101), received=([], [], [101])),
+    Clocked(name="snoozed longer", terms={}, snooze={"for": "1d"}, now=at(101), received=([], [], [])),
     Clocked(
-        name="snoozed past it", terms={}, snooze={"for": "1h"}, now=at(101), then=at(99), told=([], [], [])
+        name="snoozed past it",
+        terms={},
+        snooze={"for": "1h"},
+        now=at(101),
+        then=at(99),
+        received=([], [], []),
     ),
-    Clocked(name="over before it", terms={"expires": "1h"}, now=at(99), told=([], [], [])),
+    Clocked(name="over before it", terms={"expires": "1h"}, now=at(99), received=([], [], [])),
     Clocked(
         name="over while it holds",
         terms={"expires": "1h", "holds_for": "90m"},
         now=at(101),
-        told=([], [], []),
+        received=([], [], []),
     ),
     Clocked(
         name="holds before it is over",
         terms={"expires": "1h", "holds_for": "30m"},
         now=at(101),
-        told=([], [101], []),
+        received=([], [101], []),
     ),
     Clocked(
         name="quiet, and holds",
@@ -154,21 +167,21 @@ CLOCKED = [
         is_quiet=True,
         now=at(101),
         then=at(102),
-        told=([], [], [102]),
+        received=([], [], [102]),
     ),
     Clocked(
         name="once per candle, and in a cooldown",
         terms={"repeat": "candle", "candle": "1m", "cooldown": "1h"},
         now=at(101, 102),
         then=[("binance", 103, -120)],
-        told=([101], [], [103]),
+        received=([101], [], [103]),
     ),
     Clocked(
         name="an average holds",
         condition={**ABOVE, "source": "average"},
         terms={"holds_for": "1h"},
         now=[("average", 101), ("binance", 500)],
-        told=([], [], [101]),
+        received=([], [], [101]),
     ),
     Clocked(
         name="a close holds",
@@ -176,7 +189,7 @@ CLOCKED = [
         terms={"holds_for": "1h"},
         before=[("close", 99)],
         now=[("close", 101), ("binance", 500)],
-        told=([], [], [101]),
+        received=([], [], [101]),
     ),
 ]
 
@@ -185,54 +198,65 @@ async def test_by_the_clock(database: URL, start: Start, monkeypatch: pytest.Mon
     ahead_us = 0
     real = Progress.now_us
     monkeypatch.setattr(Progress, "now_us", lambda progress: real(progress) + ahead_us)
-    pairs = [Case(name=one.name, wish={}, then=(), told=()) for one in CLOCKED for _ in ("live", "past")]
+    pairs = [
+        Case(name=clocked.name, wish={}, then=(), received=())
+        for clocked in CLOCKED
+        for _ in ("live", "past")
+    ]
     async with staged(database, start, pairs) as stage:
-        rules = [await _watch(stage, number, one) for number, one in enumerate(CLOCKED)]
+        rules = [await _watch(stage, number, clocked) for number, clocked in enumerate(CLOCKED)]
         looks = [
             await _marker(stage, 1, f"{FIRST_MIN - 10}m"),
             await _marker(stage, 2, f"{SECOND_MIN - 10}m"),
         ]
         await stage.all_was_heard()
-        told = []
+        received = []
         for steps, look, minutes in (("now", looks[0], FIRST_MIN), ("then", looks[1], SECOND_MIN)):
-            for number, one in enumerate(CLOCKED):
-                for step in getattr(one, steps):
+            for number, clocked in enumerate(CLOCKED):
+                for step in getattr(clocked, steps):
                     await stage.do(_live(number), step)
             await stage.all_was_heard()
-            told.append(_wake_up(stage, rules))
+            received.append(_wake_up(stage, rules))
             ahead_us = minutes * MINUTE_US
-            await stage.until_told(look)
+            await stage.until_alerted(look)
             await stage.ask(cmd="ping")
-        told.append(_wake_up(stage, rules))
+        received.append(_wake_up(stage, rules))
         await stage.do(_live(_named("over before it")), ("binance", 101))
         await stage.all_was_heard()
-        assert _wake_up(stage, rules) == told[-1]
-        at_once, first, second = told
-        assert at_once == {one.name: one.told[0] for one in CLOCKED}
-        assert first == {one.name: one.told[0] + one.told[1] for one in CLOCKED}
-        assert second == {one.name: [*one.told[0], *one.told[1], *one.told[2]] for one in CLOCKED}
+        assert _wake_up(stage, rules) == received[-1]
+        at_once, first, second = received
+        assert at_once == {clocked.name: clocked.received[0] for clocked in CLOCKED}
+        assert first == {clocked.name: clocked.received[0] + clocked.received[1] for clocked in CLOCKED}
+        assert second == {
+            clocked.name: [*clocked.received[0], *clocked.received[1], *clocked.received[2]]
+            for clocked in CLOCKED
+        }
         left = {rule["rule_id"] for rule in (await stage.ask(cmd="list"))["rules"]}
-        over = {rules[number]["rule_id"] for number, one in enumerate(CLOCKED) if "expires" in one.terms}
+        over = {
+            rules[number]["rule_id"] for number, clocked in enumerate(CLOCKED) if "expires" in clocked.terms
+        }
         assert not left & over
         assert await _previewed(stage) == {
-            one.name: second[one.name] for one in CLOCKED if _is_previewed(one)
+            clocked.name: second[clocked.name] for clocked in CLOCKED if _is_previewed(clocked)
         }
 
 
-async def _watch(stage: Stage, number: int, one: Clocked) -> dict[str, Any]:
-    for step in one.before:
+async def _watch(stage: Stage, number: int, clocked: Clocked) -> dict[str, Any]:
+    for step in clocked.before:
         await stage.do(_live(number), step)
-    quiet = _quiet(datetime.now(UTC)) if one.is_quiet else {}
-    rule = await stage.ask(cmd="watch", symbol=_live(number), condition=one.condition, **one.terms, **quiet)
+    quiet = _quiet(datetime.now(UTC)) if clocked.is_quiet else {}
+    rule = await stage.ask(
+        cmd="watch", symbol=_live(number), condition=clocked.condition, **clocked.terms, **quiet
+    )
     assert rule["type"] == "ack", rule
-    if one.snooze is not None:
-        snoozed = await stage.ask(cmd="snooze", rule_id=rule["rule_id"], **one.snooze)
+    if clocked.snooze is not None:
+        snoozed = await stage.ask(cmd="snooze", rule_id=rule["rule_id"], **clocked.snooze)
         assert "snoozed_until" in snoozed
     return rule
 
 
 async def _marker(stage: Stage, price: float, holds_for: str) -> dict[str, Any]:
-    """Told with all that is due by the clock when it is: what is due earlier comes before it."""
+    """Alerted after everything that is due by the clock before it."""
     return await stage.ask(
         cmd="watch", symbol=END, condition={"type": "above", "price": price}, holds_for=holds_for
     )
@@ -242,34 +266,34 @@ async def _previewed(stage: Stage) -> dict[str, list[float]]:
     """The same again, of what happened to other pairs some hours ago."""
     ago_s = AGO_MIN * 60
     fired = {}
-    for number, one in enumerate(CLOCKED):
-        if not _is_previewed(one):
+    for number, clocked in enumerate(CLOCKED):
+        if not _is_previewed(clocked):
             continue
-        for steps, after_min in ((one.now, 0), (one.then, FIRST_MIN)):
+        for steps, after_min in ((clocked.now, 0), (clocked.then, FIRST_MIN)):
             for second, step in enumerate(steps):
                 await stage.do(_past(number), (*step[:2], ago_s - after_min * 60 - second))
-        quiet = _quiet(datetime.now(UTC) - timedelta(minutes=AGO_MIN)) if one.is_quiet else {}
+        quiet = _quiet(datetime.now(UTC) - timedelta(minutes=AGO_MIN)) if clocked.is_quiet else {}
         answer = await stage.ask(
             cmd="preview",
             symbol=_past(number),
-            condition=one.condition,
+            condition=clocked.condition,
             since=f"{ago_s + 60}s",
-            **one.terms,
+            **clocked.terms,
             **quiet,
         )
-        fired[one.name] = [firing["price"] for firing in answer["fired"]]
+        fired[clocked.name] = [firing["price"] for firing in answer["fired"]]
     return fired
 
 
-def _is_previewed(one: Clocked) -> bool:
+def _is_previewed(clocked: Clocked) -> bool:
     """Not what begins now: a snooze, an end, averages and closes of these minutes."""
-    return one.snooze is None and "expires" not in one.terms and "source" not in one.condition
+    return clocked.snooze is None and "expires" not in clocked.terms and "source" not in clocked.condition
 
 
 def _wake_up(stage: Stage, rules: list[dict[str, Any]]) -> dict[str, list[float]]:
     return {
-        one.name: [alert["price"] for alert in stage.alerts if alert["rule_id"] == rule["rule_id"]]
-        for one, rule in zip(CLOCKED, rules, strict=True)
+        clocked.name: [alert["price"] for alert in stage.alerts if alert["rule_id"] == rule["rule_id"]]
+        for clocked, rule in zip(CLOCKED, rules, strict=True)
     }
 
 
@@ -281,7 +305,7 @@ def _quiet(moment: datetime) -> dict[str, Any]:
 
 
 def _named(name: str) -> int:
-    return [one.name for one in CLOCKED].index(name)
+    return [clocked.name for clocked in CLOCKED].index(name)
 
 
 def _live(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Conditions and terms, from a client's wish to what it is told."""
+"""Conditions and terms, from a client's wish to what it is sent."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def market_id(database: URL, market: str) -> int:
             "select id from markets where exchange = %s and symbol = %s", (exchange, symbol)
         ).fetchone()
     assert row is not None
-    found: int = row[0]
-    return found
+    number: int = row[0]
+    return number
 
 
 async def test_each_time_and_not_before_it_has_come_back(endpoint: Endpoint, exchange: Exchange) -> None:
@@ -53,7 +53,7 @@ async def test_each_time_and_not_before_it_has_come_back(endpoint: Endpoint, exc
         assert "fired_at" in listed
 
 
-async def test_several_firings_in_one_commit_are_all_told(endpoint: Endpoint, exchange: Exchange) -> None:
+async def test_several_firings_in_one_commit_are_all_sent(endpoint: Endpoint, exchange: Exchange) -> None:
     async with endpoint.client() as client:
         await client.ask(cmd="watch", symbol="btcusdt", price=100, repeat="every")
         await exchange.trade(BTC, 101, 99, 102, 99, 103)
@@ -88,12 +88,12 @@ async def test_endpoints_side_by_side_fire_and_arm_again_in_the_order_of_trades(
         due = {rule_id: prices[:16] for rule_id, prices in expected.items()}
         await eventually(lambda: len(events(database)) >= sum(map(len, due.values())))
         await asyncio.sleep(0.3)
-    told: dict[int, list[float]] = {rule_id: [] for rule_id in levels}
+    received: dict[int, list[float]] = {rule_id: [] for rule_id in levels}
     stored = events(database)
     for event in stored:
         assert event.price is not None
-        told[event.rule_id].append(event.price)
-    assert told == due
+        received[event.rule_id].append(event.price)
+    assert received == due
     assert [event.event_id for event in stored] == list(range(1, len(stored) + 1))
 
 
@@ -127,8 +127,8 @@ async def test_a_crossing_after_a_restart_knows_the_price_before(
     exchange: Exchange, start: Start, database: URL
 ) -> None:
     await exchange.trade(BTC, 95)
-    one = await start()
-    async with one.client("?client=bot") as client:
+    endpoint_ = await start()
+    async with endpoint_.client("?client=bot") as client:
         await client.ask(
             cmd="watch", symbol="btcusdt", condition={"type": "crosses", "price": 100, "direction": "up"}
         )
@@ -137,7 +137,7 @@ async def test_a_crossing_after_a_restart_knows_the_price_before(
         assert (await client.read())["exchange"] == "binance"
 
 
-async def test_recovered_trades_fire_what_was_armed_then_and_say_so(
+async def test_recovered_trades_fire_late_the_rules_armed_then(
     endpoint: Endpoint, exchange: Exchange, database: URL
 ) -> None:
     async with endpoint.client() as client:
@@ -169,9 +169,9 @@ async def test_a_storm_pauses_the_rule_until_it_is_resumed(endpoint: Endpoint, e
         rule = await client.ask(cmd="watch", symbol="btcusdt", price=100, repeat="every")
         for _ in range(20):
             await exchange.trade(BTC, 101, 99)
-        told = [await client.read() for _ in range(16)]
-        assert ["paused" in alert for alert in told] == [False] * 15 + [True]
-        assert "paused: it fired more than 15 times in 3 minutes" in told[-1]["message"]
+        received = [await client.read() for _ in range(16)]
+        assert ["paused" in alert for alert in received] == [False] * 15 + [True]
+        assert "paused: it fired more than 15 times in 3 minutes" in received[-1]["message"]
         await client.nothing_more()
         assert (await client.ask(cmd="list"))["rules"][0]["paused"]
         resumed = await client.ask(cmd="resume", rule_id=rule["rule_id"])
@@ -223,7 +223,7 @@ async def test_away_from_the_average_and_on_the_average(
         assert (alert["exchange"], alert["value"]) == ("kraken", -3)
 
 
-async def test_closed_candles_and_moods_and_silence(
+async def test_closed_candles_sentiment_and_silence(
     endpoint: Endpoint, exchange: Exchange, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.alerts.evaluation.polled_inputs.AGAIN_US", SECOND_US // 2)
@@ -260,7 +260,7 @@ async def test_closed_candles_and_moods_and_silence(
         assert alert["degraded"]
 
 
-async def test_a_failed_job_is_on_no_market_and_told_by_its_name(
+async def test_a_failed_job_is_on_no_market_and_has_its_name(
     endpoint: Endpoint, exchange: Exchange, database: URL
 ) -> None:
     failed = "insert into job_failures (run_id, job, why) values (%s, %s, 'kraken: HTTP 429')"
@@ -283,22 +283,24 @@ async def test_a_failed_job_is_on_no_market_and_told_by_its_name(
         assert (alert["price"], alert["exchange"], "value" in alert) == (None, None, False)
         run(database, failed, "two", "news")
         alerts = [await client.read() for _ in range(3)]
-        assert {one["message"] for one in alerts} == {
+        assert {alert["message"] for alert in alerts} == {
             "A job failed: news: kraken: HTTP 429",
             "NO-MARKET news: kraken: HTTP 429",
             "BTC-USDT at 100 on binance: the job news failed: news: kraken: HTTP 429",
         }
         await client.nothing_more()
-        told = await client.ask(cmd="preview", condition={"type": "job_failed"}, since="1h", repeat="every")
-        assert [one["message"] for one in told["fired"]] == [
+        received = await client.ask(
+            cmd="preview", condition={"type": "job_failed"}, since="1h", repeat="every"
+        )
+        assert [firing["message"] for firing in received["fired"]] == [
             f"A job failed: {job}: kraken: HTTP 429" for job in ("candles", "candles", "news")
         ]
-        assert [one["ts"] for one in told["fired"][1:]] == [alert["ts"], alerts[0]["ts"]]
+        assert [firing["ts"] for firing in received["fired"][1:]] == [alert["ts"], alerts[0]["ts"]]
         held = await client.ask(cmd="watch", condition={"type": "job_failed"}, holds_for="1m")
         assert held["code"] == "bad_holds_for"
 
 
-async def test_a_job_that_fails_while_no_endpoint_runs_is_told_once(
+async def test_a_job_that_fails_while_no_endpoint_runs_is_sent_once(
     exchange: Exchange, start: Start, database: URL
 ) -> None:
     failed = "insert into job_failures (run_id, job, why) values (%s, 'candles', '')"
@@ -336,19 +338,21 @@ async def test_a_watch_for_what_is_so_already_needs_no_price_where_it_goes_by_th
             assert alert["symbol"] == ("BTC-USDT" if where else "NO-MARKET")
 
 
-async def test_a_preview_tells_what_would_have_fired(endpoint: Endpoint, exchange: Exchange) -> None:
+async def test_a_preview_returns_what_would_have_fired(endpoint: Endpoint, exchange: Exchange) -> None:
     async with endpoint.client() as client:
         await client.ask(cmd="watch", symbol=BTC, price=100, repeat="every", note="live")
         for price in (99, 101, 98, 97, 103, 102):
             await exchange.trade(BTC, price)
         live = [await client.read() for _ in range(2)]
-        told = await client.ask(cmd="preview", symbol=BTC, price=100, repeat="every", note="live", since="1h")
-        assert (told["count"], told["trades"], told["complete"]) == (2, 6, False)
-        assert [(one["price"], one["ts"], one["message"]) for one in told["fired"]] == [
-            (one["price"], one["ts"], one["message"]) for one in live
+        received = await client.ask(
+            cmd="preview", symbol=BTC, price=100, repeat="every", note="live", since="1h"
+        )
+        assert (received["count"], received["trades"], received["complete"]) == (2, 6, False)
+        assert [(firing["price"], firing["ts"], firing["message"]) for firing in received["fired"]] == [
+            (firing["price"], firing["ts"], firing["message"]) for firing in live
         ]
         refused = await client.ask(cmd="preview", symbol=BTC, condition={"type": "gap"}, since="1h")
         assert refused["code"] == "bad_condition"
         fell = {"type": "change", "percent": 3.9, "within": "1m", "direction": "fall"}
-        told = await client.ask(cmd="preview", symbol="btcusdt", condition=fell, since="1h")
-        assert [one["price"] for one in told["fired"]] == [97]
+        received = await client.ask(cmd="preview", symbol="btcusdt", condition=fell, since="1h")
+        assert [firing["price"] for firing in received["fired"]] == [97]

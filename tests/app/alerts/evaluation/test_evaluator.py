@@ -57,16 +57,16 @@ def end_connections_of_endpoints(database: URL) -> None:
     assert ended
 
 
-async def test_a_rule_of_the_dashboard_is_known_at_once_and_told_wherever_it_listens(
+async def test_a_dashboard_rule_is_evaluated_at_once_and_sent_everywhere(
     exchange: Exchange, start: Start, database: URL
 ) -> None:
-    one, two = await start(), await start()
-    async with one.client("?client=dashboard") as here, two.client("?client=dashboard") as there:
+    first, two = await start(), await start()
+    async with first.client("?client=dashboard") as here, two.client("?client=dashboard") as there:
         rule = await asyncio.to_thread(create_rule, database, 100.0)
         await exchange.trade("kraken:BTC-USDT", 101.0)
-        told = [await client.read(timeout_s=1) for client in (here, there)]
-        assert told[0] == told[1]
-        assert told[0]["rule_id"] == rule.id
+        received = [await client.read(timeout_s=1) for client in (here, there)]
+        assert received[0] == received[1]
+        assert received[0]["rule_id"] == rule.id
         await exchange.trade("kraken:BTC-USDT", 102.0)
         await here.nothing_more()
 
@@ -109,9 +109,11 @@ async def test_endpoints_side_by_side_fire_every_rule_once_in_the_order_of_commi
         }
         for client in clients:
             mine = [rule_id for rule_id, (owner, _) in watched.items() if owner is client]
-            told = [await client.read() for _ in mine]
-            assert sorted(frame["rule_id"] for frame in told) == sorted(mine)
-            assert [frame["event_id"] for frame in told] == sorted(frame["event_id"] for frame in told)
+            received = [await client.read() for _ in mine]
+            assert sorted(frame["rule_id"] for frame in received) == sorted(mine)
+            assert [frame["event_id"] for frame in received] == sorted(
+                frame["event_id"] for frame in received
+            )
             await client.nothing_more()
 
 
@@ -123,7 +125,7 @@ async def test_lost_connections_to_postgres_miss_nothing_and_double_nothing(
             ack = await client.ask(cmd="watch", symbol="btcusdt", price=price)
             assert ack["type"] == "ack"
             await asyncio.to_thread(end_connections_of_endpoints, database)
-            await exchange.trade("binance:BTC-USDT", price)  # nobody hears this
+            await exchange.trade("binance:BTC-USDT", price)  # no client hears this
             await exchange.trade("binance:BTC-USDT", 100.0)
             assert (await client.read())["price"] == price
             await client.nothing_more()
@@ -131,7 +133,7 @@ async def test_lost_connections_to_postgres_miss_nothing_and_double_nothing(
         assert len(events(database)) == 3
 
 
-async def test_what_happened_while_no_endpoint_ran_is_told_to_the_client_that_resumes(
+async def test_alerts_of_a_downtime_are_sent_to_the_client_that_resumes(
     exchange: Exchange, start: Start, database: URL
 ) -> None:
     before = await start()
@@ -164,7 +166,7 @@ async def test_a_rule_made_while_no_endpoint_ran_is_not_fired_by_older_trades(
     assert (event.rule_id, event.price) == (rule.id, 300.0)
 
 
-async def test_postgres_away_is_said_and_the_connection_stays_open(
+async def test_without_postgres_the_connection_stays_open(
     endpoint: Endpoint, exchange: Exchange, database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database refuses connections for a while; the endpoint comes back by itself."""
@@ -175,7 +177,7 @@ async def test_postgres_away_is_said_and_the_connection_stays_open(
             allow(conn, database, False)
             await asyncio.to_thread(end_connections_of_endpoints_from, conn, database)
             await exchange.trade("binance:BTC-USDT", 101.0)
-            await eventually(lambda: says_it_is_away(endpoint))
+            await eventually(lambda: is_unavailable(endpoint))
             answer = await client.ask(cmd="list", id=4)
             assert (answer["code"], answer["id"]) == ("try_again", 4)
             allow(conn, database, True)
@@ -184,7 +186,7 @@ async def test_postgres_away_is_said_and_the_connection_stays_open(
     await eventually(endpoint.healthy)
 
 
-async def says_it_is_away(endpoint: Endpoint) -> bool:
+async def is_unavailable(endpoint: Endpoint) -> bool:
     health = await endpoint.get("/healthz")
     return health.status_code == 503 and "not hearing from Postgres" in health.json()["reason"]
 

@@ -1,4 +1,4 @@
-"""Every condition, from a client's wish to what it is told, and a preview that tells the same."""
+"""Every condition, from a client's wish to what it is sent, and a preview that reports the same."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def trades(*prices: float, on: str = "binance") -> list[Step]:
     return [(on, price) for price in prices]
 
 
-def case(name: str, wish: dict[str, Any], then: list[Step], told: list[float], **more: Any) -> Case:
+def case(name: str, wish: dict[str, Any], then: list[Step], received: list[float], **more: Any) -> Case:
     terms = more.pop("terms", {})
-    return Case(name=name, wish={"condition": wish, **terms}, then=then, told=told, **more)
+    return Case(name=name, wish={"condition": wish, **terms}, then=then, received=received, **more)
 
 
 FIELDS = ("price", "direction", "percent", "within", "over", "peg", "base")
@@ -33,7 +33,7 @@ EVERY = {"repeat": "every"}
 OLD: list[Step] = [("binance", 100, 4 * DAY_S), ("binance", 90, 3 * HOUR_S), ("binance", 110, 2 * HOUR_S)]
 
 PRICES = [
-    Case(name="a price alone", wish={"price": 100}, then=trades(99, 101, 102), told=[101]),
+    Case(name="a price alone", wish={"price": 100}, then=trades(99, 101, 102), received=[101]),
     case("above: at it", condition("above", price=100), trades(99, 100, 101), [100]),
     case("above: beyond it", condition("above", price=100), trades(99, 105), [105]),
     case("below: at it", condition("below", price=100), trades(101, 100), [100]),
@@ -169,7 +169,7 @@ PRICES = [
         exchanges=["kraken"],
     ),
     case(
-        "what is met already is told by a price of its exchange",
+        "what is met already is received by a price of its exchange",
         condition("all", of=[condition("above", price=100), condition("below", price=105)]),
         [("kraken", 90), ("coinbase", 103), ("binance", 104)],
         [104],
@@ -189,12 +189,12 @@ PRICES = [
 def on_another_price(source: str) -> list[Case]:
     """Each condition on a price, on averages or closes; trades mean nothing to it."""
 
-    def on(name: str, kind: str, several: list[float], told: list[float], **more: Any) -> Case:
+    def on(name: str, kind: str, several: list[float], received: list[float], **more: Any) -> Case:
         by = {"source": "average"} if source == "average" else {"source": "candle", "interval": "1m"}
         fields = {key: more.pop(key) for key in FIELDS if key in more}
         then = [("binance", 500.0), *((source, price) for price in several), ("binance", 1.0)]
         more = {"before": [(source, several[0])], **more}
-        return case(name, condition(kind, **fields, **by), then, told, **more)
+        return case(name, condition(kind, **fields, **by), then, received, **more)
 
     where = None if source == "average" else "binance"
     climb = [(source, 100.0 + second) for second in range(8)]

@@ -1,4 +1,4 @@
-"""Every term of a watch, from a client's wish to what it is told, and a preview that tells the same."""
+"""Every term of a watch, from a client's wish to what it is sent, and a preview that reports the same."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def closes(*prices: float) -> list[Step]:
     return [("close", price) for price in prices]
 
 
-def case(name: str, condition: dict[str, Any], then: list[Step], told: list[float], **terms: Any) -> Case:
+def case(name: str, condition: dict[str, Any], then: list[Step], received: list[float], **terms: Any) -> Case:
     cases = {key: terms.pop(key) for key in ("before", "on", "exchanges", "values") if key in terms}
-    return Case(name=name, wish={"condition": condition, **terms}, then=then, told=told, **cases)
+    return Case(name=name, wish={"condition": condition, **terms}, then=then, received=received, **cases)
 
 
 def quiet_now(zone: str, *, over_midnight: bool) -> dict[str, str]:
@@ -49,7 +49,7 @@ def quiet_now(zone: str, *, over_midnight: bool) -> dict[str, str]:
 
 
 TERMS = [
-    case("once, as if not said", ABOVE, trades(101, 99, 102), [101]),
+    case("once, the default", ABOVE, trades(101, 99, 102), [101]),
     case("every time", ABOVE, trades(101, 102, 99, 103), [101, 103], repeat="every"),
     case(
         "once per candle",
@@ -60,7 +60,7 @@ TERMS = [
         candle="1d",
     ),
     case(
-        "what is still so in the next candle is told by its first price",
+        "what is still so in the next candle is received by its first price",
         ABOVE,
         [*yesterday(101, 102), *trades(103)],
         [101, 103],
@@ -162,7 +162,7 @@ TERMS = [
 
 async def test_terms(database: URL, start: Start) -> None:
     async with staged(database, start, TERMS) as stage:
-        told = await stage.play(TERMS)
-    assert wrong(TERMS, told) == {}
-    assert told["with a note"].alerts[0]["message"].startswith("look: C")
-    assert told["in its own words"].alerts[0]["message"].endswith("-USDT 101{}")
+        received = await stage.play(TERMS)
+    assert wrong(TERMS, received) == {}
+    assert received["with a note"].alerts[0]["message"].startswith("look: C")
+    assert received["in its own words"].alerts[0]["message"].endswith("-USDT 101{}")

@@ -1,4 +1,4 @@
-"""Trades that come late, cut and ordered anyhow, at a live endpoint."""
+"""Trades that come late, cut and ordered in any way, at a live endpoint."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RULES = [
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(TRADES, st.randoms(use_true_random=False), CUTS)
-async def test_each_stretch_that_was_missed_is_told_once(
+async def test_each_met_period_that_was_missed_is_reported_once(
     database: URL, endpoint: Endpoint, drawn: list[tuple[float, bool]], chance: Random, cuts: list[int]
 ) -> None:
     async with await connect(database, application_name="test late") as conn:
@@ -62,26 +62,27 @@ async def test_each_stretch_that_was_missed_is_told_once(
 
         for rule in rules:
             claimed = await stage.claimed(rule)
-            ids = [one[1] for one in claimed]
+            ids = [row[1] for row in claimed]
             assert len(ids) == len(set(ids)), rule
-            told_live = [one[1] for one in claimed if not one[-1]]
-            told_late = [one[1] for one in claimed if one[-1]]
-            assert set(told_live) <= {trade.trade_id for trade in live}
-            assert set(told_late) <= {trade.trade_id for trade in late}
+            live_ids = [row[1] for row in claimed if not row[-1]]
+            late_ids = [row[1] for row in claimed if row[-1]]
+            assert set(live_ids) <= {trade.trade_id for trade in live}
+            assert set(late_ids) <= {trade.trade_id for trade in late}
             starts = [
-                run[0] for run in met_in(rule, [(100.0, 0), *((one.price, one.trade_id) for one in live)])
+                run[0]
+                for run in met_in(rule, [(100.0, 0), *((trade.price, trade.trade_id) for trade in live)])
             ]
-            runs = met_in(rule, [(one.price, one.trade_id) for one, _ in stored])
+            runs = met_in(rule, [(trade.price, trade.trade_id) for trade, _ in stored])
             if rule.terms.repeat is Repeat.EVERY:
-                assert told_live == starts, rule
-                # Armed anew by the database's clock, it was not armed at the time of any of these trades.
-                is_met_now = met_in(rule, [(one.price, one.trade_id) for one in live[-1:]])
+                assert live_ids == starts, rule
+                # Armed again by the database's clock, it was not armed at the time of any of these trades.
+                is_met_now = met_in(rule, [(trade.price, trade.trade_id) for trade in live[-1:]])
                 was_armed_again = len(starts) > 1 or (starts and not is_met_now)
                 until = [] if was_armed_again else runs[: where_is(starts[0], runs)] if starts else runs
-                assert [len(set(run) & set(told_late)) for run in until] == [1] * len(until), rule
-                assert len(told_late) == len(until), rule
+                assert [len(set(run) & set(late_ids)) for run in until] == [1] * len(until), rule
+                assert len(late_ids) == len(until), rule
             else:
-                assert told_live == starts[:1], rule
+                assert live_ids == starts[:1], rule
                 assert len(ids) == bool(runs), rule
 
 
@@ -93,5 +94,5 @@ def met_in(rule: Rule, prices: list[tuple[float, int]]) -> list[list[int]]:
     """The trades of each stretch in which a rule is met."""
     assert isinstance(rule.condition, Above | Below)
     condition = rule.condition
-    runs = groupby(prices, key=lambda one: condition.met_by(one[0]))
+    runs = groupby(prices, key=lambda priced: condition.met_by(priced[0]))
     return [[number for _, number in run] for is_met, run in runs if is_met]

@@ -1,4 +1,4 @@
-"""What a preview tells against what a live endpoint claimed, whatever the trades and however committed."""
+"""What a preview reports against what a live endpoint claimed, whatever the trades and however committed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from coinwatch.alerts import NewRule, Repeat, Terms, is_per_market, leaves
 from coinwatch.alerts import conditions as c
 from coinwatch.windows import Window
 from tests.app.alerts.conftest import Endpoint
-from tests.app.alerts.pair_histories import HAPPENS, Average, Close, Commit, Stage, is_of_closes, told
+from tests.app.alerts.pair_histories import HAPPENS, Average, Close, Commit, Stage, is_of_closes, received
 from tests.app.alerts.rules.engine_runs import CONDITIONS, M1
 from tests.app.alerts.rules.test_engine import BINANCE
 from tests.waiting import eventually
@@ -68,7 +68,7 @@ BEFORE = [Commit(1, [("binance", 0, 100.0), ("kraken", 0, 100.0)])]
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(RULES, HAPPENS, HAPPENS)
-async def test_a_preview_tells_what_was_claimed(
+async def test_a_preview_returns_what_was_claimed(
     database: URL,
     endpoint: Endpoint,
     rules: list[NewRule],
@@ -96,12 +96,12 @@ async def test_a_preview_tells_what_was_claimed(
         await end.happen(Commit(1, [("binance", 0, 200.0)]))
         await eventually(partial(end.claimed, known))
         since_us, closed_us = stage.at_us + 1, stage.close_us + 1
-        for one in then:
-            if not isinstance(one, Close):
-                await stage.happen(one)
-        for one in then:
-            if isinstance(one, Close):
-                await stage.happen(one)
+        for event in then:
+            if not isinstance(event, Close):
+                await stage.happen(event)
+        for event in then:
+            if isinstance(event, Close):
+                await stage.happen(event)
         await end.happen(Close("binance", 300.0))
         await end.happen(Commit(1, [("binance", 0, 300.0)]))
 
@@ -114,10 +114,10 @@ async def test_a_preview_tells_what_was_claimed(
             from_us = closed_us if of_closes else since_us
             window = Window(from_us, max(from_us, stage.at_us, stage.close_us) + 1)
             looked_back = await preview(conn, msgspec.structs.replace(asked, symbol=stage.symbol), window)
-            due, claimed = told(looked_back.firings), await stage.claimed(rule)
-            if of_closes:  # an indicator is told with the last trade's price, which here is another
+            due, claimed = received(looked_back.firings), await stage.claimed(rule)
+            if of_closes:  # an indicator is sent with the last trade's price, which here is another
                 due, claimed = (
-                    [(*one[:3], *one[4:]) for one in due],
-                    [(*one[:3], *one[4:]) for one in claimed],
+                    [(*row[:3], *row[4:]) for row in due],
+                    [(*row[:3], *row[4:]) for row in claimed],
                 )
             assert claimed == due, rule

@@ -1,4 +1,4 @@
-"""Watches on moods and on data health: told again when it is so again, of the market where it is so."""
+"""Watches on sentiment and on data health: sent again when the condition is met again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from warehouse.db.connect import conninfo
 Start = Callable[[], Awaitable[Endpoint]]
 BTC, KRAKEN = "binance:BTC-USDT", "kraken:BTC-USDT"
 EVERY = {"repeat": "every"}
-MOOD = """
+SENTIMENT = """
 insert into sentiment (day, source, base, value, score, scale)
 values (current_date - %s::int, %s, %s, %s, %s, %s)
 on conflict (day, source, base) do update set value = excluded.value, score = excluded.score
@@ -31,11 +31,11 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def greed(database: URL, days_ago: int, value: float) -> None:
-    run(database, MOOD, days_ago, "fear_greed", None, value, value / 50 - 1, "0..100")
+    run(database, SENTIMENT, days_ago, "fear_greed", None, value, value / 50 - 1, "0..100")
 
 
-def mood(database: URL, days_ago: int, base: str, score: float) -> None:
-    run(database, MOOD, days_ago, "combined", base, None, score, "-1..1")
+def sentiment(database: URL, days_ago: int, base: str, score: float) -> None:
+    run(database, SENTIMENT, days_ago, "combined", base, None, score, "-1..1")
 
 
 def heard(database: URL, market: str, seconds_ago: int) -> None:
@@ -54,7 +54,7 @@ def close_gaps(database: URL) -> None:
 
 
 def are_armed(database: URL, *rules: dict[str, Any]) -> bool:
-    """Whether what they have told of is over for all of them."""
+    """Whether what they have received of is over for all of them."""
     with psycopg.connect(conninfo(database)) as conn:
         rows = conn.execute(
             "select coalesce((state->>'waiting')::bool, false) from alert_rules where id = any(%s)",
@@ -63,15 +63,17 @@ def are_armed(database: URL, *rules: dict[str, Any]) -> bool:
     return rows == [(False,)] * len(rules)
 
 
-async def told(client: Client, count: int) -> dict[int, dict[str, Any]]:
+async def received(client: Client, count: int) -> dict[int, dict[str, Any]]:
     alerts = [await client.read() for _ in range(count)]
     return {alert["rule_id"]: alert for alert in alerts}
 
 
-async def test_moods_at_their_level_or_beyond(endpoint: Endpoint, exchange: Exchange, database: URL) -> None:
+async def test_sentiment_at_its_level_or_beyond(
+    endpoint: Endpoint, exchange: Exchange, database: URL
+) -> None:
     greed(database, 3, 50)
-    mood(database, 3, "BTC", 0.0)
-    mood(database, 3, "ETH", 0.9)
+    sentiment(database, 3, "BTC", 0.0)
+    sentiment(database, 3, "ETH", 0.9)
     async with endpoint.client() as client:
         wishes: dict[str, dict[str, Any]] = {
             "fear": {"condition": {"type": "fear_greed", "level": 20, "direction": "below"}},
@@ -87,9 +89,9 @@ async def test_moods_at_their_level_or_beyond(endpoint: Endpoint, exchange: Exch
         }
         for days_ago, index, score in ((2, 20.0, 0.3), (1, 85.0, -0.8), (0, 12.0, 0.5)):
             greed(database, days_ago, index)
-            mood(database, days_ago, "BTC", score)
+            sentiment(database, days_ago, "BTC", score)
             low = index < 50
-            alerts = await told(client, 2)
+            alerts = await received(client, 2)
             assert {number: alert["value"] for number, alert in alerts.items()} == {
                 rules["fear" if low else "greed"]: index,
                 rules["good" if score > 0 else "bad"]: score,
@@ -116,7 +118,7 @@ async def test_silence_and_gaps_of_the_markets_that_have_them(
         for _ in range(2):
             heard(database, KRAKEN, 4_000)
             run(database, GAP, market_id(database, KRAKEN))
-            alerts = await told(client, 2)
+            alerts = await received(client, 2)
             assert {number: alert["exchange"] for number, alert in alerts.items()} == {
                 anywhere["rule_id"]: "kraken",
                 gap["rule_id"]: "kraken",
@@ -128,10 +130,10 @@ async def test_silence_and_gaps_of_the_markets_that_have_them(
             await eventually(lambda: are_armed(database, anywhere, gap))
         await client.nothing_more()
         heard(database, KRAKEN, 4_000)
-        assert set(await told(client, 1)) == {anywhere["rule_id"]}
+        assert set(await received(client, 1)) == {anywhere["rule_id"]}
         heard(database, BTC, 4_000)
         run(database, GAP, market_id(database, BTC))
-        alerts = await told(client, 4)
+        alerts = await received(client, 4)
         assert set(alerts) == {here["rule_id"], both["rule_id"], gap["rule_id"], gap_here["rule_id"]}
         assert alerts[here["rule_id"]]["message"] == "BTC-USDT at 100 on binance: silent for 1h"
         await client.nothing_more()
@@ -181,15 +183,15 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 
 async def test_terms_that_cannot_be_kept_are_refused(endpoint: Endpoint) -> None:
     async with endpoint.client() as client:
-        for terms, code, said in REFUSED:
+        for terms, code, text in REFUSED:
             wish = {"symbol": "btcusdt", "condition": {"type": "above", "price": 1}, **terms}
             for command in ({"cmd": "watch"}, {"cmd": "preview", "since": "1h"}):
                 refused = await client.ask(**command, **wish)
-                assert (refused["code"], said in refused["message"]) == (code, True), refused
+                assert (refused["code"], text in refused["message"]) == (code, True), refused
                 assert refused["hint"]
 
 
-async def test_what_was_missed_in_a_gap_is_told_late_once_it_is_filled(
+async def test_crossings_in_a_gap_are_sent_late_once_it_is_filled(
     endpoint: Endpoint, exchange: Exchange, database: URL
 ) -> None:
     async with endpoint.client() as client:
@@ -211,7 +213,7 @@ async def test_what_was_missed_in_a_gap_is_told_late_once_it_is_filled(
         close_gaps(database)
         age_s = (now_us() - missed_us) / SECOND_US
         await exchange.trade(BTC, 101, 92, age_s=age_s, late=True)
-        alerts = await told(client, 4)
+        alerts = await received(client, 4)
         assert [alerts[number]["price"] for number in numbers[:-1]] == [101, 101, 92, 92]
         assert all(alert["late"] and "degraded" not in alert for alert in alerts.values())
         await exchange.trade(BTC, 102, 92)

@@ -1,4 +1,4 @@
-"""A stored rule that makes no sense here, as one of a newer version, is told of and stops nothing."""
+"""A stored rule that makes no sense here, as one of a newer version, is sent of and stops nothing."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ async def test_the_other_rules_go_on(database: URL, exchange: Exchange, start: S
             connection.execute("select pg_notify('alert_rules', %s::text)", (bad,))
         listed = await client.ask(cmd="list")
         assert [rule["rule_id"] for rule in listed["rules"]] == [first, last]
-        [told] = listed["unreadable"]
-        assert told["rule_id"] == bad
-        assert f"rule {bad} cannot be read" in told["message"]
+        [received] = listed["unreadable"]
+        assert received["rule_id"] == bad
+        assert f"rule {bad} cannot be read" in received["message"]
         for command in ({"cmd": "snooze", "for": "1h"}, {"cmd": "resume"}):
             refused = await client.ask(**command, rule_id=bad)
             assert (refused["type"], refused["code"]) == ("error", "unreadable_rule")
-            assert refused["hint"] == told["hint"]
+            assert refused["hint"] == received["hint"]
 
         await exchange.trade("coinbase:ETH-USD", 250.0)
         assert (await client.read())["rule_id"] == first

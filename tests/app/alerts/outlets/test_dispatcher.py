@@ -85,10 +85,10 @@ async def test_an_alert_is_delivered_signed_and_recorded(
     row = await only_delivery(conn, State.DELIVERED)
     assert (row.event_id, row.outlet_id, row.attempts, row.http_status) == (2, outlet, 1, 200)
     [message] = receiver.received
-    told = Webhook(SECRET).verify(message.body, message.headers)
-    assert told["type"] == "alert.fired"
-    assert told["timestamp"] == told["data"]["ts"]
-    assert (told["data"]["event_id"], told["data"]["price"]) == (2, 10.0)
+    received = Webhook(SECRET).verify(message.body, message.headers)
+    assert received["type"] == "alert.fired"
+    assert received["timestamp"] == received["data"]["ts"]
+    assert (received["data"]["event_id"], received["data"]["price"]) == (2, 10.0)
     assert message.headers["webhook-id"] == f"msg_2_{outlet}"
     assert message.headers["host"] == receiver.url.split("/")[2]
 
@@ -102,20 +102,20 @@ async def test_what_fails_is_tried_again_under_the_same_id(
     )
     await fire(endpoint, exchange, 10.0)
 
-    async def said(status: int) -> DeliveryRow | None:
+    async def delivered(status: int) -> DeliveryRow | None:
         [row] = await stored.recent_deliveries(conn)
         return row if row.http_status == status else None
 
-    first = await eventually(lambda: said(500))
+    first = await eventually(lambda: delivered(500))
     assert first is not None
     assert first.attempted_at is not None
     assert 4 < (first.due_at - first.attempted_at).total_seconds() < 8
     await due_now(conn)
-    second = await eventually(lambda: said(302))
+    second = await eventually(lambda: delivered(302))
     assert second is not None
     assert second.error == "302 Found: redirects are not followed"
     await due_now(conn)
-    third = await eventually(lambda: said(429))
+    third = await eventually(lambda: delivered(429))
     assert third is not None
     assert third.attempted_at is not None
     assert (third.due_at - third.attempted_at).total_seconds() > 8_990
@@ -157,15 +157,15 @@ async def test_a_receiver_that_is_gone_is_disabled(
     assert (await only_delivery(conn, State.DEAD)).http_status == 410
 
     async def disabled() -> bool:
-        [one] = await stored.outlets(conn)
-        return one.disabled_at is not None
+        [outlet] = await stored.outlets(conn)
+        return outlet.disabled_at is not None
 
     await eventually(disabled)
     await fire(endpoint, exchange, 20.0)
     assert await stored.enable_outlet(conn, outlet)
     await fire(endpoint, exchange, 30.0)
     assert (await only_delivery(conn, State.DELIVERED)).event_id == 3
-    assert [message.told["data"]["event_id"] for message in receiver.received] == [1, 3]
+    assert [message.received["data"]["event_id"] for message in receiver.received] == [1, 3]
 
 
 async def test_several_endpoints_deliver_once_and_a_dead_one_leaves_it_to_the_others(
@@ -184,7 +184,7 @@ async def test_several_endpoints_deliver_once_and_a_dead_one_leaves_it_to_the_ot
         return len(await stored.recent_deliveries(conn, state=State.DELIVERED)) == 30
 
     await eventually(all_delivered, timeout_s=90)
-    assert sorted(message.told["data"]["event_id"] for message in receiver.received) == list(range(1, 31))
+    assert sorted(message.received["data"]["event_id"] for message in receiver.received) == list(range(1, 31))
     # As if it had been taken by an endpoint that was killed just then.
     await conn.execute(
         "update deliveries set state = 'waiting', delivered_at = null, due_at = now() where event_id = 5"
@@ -193,7 +193,7 @@ async def test_several_endpoints_deliver_once_and_a_dead_one_leaves_it_to_the_ot
     assert len(receiver.received) == 31
 
 
-async def test_a_receiver_that_hangs_holds_up_nobody(
+async def test_a_receiver_that_hangs_delays_no_other(
     endpoint: Endpoint, exchange: Exchange, conn: AsyncConnection, receiver: Receiver
 ) -> None:
     async with Receiver() as hanging:
@@ -206,20 +206,22 @@ async def test_a_receiver_that_hangs_holds_up_nobody(
 
 
 async def test_secrets_rotate(conn: AsyncConnection, receiver: Receiver) -> None:
-    outlet = await add(conn, receiver)
-    assert await stored.rotate_secret(conn, outlet, OTHER, 24)
-    [one] = await stored.outlets(conn)
-    assert one.secrets == (OTHER, SECRET)
+    outlet_id = await add(conn, receiver)
+    assert await stored.rotate_secret(conn, outlet_id, OTHER, 24)
+    [outlet] = await stored.outlets(conn)
+    assert outlet.secrets == (OTHER, SECRET)
     sender = Webhooks(allow_private=True)
-    assert await sender.send(one.url, one.secrets, one.id, ALERT) == Outcome(delivered=True, http_status=200)
+    assert await sender.send(outlet.url, outlet.secrets, outlet.id, ALERT) == Outcome(
+        delivered=True, http_status=200
+    )
     [message] = receiver.received
-    for secret in one.secrets:
+    for secret in outlet.secrets:
         Webhook(secret).verify(message.body, message.headers)
     with pytest.raises(WebhookVerificationError):
         Webhook("whsec_" + base64.b64encode(b"x" * 32).decode()).verify(message.body, message.headers)
     await conn.execute("update outlets set previous_until = now()")
-    [one] = await stored.outlets(conn)
-    assert one.secrets == (OTHER,)
+    [outlet] = await stored.outlets(conn)
+    assert outlet.secrets == (OTHER,)
     assert not await stored.rotate_secret(conn, 99, OTHER, 24)
     await sender.aclose()
 
@@ -284,13 +286,13 @@ async def test_messages_by_apprise(receiver: Receiver) -> None:
     url = receiver.url.replace("http://", "json://").partition("?")[0]
     assert await apprise_sender.send(url, ALERT) == Outcome(delivered=True)
     [message] = receiver.received
-    assert message.told["message"] == ALERT.message
+    assert message.received["message"] == ALERT.message
     receiver.answers.append("500 Oops")
     failed = await apprise_sender.send(url, ALERT)
     assert failed == Outcome(delivered=False, error="the service did not take it")
-    assert (await apprise_sender.send("nonsense", ALERT)).error == "no service has such a URL"
+    assert (await apprise_sender.send("not-a-service", ALERT)).error == "no service has such a URL"
     with pytest.raises(SettingsError, match="no service"):
-        apprise_sender.service("nonsense://secret")
+        apprise_sender.service("not-a-service://secret")
 
 
 async def test_old_deliveries_are_forgotten(conn: AsyncConnection, receiver: Receiver) -> None:

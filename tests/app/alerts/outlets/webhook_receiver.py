@@ -1,4 +1,4 @@
-"""An HTTP server that takes webhooks and answers what a test says."""
+"""An HTTP server that takes webhooks and answers what a test states."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Received(NamedTuple):
     body: str
 
     @property
-    def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.body)
-        return told
+    def received(self) -> dict[str, Any]:
+        received: dict[str, Any] = json.loads(self.body)
+        return received
 
 
 class Receiver:

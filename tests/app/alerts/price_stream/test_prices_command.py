@@ -35,7 +35,7 @@ async def endpoint_of_prices(start: Callable[[], Awaitable[Endpoint]]) -> Endpoi
     return await start()
 
 
-async def said(environment: Environment, port: int, *arguments: str) -> tuple[int | None, str, str]:
+async def output(environment: Environment, port: int, *arguments: str) -> tuple[int | None, str, str]:
     async with asyncio.timeout(100), command("prices", environment(port), *arguments) as process:
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
@@ -49,14 +49,14 @@ async def test_prices_for_people_and_for_programs(
     await averager.store(began + 5, BTC_USD=70_001.5)
     since = datetime.fromtimestamp(began, UTC)
     asked = ("usd", "eur", "--since", since.strftime("%Y-%m-%dT%H:%M:%S"), "--count", "3")
-    code, out, _ = await said(environment, endpoint_of_prices.port, *asked)
+    code, out, _ = await output(environment, endpoint_of_prices.port, *asked)
     assert code == 0
     assert out.splitlines() == [
         f"{since:%Y-%m-%d %H:%M:%S} UTC  BTC 70,000.5 USD",
         f"{since:%Y-%m-%d %H:%M:%S} UTC  BTC 60,000 EUR",
         f"{since.replace(second=5):%Y-%m-%d %H:%M:%S} UTC  BTC 70,001.5 USD",
     ]
-    code, out, _ = await said(environment, endpoint_of_prices.port, *asked, "--json")
+    code, out, _ = await output(environment, endpoint_of_prices.port, *asked, "--json")
     assert code == 0
     assert [json.loads(line)["price"] for line in out.splitlines()] == [70_000.5, 60_000.0, 70_001.5]
     assert json.loads(out.splitlines()[0]) == {
@@ -64,7 +64,7 @@ async def test_prices_for_people_and_for_programs(
         "price": 70_000.5,
         "currency": "USD",
     }
-    code, out, _ = await said(
+    code, out, _ = await output(
         environment, endpoint_of_prices.port, "--interval", "1", "--meta", "--count", "1", "--json"
     )
     assert (code, json.loads(out)["stale"]) == (0, True)
@@ -73,14 +73,14 @@ async def test_prices_for_people_and_for_programs(
 async def test_what_is_wrong_is_one_clear_line(
     environment: Environment, endpoint_of_prices: Endpoint
 ) -> None:
-    code, _, err = await said(environment, endpoint_of_prices.port, "XXX")
+    code, _, err = await output(environment, endpoint_of_prices.port, "XXX")
     assert (code, err) == (
         1,
         "coinwatch: no average of BTC in XXX is computed (there are EUR, USD)\n",
     )
-    code, _, err = await said(environment, free_port())
+    code, _, err = await output(environment, free_port())
     assert code == 1
     assert "cannot reach the alert endpoint" in err
-    code, _, err = await said(environment, endpoint_of_prices.port, "--since", "yesterday")
+    code, _, err = await output(environment, endpoint_of_prices.port, "--since", "yesterday")
     assert code == 2
     assert "2026-01-15T12:00" in err

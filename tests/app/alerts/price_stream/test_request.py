@@ -1,4 +1,4 @@
-"""What the address of ``/prices`` may say."""
+"""What the address of ``/prices`` can contain."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_spellings_of_one_time(text: str, encode: bool) -> None:
         ("currency=USD&meta=yes", "bad_meta"),
     ],
 )
-def test_nonsense_is_refused(query: str, code: str) -> None:
+def test_invalid_requests_are_refused(query: str, code: str) -> None:
     with pytest.raises(RequestRefused) as refused:
         read_request(f"/prices?{query}", NOW_US)
     assert refused.value.refused.code == code

@@ -59,9 +59,9 @@ async def refused(endpoint: Endpoint, query: str) -> dict[str, Any]:
     answer = await endpoint.get(f"/prices?{query}")
     assert answer.status_code == httpx.codes.BAD_REQUEST
     assert answer.headers["content-type"] == "application/json"
-    said: dict[str, Any] = answer.json()
-    assert said.keys() == {"code", "message", "hint"}
-    return said
+    text: dict[str, Any] = answer.json()
+    assert text.keys() == {"code", "message", "hint"}
+    return text
 
 
 def iso(second: int) -> str:
@@ -108,14 +108,14 @@ async def test_several_currencies_are_named_and_in_the_order_asked_for(
         ]
 
 
-async def test_without_since_date_only_what_comes_is_told(averager: Averager, start: Start) -> None:
+async def test_without_since_date_only_new_prices_are_sent(averager: Averager, start: Start) -> None:
     began = a_while_ago()
     await averager.store(began + 1, BTC_USD=1.0)
     endpoint = await start()
     async with prices(endpoint, "currency=USD") as socket:
         reading = asyncio.create_task(read(socket, 1))
         second = 4
-        while not reading.done():  # it is told of from when the endpoint has begun to follow
+        while not reading.done():  # it is sent of from when the endpoint has begun to follow
             await averager.store(began + second, BTC_USD=float(second))
             second += 1
             await asyncio.sleep(0.05)
@@ -147,7 +147,7 @@ async def test_since_date_may_be_within_an_interval(averager: Averager, start: S
         assert [update["price"] for update in await read(socket, 2)] == [10.0, 20.0]
 
 
-async def test_dollars_are_tethers_where_nobody_trades_for_dollars(averager: Averager, start: Start) -> None:
+async def test_tethers_stand_for_dollars_without_a_dollar_market(averager: Averager, start: Start) -> None:
     began = a_while_ago()
     await averager.store(began, SOL_USDT=150.0, SOL_USDC=151.0)
     endpoint = await start()
@@ -161,7 +161,7 @@ async def test_replay_and_live_join_without_gap_or_repeat(averager: Averager, st
     total = 5_000
     await averager.store(began, BTC_USD=0.5)
     await fill(averager.conn, began + 1, total)
-    one, other = await start(), await start()
+    first, other = await start(), await start()
 
     async def go_on() -> None:
         for second in range(total, total + 300):
@@ -174,7 +174,7 @@ async def test_replay_and_live_join_without_gap_or_repeat(averager: Averager, st
     async with asyncio.timeout(200), asyncio.TaskGroup() as tasks:
         tasks.create_task(go_on())
         reading = []
-        for endpoint in (one, other, one):
+        for endpoint in (first, other, first):
             reading.append(tasks.create_task(all_of(endpoint)))
             await asyncio.sleep(0.05)
     expected = [{"timedate": iso(began + second), "price": second + 0.5} for second in range(total + 300)]
@@ -197,10 +197,10 @@ async def test_too_many_updates_are_refused_with_the_date_that_fits(averager: Av
     await fill(averager.conn, began + 1, 86_400)
     await fill(averager.conn, began + 86_401, 20_000)
     endpoint = await start()
-    said = await refused(endpoint, f"currency=USD&interval=1&since_date={began}")
-    assert said["code"] == "too_many_updates"
+    text = await refused(endpoint, f"currency=USD&interval=1&since_date={began}")
+    assert text["code"] == "too_many_updates"
     earliest = began + 86_401 + 19_999 - 100_000
-    assert iso(earliest) in said["hint"]
+    assert iso(earliest) in text["hint"]
     async with prices(endpoint, f"currency=USD&interval=1&since_date={iso(earliest)}") as socket:
         (first,) = await read(socket, 1)
         assert first["timedate"] == iso(earliest)
@@ -213,16 +213,16 @@ async def test_meta_goes_on_while_sources_are_down(averager: Averager, start: St
     await averager.store(now - 30, BTC_USD=5.0, exchanges=("kraken", "bitstamp"))
     endpoint = await start()
     async with (
-        prices(endpoint, "currency=USD&interval=1&meta=1") as told,
+        prices(endpoint, "currency=USD&interval=1&meta=1") as received,
         prices(endpoint, "currency=USD&interval=1") as paused,
     ):
-        first, second = await read(told, 2)
+        first, second = await read(received, 2)
         assert first.keys() == {"timedate", "price", "pair", "stale", "age_s", "exchanges"}
         assert (first["price"], first["stale"], first["exchanges"]) == (5.0, True, ["kraken", "bitstamp"])
         assert second["age_s"] == first["age_s"] + 1 >= 28
         later = now_us() // SECOND_US + 30
         await averager.store(later, BTC_USD=6.0)
-        while (update := (await read(told, 1))[0])["stale"]:
+        while (update := (await read(received, 1))[0])["stale"]:
             pass
         assert [update] == [
             {
@@ -269,22 +269,22 @@ async def test_a_client_that_does_not_read_is_cut_off_with_the_date_to_go_on(
     narrow.connect(("127.0.0.1", endpoint.port))
     async with connect(url, sock=narrow, max_queue=1, compression=None, close_timeout=1) as socket:
         await eventually(lambda: "cut off" in capsys.readouterr().out, timeout_s=90)
-        told: list[dict[str, Any]] = []
+        received: list[dict[str, Any]] = []
         with pytest.raises(ConnectionClosed) as closed:
-            await keep_reading(socket, told)
+            await keep_reading(socket, received)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == CloseCode.TRY_AGAIN_LATER
     reason, _, date = closed.value.rcvd.reason.partition("since_date=")
     assert reason.startswith("too slow: a frame waited")
-    assert date.startswith(told[-1]["timedate"])
+    assert date.startswith(received[-1]["timedate"])
 
 
-async def keep_reading(socket: ClientConnection, told: list[dict[str, Any]]) -> None:
+async def keep_reading(socket: ClientConnection, received: list[dict[str, Any]]) -> None:
     while True:
-        told.append(json.loads(await socket.recv()))
+        received.append(json.loads(await socket.recv()))
 
 
-async def test_a_stream_takes_no_commands_and_says_so(averager: Averager, start: Start) -> None:
+async def test_a_stream_refuses_commands(averager: Averager, start: Start) -> None:
     await averager.store(a_while_ago(), BTC_USD=1.0)
     endpoint = await start()
     async with prices(endpoint, "currency=USD") as socket:
@@ -316,16 +316,16 @@ async def test_the_examples_of_the_page(averager: Averager, start: Start) -> Non
     page = (DOCS / "prices.md").read_text()
     blocks = [block.split("```")[0] for block in page.split("```text\n")[1:]]
     examples = [example.splitlines() for block in blocks for example in block.strip().split("\n\n")]
-    one, several, meta, refusal = [(path, [line[2:] for line in lines]) for path, *lines in examples]
-    for path, lines in (one, several):
+    single, several, meta, refusal = [(path, [line[2:] for line in lines]) for path, *lines in examples]
+    for path, lines in (single, several):
         async with connect(f"ws://127.0.0.1:{endpoint.port}{path}") as socket:
             async with asyncio.timeout(10):
                 assert [await socket.recv() for _ in lines] == lines
     async with prices(endpoint, "currency=USD&meta=1&interval=1") as socket:
-        (told,) = await read(socket, 1)
+        (received,) = await read(socket, 1)
         stale = json.loads(meta[1][1])
-        assert list(told) == list(stale)
-        assert {**told, "timedate": stale["timedate"], "age_s": stale["age_s"]} == stale
+        assert list(received) == list(stale)
+        assert {**received, "timedate": stale["timedate"], "age_s": stale["age_s"]} == stale
     assert [(await endpoint.get(refusal[0])).text.strip()] == [
         json.dumps(json.loads(line)) for line in refusal[1]
     ]

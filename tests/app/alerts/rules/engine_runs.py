@@ -54,13 +54,13 @@ class EngineRun:
     def __init__(self, rules: Sequence[Rule], past: Sequence[Event], at_us: int) -> None:
         self.engine = RuleEngine()
         self.fired: list[Firing] = []
-        self.stored = {one.id: one for one in rules}
+        self.stored = {rule_.id: rule_ for rule_ in rules}
         self._closes: dict[tuple[int, Interval], deque[Close]] = {}
         for market, number in IDS.items():
             self.engine.meet(number, market)
         self._know_prices(past, at_us)
-        for one in rules:
-            self.engine.put(one, at_us)
+        for rule_ in rules:
+            self.engine.put(rule_, at_us)
         self._know_windows(past, at_us)
         self._know_candles(past, at_us)
 
@@ -173,7 +173,9 @@ def _taken_by(feed: PriceSeries, past: Sequence[Event], engine: RuleEngine) -> l
             and feed is engine.market_state.markets[feed.market_id or 1]
             and feed.market
         ):
-            taken += [(one.ts_us, one.price, one.amount) for one in event if one.market == feed.market]
+            taken += [
+                (trade.ts_us, trade.price, trade.amount) for trade in event if trade.market == feed.market
+            ]
         elif isinstance(event, Average):
             taken += [(event.ts_us, event.price, 0.0)] if feed.market is None else []
         elif isinstance(event, Closed) and feed is engine.market_state.candles.get((IDS[event.market], M1)):
@@ -279,7 +281,9 @@ RULES = st.lists(
     ).filter(may_hold),
     min_size=1,
     max_size=6,
-).map(lambda made: [msgspec.structs.replace(one, id=number) for number, one in enumerate(made, 1)])
+).map(
+    lambda made: [msgspec.structs.replace(unnumbered, id=number) for number, unnumbered in enumerate(made, 1)]
+)
 
 GAPS_US = [0, 1, 300_000, 999_999, 1_500_000, 4_000_000, 4_999_999, 5_000_000, 5_000_001, 12_000_000]
 """Also to just before, to and just beyond the ends of windows."""
@@ -297,11 +301,11 @@ def events_of(drawn: Sequence[object]) -> list[Event]:
     """What happens, one after the other."""
     at_us, number = START_US, 0
     events: list[Event] = []
-    for one in drawn:
-        match one:
+    for event in drawn:
+        match event:
             case list():
                 commit = []
-                for price, market, later_us in one:
+                for price, market, later_us in event:
                     at_us += later_us
                     number += 1
                     commit.append(Trade(market, number, at_us, price, 1.0, True))

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from coinwatch.alerts import Above, Below, Firing, Repeat, Rule, Terms
 from tests.app.alerts.rules.engine_runs import EVENTS, PRICES, RULES, EngineRun, Event, ends_at, events_of
 from tests.app.alerts.rules.test_engine import BINANCE, START_US, rule
-from tests.app.alerts.rules.test_restarts import lived, told
+from tests.app.alerts.rules.test_restarts import lived, received
 
 
 class Store:
-    """The rules as stored, what was claimed of them, and how far the furthest has told to have come."""
+    """The rules as stored, what was claimed of them, and how far the furthest has received to have come."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self.rules = {one.id: one for one in rules}
+        self.rules = {stored.id: stored for stored in rules}
         self.fired: list[Firing] = []
         self.looked = 0
 
@@ -77,7 +77,9 @@ PLAIN_RULES = st.lists(
     ),
     min_size=1,
     max_size=4,
-).map(lambda made: [msgspec.structs.replace(one, id=number) for number, one in enumerate(made, 1)])
+).map(
+    lambda made: [msgspec.structs.replace(unnumbered, id=number) for number, unnumbered in enumerate(made, 1)]
+)
 TURNS = st.lists(
     st.tuples(
         st.integers(0, 2),
@@ -85,7 +87,7 @@ TURNS = st.lists(
     ),
     max_size=60,
 )
-"""Which engine goes on, and by how many events at once, or is told to store how far it is, or is ended."""
+"""Which engine continues, and by how many events at once, or is sent to store how far it is, or is ended."""
 
 
 ABOVE = rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY))
@@ -96,7 +98,7 @@ UP_AND_DOWN = events_of([[(102.0, BINANCE, 1)], [(98.0, BINANCE, 1)], [(102.0, B
 @example([ABOVE], UP_AND_DOWN, [(1, 2)])
 @example([ABOVE], UP_AND_DOWN, [(1, 1), (1, 1)])
 @given(PLAIN_RULES | RULES, EVENTS, TURNS)
-def test_several_beside_each_other_tell_what_one_tells(
+def test_several_endpoints_report_what_a_single_one_reports(
     rules: list[Rule], events: list[Event], turns: list[tuple[int, int | str]]
 ) -> None:
     store = Store(rules)
@@ -111,4 +113,4 @@ def test_several_beside_each_other_tell_what_one_tells(
                 engines[number] = Beside(store, events)
     for engine in engines:
         engine.go_on(len(events))
-    assert told(store.fired, rules, events) == told(lived(rules, events), rules, events)
+    assert received(store.fired, rules, events) == received(lived(rules, events), rules, events)

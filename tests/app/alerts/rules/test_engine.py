@@ -1,4 +1,4 @@
-"""The rule engine against one that looks at every rule with every trade, and remembers everything."""
+"""The rule engine against one that evaluates every rule with every trade, and remembers everything."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def trade(number: int, price: float, market: Market = BINANCE, at_s: float | Non
 
 
 class Run:
-    """A engine that is told trades one by one, and what it fired."""
+    """A engine that is sent trades one by one, and what it fired."""
 
     def __init__(self, *rules: Rule) -> None:
         self.engine = RuleEngine()
@@ -67,8 +67,8 @@ class Run:
         self.put(*rules)
 
     def put(self, *rules: Rule) -> None:
-        for one in rules:
-            self.engine.put(one, START_US)
+        for held in rules:
+            self.engine.put(held, START_US)
         for feed in (*self.engine.market_state.markets.values(), *self._averages()):
             for window in (*feed.spans.values(), *feed.turnovers.values()):
                 window.is_warm = True
@@ -79,10 +79,10 @@ class Run:
     def trades(self, *trades: Trade) -> list[int]:
         """The ids of the trades that fired something, in order."""
         before = len(self.fired)
-        for one in trades:
-            self.engine.tick(one.ts_us)
-            feed = self.engine.market_state.markets[IDS[one.market]]
-            self.engine.trade(feed, one, one.trade_id, one.ts_us)
+        for trade_ in trades:
+            self.engine.tick(trade_.ts_us)
+            feed = self.engine.market_state.markets[IDS[trade_.market]]
+            self.engine.trade(feed, trade_, trade_.trade_id, trade_.ts_us)
             self._collect()
         return [firing.trade_id or 0 for firing in self.fired[before:]]
 
@@ -117,18 +117,22 @@ def _naive_met(leaf: c.Condition, past: Sequence[Trade]) -> bool:
         case Above() | Below():
             return leaf.met_by(price)
         case Crosses(price=level, way=Way.UP):
-            return price >= level and any(one.price < level for one in past)
+            return price >= level and any(past_trade.price < level for past_trade in past)
         case Crosses(price=level, way=Way.DOWN):
-            return price <= level and any(one.price > level for one in past)
+            return price <= level and any(past_trade.price > level for past_trade in past)
         case Change(percent=percent, within_s=within_s, way=way):
-            within = [one.price for one in past if one.ts_us >= ts_us - within_s * SECOND_US]
+            within = [
+                past_trade.price for past_trade in past if past_trade.ts_us >= ts_us - within_s * SECOND_US
+            ]
             rises = (price / min(within) - 1) * 100 >= percent
             falls = (1 - price / max(within)) * 100 >= percent
             return (rises and way is not Move.FALL) or (falls and way is not Move.RISE)
         case NewHigh(over_s=over_s) | NewLow(over_s=over_s):
             if past[0].ts_us > ts_us - over_s * SECOND_US:
                 return False
-            before = [one.price for one in past[:-1] if one.ts_us >= ts_us - over_s * SECOND_US]
+            before = [
+                past_trade.price for past_trade in past[:-1] if past_trade.ts_us >= ts_us - over_s * SECOND_US
+            ]
             if not before:
                 return False
             return price > max(before) if isinstance(leaf, NewHigh) else price < min(before)
@@ -136,12 +140,12 @@ def _naive_met(leaf: c.Condition, past: Sequence[Trade]) -> bool:
             raise AssertionError(leaf)
 
 
-def naive(one: Rule, trades: Sequence[Trade]) -> list[int]:
+def naive(watched: Rule, trades: Sequence[Trade]) -> list[int]:
     """The ids of the trades that fire a rule without hysteresis."""
     places = {
         market: [t for t in trades if t.market == market]
         for market in IDS
-        if market.symbol == one.symbol and one.exchange in (None, market.exchange)
+        if market.symbol == watched.symbol and watched.exchange in (None, market.exchange)
     }
     fired: list[int] = []
     armed = True
@@ -151,15 +155,15 @@ def naive(one: Rule, trades: Sequence[Trade]) -> list[int]:
             continue
         seen[one_trade.market] += 1
         met = {
-            market: naive_value(one.condition, history[: seen[market]])[0]
+            market: naive_value(watched.condition, history[: seen[market]])[0]
             for market, history in places.items()
             if seen[market]
         }
-        is_met = sum(met.values()) >= one.terms.confirmed_on
+        is_met = sum(met.values()) >= watched.terms.confirmed_on
         if armed and is_met and met[one_trade.market]:
             fired.append(one_trade.trade_id)
             armed = False
-            if one.terms.repeat is Repeat.ONCE:
+            if watched.terms.repeat is Repeat.ONCE:
                 return fired
         elif not is_met:
             armed = True
@@ -210,8 +214,11 @@ def timed(drawn: list[tuple[float, Market, int]]) -> list[Trade]:
 def test_every_rule_fires_as_if_all_were_looked_at_each_time(rules: list[Rule], trades: list[Trade]) -> None:
     run = Run(*rules)
     run.trades(*trades)
-    fired = {one.id: [firing.trade_id for firing in run.fired if firing.rule.id == one.id] for one in rules}
-    expected = {one.id: naive(one, trades)[:16] for one in rules}
+    fired = {
+        watched.id: [firing.trade_id for firing in run.fired if firing.rule.id == watched.id]
+        for watched in rules
+    }
+    expected = {watched.id: naive(watched, trades)[:16] for watched in rules}
     assert fired == expected
 
 
@@ -225,16 +232,18 @@ def test_commits_that_touch_nothing_need_not_be_looked_at(
     for start in range(0, len(trades), size):
         commit = trades[start : start + size]
         for market, market_id in IDS.items():
-            part = [one for one in commit if one.market == market]
+            part = [trade_ for trade_ in commit if trade_.market == market]
             if not part:
                 continue
             feed = by_range.engine.market_state.markets[market_id]
-            prices = [one.price for one in part]
+            prices = [trade_.price for trade_ in part]
             if by_range.engine.needs_trades(feed, min(prices), max(prices)):
                 by_range.trades(*part)
             else:
                 by_range.engine.moved(feed, part[-1].price, part[-1].ts_us, part[-1].trade_id)
-    of_one_place = {one.id for one in rules if one.exchange is not None or one.symbol == ETHER.symbol}
+    of_one_place = {
+        watched.id for watched in rules if watched.exchange is not None or watched.symbol == ETHER.symbol
+    }
     assert {
         (firing.rule.id, firing.trade_id) for firing in by_range.fired if firing.rule.id in of_one_place
     } == {(firing.rule.id, firing.trade_id) for firing in one_by_one.fired if firing.rule.id in of_one_place}

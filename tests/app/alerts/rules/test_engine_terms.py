@@ -87,7 +87,7 @@ def test_what_holds_is_stored_so_that_another_can_go_on() -> None:
     feed.last = feed.price.value = 101.0
     other.engine.put(change.after, START_US + 3 * SECOND_US)
     assert other.trades(trade(4, 102.0)) == []
-    assert [one.price for one in other.tick(6)] == [102.0]
+    assert [firing.price for firing in other.tick(6)] == [102.0]
 
 
 def test_once_per_candle() -> None:
@@ -103,8 +103,8 @@ def test_a_candle_is_that_of_the_trade_however_late_it_is_taken() -> None:
     run = Run(rule(Above(price=100.0), terms=Terms(repeat=Repeat.CANDLE, candle=Interval.M1)))
     feed = run.engine.meet(1, BINANCE)
     for number, (at_s, taken_s) in enumerate(((59.9, 60.5), (60.6, 60.7), (70, 121), (119.9, 121)), 1):
-        one = trade(number, 101.0, at_s=at_s)
-        run.engine.trade(feed, one, number, START_US + round(taken_s * SECOND_US))
+        taken = trade(number, 101.0, at_s=at_s)
+        run.engine.trade(feed, taken, number, START_US + round(taken_s * SECOND_US))
         run._collect()
     assert [firing.trade_id for firing in run.fired] == [1, 2]
 
@@ -128,7 +128,7 @@ def test_quiet_hours_and_snooze_put_off() -> None:
     quiet = Quiet(from_minute=0, to_minute=1)
     run = Run(rule(Above(price=100.0), terms=Terms(quiet=quiet)))
     assert run.prices(101) == []
-    assert [one.price for one in run.tick(60)] == [101.0]
+    assert [firing.price for firing in run.tick(60)] == [101.0]
     snoozed = rule(
         Above(price=100.0), state=msgspec.structs.replace(NEW, snoozed_until_us=START_US + MINUTE_US)
     )
@@ -145,11 +145,13 @@ def test_a_storm_is_paused() -> None:
 
 
 def test_what_a_rule_has_seen_does_not_change_it_again() -> None:
-    """An endpoint that lags behind the one that claimed goes on where that was."""
+    """An endpoint that lags behind the one that claimed continues where that was."""
     every = rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY))
     ahead = Run(every)
-    for one in [trade(1, 101), trade(2, 99), trade(3, 101)]:
-        ahead.engine.trade(ahead.engine.market_state.markets[1], one, one.trade_id, one.ts_us)
+    for next_trade in [trade(1, 101), trade(2, 99), trade(3, 101)]:
+        ahead.engine.trade(
+            ahead.engine.market_state.markets[1], next_trade, next_trade.trade_id, next_trade.ts_us
+        )
     (change,) = ahead.engine.drain()
     assert len(change.firings) == 2
     behind = Run()
@@ -218,7 +220,7 @@ def test_off_its_peg_for_some_time_on_several_exchanges_or_on_the_average() -> N
         run.engine.average(BINANCE.symbol, price, *[START_US + second * SECOND_US] * 2)
         run.engine.tick(START_US + second * SECOND_US)
     (change,) = run.engine.drain()
-    assert [(one.exchange, one.price) for one in change.firings] == [(None, 99.4)]
+    assert [(firing.exchange, firing.price) for firing in change.firings] == [(None, 99.4)]
 
 
 def test_an_exchange_that_is_heard_of_again_confirms_without_passing_a_level() -> None:
@@ -230,10 +232,10 @@ def test_an_exchange_that_is_heard_of_again_confirms_without_passing_a_level() -
 def test_what_has_held_fires_before_the_price_that_ends_it() -> None:
     run = Run(rule(Above(price=100.0), terms=Terms(holds_for_s=5)))
     feed = run.engine.market_state.markets[1]
-    for one in (trade(1, 101.0), trade(7, 99.0)):
-        run.engine.trade(feed, one, one.trade_id, one.ts_us)
+    for next_trade in (trade(1, 101.0), trade(7, 99.0)):
+        run.engine.trade(feed, next_trade, next_trade.trade_id, next_trade.ts_us)
     (change,) = run.engine.drain()
-    assert [one.price for one in change.firings] == [101.0]
+    assert [firing.price for firing in change.firings] == [101.0]
 
 
 def test_several_at_once() -> None:

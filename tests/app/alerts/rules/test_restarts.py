@@ -1,6 +1,6 @@
-"""A rule engine that ends anywhere, and goes on from what was stored, against one that never ends.
+"""A rule engine that ends anywhere, and continues from what was stored, against one that never ends.
 
-The first takes commits as an endpoint does: by their range of prices where that says enough, else trade
+The first takes commits as an endpoint does: by their range of prices where that states enough, else trade
 by trade; the other takes trade after trade, as a preview does.
 """
 
@@ -16,7 +16,7 @@ from tests.app.alerts.rules.engine_runs import EVENTS, RULES, EngineRun, Event, 
 from tests.app.alerts.rules.test_engine import START_US
 
 
-def told(
+def received(
     fired: Sequence[Firing], rules: Sequence[Rule], events: Sequence[Event]
 ) -> dict[int, list[tuple[object, ...]]]:
     """What was fired, by rule: by which trade, average or candle, or by the clock, and what was measured.
@@ -25,10 +25,12 @@ def told(
     what was measured only where that is known since the start.
     """
     heard = {event.ts_us for event in events if not isinstance(event, list)}
-    by_rule: dict[int, list[tuple[object, ...]]] = {one.id: [] for one in rules}
-    for one in fired:
-        of_price = (one.exchange, one.price) if one.trade_id or one.ts_us in heard else ()
-        by_rule[one.rule.id].append((one.ts_us, one.trade_id, one.value if one.trade_id else None, *of_price))
+    by_rule: dict[int, list[tuple[object, ...]]] = {rule.id: [] for rule in rules}
+    for firing in fired:
+        of_price = (firing.exchange, firing.price) if firing.trade_id or firing.ts_us in heard else ()
+        by_rule[firing.rule.id].append(
+            (firing.ts_us, firing.trade_id, firing.value if firing.trade_id else None, *of_price)
+        )
     return by_rule
 
 
@@ -46,7 +48,7 @@ def test_by_commits_as_trade_by_trade(rules: list[Rule], events: list[Event]) ->
     for number, event in enumerate(events, 1):
         life.take(number, event, by_range=True)
         life.store(ends_at(event))
-    assert told(life.fired, rules, events) == told(lived(rules, events), rules, events)
+    assert received(life.fired, rules, events) == received(lived(rules, events), rules, events)
 
 
 LIVES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted), max_size=4).map(sorted)
@@ -58,7 +60,7 @@ LIVES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted), 
 def test_ended_anywhere_as_never_ended(
     rules: list[Rule], events: list[Event], lives: list[list[int]], at_once: set[int]
 ) -> None:
-    """The next one goes on from a look of some time before that, and takes some commits by their range."""
+    """The next one continues from a look of some time before that, and takes some commits by their range."""
     fired: list[Firing] = []
     life = EngineRun(rules, [], START_US)
     begun = 0
@@ -72,4 +74,4 @@ def test_ended_anywhere_as_never_ended(
             begun = looked
         at_us = ends_at(events[begun - 1]) if begun else START_US
         life = EngineRun(list(life.stored.values()), events[:begun], at_us)
-    assert told(fired, rules, events) == told(lived(rules, events), rules, events)
+    assert received(fired, rules, events) == received(lived(rules, events), rules, events)

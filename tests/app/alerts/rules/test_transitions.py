@@ -43,7 +43,7 @@ def trades(steps: Sequence[Step]) -> list[int | None]:
     return [step.firing.trade_id for step in steps if step.firing]
 
 
-def test_what_another_has_told_and_armed_again_is_not_told_again() -> None:
+def test_firings_of_another_endpoint_are_not_repeated() -> None:
     """It has stored two of three steps in one claim: the rule waits for nothing, as it did before."""
     steps = steps_to(3)
     again = Transition(EVERY, tuple(steps)).onto(msgspec.structs.replace(steps[1].after, state_no=1))
@@ -65,7 +65,7 @@ def test_all_that_it_has_not_come_to_yet_follows() -> None:
 
 
 def test_a_step_that_does_not_follow_is_left_out() -> None:
-    """It fires by another market meanwhile: this one's trade tells nothing new, but arms it again."""
+    """It fires by another market meanwhile: this one's trade reports nothing new, but arms it again."""
     steps = steps_to(3)
     again = Transition(EVERY, tuple(steps)).onto(elsewhere(EVERY, waiting=True, seen={"2": 9}))
     assert again is not None
@@ -73,7 +73,7 @@ def test_a_step_that_does_not_follow_is_left_out() -> None:
     assert again.after.state.seen == {"1": 3, "2": 9}
 
 
-def test_what_was_told_late_by_another_is_not_told_live() -> None:
+def test_late_firings_of_another_endpoint_are_not_repeated_live() -> None:
     steps = steps_to(3)
     again = Transition(EVERY, tuple(steps)).onto(
         elsewhere(EVERY, late_firings=(("1", 1, START_US), ("2", 3, START_US)))
@@ -94,15 +94,15 @@ def test_alerts_of_all_count_for_a_storm() -> None:
     assert trades(again.steps) == [1]
 
 
-def test_nothing_is_told_while_snoozed_or_in_a_cooldown() -> None:
+def test_nothing_is_sent_while_snoozed_or_in_a_cooldown() -> None:
     change = Transition(EVERY, (fired(EVERY, 1),))
     assert change.onto(elsewhere(EVERY, snoozed_until_us=START_US)) is not None
     assert change.onto(elsewhere(EVERY, snoozed_until_us=START_US + 1)) is None
     cooling = rule(Above(price=100.0), terms=Terms(repeat=Repeat.EVERY, cooldown_s=1))
-    told = msgspec.structs.replace(cooling, fired_at_us=START_US - SECOND_US)
-    assert Transition(cooling, (fired(cooling, 1),)).onto(told) is not None
-    told = msgspec.structs.replace(cooling, fired_at_us=START_US - SECOND_US + 1)
-    assert Transition(cooling, (fired(cooling, 1),)).onto(told) is None
+    received = msgspec.structs.replace(cooling, fired_at_us=START_US - SECOND_US)
+    assert Transition(cooling, (fired(cooling, 1),)).onto(received) is not None
+    received = msgspec.structs.replace(cooling, fired_at_us=START_US - SECOND_US + 1)
+    assert Transition(cooling, (fired(cooling, 1),)).onto(received) is None
 
 
 def test_what_the_clock_made_of_less_than_others_have_seen_is_not_claimed_again() -> None:

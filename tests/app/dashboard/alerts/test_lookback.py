@@ -58,23 +58,23 @@ def test_trades_are_read_and_candles_before_them(stock: Stock, lookbacks: Lookba
     )
     asked = lookbacks.ask(UP, stock.now_us)
     assert lookbacks.ask(UP, stock.now_us) is asked
-    found = asked.result(WAIT_S)
-    assert found.problem is None
+    result = asked.result(WAIT_S)
+    assert result.problem is None
     # A wave of 377 minutes, and the trades last.
-    assert found.count == len(found.fired) == 20 * 24 * 60 // 377 + 1
-    assert (found.trades, found.candles) == (2, 20 * 24 * 60)
-    assert found.coverage == [
-        CoveredSpan(Window(found.since_us, since_us), Basis.NOTHING),
+    assert result.count == len(result.fired) == 20 * 24 * 60 // 377 + 1
+    assert (result.trades, result.candles) == (2, 20 * 24 * 60)
+    assert result.coverage == [
+        CoveredSpan(Window(result.since_us, since_us), Basis.NOTHING),
         CoveredSpan(Window(since_us, until_us), Basis.CANDLES),
-        CoveredSpan(Window(until_us, found.until_us), Basis.TRADES),
+        CoveredSpan(Window(until_us, result.until_us), Basis.TRADES),
     ]
-    assert found.fired[-1] == Fired(until_us + MINUTE_US, "binance", 67_100.0, None)
-    assert found.first_us == found.fired[0].ts_us
-    assert since_us < found.first_us < since_us + 7 * HOUR_US
+    assert result.fired[-1] == Fired(until_us + MINUTE_US, "binance", 67_100.0, None)
+    assert result.first_us == result.fired[0].ts_us
+    assert since_us < result.first_us < since_us + 7 * HOUR_US
     once = lookbacks.ask(msgspec.structs.replace(UP, terms=Terms(hysteresis=0.5)), stock.now_us).result(
         WAIT_S
     )
-    assert [one.ts_us for one in once.fired] == [found.first_us]
+    assert [firing.ts_us for firing in once.fired] == [result.first_us]
 
 
 def test_averages_are_read_and_of_earlier_ones_the_extremes(stock: Stock, lookbacks: Lookbacks) -> None:
@@ -84,11 +84,11 @@ def test_averages_are_read_and_of_earlier_ones_the_extremes(stock: Stock, lookba
     asyncio.run(_older_days(stock))
     stock.averages("BTC-USDT", prices, Window(since_us, until_us), step_s=20)
     condition = Crosses(price=67_000.0, way=Way.UP, source=Source.AVERAGE)
-    found = lookbacks.ask(msgspec.structs.replace(UP, condition=condition), stock.now_us).result(WAIT_S)
-    assert found.problem is None
+    result = lookbacks.ask(msgspec.structs.replace(UP, condition=condition), stock.now_us).result(WAIT_S)
+    assert result.problem is None
     # A wave of 4,398 averages.
-    assert found.count == (3 * 24 + 6) * 180 // 4_398
-    assert all(one.price and one.price > 66_990 for one in found.fired)
+    assert result.count == (3 * 24 + 6) * 180 // 4_398
+    assert all(firing.price and firing.price > 66_990 for firing in result.fired)
 
 
 async def _older_days(stock: Stock) -> None:
@@ -96,15 +96,15 @@ async def _older_days(stock: Stock) -> None:
         await ensure_average_days(conn, [utc_day(stock.now_us - days * DAY_US) for days in (3, 4)])
 
 
-def test_it_is_given_up_after_a_while(
+def test_it_is_stopped_after_a_while(
     stock: Stock, lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookback, "LIMIT_S", 0.001)
     assert "was stopped" in str(lookbacks.ask(UP, stock.now_us).result(WAIT_S).problem)
 
 
-def test_a_failure_is_told_in_words(lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COINWATCH_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+def test_a_failure_has_a_readable_problem(lookbacks: Lookbacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COINWATCH_DATABASE_URL", "postgresql://stranger@127.0.0.1:1/nothing")
     problem = str(lookbacks.ask(UP, now_us()).result(WAIT_S).problem)
     assert "connect" in problem
     assert "Traceback" not in problem
@@ -116,9 +116,9 @@ def test_each_candle_has_one_mark() -> None:
     assert drawn["data"] == [["0", 1.0], ["3600000", 3.0]]
 
 
-def test_what_was_read_is_said() -> None:
+def test_what_was_read_is_stated() -> None:
     coverage = [CoveredSpan(Window(0, 1), Basis.NOTHING)]
-    found = Lookback(since_us=0, until_us=1, trades=1_234, coverage=coverage, paused=True)
-    said = html.lookback("<b>", found, UTC)
+    result = Lookback(since_us=0, until_us=1, trades=1_234, coverage=coverage, paused=True)
+    text = html.lookback("<b>", result, UTC)
     for words in ("&lt;b&gt;", "never", "1,234 trades", "Nothing is stored", "paused"):
-        assert words in said
+        assert words in text
