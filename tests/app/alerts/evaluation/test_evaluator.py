@@ -188,7 +188,7 @@ async def test_without_postgres_the_connection_stays_open(
 
 async def is_unavailable(endpoint: Endpoint) -> bool:
     health = await endpoint.get("/healthz")
-    return health.status_code == 503 and "not hearing from Postgres" in health.json()["reason"]
+    return health.status_code == 503 and "no announcements from Postgres" in health.json()["reason"]
 
 
 async def not_answering(endpoint: Endpoint) -> bool:
