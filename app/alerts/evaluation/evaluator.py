@@ -35,7 +35,7 @@ from coinwatch.records import Market, Symbol, Trade
 from coinwatch.times import MINUTE_US
 from warehouse.alerts.claims import claim
 from warehouse.alerts.rules import ALERT_RULES, armed_rules, rules_by_id
-from warehouse.alerts.snapshots import CommitSnapshot, last_snapshot, consistent_reads, trades_of_commit
+from warehouse.alerts.snapshots import CommitSnapshot, consistent_reads, last_snapshot, trades_of_commit
 from warehouse.averages.store import AVERAGES, AveragesNotice, decode_averages
 from warehouse.candles.store import CANDLES
 from warehouse.db.database import Database
