@@ -141,10 +141,10 @@ def test_an_invalid_value_is_reported_at_its_field(open_page: OpenPage, stock: S
 @pytest.mark.parametrize(
     ("query", "text"),
     [
-        ({"price": "abc"}, "&#x27;abc&#x27; is not a price"),
+        ({"price": "abc"}, "&#39;abc&#39; is not a price"),
         ({"price": "<b>"}, "&lt;b&gt;"),
         ({"price": "-5"}, "is not a price"),
-        ({"condition": "<i>"}, "Unknown condition &#x27;&lt;i&gt;"),
+        ({"condition": "<i>"}, "Unknown condition &#39;&lt;i&gt;"),
         ({"symbol": "<u>"}, "&lt;u&gt;"),
         ({"view": "<s>"}, "&lt;s&gt;"),
         ({"state": "x"}, "Unknown state"),
