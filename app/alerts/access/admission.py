@@ -14,7 +14,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import Event
 
-from app.alerts import protocol
+from app.alerts import protocol, replies
 from app.alerts.access.rate_limits import ConnectionLimiter, Pace, Paces, address_key
 from app.alerts.access.refusals import refusal_response
 from app.alerts.metrics import Metrics
@@ -130,7 +130,7 @@ class AccessControl:
             await socket.send(answer)
             return True
         self.metrics.turned_away.labels(answer.code).inc()
-        await socket.send(protocol.error(answer))
+        await socket.send(replies.error(answer))
         await socket.close(CloseCode.POLICY_VIOLATION, "unauthorized")
         return False
 
@@ -141,7 +141,7 @@ class AccessControl:
             message = "unknown token" if owner is None else "this connection belongs to another owner"
             return Refused("unauthorized", message, "open a new connection with your token", command.id)
         socket.owner = owner
-        return protocol.ack(command.id, "auth", owner=owner)
+        return replies.ack(command.id, "auth", owner=owner)
 
     def _refuse(self, connection: ClientConnection, status: HTTPStatus, refused: Refused) -> Response:
         self.metrics.turned_away.labels(refused.code).inc()

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from app.alerts import protocol
+from app.alerts import replies
 from app.alerts.metrics import Metrics
 from coinwatch.alerts import Alert
 
@@ -90,7 +90,7 @@ class Subscriber:
         if self._held is not None:
             self._held.append(alert)
             return
-        self._queue(protocol.alert(alert))
+        self._queue(replies.alert(alert))
         self.sent_through = alert.event_id
         if alert.rule_id not in self._repeating:
             self.watches.discard(alert.rule_id)

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from app.alerts import protocol
+from app.alerts import protocol, replies
 from app.alerts.access.admission import AccessControl, ClientConnection, end_flood
 from app.alerts.access.rate_limits import Pace
 from app.alerts.catalogue import Catalogue
@@ -132,7 +132,7 @@ class Session:
             async with self._database.use() as conn:
                 alerts = await events_of_client(conn, client, self._subscriber.sent_through, through)
             for alert in alerts:
-                await self._subscriber.send(protocol.alert(alert))
+                await self._subscriber.send(replies.alert(alert))
                 self._metrics.delivered.inc()
             self._subscriber.sent_through = alerts[-1].event_id if alerts else through
 
@@ -146,7 +146,7 @@ class Session:
             else:
                 answer = command if isinstance(command, Refused) else await self._answer(command)
             self._metrics.answers.labels(answer.code if isinstance(answer, Refused) else "ack").inc()
-            await self._subscriber.send(protocol.error(answer) if isinstance(answer, Refused) else answer)
+            await self._subscriber.send(replies.error(answer) if isinstance(answer, Refused) else answer)
 
     def _too_many(self, command: Command | Refused, wait_s: float) -> Refused:
         wait_s = math.ceil(wait_s * 1_000) / 1_000
@@ -210,7 +210,7 @@ class Session:
                 ),
             )
         subscriber.watch(rule.id, is_once=rule.terms.repeat is Repeat.ONCE)
-        return protocol.ack(command.id, "watch", **protocol.rule_fields(rule))
+        return replies.ack(command.id, "watch", **replies.rule_fields(rule))
 
     async def _count_watches(self, conn: AsyncConnection) -> int:
         # Other connections of its owner or name may have watches, here or at another endpoint.
@@ -227,21 +227,21 @@ class Session:
         if not removed:
             return _unknown_rule(command)
         self._subscriber.watches.discard(command.rule_id)
-        return protocol.ack(command.id, "unwatch", rule_id=command.rule_id)
+        return replies.ack(command.id, "unwatch", rule_id=command.rule_id)
 
     async def _snooze(self, command: Snooze) -> str | Refused:
         async with self._database.use() as conn:
             rule = await snooze_rule(conn, command.rule_id, command.until_us, **self._owner())
         if rule is None:
             return _unknown_rule(command)
-        return protocol.ack(command.id, "snooze", **protocol.rule_fields(rule))
+        return replies.ack(command.id, "snooze", **replies.rule_fields(rule))
 
     async def _resume(self, command: Resume) -> str | Refused:
         async with self._database.use() as conn:
             rule = await resume_rule(conn, command.rule_id, **self._owner())
         if rule is None:
             return _unknown_rule(command)
-        return protocol.ack(command.id, "resume", **protocol.rule_fields(rule))
+        return replies.ack(command.id, "resume", **replies.rule_fields(rule))
 
     async def _preview(self, command: Preview) -> str | Refused:
         watch = command.watch
@@ -262,7 +262,7 @@ class Session:
                 result = await preview(conn, rule, command.window)
         except NoHistory as error:
             return Refused("bad_condition", str(error), "a condition on prices or candles", command.id)
-        return protocol.ack(
+        return replies.ack(
             command.id,
             "preview",
             symbol=str(symbol),
@@ -270,11 +270,11 @@ class Session:
             since=moment_text(result.window.start_us),
             until=moment_text(result.window.end_us),
             trades=result.trades,
-            coverage=[protocol.coverage_fields(span.window, span.by) for span in result.coverage],
+            coverage=[replies.coverage_fields(span.window, span.by) for span in result.coverage],
             complete=result.is_complete,
             paused=result.paused,
             count=len(result.firings),
-            fired=[protocol.firing_fields(firing) for firing in result.firings[:MOST_FIRINGS]],
+            fired=[replies.firing_fields(firing) for firing in result.firings[:MOST_FIRINGS]],
         )
 
     async def _find(self, command: Watch) -> tuple[str | None, Symbol] | Refused:
@@ -294,13 +294,13 @@ class Session:
     async def _list(self, command: ListRules) -> str:
         async with self._database.use() as conn:
             stored = await armed_rules_of(conn, **self._owner())
-        fields: dict[str, Any] = {"rules": [protocol.rule_fields(rule) for rule in stored.rules]}
+        fields: dict[str, Any] = {"rules": [replies.rule_fields(rule) for rule in stored.rules]}
         if stored.unreadable:
-            fields["unreadable"] = [protocol.unreadable_fields(rule) for rule in stored.unreadable]
-        return protocol.ack(command.id, "list", **fields)
+            fields["unreadable"] = [replies.unreadable_fields(rule) for rule in stored.unreadable]
+        return replies.ack(command.id, "list", **fields)
 
     async def _ping(self, command: Ping) -> str:
-        return protocol.ack(command.id, "ping", pong=True, last_event_id=self._hub.last_event_id)
+        return replies.ack(command.id, "ping", pong=True, last_event_id=self._hub.last_event_id)
 
     async def _auth(self, command: Auth) -> str | Refused:
         return self._access.sign_in(self._socket, command)
@@ -330,7 +330,7 @@ def _unknown_rule(command: Unwatch | Snooze | Resume) -> Refused:
 
 
 def _unknown_event(after: int, newest: int) -> str:
-    return protocol.error(
+    return replies.error(
         Refused(
             "unknown_event",
             f"there is no event {after} yet: the newest is {newest}",

@@ -21,7 +21,7 @@ import httpx
 import msgspec
 from standardwebhooks import Webhook
 
-from app.alerts import protocol
+from app.alerts import replies
 from coinwatch.alerts import Alert
 from coinwatch.errors import SettingsError
 from coinwatch.http_dates import retry_after_s
@@ -115,7 +115,7 @@ def message_id(outlet_id: int, alert: Alert) -> str:
 
 def payload(alert: Alert) -> str:
     """The body: the alert as on the websocket, in the envelope of the specification."""
-    data: dict[str, Any] = json.loads(protocol.alert(alert))
+    data: dict[str, Any] = json.loads(replies.alert(alert))
     del data["type"]
     return json.dumps({"type": "alert.fired", "timestamp": data["ts"], "data": data}, separators=(",", ":"))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.alerts import protocol
+from app.alerts import protocol, replies
 from app.alerts.protocol import ListRules, Ping, Refused, Unwatch, Watch, parse
 from coinwatch.alerts import Above, Below, Terms
 from coinwatch.alerts.condition_parser import EXAMPLES
@@ -168,9 +168,7 @@ def test_a_preview_before_1970_is_refused() -> None:
 
 def must_answer(frame: str | bytes) -> None:
     answer = parse(frame)
-    reply = json.loads(
-        protocol.error(answer) if isinstance(answer, Refused) else protocol.ack(answer.id, "x")
-    )
+    reply = json.loads(replies.error(answer) if isinstance(answer, Refused) else replies.ack(answer.id, "x"))
     assert reply["type"] in ("ack", "error")
     assert "id" in reply
     if isinstance(answer, Refused):
@@ -200,7 +198,7 @@ def test_a_damaged_command_gets_a_reply(frame: str, data: st.DataObject) -> None
 def test_the_id_is_returned_unchanged(command_id: int | str) -> None:
     command = parse(json.dumps({"cmd": "ping", "id": command_id}))
     assert isinstance(command, Ping)
-    assert json.loads(protocol.ack(command.id, "ping"))["id"] == command_id
+    assert json.loads(replies.ack(command.id, "ping"))["id"] == command_id
 
 
 @pytest.mark.proof
@@ -227,5 +225,5 @@ def test_two_hundred_thousand_damaged_frames_get_a_reply() -> None:
                 break
         answer = parse(text)
         understood += not isinstance(answer, Refused)
-        json.loads(protocol.error(answer)) if isinstance(answer, Refused) else None
+        json.loads(replies.error(answer)) if isinstance(answer, Refused) else None
     assert understood > 1_000
