@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from app.alerts.access.admission import AccessControl, ClientConnection
-from app.alerts.access.refusals import RequestRefused, refusal_fields, text_response
+from app.alerts.access.refusals import text_response
 from app.alerts.metrics import Metrics
 from app.alerts.protocol import is_client_name
 
@@ -26,21 +26,25 @@ class Target(msgspec.Struct, frozen=True):
     after: int | None = None
 
 
+class BadTarget(ValueError):
+    """The address of a websocket is invalid. The message states what is valid."""
+
+
 def read_target(path: str) -> Target:
-    """Read ``/ws?client=NAME&after=EVENT_ID``. Raises RequestRefused."""
+    """Read ``/ws?client=NAME&after=EVENT_ID``. Raises BadTarget."""
     given = parse_qsl(urlsplit(path).query, keep_blank_values=True)
     fields = dict(given)
     if len(given) > len(fields) or fields.keys() - {"client", "after"}:
-        raise _refused("the address takes client and after, once each: /ws?client=NAME&after=EVENT_ID")
+        raise BadTarget("the address takes client and after, once each: /ws?client=NAME&after=EVENT_ID")
     client, after = fields.get("client"), fields.get("after")
     if client is not None and not is_client_name(client):
-        raise _refused("client is a name of 1 to 64 letters, digits, dots, dashes, underscores or @")
+        raise BadTarget("client is a name of 1 to 64 letters, digits, dots, dashes, underscores or @")
     if after is None:
         return Target(client)
     if client is None:
-        raise _refused("after needs a client: only named clients can receive what they missed")
+        raise BadTarget("after needs a client: only named clients can receive what they missed")
     if not (after.isascii() and after.isdecimal() and int(after[:20]) <= GREATEST_EVENT_ID):
-        raise _refused("after is the event_id of the last alert received, a whole number; 0 for all")
+        raise BadTarget("after is the event_id of the last alert received, a whole number; 0 for all")
     return Target(client, int(after))
 
 
@@ -82,9 +86,8 @@ class Pages:
     def _handshake(self, connection: ClientConnection, request: Request) -> Response | None:
         try:
             read_target(request.path)
-        except RequestRefused as error:
-            fields = {"error": str(error), **refusal_fields(error.refused)}
-            return _json(connection, HTTPStatus.BAD_REQUEST, fields)
+        except BadTarget as error:
+            return _json(connection, HTTPStatus.BAD_REQUEST, {"error": str(error)})
         return None
 
     def _health(self, connection: ClientConnection, request: Request) -> Response:
@@ -100,7 +103,3 @@ class Pages:
 
 def _json(connection: ServerConnection, status: HTTPStatus, fields: Mapping[str, object]) -> Response:
     return text_response(connection, status, json.dumps(fields) + "\n", "application/json")
-
-
-def _refused(message: str) -> RequestRefused:
-    return RequestRefused("bad_address", message, "like /ws?client=my-bot&after=2")

@@ -76,7 +76,7 @@ async def test_what_is_wrong_is_one_clear_line(
     code, _, err = await output(environment, endpoint_of_prices.port, "XXX")
     assert (code, err) == (
         1,
-        "coinwatch: no average of BTC in XXX is computed (there are EUR, USD)\n",
+        "coinwatch: no average of BTC in XXX is computed (available are EUR, USD)\n",
     )
     code, _, err = await output(environment, free_port())
     assert code == 1

@@ -301,7 +301,7 @@ async def test_what_cannot_be_had_is_refused_with_what_can(endpoint: Endpoint) -
     assert "BTC" in symbol["hint"]
     currency = await refused(endpoint, "currency=XXX")
     assert currency["code"] == "unknown_currency"
-    assert currency["hint"] == "there are EUR, USD, USDT"
+    assert currency["hint"] == "available are EUR, USD, USDT"
     with pytest.raises(InvalidStatus) as rejected:
         async with prices(endpoint, "currency=XXX"):
             pass
