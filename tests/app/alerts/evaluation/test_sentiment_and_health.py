@@ -154,8 +154,8 @@ async def test_what_has_no_past_is_not_previewed(endpoint: Endpoint, exchange: E
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"template": "{symbol} {prise}"}, "bad_template", "unknown placeholder '{prise}'"),
-    ({"template": "{price:.2f}"}, "bad_template", "a brace that is no placeholder"),
-    ({"template": "{price"}, "bad_template", "a brace that is no placeholder"),
+    ({"template": "{price:.2f}"}, "bad_template", "a brace outside a placeholder"),
+    ({"template": "{price"}, "bad_template", "a brace outside a placeholder"),
     ({"symbol": BTC, "confirmed_on": 2}, "bad_confirmed_on", "is on one exchange"),
     (
         {"condition": {"type": "above", "price": 1, "source": "average"}, "confirmed_on": 2},
