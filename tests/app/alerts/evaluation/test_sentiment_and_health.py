@@ -160,12 +160,12 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (
         {"condition": {"type": "above", "price": 1, "source": "average"}, "confirmed_on": 2},
         "bad_confirmed_on",
-        "no exchange can confirm",
+        "exchanges can only confirm",
     ),
     (
         {"condition": {"type": "crosses", "price": 1}, "confirmed_on": 2},
         "bad_confirmed_on",
-        "over at once",
+        "met for a moment only",
     ),
     ({"repeat": "candle"}, "bad_repeat", "go together"),
     ({"candle": "1h"}, "bad_repeat", "go together"),
