@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 
 def wait_for(what: str, check: Callable[[], T], timeout_s: float) -> T:
-    """The first truthy answer; no answer counts as not yet. TimeoutError says ``what`` did not come."""
+    """The first truthy answer of ``check``. Raises TimeoutError, which names ``what``."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with suppress(httpx.HTTPError, WebDriverException):
@@ -101,9 +101,9 @@ class Dagster:
         self._client = httpx.Client(base_url=root, timeout=60, trust_env=False)
 
     def is_ready(self) -> bool:
-        """Whether it knows our definitions."""
-        found = self.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
-        return bool(found["repositoriesOrError"].get("nodes"))
+        """Whether it has loaded our definitions."""
+        answer = self.ask("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
+        return bool(answer["repositoriesOrError"].get("nodes"))
 
     def launch(self, job: str, tags: Mapping[str, str]) -> str:
         """Start a run of a job; returns its id."""
@@ -139,20 +139,20 @@ class Dagster:
             results { runId status jobName } } } }"""
         return list(self.ask(query, filter=wanted)["runsOrError"]["results"])
 
-    def lacking(self) -> list[str]:
-        """Assets never materialised."""
-        found = self.ask("{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }")
+    def missing(self) -> list[str]:
+        """Assets never materialized."""
+        answer = self.ask("{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }")
         return [
-            node["assetKey"]["path"][-1] for node in found["assetNodes"] if not node["assetMaterializations"]
+            node["assetKey"]["path"][-1] for node in answer["assetNodes"] if not node["assetMaterializations"]
         ]
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        answer = self._client.post("/graphql", json={"query": query, "variables": variables})
-        answer.raise_for_status()
-        told = answer.json()
-        if told.get("errors"):
-            raise RuntimeError(f"Dagster: {told['errors']}")
-        return dict(told["data"])
+        response = self._client.post("/graphql", json={"query": query, "variables": variables})
+        response.raise_for_status()
+        answer = response.json()
+        if answer.get("errors"):
+            raise RuntimeError(f"Dagster: {answer['errors']}")
+        return dict(answer["data"])
 
 
 class Camera:
@@ -184,21 +184,21 @@ class Camera:
         return True
 
     def wear(self, theme: str) -> None:
-        """Have the system's theme be ``light`` or ``dark``."""
+        """Set the system theme, ``light`` or ``dark``."""
         self.browser.execute_cdp_cmd(
             "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         )
 
     def _shows(self, texts: tuple[str, ...]) -> bool:
-        said = self.browser.find_element(By.TAG_NAME, "body").text
-        return all(text in said for text in texts)
+        shown = self.browser.find_element(By.TAG_NAME, "body").text
+        return all(text in shown for text in texts)
 
     def misses(self, text: str) -> bool:
-        """Whether the page does not say ``text``."""
+        """Whether the page does not show ``text``."""
         return not self._shows((text,))
 
     def type(self, placeholder: str, text: str) -> None:
-        """Fill in the field that says ``placeholder``."""
+        """Fill in the field with this placeholder."""
         field: WebElement = self.browser.find_element(By.CSS_SELECTOR, f'input[placeholder="{placeholder}"]')
         field.send_keys(text)
 
@@ -220,7 +220,7 @@ def materialise_all(dagster: Dagster) -> None:
     for job, before in ONCE.items():
         day = (utc_day(now_us()) - before).isoformat() if before else None
         dagster.launch(job, {"dagster/partition": day} if day else {})
-    wait_for("materialisation of every asset", lambda: not dagster.lacking(), 900)
+    wait_for("materialisation of every asset", lambda: not dagster.missing(), 900)
 
 
 def photograph_backfill(dagster: Dagster, camera: Camera) -> str:

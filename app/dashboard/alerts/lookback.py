@@ -22,7 +22,7 @@ from coinwatch.alerts import NewRule
 from coinwatch.alerts.condition_parser import fields_of, read_condition, read_terms, terms_fields
 from coinwatch.errors import CoinwatchError
 from coinwatch.records import Symbol
-from coinwatch.settings import load_settings
+from coinwatch.settings import process_settings
 from coinwatch.times import DAY_US
 from coinwatch.windows import Window
 from warehouse.db import roles
@@ -138,7 +138,7 @@ async def _answer(question: Question) -> Lookback:
     )
     window = Window(question.since_us, question.until_us)
     async with session(
-        database_url(load_settings()), application_name="coinwatch dashboard, backtest"
+        database_url(process_settings()), application_name="coinwatch dashboard, backtest"
     ) as conn:
         await conn.set_read_only(True)
         await conn.execute(roles.TAKE_ON, [roles.READER])

@@ -16,7 +16,7 @@ from app.dashboard.data.reader import Reader, Reading
 from coinwatch.errors import WarehouseError, WarehouseUnavailable
 from coinwatch.intervals import Interval
 from coinwatch.records import Candle, Market
-from coinwatch.settings import Settings, load_settings
+from coinwatch.settings import Settings, process_settings
 from coinwatch.times import DAY_US, MINUTE_US, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
 from warehouse.alerts import rules
@@ -228,7 +228,7 @@ class DashboardReads:
 
 def source() -> DashboardReads:
     """The source of these settings. Raises SettingsError when they are wrong."""
-    settings = load_settings()
+    settings = process_settings()
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     return _source(url, str(settings.data_dir), settings.markets, settings)
 

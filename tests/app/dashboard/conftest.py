@@ -10,6 +10,7 @@ import streamlit as st
 from sqlalchemy import URL
 from streamlit.testing.v1 import AppTest
 
+from coinwatch.settings import process_settings
 from coinwatch.times import now_us
 from tests.app.dashboard.pages import OpenPage
 from tests.app.dashboard.stock import PRICES, Stock
@@ -38,6 +39,7 @@ def open_page(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPa
             "from app.dashboard.data.source import source\nfrom app.dashboard.ui import banner\n"
             "reads = source()\nbanner.watch(reads)\npage.show(reads)"
         )
+        process_settings.cache_clear()
         page = AppTest.from_string(script, default_timeout=120)
         for key, value in query.items():
             page.query_params[key] = value

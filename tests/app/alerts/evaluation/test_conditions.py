@@ -320,7 +320,7 @@ async def test_a_job_that_fails_while_no_endpoint_runs_is_sent_once(
         await client.nothing_more()
 
 
-async def test_a_watch_for_what_is_so_already_needs_no_price_where_it_goes_by_the_clock(
+async def test_a_met_condition_on_polled_inputs_fires_without_a_price(
     endpoint: Endpoint, exchange: Exchange, database: URL
 ) -> None:
     run(

@@ -71,7 +71,7 @@ async def test_a_dashboard_rule_is_evaluated_at_once_and_sent_everywhere(
         await here.nothing_more()
 
 
-async def test_endpoints_side_by_side_fire_every_rule_once_in_the_order_of_commits(
+async def test_several_endpoints_fire_each_rule_once_in_commit_order(
     exchange: Exchange, start: Start, database: URL
 ) -> None:
     chance = random.Random(5)
@@ -232,7 +232,7 @@ async def test_an_inbox_that_overflows_starts_over(monkeypatch: pytest.MonkeyPat
     assert [notify.payload for notify in await waiting.take(1) or []] == ["3"]
 
 
-def test_a_mark_moves_the_look_whether_it_is_back_before_or_after_it_is_known() -> None:
+def test_progress_moves_whether_a_mark_returns_early_or_late() -> None:
     progress = Progress()
     first, second, third = (CommitSnapshot(f"{n}:{n}:", n) for n in (10, 20, 30))
     progress.sent(0, first)

@@ -168,7 +168,7 @@ async def test_a_receiver_that_is_gone_is_disabled(
     assert [message.received["data"]["event_id"] for message in receiver.received] == [1, 3]
 
 
-async def test_several_endpoints_deliver_once_and_a_dead_one_leaves_it_to_the_others(
+async def test_several_endpoints_deliver_once_and_take_over_from_a_dead_one(
     exchange: Exchange, start: Callable[[], Awaitable[Endpoint]], conn: AsyncConnection, receiver: Receiver
 ) -> None:
     await add(conn, receiver)

@@ -255,7 +255,7 @@ def test_the_price_itself_meets_above_and_below() -> None:
     assert {firing.rule.id for firing in run.fired} == {1, 2}
 
 
-def test_after_a_pause_as_long_as_its_window_a_low_is_none_until_there_is_something_to_be_below() -> None:
+def test_a_new_low_after_an_empty_window_needs_an_earlier_price() -> None:
     run = Run(rule(NewLow(over_s=5), terms=Terms(repeat=Repeat.EVERY)))
     fired = run.trades(
         trade(1, 91.0, KRAKEN, 0),

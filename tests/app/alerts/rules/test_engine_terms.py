@@ -223,7 +223,7 @@ def test_off_its_peg_for_some_time_on_several_exchanges_or_on_the_average() -> N
     assert [(firing.exchange, firing.price) for firing in change.firings] == [(None, 99.4)]
 
 
-def test_an_exchange_that_is_heard_of_again_confirms_without_passing_a_level() -> None:
+def test_an_exchange_live_again_confirms_without_crossing_the_level() -> None:
     both = rule(Above(price=100.0), terms=Terms(confirmed_on=2))
     heard = [trade(1, 101), trade(2, 101, KRAKEN, at_s=900), trade(3, 101, at_s=901)]
     assert Run(both).trades(*heard) == [3]

@@ -105,7 +105,7 @@ def test_nothing_is_sent_while_snoozed_or_in_a_cooldown() -> None:
     assert Transition(cooling, (fired(cooling, 1),)).onto(received) is None
 
 
-def test_what_the_clock_made_of_less_than_others_have_seen_is_not_claimed_again() -> None:
+def test_steps_by_the_clock_older_than_the_stored_rule_are_not_claimed() -> None:
     """It would have them see twice what came between."""
     change = Transition(EVERY, (Step(EVERY.holding(None, {"1": 5}, {"1": "1"}), "", START_US),))
     assert change.onto(elsewhere(EVERY, seen={"1": 7})) is None

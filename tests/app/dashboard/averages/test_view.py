@@ -110,7 +110,7 @@ def test_steps_make_about_as_many_points_for_each_range() -> None:
         )
 
 
-def test_an_exchange_is_dotted_while_it_is_left_out_and_described_in_words() -> None:
+def test_an_excluded_exchange_is_dotted_and_described_in_words() -> None:
     shown = view(
         [
             sample(NOON_US, 100.0, okx=(100.1, True)),
