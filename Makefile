@@ -29,7 +29,7 @@ lint: $(READY) ## formatting, lint rules and types
 	$(BIN)/mypy .
 
 test: lint ## lint, then every test but the long proofs
-	$(BIN)/pytest -n 4 --dist loadfile -m "not proof and not live" --durations=10
+	$(BIN)/pytest -n 4 --dist loadfile -m "not proof and not live" --durations=25
 
 coverage: $(READY) ## the same tests, with the lines they cover; fails below the floor in pyproject.toml
 	$(BIN)/pytest -n 4 --dist loadfile -m "not proof and not live" --cov --cov-report=term --cov-report=html

@@ -90,7 +90,8 @@ async def test_a_killed_postgres(ground: MakeGround, times: int) -> None:
         await run(place, times, kill)
 
 
-@pytest.mark.parametrize("away_s", [3, pytest.param(60, marks=pytest.mark.proof)])
+@pytest.mark.proof
+@pytest.mark.parametrize("away_s", [3, 60])
 async def test_postgres_away_at_5000_trades_a_second(ground: MakeGround, away_s: int) -> None:
     async with ground(trades_per_s=7_000) as place:
         await place.start()
@@ -123,6 +124,7 @@ async def test_damaged_doubled_and_reordered_frames(ground: MakeGround, times: i
         assert place.log_lines("a frame could not be read")
 
 
+@pytest.mark.proof
 @counts(3, 30)
 async def test_frames_that_never_arrive(ground: MakeGround, times: int) -> None:
     """Where trades are numbered consecutively, holes are detected and filled while the socket is open."""
@@ -138,6 +140,7 @@ async def test_frames_that_never_arrive(ground: MakeGround, times: int) -> None:
         assert holes > [(times // 4,)]
 
 
+@pytest.mark.proof
 @counts(2, 10)
 async def test_two_daemons_on_the_same_markets(ground: MakeGround, times: int) -> None:
     async with ground(trades_per_s=300) as place:
@@ -150,6 +153,7 @@ async def test_two_daemons_on_the_same_markets(ground: MakeGround, times: int) -
         await run(place, times, kill)
 
 
+@pytest.mark.proof
 @counts(1, 3)
 async def test_one_of_three_daemons_is_killed(ground: MakeGround, times: int) -> None:
     async with ground(trades_per_s=300) as place:
@@ -174,6 +178,7 @@ async def test_one_of_three_daemons_is_killed(ground: MakeGround, times: int) ->
         await run(place, times, kill)
 
 
+@pytest.mark.proof
 @counts(1, 5)
 async def test_silence_is_a_gap_within_15_s(ground: MakeGround, times: int) -> None:
     """Of a whole exchange, and of one market of another whose socket is open."""
@@ -200,6 +205,7 @@ async def test_silence_is_a_gap_within_15_s(ground: MakeGround, times: int) -> N
         await run(place, times, silence)
 
 
+@pytest.mark.proof
 @counts(1, 5)
 async def test_an_announced_end_is_no_interruption(ground: MakeGround, times: int) -> None:
     markets = ["binance:BTC-USDT", "binance:ETH-USDT"]
@@ -216,6 +222,7 @@ async def test_an_announced_end_is_no_interruption(ground: MakeGround, times: in
         assert await place.query("select distinct cause from stream_gaps") == [(GapCause.STARTED,)]
 
 
+@pytest.mark.proof
 async def test_a_delisted_market_does_not_affect_others(ground: MakeGround) -> None:
     """A market of each exchange is delisted; then sockets drop, so that all are subscribed to again."""
     also = ["binance:ETH-USDT", "coinbase:ETH-USD", "kraken:ETH-USD"]

@@ -45,7 +45,7 @@ class Program(Daemon):
 
     async def ended(self) -> tuple[int, str]:
         """Its exit code and output."""
-        output, _ = await asyncio.wait_for(self.process.communicate(), 20)
+        output, _ = await asyncio.wait_for(self.process.communicate(), 60)
         code = self.process.returncode
         assert code is not None
         return code, output.decode()

@@ -14,7 +14,7 @@ from app.alerts.evaluation.polled_inputs import MOST_CLOSES, apply_close, apply_
 from app.alerts.evaluation.warm_up import warm_average, warm_prices, warm_windows
 from app.alerts.rules.engine import RuleEngine
 from app.alerts.rules.timeline import Event, Timeline
-from coinwatch.alerts import Rule, Source, leaves
+from coinwatch.alerts import Repeat, Rule, Source, leaves
 from coinwatch.alerts.conditions import (
     Condition,
     compared_exchanges,
@@ -76,7 +76,7 @@ async def read_inputs(conn: AsyncConnection, rule: Rule, window: Window) -> Inpu
         market.id: market.market.exchange
         for market in await known_markets(conn)
         if market.market.symbol == rule.symbol
-        and rule.exchange in (None, market.market.exchange, *compared_exchanges(rule.condition))
+        and (_depends_on(rule, market.market.exchange) or _rearms_on_any_market(rule))
         and engine.meet(market.id, market.market)
     }
     await _begin(conn, engine, rule, list(exchanges), window.start_us)
@@ -123,7 +123,8 @@ async def _add_trades(
         by_trades = whole_steps([*trades[:-1], *last], MINUTE_US)
         stand_ins = subtract(whole_steps(candles[market_id], MINUTE_US), by_trades)
         inputs.candles[market_id] = stand_ins
-        by_market[market_id] = CoverageSource(subtract(trades, stand_ins), stand_ins)
+        if _depends_on(rule, exchanges[market_id]):
+            by_market[market_id] = CoverageSource(subtract(trades, stand_ins), stand_ins)
     if not is_met_by_trades(rule.condition):
         return
     stored = {
@@ -133,6 +134,16 @@ async def _add_trades(
     }
     # A market that was never collected in all that time would not have been watched either.
     inputs.sources += (stored or by_market).values() if by_market else [CoverageSource(())]
+
+
+def _depends_on(rule: Rule, exchange: str) -> bool:
+    """Whether prices on an exchange can meet the rule's condition."""
+    return rule.exchange in (None, exchange, *compared_exchanges(rule.condition))
+
+
+def _rearms_on_any_market(rule: Rule) -> bool:
+    """Whether a trade of any market of the pair can start the candle that rearms the rule, as live."""
+    return rule.terms.repeat is Repeat.CANDLE and is_met_by_trades(rule.condition)
 
 
 def _since(windows: Sequence[Window], since_us: int) -> list[Window]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
 from sqlalchemy import URL
@@ -273,6 +273,13 @@ TERMS = st.builds(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(STEPS, CONDITIONS, TERMS, st.sampled_from([None, "binance"]), st.sampled_from([1, 20]))
+@example(  # a trade on another exchange starts the candle that rearms the rule
+    steps=[(70, 102.0, False), (0, 97.0, False), (70, 103.0, True)],
+    condition=Crosses(price=100.0, way=Way.DOWN),
+    terms=Terms(repeat=Repeat.CANDLE, candle=M1, hysteresis=2.0, cooldown_s=90),
+    exchange="binance",
+    batch=1,
+)
 async def test_skipping_trades_changes_nothing(
     stored: Warehouse,
     steps: list[tuple[int, float, bool]],
