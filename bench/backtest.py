@@ -44,7 +44,7 @@ insert into ticks (market_id, trade_id, ts, day, price, amount, taker_buys)
 select %(market_id)s, n, ts, (ts at time zone 'UTC')::date,
     round((67000 * (1 + 0.02 * sin(n / 150000.0) + 0.003 * sin(n / 7000.0) + 0.0003 * sin(n / 211.0)
         + 0.0001 * random()))::numeric, 2)::float8,
-    0.01 + random(), n % 2 = 0
+    0.01 + random(), n %% 2 = 0
 from (
     select n, to_timestamp(%(start_s)s + n * %(step_s)s) as ts from generate_series(1, %(trades)s) as n
 ) as numbered

@@ -131,12 +131,12 @@ async def _store_candles(conn: Conn, url: sqlalchemy.URL) -> None:
         ours_s += await _timed_s(_store_pages(conn, market, ids[market], pages[turn::TURNS]))
         by_row_s += await _timed_s(_execute_many(conn, rows[turn::TURNS]))
     again_s = await _timed_s(_store_pages(conn, market, ids[market], pages))
-    counted = await (
-        await conn.execute("select count(*) from candles where market_id = %s", (ids[market],))
-    ).fetchone()
+    cursor = await conn.execute("select count(*) from candles where market_id = %s", (ids[market],))
+    row = await cursor.fetchone()
+    counted = row[0] if row else 0
     print(
         f"decoded and upserted with coverage, 1,000 an answer: {CANDLES / ours_s:,.0f} candles/s,"
-        f" {counted} rows counted; all of them again, unchanged: {CANDLES / again_s:,.0f} candles/s"
+        f" {counted:,} rows counted; all of them again, unchanged: {CANDLES / again_s:,.0f} candles/s"
     )
     print(
         f"executemany of the same upsert: {CANDLES / by_row_s:,.0f} candles/s,"
