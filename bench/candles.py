@@ -26,7 +26,8 @@ from coinwatch.times import DAY_US, MINUTE_US, to_datetime
 from coinwatch.windows import Window
 from sources.exchanges import EXCHANGES
 from warehouse.candles.coverage import gaps, multirange
-from warehouse.candles.store import Stored, store
+from warehouse.candles.rows import CandleRows
+from warehouse.candles.store import Stored, store, store_rows
 from warehouse.db.connect import connect
 from warehouse.db.migrate import upgrade
 from warehouse.embedded.server import EmbeddedPostgres
@@ -157,14 +158,15 @@ async def _store_candles(conn: Conn, url: sqlalchemy.URL) -> None:
 
 
 async def _store_pages(conn: Conn, market: Market, market_id: int, pages: Sequence[bytes]) -> None:
-    """As collection does: an answer is decoded while Postgres stores the one before."""
+    """As collection does: an answer is decoded and encoded while Postgres stores the one before."""
     storing: asyncio.Task[Stored] | None = None
     for page in pages:
         decoded = EXCHANGES["binance"].decode_candles(market, Interval.M1, page)
+        rows = CandleRows.of(decoded)
         window = Window(decoded[0].open_ts_us, decoded[-1].open_ts_us + MINUTE_US)
         if storing:
             await storing
-        storing = asyncio.create_task(store(conn, market_id, Interval.M1, decoded, [window]))
+        storing = asyncio.create_task(store_rows(conn, market_id, Interval.M1, rows, [window]))
         await asyncio.sleep(0)  # so that it is sent before the next answer is decoded
     if storing:
         await storing

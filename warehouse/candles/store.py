@@ -54,6 +54,14 @@ class Stored(msgspec.Struct, frozen=True):
     """Stored before, in a range that is empty at the exchange; deleted."""
 
 
+# In the select list, where columns are read side by side: 10 % faster than ``from unnest(...)``.
+_GIVEN = """
+unnest(%(open_ts)s::timestamptz[]) as open_ts, unnest(%(open)s::float8[]) as open,
+unnest(%(high)s::float8[]) as high, unnest(%(low)s::float8[]) as low, unnest(%(close)s::float8[]) as close,
+unnest(%(volume)s::float8[]) as volume, nullif(unnest(%(quote_volume)s::float8[]), 'NaN') as quote_volume,
+nullif(unnest(%(trades)s::int4[]), -1) as trades
+"""
+
 _COVER = """
 insert into candle_coverage as coverage (market_id, interval, covered)
 values (%(market_id)s, %(interval)s, %(covered)s)
@@ -73,12 +81,7 @@ is distinct from
 # a range scan of the index.
 _STORE = f"""
 with incoming as materialized (
-    select open_ts, open, high, low, close, volume, nullif(quote_volume, 'NaN') as quote_volume,
-           nullif(trades, -1) as trades
-    from unnest(
-        %(open_ts)s::timestamptz[], %(open)s::float8[], %(high)s::float8[], %(low)s::float8[],
-        %(close)s::float8[], %(volume)s::float8[], %(quote_volume)s::float8[], %(trades)s::int4[]
-    ) as given (open_ts, open, high, low, close, volume, quote_volume, trades)
+    select {_GIVEN}
 ), stored as (
     insert into candles as old
         (market_id, interval, open_ts, open, high, low, close, volume, quote_volume, trades, source)
@@ -146,14 +149,9 @@ with probe as materialized (
 ), inserted as (
     insert into candles
         (market_id, interval, open_ts, open, high, low, close, volume, quote_volume, trades, source)
-    select %(market_id)s, %(interval)s, open_ts, open, high, low, close, volume,
-           nullif(quote_volume, 'NaN'), nullif(trades, -1), %(source)s
+    select %(market_id)s, %(interval)s, {_GIVEN}, %(source)s
     from (select count(*) from covering) as first
     join probe on is_new
-    cross join unnest(
-        %(open_ts)s::timestamptz[], %(open)s::float8[], %(high)s::float8[], %(low)s::float8[],
-        %(close)s::float8[], %(volume)s::float8[], %(quote_volume)s::float8[], %(trades)s::int4[]
-    ) as given (open_ts, open, high, low, close, volume, quote_volume, trades)
     returning true
 ), counts as (
     select count(*) as inserted from inserted having count(*) > 0
@@ -176,6 +174,18 @@ async def store(
     covered: Sequence[Window],
     source: Source = "exchange",
 ) -> Stored:
+    """Store candles of one market and the ranges they cover, in one transaction: ``store_rows`` of them."""
+    return await store_rows(conn, market_id, interval, CandleRows.of(candles), covered, source)
+
+
+async def store_rows(
+    conn: AsyncConnection[Any],
+    market_id: int,
+    interval: Interval,
+    rows: CandleRows,
+    covered: Sequence[Window],
+    source: Source = "exchange",
+) -> Stored:
     """Store candles of one market and the ranges they cover, in one transaction.
 
     Safe to repeat, and to run beside other stores of the same market: coverage grows in SQL, so no
@@ -184,22 +194,22 @@ async def store(
     Args:
         conn: A connection in autocommit mode.
         market_id: The market.
-        interval: The interval of all ``candles``.
-        candles: Each open time at most once.
+        interval: The interval of all candles.
+        rows: The candles, each open time at most once. A caller that stores answer after answer makes
+            them while Postgres stores the answer before.
         covered: The ranges the exchange answered for, minutes without a trade included. A stored candle
-            in them that is not among ``candles`` is deleted.
+            in them that is not among ``rows`` is deleted.
         source: Where the candles are from. Candles confirmed by the exchange are not replaced by others.
 
     Raises:
         psycopg.errors.CheckViolation: Postgres refused a candle. Nothing was stored.
     """
-    if not candles and not covered:
+    if not len(rows) and not covered:
         return Stored(0, 0, 0, 0)
-    rows = CandleRows.of(candles)
-    await _ensure_months(conn, rows.months())
+    await _ensure_months(conn, rows.months)
     edges = [edge for window in covered for edge in (window.start_us, window.end_us)]
-    if candles:
-        edges += [int(rows.open_ts_us.min()), int(rows.open_ts_us.max()) + interval.us]
+    if len(rows):
+        edges += [rows.first_us, rows.last_us + interval.us]
     changed = Window(min(edges), max(edges))
     notice = CandlesNotice(market_id, interval, changed.start_us, changed.end_us)
     values = {
@@ -207,7 +217,7 @@ async def store(
         "interval": interval.value,
         "source": source,
         "covered": multirange(covered),
-        **rows.columns(),
+        **rows.columns,
         "start": to_datetime(changed.start_us),
         "end": to_datetime(changed.end_us),
         "rollups": [rollup.value for rollup in ROLLUPS] if interval is Interval.M1 else [],
@@ -227,7 +237,7 @@ async def store(
                 await cursor.execute(_COVER, values)
             await cursor.execute(_STORE, values)
             inserted, revised, withdrawn, _ = await cursor.fetchone() or (0, 0, 0, 0)
-    return Stored(inserted, revised, len(candles) - inserted - revised, withdrawn)
+    return Stored(inserted, revised, len(rows) - inserted - revised, withdrawn)
 
 
 async def _ensure_months(conn: AsyncConnection[Any], months: set[date]) -> None:

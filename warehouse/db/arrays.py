@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from psycopg import AsyncCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
@@ -23,16 +22,13 @@ class Column:
     dtype: ClassVar[str]
 
     def __init__(self, values: Any) -> None:
-        self.values: NDArray[Any] = np.asarray(values)
-
-    def encoded(self) -> bytes:
-        """As ``array_recv`` reads it: one dimension, no nulls."""
         width = np.dtype(self.dtype).itemsize
-        elements = np.empty(len(self.values), [("size", ">i4"), ("value", self.dtype)])
+        elements = np.empty(len(values), [("size", ">i4"), ("value", self.dtype)])
         elements["size"] = width
-        elements["value"] = self.values
-        header = np.array([1, 0, self.element_oid, len(self.values), 1], ">i4")
-        return header.tobytes() + elements.tobytes()
+        elements["value"] = values
+        header = np.array([1, 0, self.element_oid, len(values), 1], ">i4")
+        self.encoded: bytes = header.tobytes() + elements.tobytes()
+        """As ``array_recv`` reads it: one dimension, no nulls."""
 
 
 class Doubles(Column):
@@ -60,7 +56,7 @@ class _ColumnDumper(Dumper):
     format = Format.BINARY
 
     def dump(self, obj: Column) -> Buffer:
-        return obj.encoded()
+        return obj.encoded
 
 
 def _dumper(kind: type[Column]) -> type[Dumper]:

@@ -22,8 +22,8 @@ from sources.exchanges.base import Exchange
 from sources.http import HttpSource
 from warehouse.candles.coverage import give_up, missing, want
 from warehouse.candles.from_trades import candles_from_ticks
-from warehouse.candles.store import Stored
-from warehouse.candles.store import store as store_candles
+from warehouse.candles.rows import CandleRows
+from warehouse.candles.store import Stored, store_rows
 from warehouse.markets import ensure_markets, is_active
 
 MARKETS_AT_ONCE = 4
@@ -142,16 +142,16 @@ class _Store:
     async def add(self, fill: MarketFill, fetched: Fetched) -> None:
         """Store a piece with its coverage, or record it as unavailable; note it in ``fill``."""
         market_id = self._ids[fill.market]
-        async with self._turn:
-            if isinstance(fetched, NoLongerServed):
+        if isinstance(fetched, NoLongerServed):
+            async with self._turn:
                 fill.from_ticks += await candles_from_ticks(self._conn, [market_id], fetched.window)
                 await give_up(self._conn, market_id, Interval.M1, [fetched.window])
-                fill.unavailable.append(fetched)
-            else:
-                stored = await store_candles(
-                    self._conn, market_id, Interval.M1, fetched.candles, [fetched.window]
-                )
-                fill.pieces.append(Piece(fetched.window, len(fetched.candles), stored))
+            fill.unavailable.append(fetched)
+        else:
+            rows = CandleRows.of(fetched.candles)  # encoded while Postgres stores another piece
+            async with self._turn:
+                stored = await store_rows(self._conn, market_id, Interval.M1, rows, [fetched.window])
+            fill.pieces.append(Piece(fetched.window, len(rows), stored))
         self._progress.add(fetched.window)
 
     async def is_delisted(self, market: Market) -> bool:
