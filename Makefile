@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test coverage proof lint bench docs lock clean
+.PHONY: help demo up test coverage proof lint audit bench docs lock clean
 
 help: ## list the jobs
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ coverage: $(READY) ## the same tests, with the lines they cover; fails below the
 proof: $(READY) ## the long proofs
 	$(BIN)/pytest -m proof --timeout 3600
 
+audit: ## known vulnerabilities of the pinned packages, by the package index
+	@.ci/audit
+
 bench: $(READY) ## print the speed figures: half an hour, 15 GB of disk meanwhile
 	$(BIN)/python -m bench.ingest
 	$(BIN)/python -m bench.candles
@@ -46,9 +49,9 @@ bench: $(READY) ## print the speed figures: half an hour, 15 GB of disk meanwhil
 docs: $(READY) ## generate the pages on settings, the command line and the warehouse
 	$(BIN)/python -m docs.generate
 
-lock: $(READY) ## pin the newest versions that fit
+lock: $(READY) ## pin the newest versions that fit, with hashes
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --upgrade --no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --group dev --python-version 3.11 --universal --upgrade --no-header --no-annotate --no-emit-index-url --no-strip-extras --generate-hashes --quiet --output-file requirements.lock
 
 clean: ## remove the environment and every cache; the data folder stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info test-output
