@@ -279,8 +279,13 @@ async def _collect_value_locked(
     if not tracked:
         return 0
     usd: dict[str, float] = {}
+    parents: dict[str, str] = {}
+    try:
+        parents = defillama.decode_parents((await client.get(defillama.parents_request())).body)
+    except SourceError as error:
+        of_llama.errors.append(error)
     for request, decode in (
-        (defillama.protocols_request(), defillama.decode_protocols),
+        (defillama.protocols_request(), lambda body: defillama.decode_protocols(body, parents)),
         (defillama.chains_request(), defillama.decode_chains),
     ):
         try:

@@ -128,14 +128,6 @@ def _details(coin: SimCoin, now_us: int) -> dict[str, Any]:
         "sentiment_votes_up_percentage": up,
         "sentiment_votes_down_percentage": round(100 - up, 2),
         "watchlist_portfolio_users": int(1_000 + 2_000_000 * coin.chance("watchers")),
-        "community_data": {
-            "facebook_likes": None,
-            "reddit_average_posts_48h": round(10 * coin.chance("posts"), 3),
-            "reddit_average_comments_48h": round(200 * coin.chance("comments"), 3),
-            "reddit_subscribers": int(5_000_000 * coin.chance("subscribers")),
-            "reddit_accounts_active_48h": int(9_000 * coin.chance("active")),
-            "telegram_channel_user_count": None,
-        },
         "last_updated": iso_ms(now_us - 40 * SECOND_US),
     }
 

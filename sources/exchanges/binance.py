@@ -68,6 +68,8 @@ class _Other(msgspec.Struct):
     lastUpdateId: int | None = None  # noqa: N815 - partial books, which have no ``e``
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     error: _Error | None = None
+    code: int | None = None  # of an error that is not below ``error``
+    msg: str = ""
 
 
 class _Kline(msgspec.Struct, array_like=True, gc=False):
@@ -332,6 +334,8 @@ def _decode_other(frame: bytes | memoryview) -> _AggTrade | Skipped | Rejected:
         raise bad_frame("binance", str(error), frame) from error
     if event.error is not None:
         return Rejected(None, event.error.msg)
+    if event.code is not None:
+        return Rejected(None, event.msg)
     if event.result is not msgspec.UNSET:
         return base.ACK
     if event.e:

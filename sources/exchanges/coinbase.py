@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import ClassVar, Literal
 
@@ -79,6 +80,9 @@ class _Stats(msgspec.Struct, gc=False):
     stats_24hour: _Day
 
 
+_PRODUCT = re.compile(r"\b[A-Z0-9]+(?:-[A-Z0-9]+)+\b")
+"""The id of a product in a refusal: ``BTC-USDX is not a valid product``."""
+
 _KINDS = {
     "subscriptions": base.ACK,
     "heartbeat": base.HEARTBEAT,
@@ -148,15 +152,14 @@ class Coinbase(Exchange):
 
         ``side`` is the maker's; the taker has the other one.
         """
-        by_native = self.by_native(markets)
-        market_of = by_native.get
+        market_of = self.by_native(markets).get
 
         def decode(frame: bytes | memoryview) -> Decoded:
             try:
                 match = _read_match(frame)
                 ts_us = iso_us(match.time)
             except UNREADABLE:
-                return _decode_other(frame, by_native)
+                return _decode_other(frame)
             if not is_trade(match.trade_id, ts_us, match.price, match.size):
                 raise bad_frame("coinbase", "match with impossible numbers", frame)
             market = market_of(match.product_id)
@@ -261,7 +264,7 @@ def _volume(product: tuple[str, msgspec.Raw]) -> tuple[str, float]:
     return native, day.volume * day.last
 
 
-def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skipped | Rejected:
+def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
     """Decode any frame that is not a valid match."""
     try:
         other = _read_other(frame)
@@ -270,6 +273,6 @@ def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skip
     except UNREADABLE as error:
         raise bad_frame("coinbase", str(error), frame) from error
     if other.type == "error":
-        native = next((native for native in by_native if native in other.reason), None)
-        return Rejected(native, other.reason or other.message)
+        named = _PRODUCT.search(other.reason)
+        return Rejected(named and named.group(), other.reason or other.message)
     return _KINDS.get(other.type, base.OTHER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar, Literal
 
@@ -33,6 +34,9 @@ _QUOTES = (
     *("usd", "gusd", "usdt", "usdc", "rlusd", "dai", "eur", "gbp", "sgd"),
     *("btc", "eth", "ltc", "bch", "sol", "fil"),
 )
+
+_NAMED = re.compile(r"symbol '([A-Za-z0-9]+)'")
+"""The market in a refusal: ``Received unsupported symbol 'btcusdx'``."""
 
 
 class _StreamTrade(msgspec.Struct, gc=False, tag_field="type", tag="trade"):
@@ -135,14 +139,13 @@ class Gemini(Exchange):
 
         ``side`` is the taker's. ``tid``, where present, is the trade's id in the REST API.
         """
-        by_native = self.by_native(markets)
-        market_of = by_native.get
+        market_of = self.by_native(markets).get
 
         def decode(frame: bytes | memoryview) -> Decoded:
             try:
                 sent = _read_frame(frame)
             except UNREADABLE:
-                return _decode_other(frame, by_native)
+                return _decode_other(frame)
             if isinstance(sent, _Book):
                 if not sent.trades:
                     return base.BOOK
@@ -265,7 +268,7 @@ def _pair(name: str, known: Collection[str]) -> tuple[str, str] | None:
     return next((pair for pair in splits if pair[0] in known), splits[0] if splits else None)
 
 
-def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skipped | Rejected:
+def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
     """Decode any frame that is not a valid trade or book."""
     try:
         other = _read_other(frame)
@@ -274,9 +277,8 @@ def _decode_other(frame: bytes | memoryview, by_native: Collection[str]) -> Skip
     except UNREADABLE as error:
         raise bad_frame("gemini", str(error), frame) from error
     if other.result == "error":
-        message = other.message.upper()
-        native = next((native for native in by_native if f"'{native}'" in message), None)
-        return Rejected(native, f"{other.reason}: {other.message}")
+        named = _NAMED.search(other.message)
+        return Rejected(named and named.group(1).upper(), f"{other.reason}: {other.message}")
     if not other.type:
         raise bad_frame("gemini", "unknown kind of frame", frame)
     if other.type.startswith("candles_"):

@@ -31,8 +31,12 @@ from sources.wire import UNREADABLE, bad_frame, is_trade, iso_us, read, seconds_
 _SYMBOLS_PER_FRAME = 100
 _REST_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 """Assets with an old name in the REST API, but not in streams."""
-_CLASSED = re.compile(r"(?:[XZ]([A-Z]{3})|(USDT))[XZ](XBT|ETH|USD|EUR|GBP|JPY|CAD|AUD)")
-"""Pair keys whose assets carry their class, X for crypto and Z for fiat: ``XXBTZUSD``."""
+_FIAT = "AUD|CAD|EUR|GBP|JPY|USD"
+_CLASSED = re.compile(
+    rf"(?:X(ETC|ETH|LTC|MLN|REP|XBT|XDG|XLM|XMR|XRP|ZEC)|Z({_FIAT})|(USDT)(?=Z))"
+    rf"(?:X(XBT|ETH)|Z({_FIAT})|([A-Z0-9]+))"
+)
+"""Pair keys whose oldest assets carry their class, X for crypto, Z for fiat: ``XXBTZUSD``, ``XXBTUSDQ``."""
 _CANONICAL_NAMES = {old: name for name, old in _REST_NAMES.items()}
 
 T = TypeVar("T")
@@ -316,7 +320,7 @@ def _volume(pair: tuple[str, msgspec.Raw]) -> tuple[str, float]:
     key, row = pair
     ticker = _read_ticker(row)
     classed = _CLASSED.fullmatch(key)
-    return classed.expand(r"\1\2\3") if classed else key, ticker.v[1] * ticker.p[1]
+    return "".join(filter(None, classed.groups())) if classed else key, ticker.v[1] * ticker.p[1]
 
 
 def _step(decimals: int) -> float:

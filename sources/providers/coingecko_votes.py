@@ -1,4 +1,4 @@
-"""CoinGecko: today's votes of visitors on a coin, and its number of followers.
+"""CoinGecko: today's votes of visitors on a coin, and how many watch it.
 
 Documentation (docs.coingecko.com): "Coin Data by ID". Votes take a call per coin of the month's 10,000, so
 they are requested once a day and for few coins. ``sources.providers.coingecko`` has the client and its
@@ -17,18 +17,19 @@ from sources.providers.lenient_fields import json_of, whole
 
 MOST_COINS = 10
 """At one request a day, 310 calls a month."""
-_FOLLOWERS = ("reddit_subscribers", "reddit_accounts_active_48h", "telegram_channel_user_count")
-_EXCLUDED = dict.fromkeys(("localization", "tickers", "market_data", "developer_data", "sparkline"), "false")
+_EXCLUDED = dict.fromkeys(
+    ("localization", "tickers", "market_data", "community_data", "developer_data", "sparkline"), "false"
+)
 
 
 def votes_request(coin_id: str) -> RestRequest:
-    """The request for the votes and community data of one coin."""
-    return RestRequest(f"/coins/{coin_id}", {**_EXCLUDED, "community_data": "true"})
+    """The request for the votes on one coin."""
+    return RestRequest(f"/coins/{coin_id}", _EXCLUDED)
 
 
 def decode_votes(body: bytes, base: str, today: date) -> DayScore:
     """``{"id":"bitcoin","sentiment_votes_up_percentage":84.2,"sentiment_votes_down_percentage":15.8,
-    "watchlist_portfolio_users":1900000,"community_data":{"reddit_subscribers":5000000}}``
+    "watchlist_portfolio_users":1900000}``
 
     The score has no value when there are no votes. Raises BadMessage.
     """
@@ -38,9 +39,7 @@ def decode_votes(body: bytes, base: str, today: date) -> DayScore:
     up = coin.get("sentiment_votes_up_percentage")
     if up is not None and (isinstance(up, bool) or not isinstance(up, int | float) or not 0 <= up <= 100):
         raise BadMessage(NAME, f"votes of {str(up)[:20]} % for {base}", body)
-    community = coin.get("community_data")
-    detail = {name: whole(community.get(name)) for name in _FOLLOWERS} if isinstance(community, dict) else {}
-    detail["watchlist_portfolio_users"] = whole(coin.get("watchlist_portfolio_users"))
+    watching = whole(coin.get("watchlist_portfolio_users"))
     return DayScore(
         day=today,
         source=SentimentSource.VOTES,
@@ -48,5 +47,5 @@ def decode_votes(body: bytes, base: str, today: date) -> DayScore:
         value=None if up is None else float(up),
         scale=Scale.PERCENT,
         score=None if up is None else from_percent(up),
-        detail={name: value for name, value in detail.items() if value is not None},
+        detail={} if watching is None else {"watchlist_portfolio_users": watching},
     )

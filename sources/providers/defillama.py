@@ -1,12 +1,13 @@
 """DefiLlama: total value locked in protocols and chains.
 
-Documentation (api-docs.defillama.com): "/protocols", "/v2/chains"; no key. Two requests return all
-entries. Coins have CoinGecko's ids.
+Documentation (api-docs.defillama.com): "/protocols", "/v2/chains"; no key. "/lite/protocols2", which
+DefiLlama's own pages read, names the coins of parent protocols. Coins have CoinGecko's ids.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -46,22 +47,55 @@ def protocols_request() -> RestRequest:
     return RestRequest("/protocols")
 
 
-def decode_protocols(body: bytes) -> Locked:
+def parents_request() -> RestRequest:
+    """The request for the parent protocols; the answer has some megabytes."""
+    return RestRequest("/lite/protocols2")
+
+
+def decode_parents(body: bytes) -> dict[str, str]:
+    """``{"parentProtocols":[{"id":"parent#uniswap","name":"Uniswap","gecko_id":"uniswap"}]}``
+
+    Returns coins by parent. Raises BadMessage.
+    """
+    answer = json_of(NAME, body)
+    parents = answer.get("parentProtocols") if isinstance(answer, dict) else None
+    if not isinstance(parents, list):
+        raise BadMessage(NAME, "the answer has no list of parent protocols", body)
+    return {
+        parent: coin
+        for row in parents
+        if isinstance(row, dict) and (parent := text(row.get("id"))) and (coin := text(row.get("gecko_id")))
+    }
+
+
+def decode_protocols(body: bytes, parents: Mapping[str, str] | None = None) -> Locked:
     """``[{"name":"Lido","gecko_id":"lido-dao","parentProtocol":null,"category":"Liquid Staking",
     "tvl":25e9}]``
 
-    Versions of one protocol are separate entries, and often only one has the coin's id: all entries of a
-    parent count for that coin. Raises BadMessage.
+    Versions of one protocol are separate entries of a parent, and often none or only one has the coin's
+    id. An entry without an id counts for the only coin that the parent's entries name, or, where they name
+    none, for the parent's own. Entries of a parent with several coins are separate protocols.
+
+    Args:
+        body: The answer.
+        parents: The coins of parents, as ``decode_parents`` returns them.
+
+    Raises:
+        BadMessage: The answer is not a list of protocols.
     """
     rows = [row for row in _rows(body) if row.get("category") not in _NOT_LOCKED]
-    of_parent: dict[str | None, str] = {
-        parent: coin
-        for row in rows
-        if (parent := text(row.get("parentProtocol"))) and (coin := text(row.get("gecko_id")))
-    }
-    return _summed(
-        [(text(row.get("gecko_id")) or of_parent.get(text(row.get("parentProtocol"))), row) for row in rows]
-    )
+    named: defaultdict[str | None, set[str]] = defaultdict(set)
+    for row in rows:
+        if coin := text(row.get("gecko_id")):
+            named[text(row.get("parentProtocol"))].add(coin)
+    of_parent = {**(parents or {}), **{parent: min(coins) for parent, coins in named.items() if parent}}
+
+    def coin_of(row: Mapping[str, Any]) -> str | None:
+        parent = text(row.get("parentProtocol"))
+        inherited = of_parent.get(parent) if parent and len(named[parent]) <= 1 else None
+        return text(row.get("gecko_id")) or inherited
+
+    return _summed([(coin_of(row), row) for row in rows])
 
 
 def chains_request() -> RestRequest:

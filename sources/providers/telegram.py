@@ -25,6 +25,8 @@ LIMIT = RateLimit(capacity=1, per_second=1 / 3)
 _CHANNEL = re.compile(r"[A-Za-z]\w{3,31}", re.ASCII)
 _POST = re.compile(r"\w+/\d+", re.ASCII)
 _MESSAGE, _TEXT, _INFO = "tgme_widget_message", "tgme_widget_message_text", "tgme_channel_info"
+_SERVICE, _REPLY, _REPLY_TEXT = "service_message", "tgme_widget_message_reply", "js-message_reply_text"
+"""What is not the text of a post: "Channel created", a pinned message; the post it replies to."""
 
 
 class Messages(msgspec.Struct, frozen=True):
@@ -95,6 +97,8 @@ class _Page(HTMLParser):
         self.messages: list[tuple[str | None, list[str], str | None]] = []
         self._depth = 0
         """The depth of div tags inside the text of a message; 0 outside."""
+        self._is_service = False
+        self._in_reply = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
@@ -102,19 +106,30 @@ class _Page(HTMLParser):
         if _MESSAGE in classes:
             self.is_channel = True
             self.messages.append((attributes.get("data-post"), [], None))
+            self._is_service = _SERVICE in classes
+            self._in_reply = False
         elif _INFO in classes:
             self.is_channel = True
+        elif _REPLY in classes and tag == "a":
+            self._in_reply = True
         elif tag == "time" and self.messages and attributes.get("datetime"):
             post, words, _ = self.messages[-1]
             self.messages[-1] = (post, words, attributes["datetime"])
         if self._depth and tag == "div":
             self._depth += 1
-        elif not self._depth and tag == "div" and _TEXT in classes and self.messages:
+        elif tag == "div" and _TEXT in classes and self._is_post_text(classes):
             self._depth = 1
         elif self._depth and tag == "br":
             self.messages[-1][1].append(" ")
 
+    def _is_post_text(self, classes: list[str]) -> bool:
+        return bool(self.messages) and not (
+            self._depth or self._is_service or self._in_reply or _REPLY_TEXT in classes
+        )
+
     def handle_endtag(self, tag: str) -> None:
+        if tag == "a":
+            self._in_reply = False
         if self._depth and tag == "div":
             self._depth -= 1
 

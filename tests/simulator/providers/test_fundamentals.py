@@ -87,7 +87,6 @@ def test_details_have_votes_that_add_up(gecko: CoinGecko) -> None:
     assert coin["sentiment_votes_up_percentage"] + coin["sentiment_votes_down_percentage"] == pytest.approx(
         100
     )
-    assert coin["community_data"]["reddit_subscribers"] >= 0
     assert refusal(gecko, "/coins/nothing")[:2] == (404, {"error": "coin not found"})
 
 

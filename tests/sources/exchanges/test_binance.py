@@ -88,6 +88,10 @@ def test_memoryview_decodes_alike() -> None:
         (b'{"stream":"btcusdt@depth5","data":{"lastUpdateId":160,"bids":[],"asks":[]}}', Skipped("book")),
         (b'{"e":"somethingNew"}', Skipped("other")),
         (b'{"error":{"code":2,"msg":"Invalid request"},"id":1}', Rejected(None, "Invalid request")),
+        (
+            b'{"code":2,"msg":"Invalid request: unknown variant"}',
+            Rejected(None, "Invalid request: unknown variant"),
+        ),
     ],
 )
 def test_other_frames(frame: bytes, answer: object) -> None:

@@ -33,6 +33,21 @@ DOCUMENTED = {
         b'"amount":36551302.1,"vol":178526.0731285,"count":1709}]}',
         {"smtusdt": 178_526.0731285},
     ),
+    "kraken": (
+        b'{"error":[],"result":{"XXBTUSDQ":{"v":["1","2"],"p":["3","4"]},"XXBTUSDR":{"v":["1","3"],'
+        b'"p":["3","4"]},"XXBTZUSD":{"v":["1","1"],"p":["3","4"]},"ZEURZUSD":{"v":["1","5"],"p":["3","1"]},'
+        b'"USDTZUSD":{"v":["1","6"],"p":["3","1"]},"USDTEUR":{"v":["1","7"],"p":["3","1"]},'
+        b'"XTZUSD":{"v":["1","8"],"p":["3","1"]}}}',
+        {
+            "XBTUSDQ": 8.0,
+            "XBTUSDR": 12.0,
+            "XBTUSD": 4.0,
+            "EURUSD": 5.0,
+            "USDTUSD": 6.0,
+            "USDTEUR": 7.0,
+            "XTZUSD": 8.0,
+        },
+    ),
     "okx": (
         b'{"code":"0","msg":"","data":[{"instType":"SPOT","instId":"BTC-USDT","last":"9999.99",'
         b'"volCcy24h":"2222.5","vol24h":"0.2"},{"instType":"SPOT","instId":"NEW-USDT","volCcy24h":""}]}',

@@ -14,6 +14,7 @@ from sources.budgets import LocalBudget
 from sources.providers.defillama import (
     chains_request,
     decode_chains,
+    decode_parents,
     decode_protocols,
     defillama_http,
     protocols_request,
@@ -40,6 +41,33 @@ def test_versions_of_a_protocol_count_for_one_coin() -> None:
     )
     assert locked.usd == {"aave": 31e9, "lido-dao": 25e9}
     assert locked.dropped == 1
+
+
+def protocol(coin: str | None, tvl: float, parent: str = "parent#a") -> dict[str, Any]:
+    return {"name": "A", "gecko_id": coin, "parentProtocol": parent, "category": "Yield", "tvl": tvl}
+
+
+def test_protocols_of_a_parent_with_two_coins_inherit_none() -> None:
+    body = body_of(protocol("magpie", 1e7), protocol("penpie", 2e7), protocol(None, 5e8))
+    assert decode_protocols(body).usd == {"magpie": 1e7, "penpie": 2e7}
+    assert decode_protocols(body, {"parent#a": "magpie"}).usd == {"magpie": 1e7, "penpie": 2e7}
+
+
+def test_protocols_without_a_coin_count_for_their_parents() -> None:
+    parents = decode_parents(
+        b'{"protocols":[],"parentProtocols":[{"id":"parent#a","gecko_id":"uniswap"},'
+        b'{"id":"parent#b","gecko_id":null},{"id":7,"gecko_id":"x"},"text"]}'
+    )
+    assert parents == {"parent#a": "uniswap"}
+    body = body_of(protocol(None, 16e8), protocol(None, 1e9), protocol(None, 5e8, "parent#b"))
+    assert decode_protocols(body, parents).usd == {"uniswap": 26e8}
+    assert decode_protocols(body).usd == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'{"parentProtocols":{}}', b"<html>"])
+def test_anything_but_a_list_of_parents_is_a_bad_message(body: bytes) -> None:
+    with pytest.raises(BadMessage):
+        decode_parents(body)
 
 
 def test_chains_are_summed_by_coin() -> None:

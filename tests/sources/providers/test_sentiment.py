@@ -164,6 +164,29 @@ async def test_counts_of_posts(simulator: Simulator) -> None:
             await client.get(x.counts_request("BTC", "Bitcoin"))
 
 
+def test_a_telegram_post_is_its_own_words_alone() -> None:
+    """Neither the post it replies to, nor a service message such as a changed picture."""
+    page = telegram_page(
+        '<a class="tgme_widget_message_reply" href="https://t.me/wire/6">'
+        '<div class="tgme_widget_message_text js-message_reply_text">Bitcoin falls.</div></a>'
+        '<div class="tgme_widget_message_text js-message_text">Ethereum<br/>recovers.</div>',
+        '<a class="tgme_widget_message_reply"><div class="tgme_widget_message_text">Quoted.</div></a>',
+    ) + telegram_page(
+        '<div class="tgme_widget_message_text js-message_text">Wire pinned «a photo»</div>',
+        classes="service_message",
+    )
+    texts = telegram.decode_channel("wire", page.encode(), NOW_US).texts
+    assert [post.title for post in texts] == ["Ethereum recovers."]
+
+
+def telegram_page(*bodies: str, classes: str = "") -> str:
+    return "".join(
+        f'<div class="tgme_widget_message {classes}" data-post="wire/{number}">{body}'
+        '<time datetime="2026-11-20T10:00:00+00:00"></time></div>'
+        for number, body in enumerate(bodies, 7)
+    )
+
+
 async def test_votes(simulator: Simulator) -> None:
     root = f"{simulator.rest_url}/coingecko"
     async with coingecko_http(root, LocalBudget(), key=None, scale=1_000, patience=QUICK) as client:
@@ -173,7 +196,7 @@ async def test_votes(simulator: Simulator) -> None:
     votes = coingecko_votes.decode_votes(answered.body, "BTC", TODAY)
     assert votes.value is not None
     assert votes.score == pytest.approx(votes.value / 50 - 1, abs=1e-6)
-    assert votes.detail["reddit_subscribers"] > 0
+    assert votes.detail["watchlist_portfolio_users"] > 0
     without_votes = coingecko_votes.decode_votes(
         b'{"id":"x","sentiment_votes_up_percentage":null}', "X", TODAY
     )
