@@ -236,7 +236,7 @@ class Settings(Access):
     kraken_rest_url: HttpUrl = Field("https://api.kraken.com", description="Kraken REST.")
     bybit_ws_url: WsUrl = Field("wss://stream.bybit.com", description="Bybit streams.")
     bybit_rest_url: HttpUrl = Field("https://api.bybit.com", description="Bybit REST.")
-    okx_ws_url: WsUrl = Field("wss://ws.okx.com:8443", description="OKX streams.")
+    okx_ws_url: WsUrl = Field("wss://ws.okx.com", description="OKX streams.")
     okx_rest_url: HttpUrl = Field("https://www.okx.com", description="OKX REST.")
     htx_ws_url: WsUrl = Field("wss://api.huobi.pro", description="HTX streams.")
     htx_rest_url: HttpUrl = Field("https://api.huobi.pro", description="HTX REST.")

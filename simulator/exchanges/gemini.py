@@ -78,6 +78,8 @@ class Gemini(Venue):
         match path.strip("/").split("/"):
             case ["v1", "symbols"]:
                 return Answer(encode(list(self._by_symbol)))
+            case ["v1", "symbols", "details", "all"]:
+                return Answer(encode([_details(market) for market in self._by_symbol.values()]))
             case ["v1", "symbols", "details", symbol]:
                 return Answer(encode(_details(self._market(symbol))))
             case ["v1", "trades", symbol]:

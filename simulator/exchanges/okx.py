@@ -29,7 +29,7 @@ _BAR_MINUTES = {
     **{f"{hours}H": hours * 60 for hours in (1, 2, 4)},
     "1Dutc": 1_440,
 }
-_MOST_ROWS = 100
+_MOST_ROWS, _MOST_CANDLES = 100, 300
 _CONNECTION = "a4d3ae55"
 
 
@@ -93,7 +93,7 @@ class Okx(Venue):
             raise _refused("51000", "Parameter limit error")
         each_ms = each * 60_000
         last = min((after - 1) // each_ms, now_us // 1_000 // each_ms)
-        first = max(before // each_ms + 1, last - min(limit, _MOST_ROWS) + 1)
+        first = max(before // each_ms + 1, last - min(limit, _MOST_CANDLES) + 1)
         candles = self.history.candles(market, each, first * each, last * each, now_us)
         return [_candle(market, row, each, now_us) for row in reversed(table(market, candles))]
 

@@ -232,6 +232,10 @@ class Exchange(ABC):
     def instruments_request(self) -> RestRequest:
         """The request for the list of all markets."""
 
+    def instruments_requests(self) -> Sequence[RestRequest]:
+        """Requests for that list, from the most exact; the next one is sent where an answer is refused."""
+        return [self.instruments_request()]
+
     @abstractmethod
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """The spot markets of an answer, each symbol once. Raises BadMessage."""

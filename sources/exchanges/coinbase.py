@@ -225,6 +225,8 @@ class Coinbase(Exchange):
     def decode_instruments(self, body: bytes) -> list[Instrument]:
         """``[{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","quote_increment":"0.01",
         "base_increment":"0.00000001","status":"online"}]``
+
+        Products that are not the market of their assets, such as ``BTCAUCTION-USD``, are left out.
         """
         return instruments(
             instrument(
@@ -237,6 +239,7 @@ class Coinbase(Exchange):
                 amount_step=product.base_increment,
             )
             for product in read(self.name, "products", _read_products, body)
+            if product.id == f"{product.base_currency}-{product.quote_currency}"
         )
 
     def volumes_request(self) -> RestRequest:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Literal
 
 import msgspec
@@ -72,6 +73,16 @@ class _CandleRow(msgspec.Struct, array_like=True, gc=False):
     volume: float
 
 
+class _Details(msgspec.Struct, gc=False):
+    symbol: str
+    base_currency: str
+    quote_currency: str
+    status: str
+    tick_size: float | None = None
+    quote_increment: float | None = None
+    product_type: str = "spot"
+
+
 class _RestTrade(msgspec.Struct, gc=False):
     tid: int
     timestampms: int
@@ -85,7 +96,7 @@ _read_frame = msgspec.json.Decoder(_StreamTrade | _Book, strict=False).decode
 _read_other = msgspec.json.Decoder(_Other).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow]).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
-_read_symbols = msgspec.json.Decoder(list[str]).decode
+_read_symbols = msgspec.json.Decoder(list[str | _Details]).decode
 _encode = msgspec.json.encode
 
 
@@ -218,25 +229,22 @@ class Gemini(Exchange):
     def instruments_request(self) -> RestRequest:
         return RestRequest("/v1/symbols")
 
-    def decode_instruments(self, body: bytes) -> list[Instrument]:
-        """``["btcusd","paxgusd","btcgusd","btcgusdperp"]``
+    def instruments_requests(self) -> Sequence[RestRequest]:
+        """With the assets of each market, and without: the first one is not documented."""
+        return [RestRequest("/v1/symbols/details/all"), self.instruments_request()]
 
-        Steps and status are left out: they would take a request per symbol, of which there are hundreds.
+    def decode_instruments(self, body: bytes) -> list[Instrument]:
+        """``["btcusd","paxgusd","btcgusd","btcgusdperp"]``, or with details: ``[{"symbol":"BTCUSD",
+        "base_currency":"BTC","quote_currency":"USD","tick_size":1E-8,"quote_increment":0.01,
+        "status":"open","product_type":"spot"}]``
         """
-        names = read(self.name, "symbols", _read_symbols, body)
-        known = _assets(names)
+        listed = read(self.name, "symbols", _read_symbols, body)
+        names = [entry for entry in listed if isinstance(entry, str)]
         return instruments(
-            instrument(
-                self.name,
-                pair[0].upper(),
-                pair[1].upper(),
-                name,
-                active=True,
-                price_step=None,
-                amount_step=None,
-            )
-            for name in names
-            if (pair := _pair(name, known)) is not None
+            [
+                *(_named(name, pair) for name, pair in _pairs(names).items()),
+                *(_detailed(entry) for entry in listed if isinstance(entry, _Details)),
+            ]
         )
 
     def error_in(self, body: bytes) -> str | None:
@@ -257,15 +265,46 @@ def _splits(name: str) -> list[tuple[str, str]]:
     ]
 
 
-def _assets(names: Iterable[str]) -> set[str]:
-    """The base assets of the names that split in one way only."""
-    return {pairs[0][0] for pairs in map(_splits, names) if len(pairs) == 1}
+def _pairs(names: Collection[str]) -> dict[str, tuple[str, str]]:
+    """The base and quote of each name, in lower case; names of other products are left out.
+
+    Where a name splits in several ways, the base is an asset of other names: ``btcgusd`` is BTC in GUSD,
+    because ``btcusd`` splits in one way only; ``paxgusd`` and ``paxggusd`` are both of PAXG, which is the
+    one base that both can have.
+    """
+    splits = {name: pairs for name in names if (pairs := _splits(name))}
+    certain = {pairs[0][0] for pairs in splits.values() if len(pairs) == 1}
+    possible = Counter(base_asset for pairs in splits.values() for base_asset, _ in pairs)
+    return {
+        name: max(pairs, key=lambda pair: (pair[0] in certain, possible[pair[0]]))
+        for name, pairs in splits.items()
+    }
 
 
-def _pair(name: str, known: Collection[str]) -> tuple[str, str] | None:
-    """``btcgusd`` is BTC in GUSD, because BTC is a known asset; ``paxgusd`` is PAXG in USD."""
-    splits = _splits(name)
-    return next((pair for pair in splits if pair[0] in known), splits[0] if splits else None)
+def _named(name: str, pair: tuple[str, str]) -> Instrument | None:
+    return instrument(
+        "gemini",
+        pair[0].upper(),
+        pair[1].upper(),
+        name,
+        active=True,
+        price_step=None,
+        amount_step=None,
+    )
+
+
+def _detailed(details: _Details) -> Instrument | None:
+    if details.product_type != "spot":
+        return None
+    return instrument(
+        "gemini",
+        details.base_currency.upper(),
+        details.quote_currency.upper(),
+        details.symbol.lower(),
+        active=details.status != "closed",
+        price_step=details.quote_increment,
+        amount_step=details.tick_size,
+    )
 
 
 def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:

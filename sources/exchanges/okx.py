@@ -124,7 +124,7 @@ class Okx(Exchange):
     markets_per_socket: ClassVar[int] = 100
     max_silence_s: ClassVar[float] = 12
     keepalive_s: ClassVar[float | None] = 5  # OKX closes the socket after 30 s without one
-    candles_per_request: ClassVar[int] = 100
+    candles_per_request: ClassVar[int] = 300
     candles_late_us: ClassVar[int] = 120 * SECOND_US  # a closed candle can take a minute to appear
     trades_per_request: ClassVar[int] = 100
     trade_paging: ClassVar[Paging] = Paging.BEFORE_ID

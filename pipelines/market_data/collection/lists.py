@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection
 
-from coinwatch.errors import Retryable, SourceError
+from coinwatch.errors import BadMessage, Fatal, Retryable, SourceError
+from coinwatch.records import Instrument
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, RestRequest
 from sources.http import HttpSource
@@ -56,9 +58,7 @@ async def _collect(
 ) -> InstrumentList:
     result = InstrumentList()
     try:
-        instruments = exchange.decode_instruments(
-            await _answer(client, exchange.instruments_request(), within_s)
-        )
+        instruments = await _instruments(exchange, client, within_s)
     except SourceError as error:
         result.error = str(error)
         return result
@@ -82,6 +82,15 @@ async def _collect(
         await store_volumes(conn, exchange.name, volumes)
     result.volumes = len(volumes)
     return result
+
+
+async def _instruments(exchange: Exchange, client: HttpSource, within_s: float) -> list[Instrument]:
+    """The markets by the first request that the exchange answers with a list. Raises SourceError."""
+    *better, plainest = exchange.instruments_requests()
+    for request in better:
+        with suppress(Fatal, BadMessage):
+            return exchange.decode_instruments(await _answer(client, request, within_s))
+    return exchange.decode_instruments(await _answer(client, plainest, within_s))
 
 
 async def _answer(client: HttpSource, request: RestRequest, within_s: float) -> bytes:

@@ -204,3 +204,12 @@ def test_requests() -> None:
         COINBASE.candles_request(BTC_USD, Interval.H4, Window(0, 4 * 60 * minute))
     with pytest.raises(Fatal, match="by id"):
         COINBASE.trades_request(BTC_USD, since_us=1)
+
+
+def test_products_that_are_not_their_assets_market_are_left_out() -> None:
+    product = (
+        b'{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","quote_increment":"0.01",'
+        b'"base_increment":"0.00000001","status":"online"}'
+    )
+    body = b"[%b,%b]" % (product.replace(b"BTC-USD", b"BTCAUCTION-USD"), product)
+    assert [entry.native for entry in COINBASE.decode_instruments(body)] == ["BTC-USD"]

@@ -222,6 +222,28 @@ def test_names_are_split_where_an_asset_is_known() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "names", [["paxggusd", "paxgusd"], ["paxggusd", "paxgusdc"], ["paxgusd", "paxggusd"]]
+)
+def test_names_that_split_in_two_ways_share_a_base(names: list[str]) -> None:
+    listed = GEMINI.decode_instruments(msgspec.json.encode([*names, "btcusd"]))
+    assert {entry.market.symbol.base for entry in listed} == {"PAXG", "BTC"}
+
+
+def test_details_name_the_assets() -> None:
+    details = {"base_currency": "PAXG", "quote_currency": "GUSD", "tick_size": 1e-8, "quote_increment": 0.01}
+    raw = [
+        {**details, "symbol": "PAXGGUSD", "status": "open", "product_type": "spot"},
+        {**details, "symbol": "PAXGGUSDPERP", "status": "open", "product_type": "swap"},
+        {**details, "symbol": "PAXGUSD", "quote_currency": "USD", "status": "closed"},
+    ]
+    listed = GEMINI.decode_instruments(msgspec.json.encode(raw))
+    assert [(str(entry.market.symbol), entry.native, entry.status, entry.price_step) for entry in listed] == [
+        ("PAXG-GUSD", "paxggusd", MarketStatus.ACTIVE, 0.01),
+        ("PAXG-USD", "paxgusd", MarketStatus.DELISTED, 0.01),
+    ]
+
+
 def test_errors_are_seen(recordings: Path) -> None:
     raw = recorded.body(recordings / "gemini" / "rest_error_bad_symbol.json")
     assert (GEMINI.error_in(raw) or "").startswith("Bad Request: Supplied value 'bla' is not a valid symbol")

@@ -137,7 +137,7 @@ def test_candles_are_asked_for_between_two_times_left_out() -> None:
     assert request.params == {
         "instId": "BTC-USDT",
         "bar": "1H",
-        "limit": "100",
+        "limit": "300",
         "before": "3599999",
         "after": "10800000",
     }
