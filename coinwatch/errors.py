@@ -18,7 +18,11 @@ CoinwatchError
 Each message states what happened, to what, and what to do about it.
 """
 
+from coinwatch.outside.text import one_line
+
 RAW_SHOWN = 200
+LONGEST_MESSAGE = 1_000
+"""In characters, of a message about a source: some repeat what the source sent."""
 
 
 class CoinwatchError(Exception):
@@ -46,7 +50,7 @@ class SourceError(CoinwatchError):
     """A request to an exchange or provider failed. ``source`` is its name."""
 
     def __init__(self, source: str, message: str) -> None:
-        super().__init__(f"{source}: {message}")
+        super().__init__(one_line(f"{source}: {message}", LONGEST_MESSAGE))
         self.source = source
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from coinwatch.assets import plain_contract
 from coinwatch.errors import BadMessage
 from sources.exchanges.base import RestRequest
-from sources.providers.lenient_fields import json_of, text
+from sources.providers.lenient_fields import json_of, name
 
 EXCHANGE = "gateio"
 
@@ -29,11 +29,11 @@ def decode_contracts(body: bytes) -> dict[str, frozenset[str]]:
         raise BadMessage(EXCHANGE, "the answer is not a list of currencies", body)
     contracts: dict[str, frozenset[str]] = {}
     for row in rows:
-        ticker = text(row.get("currency")) if isinstance(row, dict) else None
+        ticker = name(row.get("currency")) if isinstance(row, dict) else None
         chains = row.get("chains") if ticker else None
         if not (ticker and isinstance(chains, list)):
             continue
-        listed = (text(chain.get("addr")) for chain in chains if isinstance(chain, dict))
+        listed = (name(chain.get("addr")) for chain in chains if isinstance(chain, dict))
         addresses = frozenset(plain_contract(address) for address in listed if address)
         if addresses:
             contracts[ticker.upper()] = addresses

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
+from urllib.request import getproxies
 
 import httpx
 import msgspec
 import stamina
 
-from coinwatch.errors import BadMessage, Fatal, Retryable, SourceError
-from coinwatch.http_dates import http_date, retry_after_s
+from coinwatch.errors import RAW_SHOWN, BadMessage, Fatal, Retryable, SourceError
+from coinwatch.outside.http_dates import http_date, retry_after_s
 from coinwatch.times import from_datetime
 from sources.budgets import LONGEST_BLOCK_S, Budget, LocalBudget
 from sources.exchanges.base import Exchange, RateLimit, RestRequest
+from sources.public_network import AddressRefused, PublicTransport, is_private_host
 
 __all__ = ["Answer", "Budget", "ErrorRules", "HttpSource", "LocalBudget", "Patience", "exchange_http"]
 
 MAX_BODY = 64 * 1024 * 1024
+"""In bytes, decompressed. The longest answers, lists of all coins or protocols, have 10 MB."""
+MAX_REDIRECTS = 5
+_GZIP = zlib.MAX_WBITS | 16
+"""The ``wbits`` by which zlib reads gzip."""
 _NEVER_BY_PROXY = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 """The environment's proxy is never used for a simulator on this machine."""
 _BLOCKS_S = {429: 5.0, 418: 120.0}
@@ -80,6 +88,7 @@ class HttpSource:
         patience: Patience | None = None,
         headers: Mapping[str, str] | None = None,
         takes_markup: bool = False,
+        largest: int = MAX_BODY,
     ) -> None:
         """Prepare the client; no connection is opened.
 
@@ -93,7 +102,9 @@ class HttpSource:
             errors: How the API reports errors in its bodies.
             patience: Timeouts and retries.
             headers: Sent with each request, such as an API key.
-            takes_markup: For feeds and pages: XML and HTML are accepted, and redirects are followed.
+            takes_markup: For feeds and pages: XML and HTML are accepted, and redirects are followed. Only
+                public addresses are connected to, and ``root`` if it is written as a private one.
+            largest: The most bytes of a body, decompressed.
         """
         self.name = name
         self.root = root.rstrip("/")
@@ -107,20 +118,37 @@ class HttpSource:
         self._patience = patience or Patience()
         self._takes_markup = takes_markup
         accepted = "application/xml, text/html;q=0.9, */*;q=0.5" if takes_markup else "application/json"
-        self._headers = {"User-Agent": "coinwatch", "Accept": accepted, **(headers or {})}
+        # Only gzip, which is unpacked here, within the limit.
+        self._headers = {
+            "User-Agent": "coinwatch",
+            "Accept": accepted,
+            "Accept-Encoding": "gzip",
+            **(headers or {}),
+        }
+        self._largest = largest
         self._client: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
+        # In a thread, because reading the certificates would block the event loop for 20 ms or more.
+        tls = await asyncio.to_thread(_tls)
         self._client = httpx.AsyncClient(
-            # In a thread, because reading the certificates would block the event loop for 20 ms or more.
-            verify=await asyncio.to_thread(_tls),
+            verify=tls,
             transport=self._transport,
-            mounts=dict.fromkeys(_NEVER_BY_PROXY),
+            mounts=self._public_only(tls) if self._takes_markup else dict.fromkeys(_NEVER_BY_PROXY),
             timeout=httpx.Timeout(self._patience.read_s, connect=self._patience.connect_s),
             headers=self._headers,
-            follow_redirects=self._takes_markup,
+            cookies=no_cookies(),
+            follow_redirects=False,  # the client would read the body of a redirect, however long it is
         )
         return self
+
+    def _public_only(self, tls: ssl.SSLContext) -> dict[str, PublicTransport]:
+        """How hosts are reached by ``takes_markup``; where a proxy is set, it decides."""
+        root = httpx.URL(self.root)
+        public = PublicTransport(tls, [(root.host, root.port)] if is_private_host(root.host) else [])
+        return dict.fromkeys(
+            _NEVER_BY_PROXY if "all" in getproxies() else ("all://", *_NEVER_BY_PROXY), public
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -174,34 +202,56 @@ class HttpSource:
         if self._client is None:
             raise RuntimeError("open the HttpSource with async with")
         try:
-            async with (
-                asyncio.timeout(self._patience.total_s),
-                self._client.stream(
-                    "GET",
-                    f"{self.root}{request.path}",
-                    params=request.params or None,  # empty params would drop the query of the path
-                    headers=request.headers,
-                ) as response,
-            ):
-                yield response
+            to_send = self._client.build_request(
+                "GET",
+                f"{self.root}{request.path}",
+                params=request.params or None,  # empty params would drop the query of the path
+                headers=request.headers,
+            )
+            async with asyncio.timeout(self._patience.total_s):
+                for _ in range(1 + MAX_REDIRECTS):
+                    response = await self._client.send(to_send, stream=True)
+                    async with aclosing(response):
+                        if not (self._takes_markup and response.next_request):
+                            yield response
+                            return
+                    to_send = response.next_request
+                raise Fatal(self.name, f"{request.path}: more than {MAX_REDIRECTS} redirects")
         except TimeoutError as error:
             raise Retryable(
                 self.name, f"{request.path}: no answer within {self._patience.total_s:g} s"
             ) from error
         except httpx.InvalidURL as error:
             raise Fatal(self.name, f"{self.root}{request.path}: {error}") from error
+        except AddressRefused as error:
+            raise Fatal(self.name, f"{request.path}: {error}; nothing is requested from it") from error
         except (httpx.HTTPError, httpx.StreamError) as error:
             raise Retryable(self.name, f"{request.path}: {type(error).__name__} {error}".rstrip()) from error
 
     async def _body(self, response: httpx.Response) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in response.aiter_bytes():
-            size += len(chunk)
-            if size > MAX_BODY:
-                raise BadMessage(self.name, f"the answer is larger than {MAX_BODY:,} bytes", chunk)
-            chunks.append(chunk)
-        return b"".join(chunks)
+        """The unpacked body, read no further than its limit. Raises BadMessage when it is longer."""
+        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if coding not in ("identity", "gzip"):
+            raise BadMessage(
+                self.name, f"the answer has the encoding {coding[:40]!r}, which was not accepted"
+            )
+        unzip = zlib.decompressobj(_GZIP) if coding == "gzip" else None
+        body = bytearray()
+        received = 0
+        try:
+            async for chunk in response.aiter_raw():
+                received += len(chunk)
+                body += unzip.decompress(chunk, self._largest + 1 - len(body)) if unzip else chunk
+                if max(received, len(body)) > self._largest:
+                    problem = f"the answer is larger than {self._largest:,} bytes"
+                    raise BadMessage(self.name, problem, bytes(body[:RAW_SHOWN]))
+                if unzip and unzip.eof:
+                    break
+        except zlib.error as error:
+            raise httpx.DecodingError(str(error), request=response.request) from error
+        if unzip and received and not unzip.eof:
+            raise httpx.DecodingError("the gzip stream is cut", request=response.request)
+        return bytes(body)
 
     async def _refusal(self, request: RestRequest, response: httpx.Response, body: bytes) -> SourceError:
         """The error for an unsuccessful status."""
@@ -214,7 +264,8 @@ class HttpSource:
             await self._budget.block(self.host, self._limit.scope, wait_s)
             return Retryable(self.name, what, retry_after_s=wait_s)
         if response.is_redirect:
-            return Fatal(self.name, f"{what} to {response.headers['Location'][:200]}; check its REST URL")
+            target = response.headers.get("Location", "nowhere")[:200]
+            return Fatal(self.name, f"{what} to {target}; check its REST URL")
         if status >= 500 or status == 408:
             return Retryable(self.name, what, retry_after_s=wait_s)
         message = self._errors.error_in(body)
@@ -238,6 +289,7 @@ def exchange_http(
     scale: float = 1.0,
     reserve: float = 0.0,
     patience: Patience | None = None,
+    largest: int = MAX_BODY,
 ) -> HttpSource:
     """Make the client of an exchange's REST API.
 
@@ -248,6 +300,7 @@ def exchange_http(
         scale: The setting ``rate_limit_scale``.
         reserve: The share of the limit to leave to others; see ``Budget``.
         patience: Timeouts and retries.
+        largest: The most bytes of a body, decompressed.
     """
     return HttpSource(
         exchange.name,
@@ -257,7 +310,13 @@ def exchange_http(
         reserve=reserve,
         errors=ErrorRules(exchange.error_in, exchange.throttled_errors, exchange.passing_errors),
         patience=patience,
+        largest=largest,
     )
+
+
+def no_cookies() -> CookieJar:
+    """A jar that takes none: a server could fill it, or prevent all later requests by an invalid one."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
 
 def _wait_before_retry(error: Exception) -> bool | float:
@@ -277,8 +336,8 @@ def _message(body: bytes) -> str:
         return "" if body.lstrip()[:1] == b"<" else body[:200].decode(errors="replace")
     if isinstance(answer, dict):
         for key in ("msg", "message", "error"):
-            if answer.get(key):
-                return str(answer[key])[:200]
+            if isinstance(message := answer.get(key), str) and message:
+                return message[:200]
     return body[:200].decode(errors="replace")
 
 

@@ -15,6 +15,8 @@ from coinwatch.times import to_datetime
 from sources.wire import LATEST_US, UNREADABLE, is_trade
 
 _ASSET = re.compile(r"[A-Z0-9]{1,20}")
+_NATIVE = re.compile(r"[!-~]{1,64}")
+"""Printable ASCII."""
 _LARGEST_VOLUME = 1e18
 """More than any market trades in a day, in any quote asset."""
 
@@ -121,7 +123,7 @@ def instrument(
     listed_us: int | None = None,
 ) -> Instrument | None:
     """Make an instrument; None for asset names outside A-Z and 0-9, such as ``币安人生`` and ``TSLAx``."""
-    if not (_ASSET.fullmatch(base) and _ASSET.fullmatch(quote)):
+    if not (_ASSET.fullmatch(base) and _ASSET.fullmatch(quote) and _NATIVE.fullmatch(native)):
         return None
     return Instrument(
         market=Market(exchange, Symbol(base, quote)),

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import msgspec
 
 LONGEST_TITLE = 500
+LONGEST_URL_BYTES = 2_000
+"""Longer ones cannot be keys in Postgres."""
 FEWEST_WORDS = 4
 """Shorter titles, such as "Market wrap", recur daily without being copies of each other."""
 
@@ -28,7 +30,7 @@ class Text(msgspec.Struct, frozen=True):
 
 
 def canonical_url(url: str) -> str | None:
-    """``url`` without tracking parameters; None when a browser could not open it."""
+    """``url`` without tracking parameters; None when a browser could not open it, or it is too long."""
     try:
         parts = urlsplit(url.strip())
         port = f":{parts.port}" if parts.port else ""
@@ -39,7 +41,8 @@ def canonical_url(url: str) -> str | None:
         return None
     query = [(name, value) for name, value in parse_qsl(parts.query) if not _TRACKING.fullmatch(name.lower())]
     path = parts.path.rstrip("/")
-    return urlunsplit((parts.scheme.lower(), f"{host}{port}", path, urlencode(query), ""))
+    canonical = urlunsplit((parts.scheme.lower(), f"{host}{port}", path, urlencode(query), ""))
+    return canonical if len(canonical.encode(errors="replace")) <= LONGEST_URL_BYTES else None
 
 
 def title_key(title: str, feed: str = "") -> str | None:
@@ -52,7 +55,8 @@ def title_key(title: str, feed: str = "") -> str | None:
     if separator and _letters(tail) == _letters(feed.casefold()):
         plain = head
     words = _WORDS.findall(plain)
-    return " ".join(words) if len(words) >= FEWEST_WORDS else None
+    # Compatible forms may be longer than the title.
+    return " ".join(words)[:LONGEST_TITLE] if len(words) >= FEWEST_WORDS else None
 
 
 def without_copies(texts: Iterable[Text], feed: str = "") -> list[Text]:

@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from coinwatch.sentiment.articles import LONGEST_TITLE
+
 
 class SentimentSource(StrEnum):
     """A source of sentiment scores."""
@@ -190,8 +192,11 @@ MODEL: Final = f"vader {version('vaderSentiment')}, market words 1"
 
 
 def score_text(text: str) -> float:
-    """Score a text from -1 to 1: VADER's compound score with ``MARKET_WORDS``."""
-    return float(_analyzer().polarity_scores(text)["compound"])
+    """Score a text from -1 to 1: VADER's compound score with ``MARKET_WORDS``.
+
+    Only the first LONGEST_TITLE characters count: VADER takes the square of the number of words.
+    """
+    return float(_analyzer().polarity_scores(text[:LONGEST_TITLE])["compound"])
 
 
 @cache

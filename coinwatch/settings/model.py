@@ -207,7 +207,9 @@ class Settings(Access):
         "it is full, reading from the exchanges pauses.",
     )
     webhooks_allow_private: bool = Field(
-        False, description="Allow webhooks to private addresses, such as this machine or the local network."
+        False,
+        description="Allow webhooks and other outlets to private addresses, such as this machine or "
+        "the local network.",
     )
     rate_limit_scale: float = Field(
         1.0,
@@ -272,7 +274,9 @@ class Settings(Access):
     )
     gdelt_rest_url: HttpUrl = Field("https://api.gdeltproject.org", description="GDELT: tone of news.")
     news_feeds: Feeds = Field(
-        DEFAULT_FEEDS, description="News feeds (RSS or Atom) as name=URL, comma separated."
+        DEFAULT_FEEDS,
+        description="News feeds (RSS or Atom) as name=URL, comma separated. A feed on a private network is "
+        "named by its IP address: names, and redirects, that lead to private addresses are refused.",
     )
     reddit_rest_url: HttpUrl = Field("https://oauth.reddit.com", description="Reddit.")
     reddit_client_id: str | None = Field(

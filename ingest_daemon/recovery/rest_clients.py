@@ -13,6 +13,8 @@ from sources.http import HttpSource, Patience, exchange_http
 
 PATIENCE = Patience(attempts=2, total_s=20.0)
 """A request that fails twice is made again later."""
+LARGEST_BODY = 4 * 1024 * 1024
+"""In bytes. The longest page of trades has a tenth; decoding more would delay the streams."""
 
 
 class Rest:
@@ -41,6 +43,7 @@ class Rest:
                 self._budget,
                 scale=self._settings.rate_limit_scale,
                 patience=PATIENCE,
+                largest=LARGEST_BODY,
             )
             self._clients[exchange.name] = await self._stack.enter_async_context(client)
         return self._clients[exchange.name]

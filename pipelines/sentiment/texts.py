@@ -18,6 +18,7 @@ from coinwatch.times import DAY_US
 from pipelines.sentiment.clients import Feed, TextClients
 from sources.http import Answer
 from sources.providers import news, reddit, telegram
+from sources.providers.feed_parser import parse_feed
 from warehouse.sentiment.store import (
     FeedState,
     Scored,
@@ -136,7 +137,7 @@ async def _store_feed(
             etag, last_modified = state.etag, state.last_modified
     else:
         try:
-            read = await asyncio.to_thread(news.decode_feed, result.name, answer.body, now_us)
+            read = await parse_feed(result.name, answer.body, now_us)
         except CoinwatchError as error:
             result.error = error
             return

@@ -33,6 +33,9 @@ _GZIP = 31
 """The ``wbits`` by which zlib reads gzip."""
 _LARGEST_FRAME = 1 << 20
 """In bytes, decompressed: thousands of trades. A larger frame is corrupt or an attack."""
+_SMALLEST_LIMIT = 4_096
+_MOST_RATIO = 50
+"""How far a frame is decompressed. Trades have a ratio of 10; many small frames may arrive at once."""
 _FEW_TRADES = 100
 
 _PERIODS = {
@@ -344,12 +347,13 @@ def _volume(row: msgspec.Raw) -> tuple[str, float]:
 def _decompressed(frame: bytes | memoryview) -> bytes:
     """Decompress a gzip frame. Raises BadMessage, also when the result is too large for a real frame."""
     unzip = zlib.decompressobj(_GZIP)
+    limit = min(_LARGEST_FRAME, _SMALLEST_LIMIT + _MOST_RATIO * len(frame))
     try:
-        text = unzip.decompress(frame, _LARGEST_FRAME)
+        text = unzip.decompress(frame, limit)
     except zlib.error as error:
         raise bad_frame("htx", f"not gzip: {error}", frame) from error
     if not unzip.eof:
-        what = "truncated" if len(text) < _LARGEST_FRAME else f"larger than {_LARGEST_FRAME:,} bytes"
+        what = "truncated" if len(text) < limit else f"larger than {limit:,} bytes"
         raise bad_frame("htx", f"gzip frame {what}", frame)
     return text
 

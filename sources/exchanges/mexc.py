@@ -34,6 +34,8 @@ from sources.synthetic_ids import RecentFrames, SyntheticIds
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
 _CHANNEL = "spot@public.aggre.deals.v3.api.pb@100ms@"
+_LARGEST_FRAME = 256 * 1024
+"""In bytes: thousands of trades. Protobuf makes objects of two bytes each."""
 _MS_US = 1_000
 _BUY, _SELL = 1, 2
 _INTERVALS = {Interval.H1: "60m"}
@@ -149,6 +151,8 @@ class Mexc(Exchange):
         def decode(frame: bytes | memoryview) -> Decoded:
             if frame[:1] == b"{":
                 return _decode_text(frame)
+            if len(frame) > _LARGEST_FRAME:
+                raise bad_frame("mexc", f"frame larger than {_LARGEST_FRAME:,} bytes", frame)
             try:
                 pushed = read_push_data(bytes(frame))
                 deals = [

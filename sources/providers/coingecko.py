@@ -16,7 +16,7 @@ from coinwatch.assets import Coin, CoinMetrics, Metrics, plain_contract
 from coinwatch.errors import BadMessage
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.http import Budget, ErrorRules, HttpSource, Patience
-from sources.providers.lenient_fields import Fields, Page, json_of, text, url
+from sources.providers.lenient_fields import Fields, Page, json_of, name, text, url
 
 NAME = "coingecko"
 
@@ -59,15 +59,18 @@ def error_in(body: bytes) -> str | None:
         return None
     try:
         answer = msgspec.json.decode(body)
+        error = answer.get("error", answer)
+        if isinstance(error, str):
+            return error[:200]
+        status = error.get("status") if isinstance(error, dict) else None
+        if not isinstance(status, dict):
+            return None
+        code = status.get("error_code")
+        if not isinstance(code, int | str) or not code:
+            return None
+        return f"{code} {text(status.get('error_message')) or ''}"[:200].rstrip()
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    error = answer.get("error", answer)
-    if isinstance(error, str):
-        return error[:200]
-    status = error.get("status") if isinstance(error, dict) else None
-    if isinstance(status, dict) and status.get("error_code"):
-        return f"{status['error_code']} {status.get('error_message', '')}"[:200].rstrip()
-    return None
 
 
 def coins_request() -> RestRequest:
@@ -84,7 +87,7 @@ def decode_coins(body: bytes) -> list[Coin]:
     for row in _rows(body):
         coin_id, symbol = _identity(row)
         if coin_id and symbol:
-            coins[coin_id] = Coin(coin_id, symbol, text(row.get("name")) or coin_id, _platforms(row))
+            coins[coin_id] = Coin(coin_id, symbol, name(row.get("name")) or coin_id, _platforms(row))
     return list(coins.values())
 
 
@@ -144,7 +147,7 @@ def _coin_metrics(row: Any) -> CoinMetrics | None:
     return CoinMetrics(
         id=coin_id,
         symbol=symbol,
-        name=text(row.get("name")) or coin_id,
+        name=name(row.get("name")) or coin_id,
         metrics=metrics,
         image=url(row.get("image")),
         dropped=fields.dropped,
@@ -161,7 +164,7 @@ def _rows(body: bytes) -> list[Any]:
 def _identity(row: Any) -> tuple[str, str] | tuple[None, None]:
     if not isinstance(row, dict):
         return None, None
-    coin_id, symbol = text(row.get("id")), text(row.get("symbol"))
+    coin_id, symbol = name(row.get("id")), name(row.get("symbol"))
     return (coin_id, symbol.upper()) if coin_id and symbol else (None, None)
 
 
@@ -169,7 +172,7 @@ def _platforms(row: dict[str, Any]) -> dict[str, str]:
     platforms = row.get("platforms")
     if not isinstance(platforms, dict):
         return {}
-    pairs = ((text(platform), text(address)) for platform, address in platforms.items())
+    pairs = ((name(platform), name(address)) for platform, address in platforms.items())
     return {platform: plain_contract(address) for platform, address in pairs if platform and address}
 
 

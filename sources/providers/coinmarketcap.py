@@ -13,9 +13,10 @@ import msgspec
 
 from coinwatch.assets import CoinMetrics, Description, Metrics, plain_contract
 from coinwatch.errors import BadMessage
+from coinwatch.outside.markup import plain_text
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.http import Budget, ErrorRules, HttpSource, Patience
-from sources.providers.lenient_fields import Fields, Page, day, json_of, text, url, whole
+from sources.providers.lenient_fields import Fields, Page, day, json_of, name, text, url, whole
 
 NAME = "coinmarketcap"
 
@@ -57,12 +58,15 @@ def error_in(body: bytes) -> str | None:
     """
     try:
         answer = msgspec.json.decode(body)
+        status = answer.get("status") if isinstance(answer, dict) else None
+        if not isinstance(status, dict):
+            return None
+        code = status.get("error_code")
+        if not isinstance(code, int | str) or str(code) in ("", "0"):
+            return None
+        return f"{code} {text(status.get('error_message')) or ''}"[:200]
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-    status = answer.get("status") if isinstance(answer, dict) else None
-    if isinstance(status, dict) and str(status.get("error_code") or 0) != "0":
-        return f"{status['error_code']} {status.get('error_message') or ''}"[:200]
-    return None
 
 
 def listings_request(*, key: str | None) -> RestRequest:
@@ -100,7 +104,7 @@ def decode_descriptions(body: bytes) -> list[Description]:
 def _coin_metrics(row: Any) -> CoinMetrics | None:
     if not isinstance(row, dict):
         return None
-    cmc_id, symbol = whole(row.get("id")), text(row.get("symbol"))
+    cmc_id, symbol = whole(row.get("id")), name(row.get("symbol"))
     if not (cmc_id and symbol):
         return None
     coin, quote = Fields(row), Fields(_usd(row.get("quote")))
@@ -120,11 +124,11 @@ def _coin_metrics(row: Any) -> CoinMetrics | None:
         change_30d=quote.change("percent_change_30d"),
     )
     platform = row.get("platform")
-    contract = text(platform.get("token_address")) if isinstance(platform, dict) else None
+    contract = name(platform.get("token_address")) if isinstance(platform, dict) else None
     return CoinMetrics(
         id=str(cmc_id),
         symbol=symbol.upper(),
-        name=text(row.get("name")) or symbol,
+        name=name(row.get("name")) or symbol,
         metrics=metrics,
         contract=plain_contract(contract) if contract else None,
         dropped=coin.dropped + quote.dropped,
@@ -146,12 +150,12 @@ def _description(row: Any) -> Description | None:
     urls = row.get("urls")
     links = {
         kind: tuple(filter(None, map(url, addresses)))
-        for name, addresses in (urls.items() if isinstance(urls, dict) else ())
-        if (kind := text(name)) and isinstance(addresses, list)
+        for named, addresses in (urls.items() if isinstance(urls, dict) else ())
+        if (kind := name(named)) and isinstance(addresses, list)
     }
     return Description(
         cmc_id=cmc_id,
-        description=text(row.get("description")),
+        description=text(plain_text(text(row.get("description")) or "")),
         categories=_categories(row),
         links={kind: addresses for kind, addresses in links.items() if addresses},
         launched_on=day(row.get("date_launched")),
@@ -164,7 +168,7 @@ def _categories(row: dict[str, Any]) -> tuple[str, ...]:
     names, groups = row.get("tag-names"), row.get("tag-groups")
     if not isinstance(names, list):
         return ()
-    tags = list(map(text, names))
+    tags = list(map(name, names))
     if isinstance(groups, list) and "CATEGORY" in groups:
         tags = [tag for tag, group in zip(tags, groups, strict=False) if group == "CATEGORY"]
     return tuple(dict.fromkeys(tag for tag in tags if tag))

@@ -24,6 +24,7 @@ MOST_WORTH_USD = 1e16
 MOST_SUPPLY = 1e33
 MOST_CHANGE = 1e7
 _MOST_TEXT = 20_000
+_MOST_NAME = 200
 
 
 def json_of(source: str, body: bytes) -> Any:
@@ -40,6 +41,12 @@ def text(value: object) -> str | None:
         return None
     clean = value[:_MOST_TEXT].replace("\0", "").encode("utf-8", "replace").decode().strip()
     return clean or None
+
+
+def name(value: object) -> str | None:
+    """``value`` as the name, the ticker or the id of something; None when it is too long for any of them."""
+    clean = text(value)
+    return clean if clean and len(clean) <= _MOST_NAME else None
 
 
 def url(value: object) -> str | None:

@@ -7,27 +7,32 @@ Documentation: asyncpraw.readthedocs.io ("Read-only Reddit Instances"), reddit.c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import asyncpraw
+from asyncpraw.exceptions import AsyncPRAWException
 from asyncprawcore import exceptions
 
 from coinwatch.errors import BadMessage, Fatal, Retryable, SourceError
-from coinwatch.http_dates import retry_after_s
+from coinwatch.outside.http_dates import retry_after_s
 from coinwatch.sentiment.articles import LONGEST_TITLE, Text
 from coinwatch.sentiment.scoring import SentimentSource
 from coinwatch.times import SECOND_US
 from sources.providers.lenient_fields import text
+from sources.wire import UNREADABLE
 
 NAME = SentimentSource.REDDIT.value
 SUBREDDITS = ("CryptoCurrency", "CryptoMarkets", "Bitcoin", "ethereum", "solana")
 POSTS = 100
 """The newest posts of a subreddit in one request."""
 TOTAL_S = 45.0
+LARGEST_ANSWER = 8 * 1024 * 1024
+"""In bytes. A hundred posts have less than 1 MB."""
 _REQUEST_S = 15
 _ROOT = "https://oauth.reddit.com"
 _TOKENS_ROOT = "https://www.reddit.com"
@@ -55,7 +60,7 @@ class RedditClient:
             raise Retryable(NAME, f"r/{subreddit}: no answer within {TOTAL_S:g} s") from error
         except exceptions.AsyncPrawcoreException as error:
             raise _source_error(subreddit, error) from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (*UNREADABLE, AttributeError, LookupError, AsyncPRAWException) as error:
             raise BadMessage(NAME, f"r/{subreddit}: not a list of posts ({error})") from error
         return [post for post in posts if post]
 
@@ -63,7 +68,7 @@ class RedditClient:
 @asynccontextmanager
 async def reddit_client(root: str, client_id: str, client_secret: str) -> AsyncIterator[RedditClient]:
     """Open a client. Tokens come from Reddit's address for them, or from ``root`` if it is not Reddit's."""
-    async with aiohttp.ClientSession(trust_env=False) as session:
+    async with aiohttp.ClientSession(trust_env=False, response_class=_BoundedResponse) as session:
         reddit = asyncpraw.Reddit(
             client_id=client_id,
             client_secret=client_secret,
@@ -76,6 +81,29 @@ async def reddit_client(root: str, client_id: str, client_secret: str) -> AsyncI
         )
         async with reddit:
             yield RedditClient(reddit)
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """Reads no more than LARGEST_ANSWER of an answer."""
+
+    async def json(
+        self,
+        *,
+        encoding: str | None = None,
+        loads: Callable[[str], Any] = json.loads,
+        content_type: str | None = "application/json",
+    ) -> Any:
+        """The JSON of the body. Raises ValueError, or ContentTypeError when it is not JSON."""
+        if content_type not in (None, self.content_type):
+            problem = f"unexpected mimetype: {self.content_type}"
+            raise aiohttp.ContentTypeError(self.request_info, self.history, message=problem)
+        body = bytearray()
+        async for chunk in self.content.iter_any():
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                self.close()
+                raise ValueError(f"the answer is larger than {LARGEST_ANSWER:,} bytes")
+        return loads(body.decode(encoding or "utf-8"))
 
 
 def _post(post: Any, now_us: int) -> Text | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +18,8 @@ from sources.budgets import LocalBudget
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.http import HttpSource, Patience, exchange_http
+from sources.providers.coingecko import coingecko_http
+from sources.providers.coinmarketcap import coinmarketcap_http
 from tests.sources.scripted_server import SILENCE, answer, scripted
 from tests.waiting import eventually
 
@@ -131,14 +136,6 @@ async def test_a_long_ban_raises_instead_of_waiting() -> None:
     assert len(server.requests) == 1
 
 
-async def test_too_large_an_answer_is_a_bad_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources.http, "MAX_BODY", 1_000)
-    bomb = answer(gzip.compress(b"0" * 1_000_000), content_encoding="gzip")
-    async with scripted(bomb) as server, source(server.root) as http:
-        with pytest.raises(BadMessage, match="larger than 1,000 bytes"):
-            await http.get(ASK)
-
-
 async def test_cancelling_leaves_nothing_behind() -> None:
     async with scripted(SILENCE) as server, source(server.root, patience=Patience()) as http:
         task = asyncio.create_task(http.get(ASK))
@@ -211,3 +208,85 @@ async def test_a_throttling_message_with_status_200_blocks(monkeypatch: pytest.M
         start_s = loop.time()
         await http.get(kraken.instruments_request())
         assert loop.time() - start_s >= 0.49
+
+
+def feed(root: str, largest: int = 1_000_000) -> HttpSource:
+    return HttpSource("wire", root, LocalBudget(), LIMIT, patience=HASTY, takes_markup=True, largest=largest)
+
+
+async def test_redirects_are_bounded() -> None:
+    async with scripted(answer("", 302, location="/again")) as server, feed(server.root) as http:
+        with pytest.raises(Fatal, match="more than 5 redirects"):
+            await http.get(ASK)
+    assert len(server.requests) == 6
+
+
+async def test_the_body_of_a_redirect_is_not_read() -> None:
+    bomb = answer(gzip.compress(bytes(50_000_000)), 302, location="/feed", content_encoding="gzip")
+    began_s = time.process_time()
+    async with scripted(bomb, answer("<rss/>")) as server, feed(server.root) as http:
+        assert (await http.get(ASK)).body == b"<rss/>"
+    assert time.process_time() - began_s < 1
+
+
+async def test_a_body_is_unpacked_no_further_than_its_limit() -> None:
+    bomb = gzip.compress(gzip.compress(bytes(200_000_000)))
+    for sent in (
+        answer(gzip.compress(bytes(100_000_000)), content_encoding="gzip"),
+        answer(b"\0" * 1_000_001),
+    ):
+        async with scripted(sent) as server, feed(server.root) as http:
+            with pytest.raises(BadMessage, match="larger than 1,000,000 bytes"):
+                await http.get(ASK)
+    for coding in ("gzip, gzip", "br", "deflate", "zstd", "x" * 5_000):
+        async with scripted(answer(bomb, content_encoding=coding)) as server, feed(server.root) as http:
+            with pytest.raises(BadMessage, match="has the encoding"):
+                await http.get(ASK)
+
+
+async def test_what_follows_a_gzip_stream_is_ignored() -> None:
+    packed = gzip.compress(b"<rss/>")
+    longer = answer(packed + b"x" * 500_000, content_encoding="gzip")
+    async with scripted(longer) as server, feed(server.root) as http:
+        assert (await http.get(ASK)).body == b"<rss/>"
+    async with scripted(answer(packed[:-4], content_encoding="gzip")) as server, feed(server.root) as http:
+        with pytest.raises(Retryable, match="cut"):
+            await http.get(ASK)
+
+
+async def test_a_body_that_drips_is_ended() -> None:
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+        ended.release()
+
+    ended = asyncio.Semaphore(0)
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    root = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    began_s = time.monotonic()
+    async with feed(root) as http:
+        with pytest.raises(Retryable, match=r"no answer within 0\.6 s"):
+            await http.get(ASK)
+    assert time.monotonic() - began_s < 5
+    for _ in range(HASTY.attempts):
+        await ended.acquire()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "message", ["[" * 900 + "]" * 900, "9" * 5_000, '"' + "x" * 100_000 + '"', "{}", "1e400"]
+)
+async def test_messages_of_refusals_may_be_anything(message: str) -> None:
+    body = f'{{"msg":{message},"status":{{"error_code":{message},"error_message":{message}}}}}'
+    for make, status in itertools.product((coingecko_http, coinmarketcap_http), (200, 400)):
+        async with (
+            scripted(answer(body, status)) as server,
+            make(server.root, LocalBudget(), key=None, scale=1_000, patience=HASTY) as http,
+        ):
+            with suppress(SourceError):
+                await http.get(ASK)

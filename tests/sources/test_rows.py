@@ -64,3 +64,10 @@ def test_unreadable_and_implausible_volumes_are_left_out() -> None:
     assert volumes("okx", [], parse, b"") == {}
     with pytest.raises(BadMessage, match="none of 3 tickers"):
         volumes("okx", rows[1:], parse, b"")
+
+
+@pytest.mark.parametrize("native", ["", "BTC\0USDT", "BTC\nUSDT", "x" * 65, "b\u00e9"])
+def test_a_market_that_cannot_be_stored_is_left_out(native: str) -> None:
+    listed = {"active": True, "price_step": None, "amount_step": None}
+    assert instrument("okx", "BTC", "USDT", native, **listed) is None  # type: ignore[arg-type]
+    assert instrument("okx", "BTC", "USDT", "BTC-USDT", **listed) is not None  # type: ignore[arg-type]

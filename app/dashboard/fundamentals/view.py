@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from html.parser import HTMLParser
 from math import inf
 from urllib.parse import urlsplit
 
 import msgspec
 
+from coinwatch.outside.markup import plain_text
 from coinwatch.times import DAY_US
 from warehouse.assets.reads import AssetRow, Metrics
 
@@ -175,33 +175,12 @@ def updated_at(metrics: Metrics | None) -> datetime | None:
     return (metrics.observed_at or metrics.ts) if metrics else None
 
 
-class _PlainText(HTMLParser):
-    """The text of HTML, without tags, scripts and styles."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._hidden = 0
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self._hidden += tag in ("script", "style")
-        if tag in ("br", "p", "li", "h1", "h2", "h3", "div"):
-            self.parts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden -= bool(self._hidden) and tag in ("script", "style")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.parts.append(data)
-
-
 def plain(description: str) -> str:
-    """A provider's description as plain text, without tags, Markdown headings and wide gaps."""
-    parser = _PlainText()
-    parser.feed(description.replace("\r", ""))
-    parser.close()
-    lines = (re.sub(r"^#{1,6}\s+", "", line).strip() for line in "".join(parser.parts).split("\n"))
+    """A provider's description as plain text, without tags, Markdown headings and wide gaps.
+
+    Newer ones are stored as text already; that of others is drawn as safely.
+    """
+    lines = (re.sub(r"^#{1,6}\s+", "", line).strip() for line in plain_text(description).split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coinwatch.sentiment.articles import Text, canonical_url, title_key, without_copies
+from coinwatch.sentiment.articles import LONGEST_TITLE, Text, canonical_url, title_key, without_copies
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,8 @@ from coinwatch.sentiment.articles import Text, canonical_url, title_key, without
         ("https://[broken/", None),
         ("https://news.example:port/", None),
         ("https://news.example/a\0", None),
+        ("https://news.example/" + "x" * 2_000, None),
+        ("https://news.example/" + "\u20ac" * 700, None),
         ("", None),
     ],
 )
@@ -56,6 +58,12 @@ def test_different_titles_have_different_keys() -> None:
         "Bitcoin price jumps today"
     )
     assert title_key("Market wrap | CoinDesk", "coindesk") is None, "too short to identify copies"
+
+
+def test_a_key_is_no_longer_than_a_title() -> None:
+    key = title_key("\ufdfa \ufdfb " * 200)
+    assert key is not None
+    assert len(key) <= LONGEST_TITLE, "although one character became eighteen"
 
 
 def test_the_first_of_copies_is_kept() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
+from functools import partial
+from random import Random
 from typing import Any
 
 import psycopg
@@ -22,6 +24,7 @@ from sources.budgets import LocalBudget
 from sources.http import Patience
 from sources.providers.alternative import alternative_http
 from sources.providers.coingecko import coingecko_http
+from sources.providers.feed_parser import parse_feed
 from sources.providers.gdelt import gdelt_http
 from sources.providers.news import feed_http
 from sources.providers.telegram import telegram_http
@@ -159,6 +162,40 @@ async def test_a_truncated_feed_is_requested_in_full_again(conn: Conn) -> None:
     assert cut.stored.new > 0
     assert cut.stored.new + full.stored.new == 6
     assert await rows(conn, "select etag from news_feeds") == [('"1"',)]
+
+
+async def test_whatever_a_feed_sends_can_be_stored(conn: Conn) -> None:
+    """Postgres has no NUL, and limits keys: one article must not prevent all others."""
+    noise = "".join(chr(random.randrange(0x4E00, 0x9FFF)) for random in [Random(7)] for _ in range(9_000))
+    titles = ["\ufdfa\u3316\u33a8 " * 160, "a&#0;b c d e", noise, "Good title of an article"]
+    item = "<item><title>{0}</title><link>https://a.example/{1}</link></item>"
+    items = [item.format(title, place) for place, title in enumerate(titles)]
+    items.append(item.format("Another good title today", noise))
+    body = f"<rss version='2.0'><channel>{''.join(items)}</channel></rss>"
+    async with (
+        scripted(answer(body, etag="caf\u00e9")) as server,
+        feed("wire", f"{server.root}/feed") as feeds,
+    ):
+        for _ in range(2):  # the second request has the validators of the first answer
+            (result,) = await read(conn, feeds)
+            assert result.error is None
+    stored = await rows(conn, "select count(*) from news")
+    assert stored == [(4,)]
+
+
+async def test_a_feed_that_hangs_its_parser_does_not_affect_the_others(
+    conn: Conn, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.sentiment.texts.parse_feed", partial(parse_feed, limit_s=1))
+    body = f"<rss version='2.0'><channel><item><author>{'a.' * 100_000}</author></item></channel></rss>"
+    async with (
+        scripted(answer(body)) as server,
+        feed("slow", f"{server.root}/feed") as slow,
+        feed("decrypt", f"{simulator.rest_url}/news/decrypt") as good,
+    ):
+        first, second = await read(conn, {**slow, **good})
+    assert "took too long" in str(first.error)
+    assert second.stored.new > 20
 
 
 async def test_messages_of_channels_and_a_private_one(conn: Conn, simulator: Simulator) -> None:

@@ -160,8 +160,9 @@ def test_impossible_trades_are_refused(old: bytes, new: bytes) -> None:
         (b"", "truncated"),
         (gzip.compress(TRADE)[:-1], "truncated"),
         (gzip.compress(b" " * 100_000_000), "larger than 1,048,576 bytes"),
+        (gzip.compress(b" " * 50_000), "larger than 8,296 bytes"),
     ],
-    ids=["plain text", "empty", "truncated", "bomb"],
+    ids=["plain text", "empty", "truncated", "bomb", "small bomb"],
 )
 def test_wrong_gzip_is_refused(frame: bytes, why: str) -> None:
     with pytest.raises(BadMessage, match=why):

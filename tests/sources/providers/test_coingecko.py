@@ -242,3 +242,13 @@ async def test_the_real_api_is_as_documented() -> None:
         assert name == "tvl_usd" or getattr(bitcoin, name) is not None, name
     assert len(coins) > 10_000
     assert coins["aave"].platforms["ethereum"] == "0x7fc66500c84a76ad7e9c93437bfc5ac33e2ddae9"
+
+
+def test_ids_and_names_that_cannot_be_keys_are_left_out() -> None:
+    long = "x" * 3_000
+    page = decode_metrics(
+        json.dumps([{**BITCOIN, "id": long}, {**BITCOIN, "symbol": long}, BITCOIN]).encode()
+    )
+    assert ([coin.id for coin in page.coins], page.unreadable) == ([BITCOIN["id"]], 2)
+    assert read(name=long).name == BITCOIN["id"]
+    assert read(id="bit\0coin").id == "bitcoin"

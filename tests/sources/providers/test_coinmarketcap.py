@@ -95,7 +95,7 @@ def test_descriptions_decode_as_documented() -> None:
     rows: dict[str, Any] = {
         "1975": {
             "id": 1975,
-            "description": " Chainlink (LINK) is …\u0000 ",
+            "description": " <p>Chainlink (<b>LINK</b>) is …\u0000</p><script>x()</script> ",
             "logo": "https://s2.coinmarketcap.com/static/img/coins/64x64/1975.png",
             "tag-names": ["Platform", "Oracles", "Some Fund Portfolio", "Oracles"],
             "tag-groups": ["PROPERTY", "CATEGORY", "PLATFORM", "CATEGORY"],

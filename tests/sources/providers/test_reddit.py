@@ -31,6 +31,7 @@ TOKEN = answer(
     '{"access_token":"t","token_type":"bearer","expires_in":86400,"scope":"*"}',
     content_type="application/json",
 )
+API_ERROR = answer('{"json":{"errors":[["RATELIMIT","slow down","x"]]}}', content_type="application/json")
 POST = {
     "id": "abc",
     "title": "Bitcoin is back",
@@ -62,9 +63,13 @@ async def test_posts_of_a_subreddit() -> None:
         ([TOKEN, answer("slow down", 429, retry_after="7")], Retryable, "TooManyRequests"),
         ([TOKEN, answer("<html>", content_type="text/html")], Retryable, "unexpected mimetype: text/html"),
         ([TOKEN, answer('{"kind":"Listing"}', content_type="application/json")], BadMessage, "r/Bitcoin"),
+        ([TOKEN, listing({**POST, "created_utc": float("inf")})], BadMessage, "r/Bitcoin"),
+        ([TOKEN, API_ERROR], BadMessage, "r/Bitcoin"),
+        ([TOKEN, answer("[" * 100_000, content_type="application/json")], Retryable, "RequestException"),
+        ([TOKEN, answer(" " * 9_000_000, content_type="application/json")], BadMessage, "r/Bitcoin"),
         ([TOKEN, SILENCE], Retryable, "no answer within"),
     ],
-    ids=["key", "private", "gone", "429", "html", "no list", "silence"],
+    ids=["key", "private", "gone", "429", "html", "no list", "time", "error", "nested", "large", "silence"],
 )
 @of_asyncpraw
 async def test_failures_become_source_errors(

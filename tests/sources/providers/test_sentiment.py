@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import date, timedelta
@@ -19,8 +20,9 @@ from simulator.providers.alternative import FIRST_DAY
 from simulator.server import Simulator
 from sources.budgets import LocalBudget
 from sources.http import HttpSource, Patience
-from sources.providers import alternative, coingecko_votes, gdelt, news, reddit, telegram, x
+from sources.providers import alternative, coingecko_votes, gdelt, reddit, telegram, x
 from sources.providers.coingecko import coingecko_http
+from sources.providers.feed_parser import decode_feed
 from tests.sources.scripted_server import answer, scripted
 
 QUICK = Patience(attempts=2, read_s=2, first_wait_s=0.01, longest_wait_s=0.02)
@@ -179,6 +181,13 @@ def test_a_telegram_post_is_its_own_words_alone() -> None:
     assert [post.title for post in texts] == ["Ethereum recovers."]
 
 
+def test_posts_that_never_end_are_read_in_linear_time() -> None:
+    post = '<div class="tgme_widget_message" data-post="a/1"><div class="tgme_widget_message_text">words'
+    began_s = time.process_time()
+    telegram.decode_channel("wire", (post * 20_000).encode(), NOW_US)
+    assert time.process_time() - began_s < 3
+
+
 def telegram_page(*bodies: str, classes: str = "") -> str:
     return "".join(
         f'<div class="tgme_widget_message {classes}" data-post="wire/{number}">{body}'
@@ -210,7 +219,7 @@ DECODERS: dict[str, Callable[[bytes], object]] = {
     "gdelt": lambda body: gdelt.decode_tones(body, "BTC", TODAY),
     "x": lambda body: x.decode_counts(body, "BTC", TODAY),
     "votes": lambda body: coingecko_votes.decode_votes(body, "BTC", TODAY),
-    "news": lambda body: news.decode_feed("wire", body, NOW_US),
+    "news": lambda body: decode_feed("wire", body, NOW_US),
     "telegram": lambda body: telegram.decode_channel("wire", body, NOW_US),
 }
 

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from coinwatch.http_dates import http_date, retry_after_s
+from coinwatch.outside.http_dates import LONGEST_WAIT_S, http_date, retry_after_s
 
+FAR = "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"
 NOW = datetime(2025, 11, 11, 0, 17, 4, tzinfo=UTC)
 
 
@@ -16,7 +17,7 @@ def test_a_date_is_parsed_as_utc(text: str) -> None:
     assert http_date(text) == NOW
 
 
-@pytest.mark.parametrize("text", [None, "", "soon", "Tue, 99 Nov 2025 00:17:04 GMT", "1e400"])
+@pytest.mark.parametrize("text", [None, "", "soon", "Tue, 99 Nov 2025 00:17:04 GMT", "1e400", FAR])
 def test_an_invalid_date_is_none(text: str | None) -> None:
     assert http_date(text) is None
 
@@ -26,7 +27,8 @@ def test_an_invalid_date_is_none(text: str | None) -> None:
     [
         ("0", 0.0),
         (" 120 ", 120.0),
-        ("9" * 400, 999_999_999.0),
+        ("9" * 400, LONGEST_WAIT_S),
+        ("Fri, 31 Dec 9999 23:59:59 -1400", LONGEST_WAIT_S),
         ("Tue, 11 Nov 2025 00:17:14 GMT", 10.0),
         ("Tue, 11 Nov 2025 00:16:00 GMT", 0.0),
     ],
