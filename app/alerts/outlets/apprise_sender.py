@@ -3,50 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
-import apprise
-
-from app.alerts.outlets.webhooks import Outcome
+from app.alerts.outlets.webhooks import ALLOWED_BY, Outcome
 from coinwatch.alerts import Alert
-from coinwatch.errors import SettingsError
 
 TIMEOUT_S = 30.0
+"""After so long the process of an attempt is killed."""
+_PROCESS = "app.alerts.outlets.apprise_process"
 
-# Its log contains what it sends, addresses and tokens included.
-logging.getLogger("apprise").setLevel(logging.CRITICAL)
-
-# Loading a hundred services takes a second, and most of them wait for the network in the thread they are in.
-_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="apprise")
-_ASSET = apprise.AppriseAsset(app_id="Coinwatch", storage_mode=apprise.PersistentStoreMode.MEMORY)
-
-
-def service(url: str) -> str:
-    """The name of the service that ``url`` is of. Raises SettingsError when it is of none."""
-    made = apprise.Apprise.instantiate(url, asset=_ASSET)
-    if made is None:
-        raise SettingsError(
-            "no service has such a URL: github.com/caronc/apprise/wiki shows those of each, "
-            "such as tgram://TOKEN/CHAT, discord://ID/TOKEN or mailto://USER:PASSWORD@example.org"
-        )
-    return str(made.service_name or made.secure_protocol or made.protocol)
+# One process loads the hundred services, and forks for each message.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["__main__", _PROCESS])
 
 
-async def send(url: str, alert: Alert) -> Outcome:
-    """One attempt. Never raises for what the service does."""
+async def send(url: str, alert: Alert, *, allow_private: bool, timeout_s: float = TIMEOUT_S) -> Outcome:
+    """Make an attempt, to a private address only with ``allow_private``.
+
+    Never raises for what the service does, and takes no longer than ``timeout_s``.
+    """
+    process = None
     try:
-        async with asyncio.timeout(TIMEOUT_S):
-            return await asyncio.get_running_loop().run_in_executor(_threads, _send, url, alert)
+        async with asyncio.timeout(timeout_s):
+            process, results = await asyncio.to_thread(_start, url, alert, allow_private)
+            with results:
+                await _readable(results)
+                problem, is_private = results.recv()
     except TimeoutError:
-        return Outcome(delivered=False, error=f"no answer within {TIMEOUT_S:g} s")
-    except Exception as error:  # whatever one of a hundred services may raise
-        return Outcome(delivered=False, error=type(error).__name__)
+        problem, is_private = f"no answer within {timeout_s:g} s", False
+    except EOFError:
+        problem, is_private = "its answer took too much memory or time", False
+    finally:
+        if process is not None:
+            process.kill()
+    if is_private:
+        problem = f"the address is private; {ALLOWED_BY}"
+    return Outcome(delivered=problem is None, error=problem)
 
 
-def _send(url: str, alert: Alert) -> Outcome:
-    services = apprise.Apprise(asset=_ASSET)
-    if not services.add(url):
-        return Outcome(delivered=False, error="no service has such a URL")
-    taken = services.notify(body=alert.message, title=f"Coinwatch: {alert.symbol}")
-    return Outcome(delivered=True) if taken else Outcome(delivered=False, error="the service did not take it")
+def _start(url: str, alert: Alert, allow_private: bool) -> tuple[BaseProcess, Connection]:
+    from app.alerts.outlets import apprise_process  # takes half a second, which other endpoints save
+
+    results, to_results = _processes.Pipe(duplex=False)
+    process = _processes.Process(
+        target=apprise_process.run,
+        args=(to_results, url, f"Coinwatch: {alert.symbol}", alert.message),
+        kwargs={"allow_private": allow_private},
+        daemon=True,
+    )
+    process.start()
+    to_results.close()
+    return process, results
+
+
+async def _readable(results: Connection) -> None:
+    """Wait until there is a result, or the process has ended."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(results.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(results.fileno())

@@ -16,10 +16,12 @@ import structlog
 from app.alerts.metrics import Metrics
 from app.alerts.outlets import apprise_sender
 from app.alerts.outlets.webhooks import Outcome, Webhooks
+from coinwatch.alerts import Alert
 from coinwatch.errors import WarehouseError
 from warehouse.alerts.deliveries import (
     Attempt,
     Kind,
+    Outlet,
     State,
     disable_outlet,
     finish,
@@ -31,6 +33,7 @@ from warehouse.db.database import Database
 
 RETRIES_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """The wait after each failed attempt; after the last, the delivery is dead."""
+MOST_ATTEMPTS = 1 + len(RETRIES_S)
 JITTER = 0.2
 """Waits are up to this much longer, so that a receiver that was down does not get all at once."""
 POLL_S = 2.0
@@ -45,11 +48,12 @@ log = structlog.get_logger(__name__)
 
 
 class OutletDispatcher:
-    """Makes the attempts to deliver. ``allow_private``: webhooks may have private addresses."""
+    """Makes the attempts to deliver. ``allow_private``: outlets may have private addresses."""
 
     def __init__(self, database: Database, metrics: Metrics, *, allow_private: bool) -> None:
         self._database = database
         self._webhooks = Webhooks(allow_private=allow_private)
+        self._allow_private = allow_private
         self._wake_up = asyncio.Event()
         self._running: Counter[int] = Counter()
         self._forgot_s = -FORGET_EVERY_S
@@ -105,10 +109,22 @@ class OutletDispatcher:
             self._wake_up.set()
 
     async def _send(self, attempt: Attempt) -> Outcome:
+        """Make an attempt, which was counted when it was taken. Never raises: the others continue."""
         outlet = attempt.outlet
+        if attempt.number > MOST_ATTEMPTS:
+            return Outcome(delivered=False, error="the endpoint ended during the attempts before")
+        try:
+            return await self._send_to(outlet, attempt.alert)
+        except Exception as error:  # a fault of ours or of a library, met by one outlet
+            log.exception("an attempt to deliver failed", outlet=outlet.id, event_id=attempt.alert.event_id)
+            return Outcome(
+                delivered=False, error=f"it failed: {type(error).__name__}; the log has the details"
+            )
+
+    async def _send_to(self, outlet: Outlet, alert: Alert) -> Outcome:
         if outlet.kind is Kind.WEBHOOK:
-            return await self._webhooks.send(outlet.url, outlet.secrets, outlet.id, attempt.alert)
-        return await apprise_sender.send(outlet.url, attempt.alert)
+            return await self._webhooks.send(outlet.url, outlet.secrets, outlet.id, alert)
+        return await apprise_sender.send(outlet.url, alert, allow_private=self._allow_private)
 
     async def _record(self, attempt: Attempt, outcome: Outcome) -> None:
         context = {"outlet": attempt.outlet.id, "event_id": attempt.alert.event_id}
@@ -140,7 +156,7 @@ class OutletDispatcher:
 
 def retry_in_s(attempt: int, at_least_s: float = 0.0) -> float | None:
     """How long to wait after ``attempt`` (1 is the first) failed; None: give up."""
-    if attempt > len(RETRIES_S):
+    if attempt >= MOST_ATTEMPTS:
         return None
     spread = random.uniform(1, 1 + JITTER)  # noqa: S311  # spread, not secret
     return max(RETRIES_S[attempt - 1] * spread, at_least_s)

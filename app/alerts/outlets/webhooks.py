@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import ipaddress
 import json
-import socket
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -24,12 +22,15 @@ from standardwebhooks import Webhook
 from app.alerts import replies
 from coinwatch.alerts import Alert
 from coinwatch.errors import SettingsError
-from coinwatch.http_dates import retry_after_s
+from coinwatch.outside.http_dates import retry_after_s
+from sources.http import no_cookies
+from sources.public_network import AddressRefused, PublicTransport, is_private_host
 
 TIMEOUT_S = 20.0
 SECRET_PREFIX = "whsec_"  # noqa: S105  # how every secret begins
 SECRET_BYTES = range(24, 65)
-LONGEST_RETRY_AFTER_S = 86_400.0
+LONGEST_REASON = 200
+ALLOWED_BY = "COINWATCH_WEBHOOKS_ALLOW_PRIVATE allows it"
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -44,16 +45,17 @@ class Outcome(msgspec.Struct, frozen=True):
     """The wait that the receiver asked for."""
 
 
-class AddressRefused(Exception):
-    """Nothing is sent to this URL. The message is why, without the URL."""
-
-
 class Webhooks:
     """Sends to public addresses; with ``allow_private`` to any. Close it with ``aclose``."""
 
     def __init__(self, *, allow_private: bool) -> None:
-        self._allow_private = allow_private
-        self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
+        self._http = httpx.AsyncClient(
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            cookies=no_cookies(),
+            follow_redirects=False,
+            transport=None if allow_private else PublicTransport(),
+        )
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -64,49 +66,17 @@ class Webhooks:
         headers = signed(secrets, message_id(outlet_id, alert), datetime.now(UTC), body)
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                request = await self._request(url, headers, body)
+                request = self._http.build_request("POST", url, headers=headers, content=body)
                 # The body is not read: it could be endless.
                 response = await self._http.send(request, stream=True)
                 await response.aclose()
         except (TimeoutError, httpx.TimeoutException):
             return Outcome(delivered=False, error=f"no answer within {TIMEOUT_S:g} s")
-        except (AddressRefused, OSError) as error:
-            return Outcome(delivered=False, error=str(error))
+        except AddressRefused as error:
+            return Outcome(delivered=False, error=f"{error}; {ALLOWED_BY}")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Outcome(delivered=False, error=f"{type(error).__name__}: {_without(url, str(error))}")
         return _judge(response)
-
-    async def _request(self, url: str, headers: dict[str, str], body: str) -> httpx.Request:
-        """A request to the address that was checked, even if the name resolves to another one later."""
-        host = httpx.URL(url).host
-        address = await self._address(host, httpx.URL(url).port or 0)
-        request = self._http.build_request(
-            "POST", url, headers=headers, content=body, extensions={"sni_hostname": host}
-        )
-        request.headers["host"] = request.url.netloc.decode("ascii").rpartition("@")[2]
-        request.url = request.url.copy_with(host=address)
-        return request
-
-    async def _address(self, host: str, port: int) -> str:
-        loop = asyncio.get_running_loop()
-        try:
-            resolved = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise AddressRefused("the host name has no address") from None
-        addresses = [str(address[0]) for *_, address in resolved]
-        if not self._allow_private and not all(map(is_public, addresses)):
-            raise AddressRefused("the address is private; COINWATCH_WEBHOOKS_ALLOW_PRIVATE allows it")
-        return addresses[0]
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is public; one that contains a private address is not."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inside = ip.ipv4_mapped or ip.sixtofour or (ip.teredo and ip.teredo[1])
-        if inside and not is_public(str(inside)):
-            return False
-    return ip.is_global and not ip.is_multicast
 
 
 def message_id(outlet_id: int, alert: Alert) -> str:
@@ -141,11 +111,12 @@ def check_url(url: str, *, allow_private: bool) -> None:
         host = None
     if not host:
         raise SettingsError("not a URL: write it like https://example.org/hook")
-    try:
-        is_private = host == "localhost" or not is_public(host)
-    except ValueError:  # a name: its address is checked when something is sent
-        is_private = False
-    if is_private and not allow_private:
+    check_host(host, allow_private=allow_private)
+
+
+def check_host(host: str, *, allow_private: bool) -> None:
+    """Raise SettingsError if a host is private. Names are resolved, and checked, when something is sent."""
+    if is_private_host(host) and not allow_private:
         raise SettingsError(f"{host} is a private address: set COINWATCH_WEBHOOKS_ALLOW_PRIVATE to allow it")
 
 
@@ -168,13 +139,11 @@ def _judge(response: httpx.Response) -> Outcome:
         return Outcome(delivered=True, http_status=status)
     if status == HTTPStatus.GONE:
         return Outcome(delivered=False, http_status=status, error="410: it is gone", is_gone=True)
-    phrase = f"{status} {response.reason_phrase}".strip()
+    phrase = f"{status} {response.reason_phrase[:LONGEST_REASON]}".strip()
     why = f"{phrase}: redirects are not followed" if response.is_redirect else phrase
     wait_s = retry_after_s(response.headers.get("retry-after"), datetime.now(UTC)) or 0.0
-    return Outcome(
-        delivered=False, http_status=status, error=why, retry_after_s=min(wait_s, LONGEST_RETRY_AFTER_S)
-    )
+    return Outcome(delivered=False, http_status=status, error=why, retry_after_s=wait_s)
 
 
 def _without(url: str, text: str) -> str:
-    return text.replace(url, "the URL")[:200]
+    return text.replace(url, "the URL")[:LONGEST_REASON]

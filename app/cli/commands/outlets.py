@@ -83,9 +83,9 @@ def add(
             raise typer.BadParameter("webhooks are signed: give --secret-file PATH")
         kind, secret = Kind.WEBHOOK, _secret(secret_file)
     else:
-        from app.alerts.outlets import apprise_sender  # takes half a second, which other commands save
+        from app.alerts.outlets import apprise_process  # takes half a second, which other commands save
 
-        apprise_sender.service(url)
+        apprise_process.service(url, allow_private=settings.webhooks_allow_private)
         kind = Kind.APPRISE
     outlet = _run(
         settings,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -11,9 +13,9 @@ from psycopg import AsyncConnection
 from sqlalchemy import URL
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.alerts.outlets import apprise_sender, webhooks
-from app.alerts.outlets.dispatcher import LEASE_S, RETRIES_S, retry_in_s
-from app.alerts.outlets.webhooks import Outcome, Webhooks, check_secret, check_url, is_public
+from app.alerts.outlets import apprise_process, apprise_sender, webhooks
+from app.alerts.outlets.dispatcher import LEASE_S, MOST_ATTEMPTS, RETRIES_S, retry_in_s
+from app.alerts.outlets.webhooks import Outcome, Webhooks, check_secret, check_url
 from coinwatch.alerts import Alert
 from coinwatch.errors import SettingsError
 from tests.app.alerts.conftest import Endpoint, Exchange
@@ -229,26 +231,15 @@ async def test_secrets_rotate(conn: AsyncConnection, receiver: Receiver) -> None
 async def test_private_addresses_are_refused(receiver: Receiver) -> None:
     sender = Webhooks(allow_private=False)
     port = receiver.url.split(":")[2].split("/")[0]
-    for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0x7f000001", "2130706433"):
+    for host in (
+        *("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[64:ff9b::127.0.0.1]", "[fec0::1]", "192.0.0.8"),
+        *("0x7f000001", "2130706433"),
+    ):
         outcome = await sender.send(f"http://{host}:{port}/", (SECRET,), 1, ALERT)
         assert not outcome.delivered
         assert outcome.http_status is None
     assert receiver.received == []
     await sender.aclose()
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        *((address, True) for address in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8")),
-        *((address, False) for address in ("127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "0.1.2.3")),
-        *((address, False) for address in ("169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255")),
-        *((address, False) for address in ("::1", "fe80::1%eth0", "fd00::1", "::", "ff02::1")),
-        *((address, False) for address in ("::ffff:10.0.0.1", "2002:7f00:1::", "2001:db8::1")),
-    ],
-)
-def test_public_addresses(address: str, public: bool) -> None:
-    assert is_public(address) is public
 
 
 def test_urls_and_secrets_that_cannot_be() -> None:
@@ -281,18 +272,100 @@ def test_the_ladder() -> None:
     assert max(webhooks.TIMEOUT_S, apprise_sender.TIMEOUT_S) < LEASE_S
 
 
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-async def test_messages_by_apprise(receiver: Receiver) -> None:
-    url = receiver.url.replace("http://", "json://").partition("?")[0]
-    assert await apprise_sender.send(url, ALERT) == Outcome(delivered=True)
+@pytest.fixture
+def apprise_url(receiver: Receiver) -> str:
+    return receiver.url.replace("http://", "json://").partition("?")[0]
+
+
+async def test_messages_by_apprise(receiver: Receiver, apprise_url: str) -> None:
+    assert await apprise_sender.send(apprise_url, ALERT, allow_private=True) == Outcome(delivered=True)
     [message] = receiver.received
     assert message.received["message"] == ALERT.message
     receiver.answers.append("500 Oops")
-    failed = await apprise_sender.send(url, ALERT)
+    failed = await apprise_sender.send(apprise_url, ALERT, allow_private=True)
     assert failed == Outcome(delivered=False, error="the service did not take it")
-    assert (await apprise_sender.send("not-a-service", ALERT)).error == "no service has such a URL"
+    unknown = await apprise_sender.send("not-a-service", ALERT, allow_private=True)
+    assert unknown.error == "no service has such a URL"
+
+
+def test_apprise_urls_that_cannot_be() -> None:
+    assert apprise_process.service("tgram://123456789:abcdefg_hijklmnop/1", allow_private=False) == "Telegram"
+    assert apprise_process.service("json://127.0.0.1/", allow_private=True) == "JSON"
     with pytest.raises(SettingsError, match="no service"):
-        apprise_sender.service("not-a-service://secret")
+        apprise_process.service("not-a-service://secret", allow_private=False)
+    for host in ("localhost", "127.0.0.1", "[fd00::1]", "[64:ff9b::10.0.0.1]"):
+        with pytest.raises(SettingsError, match="private address"):
+            apprise_process.service(f"json://{host}/", allow_private=False)
+
+
+async def test_apprise_connects_to_no_private_address(receiver: Receiver, apprise_url: str) -> None:
+    for url in (apprise_url, apprise_url.replace("127.0.0.1", "localhost"), "json://0x7f000001:1/"):
+        refused = await apprise_sender.send(url, ALERT, allow_private=False)
+        assert not refused.delivered
+        assert "COINWATCH_WEBHOOKS_ALLOW_PRIVATE" in (refused.error or "")
+    assert receiver.received == []
+
+
+async def test_an_apprise_service_that_drips_is_ended(receiver: Receiver, apprise_url: str) -> None:
+    """Each byte comes in time, the whole answer never does."""
+    receiver.dripping = True
+    began_s = time.monotonic()
+    many = [apprise_sender.send(apprise_url, ALERT, allow_private=True, timeout_s=2) for _ in range(12)]
+    outcomes = await asyncio.gather(*many)
+    assert {outcome.error for outcome in outcomes} == {"no answer within 2 s"}
+    assert time.monotonic() - began_s < 20
+    receiver.dripping = False
+    assert (await apprise_sender.send(apprise_url, ALERT, allow_private=True)).delivered
+
+
+async def test_a_fault_of_one_attempt_ends_no_other(
+    endpoint: Endpoint, exchange: Exchange, conn: AsyncConnection, receiver: Receiver
+) -> None:
+    """The secret of an outlet was damaged in the database."""
+    outlet = await add(conn, receiver)
+    await conn.execute("update outlets set secret = 'whsec_\u00e9' where id = %s", (outlet,))
+    await fire(endpoint, exchange, 10.0)
+
+    async def failed() -> str | None:
+        [row] = await stored.recent_deliveries(conn)
+        return row.error
+
+    assert "it failed" in (await eventually(failed) or "")
+    await conn.execute("update outlets set secret = %s where id = %s", (SECRET, outlet))
+    await due_now(conn)
+    assert (await only_delivery(conn, State.DELIVERED)).attempts == 2
+    assert await endpoint.healthy()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Fri, 31 Dec 9999 23:59:59 -1400",
+        "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+        "9" * 4_000,
+        "Tue, 11 Nov 2025 00:17:04 +99999999999999999999",
+    ],
+)
+async def test_a_far_retry_after_is_a_day_at_most(receiver: Receiver, header: str) -> None:
+    receiver.answers.append(f"503 Later\r\nRetry-After: {header}")
+    sender = Webhooks(allow_private=True)
+    outcome = await sender.send(receiver.url, (SECRET,), 1, ALERT)
+    assert (outcome.http_status, outcome.retry_after_s <= 86_400) == (503, True)
+    await sender.aclose()
+
+
+async def test_attempts_that_ended_with_the_endpoint_are_counted(
+    endpoint: Endpoint, exchange: Exchange, conn: AsyncConnection, receiver: Receiver
+) -> None:
+    """As if each endpoint had been killed by the answer, before it recorded an outcome."""
+    async with Receiver() as hanging:
+        hanging.hanging = True
+        await add(conn, hanging)
+        await fire(endpoint, exchange, 10.0)
+        await eventually(lambda: hanging.received)
+        await conn.execute("update deliveries set attempts = %s, due_at = now()", (MOST_ATTEMPTS,))
+        row = await only_delivery(conn, State.DEAD)
+    assert row.error == "the endpoint ended during the attempts before"
 
 
 async def test_old_deliveries_are_forgotten(conn: AsyncConnection, receiver: Receiver) -> None:
