@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 import structlog
 from picows import WSCloseCode, WSMsgType, WSTransport, ws_connect
 
+from coinwatch.outside.text import one_line
 from coinwatch.records import Market
 from ingest_daemon.storage.queue import TradeQueue
 from ingest_daemon.streams.reader import MAX_MESSAGE_BYTES, FrameReader
@@ -136,12 +137,15 @@ class Connection:
 
     def why_ended(self) -> str:
         """The reason the exchange or the network gave. Raises the error that broke the connection."""
+        if self._reader.refusal is not None:
+            return f"ended: {self._reader.refusal}"
         if self.ended.done() and (error := self.ended.exception()) is not None:
             raise error
         handshake = self._transport.close_handshake
         if handshake is None or handshake.recv is None:
             return "connection lost"
-        return f"closed by the exchange with code {handshake.recv.code:d} {handshake.recv.reason}".rstrip()
+        reason = one_line(handshake.recv.reason, 125)
+        return f"closed by the exchange with code {handshake.recv.code:d} {reason}".rstrip()
 
     async def close(self) -> None:
         """Close the connection, with a closing handshake if the other side is still there."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 
 import structlog
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSProtocolError, WSTransport
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from coinwatch.errors import BadMessage
 from coinwatch.records import Market, Trade
@@ -18,6 +18,16 @@ from sources.exchanges.base import HEARTBEAT, SHUTDOWN, Exchange, Past, Rejected
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A longer message ends the connection. The longest known, a full order book, has 2 MB."""
+
+MOST_PARTS = 1_000
+"""A message in more parts ends the connection: parts may be empty."""
+
+MOST_IDLE_FRAMES = 5_000
+"""More frames without a trade in one read end the connection: reading them delays every other socket. The
+most known, answers to subscriptions, are 500."""
+
+MOST_UNSENT_BYTES = 256 * 1024
+"""More answers to pings that the exchange does not read end the connection."""
 
 MANY = 1_000
 """How many messages are decoded together: enough to be fast, few enough for the processor's cache."""
@@ -72,6 +82,14 @@ class FrameReader(WSListener):
         self._past: list[Trade] = []
         self._skipped: Counter[str] = Counter()
         self._parts: list[bytes] = []
+        self._parts_bytes = 0
+        self._idle_frames = 0
+        """Frames without a trade since the last flush."""
+        self._ping: bytes | None = None
+        self._reply: bytes | None = None
+        """The last pings since the last flush, by frame and by message: only these are answered."""
+        self.refusal: str | None = None
+        """Why the socket was ended, after it sent what would delay the others; None while it is open."""
         self._flush_is_due = False
         self.frames = 0
         """Reads in which at least one frame ended, pings included."""
@@ -113,10 +131,12 @@ class FrameReader(WSListener):
         self._flush_is_due = False
         try:
             self._decode_messages()
+            self._answer()
         except Exception:  # a fault of ours in reading a frame: the other streams keep running
             log.exception("reading a frame failed", exchange=self._exchange.name)
             if self._transport is not None:
                 self._transport.disconnect(graceful=False)
+        self._idle_frames = 0
         self.frames += 1
         self.last_frame_at = self._loop.time()
         if self.frames == 1:
@@ -148,8 +168,34 @@ class FrameReader(WSListener):
         if self._transport is not None:
             self._transport.underlying_transport.resume_reading()
 
+    def _answer(self) -> None:
+        """Answer the last pings."""
+        if self._transport is None or (self._ping is None and self._reply is None):
+            return
+        if self._ping is not None:
+            self._transport.send_pong(self._ping)
+        if self._reply is not None:
+            self._transport.send(_TEXT, self._reply)
+        self._ping = self._reply = None
+        if self._transport.underlying_transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
+            self._refuse("it sends pings and does not read the answers")
+
+    def _refuse(self, reason: str) -> None:
+        """End the socket. The rest of what was read is ignored."""
+        self.refusal = reason
+        self._parts.clear()
+        if self._transport is not None:
+            self._transport.disconnect(graceful=False)
+
+    def _count_idle_frame(self) -> None:
+        self._idle_frames += 1
+        if self._idle_frames > MOST_IDLE_FRAMES and self.refusal is None:
+            self._refuse(f"more than {MOST_IDLE_FRAMES:,} frames without a trade at once")
+
     def _decode_messages(self) -> None:
         messages, self._messages = self._messages, []
+        if self.refusal is not None:
+            return
         if len(messages) > 1 and self._decode_many is not None:
             trades = self._decode_many(messages)
             if trades is not None:
@@ -163,17 +209,19 @@ class FrameReader(WSListener):
             decoded = self._decode(message)
         except BadMessage as error:
             self._bad_frame(error)
+            self._count_idle_frame()
             return
         if isinstance(decoded, list):
             self._trades += decoded
-        elif isinstance(decoded, Rejected):
+            return
+        self._count_idle_frame()
+        if isinstance(decoded, Rejected):
             self._on_rejected(decoded)
         elif isinstance(decoded, Past):
             self._past += decoded.trades
         elif isinstance(decoded, Reply):
             self._skipped[HEARTBEAT.kind] += 1
-            if self._transport is not None:
-                self._transport.send(_TEXT, decoded.frame)
+            self._reply = decoded.frame
         else:
             self._skipped[decoded.kind] += 1
             if decoded is SHUTDOWN:
@@ -181,19 +229,25 @@ class FrameReader(WSListener):
 
     def _other_frame(self, transport: WSTransport, frame: WSFrame) -> bytes | None:
         """Return a whole message when ``frame`` completes it. Answers control frames."""
+        if self.refusal is not None:
+            return None
+        self._count_idle_frame()
         match frame.msg_type:
             case WSMsgType.PING:
-                transport.send_pong(frame.get_payload_as_bytes())
+                self._ping = frame.get_payload_as_bytes()
             case WSMsgType.CLOSE:
                 transport.send_close(frame.get_close_code())
                 transport.disconnect()
             case WSMsgType.TEXT | WSMsgType.BINARY | WSMsgType.CONTINUATION:
-                self._parts.append(frame.get_payload_as_bytes())
-                if sum(map(len, self._parts)) > MAX_MESSAGE_BYTES:
-                    raise WSProtocolError(WSCloseCode.MESSAGE_TOO_BIG, "message in parts is too long")
-                if frame.fin:
+                part = frame.get_payload_as_bytes()
+                self._parts.append(part)
+                self._parts_bytes += len(part)
+                if self._parts_bytes > MAX_MESSAGE_BYTES or len(self._parts) > MOST_PARTS:
+                    self._refuse("a message in parts is too long")
+                elif frame.fin:
                     message = b"".join(self._parts)
                     self._parts.clear()
+                    self._parts_bytes = 0
                     return message
         return None
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 import structlog
 from picows import WSError
 
+from coinwatch.outside.text import one_line
 from coinwatch.records import Market
 from coinwatch.stream_gaps import GapCause
 from ingest_daemon.backoff import backoff
@@ -27,6 +28,7 @@ ROTATE_EARLY = 0.96
 """A socket that lives 24 hours is replaced after 23, and some minutes by chance."""
 RETRY_REFUSED_S = 900.0
 """After this long a market that its exchange refused is subscribed to again."""
+LONGEST_REASON = 300
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +42,7 @@ class Stream:
     def __init__(self, context: DaemonContext, exchange: Exchange) -> None:
         self.exchange = exchange
         self.markets: set[Market] = set()
+        self._by_native: dict[str, Market] = {}
         self._context = context
         self._queue = context.queue
         self._status_board = context.status_board
@@ -47,6 +50,7 @@ class Stream:
         self._url = exchange.stream_url(context.settings.ws_url(exchange.name))
         self._bad_frames = LogThrottle()
         self._endings = LogThrottle()
+        self._refusals = LogThrottle()
         self._refused: dict[Market, float] = {}
         self._logged_refusals: set[Market] = set()
         """Markets refused at least once, which is logged then and not again."""
@@ -76,6 +80,7 @@ class Stream:
     def add(self, markets: Collection[Market]) -> None:
         """Stream ``markets``, too."""
         self.markets |= set(markets)
+        self._by_native |= self.exchange.by_native(markets)
         self._markets_changed.set()
 
     def remove(self, markets: Collection[Market]) -> None:
@@ -83,6 +88,7 @@ class Stream:
         self.markets -= set(markets)
         for market in markets:
             self._refused.pop(market, None)
+            self._by_native.pop(self.exchange.native(market), None)
         self._markets_changed.set()
 
     def resubscribe(self, market: Market, cause: GapCause) -> None:
@@ -257,17 +263,22 @@ class Stream:
 
     def _on_rejected(self, rejected: Rejected) -> None:
         """Mark a refused market, log it once and leave it out; the others continue."""
-        refused = [m for m in self._wanted() if self.exchange.native(m) == rejected.native]
         self._metrics.rejected.labels(self.exchange.name).inc()
-        if not (refused and self._logged_refusals.issuperset(refused)):
-            self._log.error(
-                "the exchange refused a market" if refused else "the exchange refused a request",
-                market=str(refused[0]) if refused else rejected.native,
-                reason=rejected.reason,
-            )
-        self._logged_refusals |= set(refused)
-        self._refused |= dict.fromkeys(refused, time.monotonic())
-        self._status_board.set_state(refused, StreamState.DOWN, f"refused: {rejected.reason}")
+        market, reason = self._by_native.get(rejected.native or ""), one_line(rejected.reason, LONGEST_REASON)
+        if market is None:
+            if (suppressed := self._refusals.suppressed()) is not None:
+                self._log.error(
+                    "the exchange refused a request",
+                    market=rejected.native and one_line(rejected.native, LONGEST_REASON),
+                    reason=reason,
+                    suppressed=suppressed,
+                )
+            return
+        if market not in self._logged_refusals:
+            self._log.error("the exchange refused a market", market=str(market), reason=reason)
+        self._logged_refusals.add(market)
+        self._refused[market] = time.monotonic()
+        self._status_board.set_state([market], StreamState.DOWN, f"refused: {reason}")
 
 
 def _describe(error: BaseException) -> str:

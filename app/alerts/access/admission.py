@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import Event
 
 from app.alerts import protocol, replies
-from app.alerts.access.rate_limits import ConnectionLimiter, Pace, Paces, address_key
+from app.alerts.access.rate_limits import BURST_S, ConnectionLimiter, Pace, Paces, address_key
 from app.alerts.access.refusals import refusal_response
 from app.alerts.metrics import Metrics
 from app.alerts.protocol import Auth, Refused
@@ -28,6 +28,11 @@ RETRY_AFTER_S = 5
 PORTION_BYTES = 4_096
 MOST_AT_ONCE_BYTES = 2 * 1024 * 1024
 """The most that one read of a socket may decompress to."""
+FRAMES_AT_ONCE = 1_000
+"""A read of a socket with more frames is a flood, unless the pace allows as many commands at once: even empty
+frames take a few microseconds each."""
+MOST_PARTS = 1_000
+"""Of a message; parts may be empty."""
 MOST_UNSENT_BYTES = 1024 * 1024
 """The most data that may wait for a client that does not read, such as pongs."""
 
@@ -42,6 +47,7 @@ class AccessControl:
         self.metrics = metrics
         self.limiter = ConnectionLimiter(settings.alerts_connections, settings.alerts_connections_per_address)
         self.commands_per_s = settings.alerts_commands_per_s
+        self.frames_at_once = max(FRAMES_AT_ONCE, round(2 * BURST_S * self.commands_per_s))
         self._paces = Paces(settings.alerts_commands_per_s)
         self._owners = settings.alerts_tokens
         self._origins = frozenset(settings.alerts_origins)
@@ -149,7 +155,7 @@ class AccessControl:
 
 
 class ClientConnection(ServerConnection):
-    """A connection that is counted, and cut off if it floods the endpoint with pings or compressed data."""
+    """A connection that is counted, and cut off if it floods the endpoint with frames or compressed data."""
 
     access: ClassVar[AccessControl]
 
@@ -160,9 +166,11 @@ class ClientConnection(ServerConnection):
         self.excess_reason: str | None = None
         """Why the connection exceeds a limit; None if it does not."""
         self.pace = Pace(self.access.commands_per_s)
-        """Of pings and pongs, and of the commands of unnamed clients."""
+        """Of pings, pongs and parts of messages, and of the commands of unnamed clients."""
         self._address: str | None = None
         self._at_once_bytes = 0
+        self._at_once_frames = 0
+        self._parts = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -172,6 +180,12 @@ class ClientConnection(ServerConnection):
         if self.excess_reason is not None and self.access.limiter.is_crowd(self._address):
             self.access.metrics.turned_away.labels("too_many_connections").inc()
             self.transport.abort()
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """The messages. After each, other connections have a turn, however many were read at once."""
+        async for message in super().__aiter__():
+            yield message
+            await asyncio.sleep(0)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection, and cut off a client that does not even read the close frame."""
@@ -194,11 +208,14 @@ class ClientConnection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         # In portions: a small read may hold frames that decompress to a lot.
-        self._at_once_bytes = 0
+        self._at_once_bytes = self._at_once_frames = 0
         for start in range(0, len(data), PORTION_BYTES):
             super().data_received(data[start : start + PORTION_BYTES])
             if self._at_once_bytes > MOST_AT_ONCE_BYTES:
                 self._cut_off("swollen")
+                return
+            if self._at_once_frames > self.access.frames_at_once or self._parts > MOST_PARTS:
+                self._cut_off("flood")
                 return
 
     def process_event(self, event: Event) -> None:
@@ -206,8 +223,11 @@ class ClientConnection(ServerConnection):
         if not isinstance(event, Frame):
             return
         self._at_once_bytes += len(event.data)
-        if event.opcode in (Opcode.PING, Opcode.PONG):
-            self.pace.take()
+        self._at_once_frames += 1
+        if event.opcode is Opcode.CONT:
+            self._parts = 0 if event.fin else self._parts + 1
+        if event.opcode in (Opcode.CONT, Opcode.PING, Opcode.PONG):
+            self.pace.take()  # of commands, although these are none
             if self.pace.is_flood or self.transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
                 self._cut_off("flood")
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -70,11 +70,13 @@ async def test_invalid_frames_are_answered(
 
 
 @asynccontextmanager
-async def running(environment: Environment, output: Path) -> AsyncIterator[tuple[Endpoint, psutil.Process]]:
+async def running(
+    environment: Environment, output: Path, settings: Mapping[str, str] = RAISED
+) -> AsyncIterator[tuple[Endpoint, psutil.Process]]:
     endpoint = Endpoint(free_port())
     with output.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *(*COINWATCH, "alerts"), env={**environment(endpoint.port), **RAISED}, stdout=file, stderr=file
+            *(*COINWATCH, "alerts"), env={**environment(endpoint.port), **settings}, stdout=file, stderr=file
         )
         try:
             await eventually(endpoint.healthy, timeout_s=90)

@@ -18,8 +18,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from app.alerts import endpoint as endpoint_module
+from app.alerts.access.admission import MOST_PARTS
 from app.alerts.access.rate_limits import BURST_S, ConnectionLimiter, Pace, address_key
 from tests.app.alerts.conftest import Endpoint, Exchange, check
+from tests.lag import longest_delay
 from tests.waiting import eventually
 
 Start = Callable[[], Awaitable[Endpoint]]
@@ -230,6 +232,45 @@ async def test_frames_that_swell_end_the_connection(endpoint: Endpoint) -> None:
     assert await eventually(lambda: turned_away(endpoint, "swollen"))
 
 
+@pytest.mark.parametrize(
+    ("first", "others"),
+    [((0x1, False), (0x0, False)), ((0x1, True), (0x1, True)), ((0x9, True), (0xA, True))],
+)
+async def test_empty_frames_end_the_connection(
+    endpoint: Endpoint, first: tuple[int, bool], others: tuple[int, bool]
+) -> None:
+    """Parts of a message, messages, pings and pongs. A hundred thousand would take the loop half a second."""
+    begins, frame = (client_frame(opcode, b"", fin=fin) for opcode, fin in (first, others))
+    async with longest_delay() as delay:
+        reader, writer = await opened(endpoint)
+        writer.write(begins + frame * 100_000)
+        async with asyncio.timeout(30):
+            await until_ended(reader)
+        writer.close()
+    assert await eventually(lambda: turned_away(endpoint, "flood"))
+    assert delay.longest_s < 0.15
+
+
+@pytest.mark.parametrize("overrides", [{"alerts_commands_per_s": 1_000_000.0}])
+async def test_a_message_has_a_limited_number_of_parts(endpoint: Endpoint) -> None:
+    """Also where the pace allows them: empty parts have no size that would limit them."""
+    reader, writer = await opened(endpoint)
+    writer.write(client_frame(0x1, b"", fin=False) + client_frame(0x0, b"", fin=False) * (MOST_PARTS + 700))
+    async with asyncio.timeout(30):
+        await until_ended(reader)
+    writer.close()
+    assert await eventually(lambda: turned_away(endpoint, "flood"))
+
+
+async def test_an_address_that_is_no_url_is_answered(endpoint: Endpoint) -> None:
+    for target in ("//[", "http://[::1", "/ws?client=%5B&after=[", "//[/prices", "*"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+        async with asyncio.timeout(20):
+            assert (await reader.readline()).split()[1] in (b"400", b"404"), target
+        writer.close()
+
+
 @pytest.mark.parametrize(("overrides", "is_small"), [({}, True), ({"alerts_compression": False}, False)])
 async def test_compression_is_had_by_who_asks_for_it(
     endpoint: Endpoint, exchange: Exchange, is_small: bool
@@ -268,12 +309,12 @@ async def until_ended(reader: asyncio.StreamReader) -> None:
             pass
 
 
-def client_frame(opcode: int, data: bytes) -> bytes:
+def client_frame(opcode: int, data: bytes, *, fin: bool = True) -> bytes:
     """A frame, masked with zeros."""
     length = (
         bytes([0x80 | len(data)]) if len(data) < 126 else bytes([0x80 | 126]) + struct.pack("!H", len(data))
     )
-    return bytes([0x80 | opcode]) + length + bytes(4) + data
+    return bytes([(0x80 if fin else 0) | opcode]) + length + bytes(4) + data
 
 
 async def replies(endpoint: Endpoint, line: str) -> bool:
