@@ -15,6 +15,14 @@ from pipelines.dagster_private import (
 HIGH_PRIORITY = {PRIORITY_TAG: "1"}
 """Tags of a job whose queued runs start before others."""
 
+ALONE = "coinwatch/alone"
+"""The run queue starts one run at a time for each value of this tag; see dagster.yaml."""
+
+
+def alone(job_name: str) -> dict[str, str]:
+    """Tags of a job whose runs wait for each other, whatever requested them."""
+    return {ALONE: job_name}
+
 
 def partition_range_tags(first: str, last: str) -> dict[str, str]:
     """The tags of one run over all partitions from ``first`` to ``last``."""

@@ -9,27 +9,25 @@ import dagster as dg
 from pipelines.fundamentals.assets import asset_metadata, asset_metrics
 from pipelines.market_data.jobs import ran_within, run_under_way
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY
+from pipelines.run_tags import alone
+from pipelines.schedules import every
 
 METRICS_JOB = dg.define_asset_job(
     "collect_asset_metrics",
     selection=dg.AssetSelection.assets(asset_metrics),
     description="Collect this hour's metrics of all tracked assets.",
+    tags=alone("collect_asset_metrics"),
 )
 METADATA_JOB = dg.define_asset_job(
     "collect_asset_metadata",
     selection=dg.AssetSelection.assets(asset_metadata),
     description="Refresh asset descriptions and the list of all coins.",
+    tags=alone("collect_asset_metadata"),
 )
 _DESCRIBE_EVERY = timedelta(days=7)
 _RETRY_AFTER = timedelta(minutes=30)
 
-asset_metrics_every_hour = dg.ScheduleDefinition(
-    name="asset_metrics_every_hour",
-    job=METRICS_JOB,
-    cron_schedule="7 * * * *",
-    run_config=PRINT_WARNINGS_ONLY,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+asset_metrics_every_hour = every("asset_metrics_every_hour", METRICS_JOB.name, "7 * * * *")
 
 
 @dg.schedule(job=METADATA_JOB, cron_schedule="37 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
@@ -57,6 +55,8 @@ def fundamentals_at_start(context: dg.SensorEvaluationContext) -> dg.RunRequest 
     for asset, job in ((asset_metrics, METRICS_JOB), (asset_metadata, METADATA_JOB)):
         if _materialized_at(context.instance, asset.key) is not None:
             continue
+        if run_id := run_under_way(context.instance, job.name):
+            return dg.SkipReason(f"Run {run_id} is still in progress.")
         if ran_within(context.instance, job.name, _RETRY_AFTER):
             return dg.SkipReason(f"{job.name} was tried recently; its schedule will retry.")
         return dg.RunRequest(job_name=job.name, run_config=PRINT_WARNINGS_ONLY)

@@ -11,12 +11,14 @@ from pipelines.maintenance.assets import (
     table_statistics,
     tick_retention,
 )
-from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY
+from pipelines.run_tags import alone
+from pipelines.schedules import every
 
 PARTITIONS_JOB = dg.define_asset_job(
     "make_partitions",
     selection=dg.AssetSelection.assets(partitions_ahead),
     description="Create the partitions of the coming days.",
+    tags=alone("make_partitions"),
 )
 RETENTION_JOB = dg.define_asset_job(
     "retain",
@@ -24,20 +26,9 @@ RETENTION_JOB = dg.define_asset_job(
         tick_retention, history_retention, dagster_retention, table_statistics
     ),
     description="Delete old data from the warehouse and from Dagster's own database.",
+    tags=alone("retain"),
 )
 
-partitions_every_hour = dg.ScheduleDefinition(
-    name="partitions_every_hour",
-    job=PARTITIONS_JOB,
-    cron_schedule="41 * * * *",
-    run_config=PRINT_WARNINGS_ONLY,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+partitions_every_hour = every("partitions_every_hour", PARTITIONS_JOB.name, "41 * * * *")
 # After the nightly candle checks, which may still need yesterday's trades.
-retention_every_day = dg.ScheduleDefinition(
-    name="retention_every_day",
-    job=RETENTION_JOB,
-    cron_schedule="23 4 * * *",
-    run_config=PRINT_WARNINGS_ONLY,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+retention_every_day = every("retention_every_day", RETENTION_JOB.name, "23 4 * * *")

@@ -12,12 +12,13 @@ from pipelines.market_data.assets.gap_report import gap_report
 from pipelines.market_data.assets.indicators import indicators
 from pipelines.market_data.assets.markets import markets
 from pipelines.market_data.assets.rollups import rollups
-from pipelines.run_tags import HIGH_PRIORITY, last_partition
+from pipelines.run_tags import HIGH_PRIORITY, alone, last_partition
 
 MARKETS_JOB = dg.define_asset_job(
     "refresh_markets",
     selection=dg.AssetSelection.assets(markets),
     description="Refresh the market lists of all exchanges.",
+    tags=alone("refresh_markets"),
 )
 CANDLES_JOB = dg.define_asset_job(
     "collect_candles",
@@ -34,16 +35,19 @@ ROLLUPS_JOB = dg.define_asset_job(
     "roll_up",
     selection=dg.AssetSelection.assets(rollups, indicators),
     description="Rebuild the candles of 5m and longer whose minutes changed, and their indicators.",
+    tags=alone("roll_up"),
 )
 CHECKS_JOB = dg.define_asset_job(
     "check_candles",
     selection=dg.AssetSelection.assets(candle_checks),
     description="Compare days of candles with the exchanges' own, and correct differences.",
+    tags=alone("check_candles"),
 )
 REPORT_JOB = dg.define_asset_job(
     "report_gaps",
     selection=dg.AssetSelection.assets(gap_report),
     description="List missing and unavailable candles.",
+    tags=alone("report_gaps"),
 )
 
 UNDER_WAY = [

@@ -11,24 +11,13 @@ from coinwatch.times import now_us, utc_day
 from pipelines.market_data.collection.active import want_active
 from pipelines.market_data.collection.missing_ranges import days_in, missing_in
 from pipelines.market_data.jobs import CANDLES_JOB, CHECKS_JOB, MARKETS_JOB, REPORT_JOB, collecting
-from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, closed_window, run_for_days
+from pipelines.market_data.partitions import closed_window, run_for_days
 from pipelines.resources import Coinwatch
+from pipelines.schedules import every
 
-markets_every_hour = dg.ScheduleDefinition(
-    name="markets_every_hour",
-    job=MARKETS_JOB,
-    cron_schedule="17 * * * *",
-    run_config=PRINT_WARNINGS_ONLY,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+markets_every_hour = every("markets_every_hour", MARKETS_JOB.name, "17 * * * *")
 
-gap_report_every_hour = dg.ScheduleDefinition(
-    name="gap_report_every_hour",
-    job=REPORT_JOB,
-    cron_schedule="23 * * * *",
-    run_config=PRINT_WARNINGS_ONLY,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+gap_report_every_hour = every("gap_report_every_hour", REPORT_JOB.name, "23 * * * *")
 
 
 @dg.schedule(job=CANDLES_JOB, cron_schedule="*/5 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
@@ -56,8 +45,10 @@ async def _request(coinwatch: Coinwatch) -> dg.RunRequest | dg.SkipReason:
     return run_for_days(min(days), today)
 
 
-@dg.schedule(job=CHECKS_JOB, cron_schedule="40 0 * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
-def candle_checks_every_night(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Check yesterday, and the day before it again, which may have been incomplete last night."""
+def _nights() -> dg.RunRequest:
+    """Yesterday, and the day before it again, which may have been incomplete last night."""
     yesterday = utc_day(now_us()) - timedelta(days=1)
     return run_for_days(yesterday - timedelta(days=1), yesterday)
+
+
+candle_checks_every_night = every("candle_checks_every_night", CHECKS_JOB.name, "40 0 * * *", _nights)

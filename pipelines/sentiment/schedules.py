@@ -10,6 +10,8 @@ from coinwatch.settings import process_settings
 from coinwatch.times import now_us, utc_day
 from pipelines.market_data.jobs import ran_within, run_under_way
 from pipelines.market_data.partitions import PRINT_WARNINGS_ONLY, run_for_days
+from pipelines.run_tags import alone
+from pipelines.schedules import every
 from pipelines.sentiment.assets import news, sentiment
 from pipelines.sentiment.collect import REPAIRED_DAYS
 from sources.providers.gdelt import HISTORY_DAYS
@@ -18,21 +20,17 @@ NEWS_JOB = dg.define_asset_job(
     "collect_news",
     selection=dg.AssetSelection.assets(news),
     description="Collect new texts of news feeds, Reddit and Telegram.",
+    tags=alone("collect_news"),
 )
 SENTIMENT_JOB = dg.define_asset_job(
     "collect_sentiment",
     selection=dg.AssetSelection.assets(sentiment),
     description="Collect scores of yesterday and today, by source and combined.",
+    tags=alone("collect_sentiment"),
 )
 _RETRY_AFTER = timedelta(minutes=30)
 
-news_every_15_minutes = dg.ScheduleDefinition(
-    name="news_every_15_minutes",
-    job=NEWS_JOB,
-    cron_schedule="3-59/15 * * * *",
-    run_config=PRINT_WARNINGS_ONLY,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+news_every_15_minutes = every("news_every_15_minutes", NEWS_JOB.name, "3-59/15 * * * *")
 
 
 @dg.schedule(job=SENTIMENT_JOB, cron_schedule="47 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING)
@@ -56,6 +54,8 @@ def sentiment_at_start(context: dg.SensorEvaluationContext) -> dg.RunRequest | d
     for asset, job in ((news, NEWS_JOB), (sentiment, SENTIMENT_JOB)):
         if instance.get_latest_materialization_event(asset.key) is not None:
             continue
+        if run_id := run_under_way(instance, job.name):
+            return dg.SkipReason(f"Run {run_id} is still in progress.")
         if ran_within(instance, job.name, _RETRY_AFTER):
             return dg.SkipReason(f"{job.name} was tried recently; its schedule will retry.")
         if asset is sentiment:

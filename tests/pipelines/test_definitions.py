@@ -36,6 +36,18 @@ def test_schedules_and_sensors_are_on_by_default() -> None:
     assert set(sensors.values()) == {"RUNNING"}
 
 
+def test_every_schedule_skips_while_its_run_is_in_progress(instance: dg.DagsterInstance) -> None:
+    repository = defs.get_repository_def()
+    for schedule in repository.schedule_defs:
+        if schedule.name == "candles_every_5_minutes":
+            continue  # by its day; see test_routine.py
+        job = defs.resolve_job_def(schedule.job_name)
+        run = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+        tick = schedule.evaluate_tick(dg.build_schedule_context(instance))
+        assert tick.skip_message == f"Run {run.run_id} is still in progress.", schedule.name
+        assert not tick.run_requests
+
+
 def test_today_has_a_partition_and_tomorrow_has_none() -> None:
     assert candles_1m.partitions_def is not None
     keys = candles_1m.partitions_def.get_partition_keys(

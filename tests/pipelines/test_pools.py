@@ -27,6 +27,7 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 from pipelines.definitions import defs
 from pipelines.market_data.assets.candles import POOL
 from pipelines.market_data.partitions import run_for_days
+from pipelines.run_tags import ALONE
 from tests.conftest import PROJECT
 from tests.pipelines.test_daemon import daemon
 from tests.waiting import eventually
@@ -59,8 +60,9 @@ def queue(
 ) -> str:
     """A run of ours as the daemon finds it; of candles, it ends with TODAY."""
     job_def = defs.resolve_job_def(job)
+    tags = {**job_def.run_tags, **(tags or {})}
     if job_def.partitions_def:
-        tags = {**run_for_days(TODAY, TODAY).tags, **(tags or {})}
+        tags = {**run_for_days(TODAY, TODAY).tags, **tags}
     plan = create_execution_plan(job_def, tags=tags)
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("coinwatch"), "__repository__")
     run = instance.create_run_for_job(
@@ -90,7 +92,8 @@ def test_pools_leave_slots_to_the_scheduled_run_and_others(instance: dg.DagsterI
     assert config.pool_config.pool_granularity is PoolGranularity.RUN
     pool = config.pool_config.default_pool_limit
     assert pool is not None
-    limited = sum(limit["limit"] for limit in config.run_queue_config.tag_concurrency_limits)
+    limits = config.run_queue_config.tag_concurrency_limits
+    limited = sum(limit["limit"] for limit in limits if limit["key"] != ALONE)
     assert limited < pool < config.run_queue_config.max_concurrent_runs
 
 
@@ -119,6 +122,16 @@ def test_a_full_pool_does_not_delay_other_runs(instance: dg.DagsterInstance) -> 
     queue(instance, "check_candles")
     rollups = queue(instance, "roll_up")
     assert let_start(instance) == {rollups}
+
+
+def test_collections_run_one_at_a_time(instance: dg.DagsterInstance) -> None:
+    """Also those that a person or a sensor queued: a slow source does not pile up runs."""
+    for job in ("collect_news", "collect_asset_metrics", "refresh_markets"):
+        queue(instance, job, status=dg.DagsterRunStatus.STARTED)
+        waits = {queue(instance, job) for _ in range(3)}
+        assert not waits & let_start(instance)
+    other = queue(instance, "collect_sentiment")
+    assert let_start(instance) == {other}
 
 
 @pytest.mark.proof
