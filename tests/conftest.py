@@ -7,19 +7,18 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 
 from coinwatch.settings import Settings, process_settings
+from tests.servers import Server, running_server
 from warehouse.db.connect import connect, conninfo
 from warehouse.db.migrate import upgrade
-from warehouse.embedded.server import EmbeddedPostgres
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -27,27 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Tests started with nohup, from cron or after & in a script: what they start would ignore SIGINT too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""Test databases are discarded, so they need not survive a crash of the machine."""
-
 _TEMPLATE = f"template_coinwatch_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-
-
-class Server(Protocol):
-    """A PostgreSQL server on which tests create databases."""
-
-    def socket_url(self, database: str) -> URL:
-        """The URL of a database of the server."""
-
-
-@dataclass(frozen=True)
-class ExternalServer:
-    """The server of ``COINWATCH_TEST_DATABASE_URL``, whose user may create databases."""
-
-    url: URL
-
-    def socket_url(self, database: str) -> URL:
-        return self.url.set(database=database)
 
 
 @pytest.fixture(autouse=True)
@@ -59,21 +38,9 @@ def _unread_settings() -> None:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server of the run, with a migrated database to clone."""
-    external = os.environ.get("COINWATCH_TEST_DATABASE_URL")
-    if external:
-        server = ExternalServer(make_url(external).set(drivername="postgresql+psycopg"))
-        with _database(server, _TEMPLATE) as url:
-            upgrade(url)
-            yield server
-        return
-    embedded = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), FAST_AND_FORGETFUL)
-    embedded.start()
-    try:
-        with _database(embedded, _TEMPLATE) as url:
-            upgrade(url)
-            yield embedded
-    finally:
-        embedded.stop()
+    with running_server(tmp_path_factory.mktemp("postgres")) as server, _database(server, _TEMPLATE) as url:
+        upgrade(url)
+        yield server
 
 
 @pytest.fixture(scope="session")

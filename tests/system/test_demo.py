@@ -76,6 +76,7 @@ async def test_watch_below_the_price_fires_a_single_alert(demo: Demo) -> None:
             await asyncio.wait_for(socket_.recv(), 3)
 
 
+@pytest.mark.proof
 def test_candles_of_the_last_24_hours_are_collected(demo: Demo, connection: psycopg.Connection) -> None:
     """Every minute is covered, up to the newest that can be collected."""
     query = """
@@ -91,10 +92,14 @@ def test_candles_of_the_last_24_hours_are_collected(demo: Demo, connection: psyc
     )
 
 
-def test_status_is_healthy_and_every_port_answers(demo: Demo) -> None:
+@pytest.mark.proof
+def test_status_is_healthy_once_candles_are_collected(demo: Demo) -> None:
     answer = demo.command("status", "--demo")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "Candles (24 h): none missing" in answer.stdout
+
+
+def test_every_port_answers(demo: Demo) -> None:
     for port, path in zip(
         demo.ports, ("/healthz", "/healthz", "/_stcore/health", "/server_info"), strict=False
     ):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 
-from app.alerts.endpoint import serve
 from app.cli.demo import command_settings
 from app.cli.output import Demo
 from app.cli.runner.service import run_until_signalled
@@ -20,6 +19,8 @@ def alerts(demo: Demo = False) -> None:
     endpoint listens only on the loopback address. Ctrl-C or SIGTERM closes all connections with code
     1001 and exits; a second signal exits at once.
     """
+    from app.alerts.endpoint import serve  # half a second, which other commands need not spend
+
     settings = command_settings(demo=demo)
     logs.configure("alerts", log_format=settings.log_format, level=settings.log_level)
     url = database_url(settings)

@@ -11,7 +11,6 @@ from app.cli.demo import command_settings
 from app.cli.output import Demo
 from app.cli.runner.service import run_until_signalled
 from coinwatch import logs
-from ingest_daemon import daemon
 from warehouse.db.connect import database_url
 from warehouse.db.migrate import upgrade
 
@@ -29,6 +28,8 @@ def ingest(
 
     Ctrl-C or SIGTERM commits the trades in memory and exits; a second signal exits at once.
     """
+    from ingest_daemon import daemon  # a tenth of a second, which other commands need not spend
+
     overrides = {} if markets is None else {"markets": markets}
     settings = command_settings(demo=demo, **overrides)
     logs.configure("ingest", log_format=settings.log_format, level=settings.log_level)

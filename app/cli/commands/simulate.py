@@ -11,7 +11,6 @@ import typer
 from app.cli.runner.service import run_until_signalled
 from coinwatch.logs import configure
 from coinwatch.settings import Settings, load_settings
-from simulator.server import Simulator
 
 
 def simulate(
@@ -33,6 +32,8 @@ def simulate(
 
 
 async def _run(settings: Settings, stop: asyncio.Event) -> None:
+    from simulator.server import Simulator  # a tenth of a second, which other commands need not spend
+
     async with Simulator(
         trades_per_s=settings.simulator_trades_per_s,
         ws_port=settings.simulator_ws_port,

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -13,9 +14,10 @@ from app.cli.commands.up import check_ports
 from app.cli.demo import demo_environment, demo_overrides
 from coinwatch.errors import SettingsError
 from coinwatch.settings import load_settings
-from tests.app.cli.processes import run_coinwatch
+from tests.app.cli.processes import call_coinwatch, run_coinwatch
 
 NOWHERE = {"COINWATCH_DATABASE_URL": "postgresql://someone:hunter2@127.0.0.1:1/coinwatch"}
+WATCH_NOWHERE = ["watch", "BTC-USDT", "--above", "1", "--url", "ws://127.0.0.1:1/ws"]
 
 
 @pytest.mark.parametrize(
@@ -28,23 +30,32 @@ NOWHERE = {"COINWATCH_DATABASE_URL": "postgresql://someone:hunter2@127.0.0.1:1/c
         ),
         (["ingest", "--markets", "btcusd"], {}, "write it like binance:BTC-USDT"),
         (["alerts"], {"COINWATCH_ALERTS_PORT": "ninety"}, "COINWATCH_ALERTS_PORT"),
-        (["ingest"], NOWHERE, "correct COINWATCH_DATABASE_URL"),
-        (["alerts"], NOWHERE, "correct COINWATCH_DATABASE_URL"),
         (["status"], NOWHERE, "correct COINWATCH_DATABASE_URL"),
         (["db", "upgrade"], NOWHERE, "correct COINWATCH_DATABASE_URL"),
         (["db", "stop"], NOWHERE, "only the embedded server can be stopped"),
         (["db", "upgrade"], {"COINWATCH_DATABASE_URL": "mysql://x"}, "must start with postgresql://"),
-        (
-            ["watch", "BTC-USDT", "--above", "1", "--url", "ws://127.0.0.1:1/ws"],
-            {},
-            "cannot reach the alert endpoint",
-        ),
     ],
 )
 def test_error_is_printed_on_a_single_line(
     tmp_path: Path, arguments: list[str], environment: dict[str, str], message: str
 ) -> None:
-    result = run_coinwatch(tmp_path, *arguments, **environment)
+    assert_single_line(call_coinwatch(tmp_path, *arguments, **environment), message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ingest"], "correct COINWATCH_DATABASE_URL"),
+        (["alerts"], "correct COINWATCH_DATABASE_URL"),
+        (WATCH_NOWHERE, "cannot reach the alert endpoint"),
+    ],
+)
+def test_error_of_a_process_is_a_single_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    assert_single_line(run_coinwatch(tmp_path, *arguments, **NOWHERE), message)
+
+
+def assert_single_line(result: CompletedProcess[str], message: str) -> None:
+    """It failed with one line that names the cause, and without the password."""
     assert result.returncode == 1
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
@@ -56,11 +67,7 @@ def test_error_is_printed_on_a_single_line(
     [
         (["db", "upgrade"], NOWHERE, ("warehouse_unavailable", None, True)),
         (["status"], {"COINWATCH_ALERTS_PORT": "ninety"}, ("settings_error", None, False)),
-        (
-            ["watch", "BTC-USDT", "--above", "1", "--url", "ws://127.0.0.1:1/ws"],
-            {},
-            ("endpoint_unreachable", None, True),
-        ),
+        (WATCH_NOWHERE, {}, ("endpoint_unreachable", None, True)),
     ],
 )
 def test_error_is_json_with_json_option(
@@ -69,7 +76,8 @@ def test_error_is_json_with_json_option(
     environment: dict[str, str],
     error: tuple[str, str | None, bool],
 ) -> None:
-    result = run_coinwatch(tmp_path, *arguments, "--json", **environment)
+    run = run_coinwatch if arguments == WATCH_NOWHERE else call_coinwatch
+    result = run(tmp_path, *arguments, "--json", **environment)
     report = json.loads(result.stderr)
     assert (result.returncode, result.stdout) == (1, "")
     assert (report["error"], report["hint"], report["retryable"]) == error
@@ -88,7 +96,7 @@ def test_error_is_json_with_json_option(
 def test_usage_error_is_json_with_exit_code_2(
     tmp_path: Path, arguments: list[str], message: str, hint: str
 ) -> None:
-    result = run_coinwatch(tmp_path, *arguments, "--json")
+    result = call_coinwatch(tmp_path, *arguments, "--json")
     report = json.loads(result.stderr)
     assert (result.returncode, result.stdout) == (2, "")
     assert (report["error"], report["retryable"]) == ("usage_error", False)
@@ -97,7 +105,7 @@ def test_usage_error_is_json_with_exit_code_2(
 
 
 def test_status_without_services_names_the_start_command(tmp_path: Path) -> None:
-    result = run_coinwatch(tmp_path, "status")
+    result = call_coinwatch(tmp_path, "status")
     assert result.returncode == 1
     assert "not running" in result.stdout
     assert "coinwatch up" in result.stdout

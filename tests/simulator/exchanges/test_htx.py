@@ -113,8 +113,10 @@ def test_candles_are_the_truth_newest_first_with_the_open_one() -> None:
     assert row["amount"] == pytest.approx(trades.amount.sum())
     assert row["vol"] == pytest.approx((trades.amount * trades.price).sum())
     assert row["count"] == len(trades)
-    hours = ask(HTX, "/market/history/kline", symbol="btcusdt", period="4hour", size=2_000)["data"]
-    assert (len(hours), hours[0]["id"]) == (2_000, NOW_S // 14_400 * 14_400)
+    most = ask(HTX, "/market/history/kline", symbol="btcusdt", period="5min", size=2_000)["data"]
+    assert (len(most), most[0]["id"]) == (2_000, NOW_S // 300 * 300)
+    hours = ask(HTX, "/market/history/kline", symbol="btcusdt", period="4hour", size=20)["data"]
+    assert (len(hours), hours[0]["id"]) == (20, NOW_S // 14_400 * 14_400)
 
 
 def test_only_the_newest_trades_by_order() -> None:

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
-from tests.conftest import FAST_AND_FORGETFUL
+from tests.servers import FAST_AND_FORGETFUL
 from tests.waiting import eventually_sync
 from warehouse.db import backup as module
 from warehouse.db.backup import backup, restore

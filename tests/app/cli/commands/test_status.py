@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import msgspec
 from sqlalchemy import URL
@@ -16,7 +17,7 @@ from coinwatch.records import Market
 from coinwatch.settings import Settings
 from coinwatch.times import DAY_US, day_start_us, now_us, to_datetime, utc_day
 from coinwatch.windows import Window
-from tests.app.cli.processes import run_coinwatch
+from tests.app.cli.processes import call_coinwatch
 from warehouse.candles.store import store
 from warehouse.db.connect import connect
 from warehouse.db.partitions import ensure_tick_days
@@ -26,9 +27,11 @@ from warehouse.ops.health import StreamHealth, StreamState, write_streams
 MARKET = Market.canonical("binance:BTC-USDT")
 
 
-def run_status(settings: Settings, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def call_status(settings: Settings, folder: Path, *arguments: str) -> CompletedProcess[str]:
+    """In a thread, because the command has an event loop of its own."""
     assert settings.database_url is not None
-    return run_coinwatch(
+    return await asyncio.to_thread(
+        call_coinwatch,
         folder,
         "status",
         *arguments,
@@ -41,7 +44,7 @@ async def test_stored_trades_and_days_over_their_limit(
     database: URL, settings_for: Callable[..., Settings], tmp_path: Path
 ) -> None:
     settings = settings_for()
-    assert "Trades: 0.00 GB; kept for 3 days or 20 GB." in run_status(settings, tmp_path).stdout
+    assert "Trades: 0.00 GB; kept for 3 days or 20 GB." in (await call_status(settings, tmp_path)).stdout
     old = utc_day(now_us()) - timedelta(days=4)
     async with await connect(database, application_name="test") as conn:
         ids = await ensure_markets(conn, {MARKET: "BTCUSDT"})
@@ -51,12 +54,12 @@ async def test_stored_trades_and_days_over_their_limit(
             " values (1, %s, 1, 1, %s, %s, true)",
             (to_datetime(day_start_us(old)), ids[MARKET], old),
         )
-        answer = run_status(settings, tmp_path).stdout
+        answer = (await call_status(settings, tmp_path)).stdout
         assert f"Trades: 0.00 GB since {old}; kept for 3 days or 20 GB." in answer
         assert f"{old} exceeds this and is kept until its candles are complete: {MARKET}" in answer
         start_us = day_start_us(old)
         await store(conn, ids[MARKET], Interval.M1, [], [Window(start_us, start_us + DAY_US)])
-    assert "exceeds this" not in run_status(settings, tmp_path).stdout
+    assert "exceeds this" not in (await call_status(settings, tmp_path)).stdout
 
 
 async def test_table_is_not_cut_when_piped(
@@ -71,20 +74,20 @@ async def test_table_is_not_cut_when_piped(
             {market_id: StreamHealth(state=StreamState.LIVE, trades=10**12) for market_id in ids.values()},
             daemon="test",
         )
-    result = run_status(settings, tmp_path)
+    result = await call_status(settings, tmp_path)
     assert [line.split()[0] for line in result.stdout.splitlines() if " live " in line] == sorted(names)
     assert "\x1b" not in result.stdout
 
 
-def test_json_has_the_documented_shape(settings_for: Callable[..., Settings], tmp_path: Path) -> None:
-    result = run_status(settings_for(), tmp_path, "--json")
+async def test_json_has_the_documented_shape(settings_for: Callable[..., Settings], tmp_path: Path) -> None:
+    result = await call_status(settings_for(), tmp_path, "--json")
     status = msgspec.json.decode(result.stdout, type=Status)
     assert (result.returncode, status.healthy, status.services) == (1, False, [])
     assert msgspec.to_builtins(status) == msgspec.json.decode(result.stdout)
 
 
 def test_json_error_when_nothing_is_running(tmp_path: Path) -> None:
-    result = run_coinwatch(tmp_path, "status", "--demo", "--json")
+    result = call_coinwatch(tmp_path, "status", "--demo", "--json")
     error = msgspec.json.decode(result.stderr, type=ErrorReport)
     assert (result.returncode, result.stdout) == (1, "")
     assert (error.error, error.hint, error.retryable) == (
