@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 from typer.exceptions import TyperException
 
@@ -20,6 +21,14 @@ class NotRunning(CoinwatchError):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(f"{message} ({hint})")
         self.hint = hint
+
+
+class AlreadyRunning(CoinwatchError):
+    """A second ``coinwatch up`` on a data folder. ``hint`` is how to stop the first."""
+
+    def __init__(self, pid: int, folder: Path, *, demo: bool) -> None:
+        self.hint = f"stop it by: coinwatch down{' --demo' if demo else ''}"
+        super().__init__(f"`coinwatch up` (pid {pid}) runs on {folder} already ({self.hint})")
 
 
 _RETRYABLE = (Retryable, EndpointUnreachable, WarehouseUnavailable, NotRunning)

@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from app.cli.commands.alerts import alerts
 from app.cli.commands.config import config
 from app.cli.commands.db import db
+from app.cli.commands.down import down
 from app.cli.commands.ingest import ingest
 from app.cli.commands.outlets import outlets
 from app.cli.commands.prices import prices
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, status, watch, prices, ingest, alerts, token, simulate):
+for command in (up, down, status, watch, prices, ingest, alerts, token, simulate):
     app.command()(command)
 for group in (outlets, db, config):
     app.add_typer(group)

@@ -88,6 +88,15 @@ class Status(Struct, frozen=True, kw_only=True):
     trades: StoredTrades
 
 
+class Down(Struct, frozen=True, kw_only=True):
+    """``coinwatch down``"""
+
+    folder: Annotated[str, Meta(description="the data folder")]
+    up: Annotated[int | None, Meta(description="pid of the `coinwatch up` that was stopped")]
+    killed: Annotated[bool, Meta(description="whether it did not stop by itself")]
+    parts: Annotated[list[str], Meta(description="what was stopped; empty when nothing was running")]
+
+
 class PriceLine(Struct, frozen=True, kw_only=True):
     """``coinwatch prices``, per line"""
 
@@ -237,6 +246,7 @@ class Config(Struct, frozen=True, kw_only=True):
 SHAPES: tuple[type[msgspec.Struct], ...] = (
     ErrorReport,
     Status,
+    Down,
     PriceLine,
     AlertLine,
     FiringLine,

@@ -46,11 +46,11 @@ class Demo:
         assert self.process.poll() is None, self.output.read_text()[-4_000:]
         return text in self.output.read_text()
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run another command with the settings of this demo."""
+    def command(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        """Run another command with the settings of this demo, and ``changes`` of its environment."""
         return subprocess.run(
             [self.coinwatch, *arguments],
-            env=self.environment,
+            env={**self.environment, **changes},
             cwd=self.data_dir.parent,
             capture_output=True,
             text=True,

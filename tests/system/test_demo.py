@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -116,10 +117,20 @@ def test_outlets_of_the_demo_use_its_server(demo: Demo) -> None:
     assert not (demo.data_dir / "postgres").exists()
 
 
-def test_second_stack_is_refused_by_its_ports(demo: Demo) -> None:
-    answer = demo.command("up", "--demo")
+def test_second_stack_is_refused_by_its_ports(demo: Demo, tmp_path: Path) -> None:
+    answer = demo.command("up", "--demo", COINWATCH_DATA_DIR=str(tmp_path))
     assert answer.returncode == 1
     assert "COINWATCH_ALERTS_PORT" in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_second_stack_is_refused_by_the_data_folder(demo: Demo) -> None:
+    answer = demo.command("up", "--demo")
+    assert answer.returncode == 1
+    assert (
+        f"`coinwatch up` (pid {demo.process.pid}) runs on {demo.data_dir / 'demo'} already" in answer.stderr
+    )
+    assert "coinwatch down --demo" in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
 
 

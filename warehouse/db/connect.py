@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 import psycopg
 import sqlalchemy
@@ -28,7 +29,12 @@ rows trigger it."""
 
 def embedded(settings: Settings) -> EmbeddedPostgres | None:
     """The server in the data folder, not started; None when COINWATCH_DATABASE_URL is set."""
-    return None if settings.database_url else EmbeddedPostgres(settings.data_dir / "postgres")
+    return None if settings.database_url else embedded_in(settings.data_dir)
+
+
+def embedded_in(data_dir: Path) -> EmbeddedPostgres:
+    """The server in a data folder, not started."""
+    return EmbeddedPostgres(data_dir / "postgres")
 
 
 def database_url(settings: Settings, database: str | None = None) -> URL:
@@ -47,6 +53,15 @@ def database_url(settings: Settings, database: str | None = None) -> URL:
         return url
     _ensure_database(url, database)
     return url.set(database=database)
+
+
+def running_url(settings: Settings, database: str) -> URL:
+    """The URL of a database on the server of the warehouse. Starts and creates nothing.
+
+    Raises SettingsError, or WarehouseError when the embedded server does not run.
+    """
+    server = embedded(settings)
+    return server.socket_url(database) if server else _external(settings).set(database=database)
 
 
 def conninfo(url: URL) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from sqlalchemy import URL, Connection, text
@@ -13,20 +13,20 @@ from warehouse.db.connect import session
 DAGSTER_DATABASE = "dagster"
 """On the same server as the warehouse, but separate: both have a table ``alembic_version``."""
 
-_BEATS = """
-select exists (
-    select from daemon_heartbeats where timestamp > now() at time zone 'utc' - interval '1 minute'
-)
-"""
+BEATS_WITHIN = timedelta(minutes=1)
+_BEATS = "select exists (select from daemon_heartbeats where timestamp > %s)"
 
 
 async def daemon_beats(url: URL) -> bool:
     """Whether Dagster's daemon beat within the last minute. ``url`` is that of Dagster's database.
 
+    The times of beats are those of this machine, not of the server.
+
     Raises WarehouseError, also before the first start of Dagster, which creates its tables.
     """
     async with session(url, application_name="coinwatch up") as conn:
-        row = await (await conn.execute(_BEATS)).fetchone()
+        since = datetime.now(UTC).replace(tzinfo=None) - BEATS_WITHIN
+        row = await (await conn.execute(_BEATS, [since])).fetchone()
         return bool(row and row[0])
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -16,18 +17,19 @@ from rich.text import Text
 
 from app.cli.demo import command_settings, demo_environment
 from app.cli.output import uncut
+from app.cli.runner.data_folder import POSTGRES, hold
+from app.cli.runner.keepers import guarded, watched
 from app.cli.runner.parts import dagster_home, ports, waves, write_dagster_home
 from app.cli.runner.service import stop_signals
 from app.cli.runner.supervisor import Part, PrintLine, Supervisor
-from coinwatch.errors import CoinwatchError, SettingsError
+from coinwatch.errors import SettingsError, WarehouseUnavailable
 from coinwatch.settings import Settings, load_settings
 from warehouse.db.connect import database_url, embedded
 from warehouse.db.migrate import upgrade
 from warehouse.embedded.ports import free_port
-from warehouse.embedded.server import EmbeddedPostgres
 from warehouse.ops.dagster import DAGSTER_DATABASE
 
-POSTGRES_CHECK_S = 2.0
+POSTGRES_RETRIES = 2
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 
 
@@ -40,12 +42,17 @@ def up(
     """Start the whole stack; Ctrl-C stops it.
 
     The stack is Postgres, the ingest daemon, the alert endpoint, Dagster and the dashboard. A part that
-    exits is restarted.
+    exits or hangs is restarted. If this command is killed, all that it has started ends too. coinwatch
+    down stops it from elsewhere.
     """
     settings = command_settings(demo=demo)
     environment = {**os.environ, **(demo_environment(load_settings()) if demo else {})}
-    check_ports(settings.host, ports(settings, demo=demo))
-    asyncio.run(_run(settings, environment, demo=demo))
+    terminal = uncut(_Terminal(highlight=False, soft_wrap=True))
+    log = _LinePrinter(terminal)
+    with hold(settings.data_dir, demo=demo, notify=partial(log, "coinwatch")) as run:
+        check_ports(settings.host, ports(settings, demo=demo))
+        asyncio.run(_run(settings, environment, run, terminal, log, demo=demo))
+    log("coinwatch", "everything has stopped")
 
 
 def check_ports(host: str, wanted: Mapping[str, int]) -> None:
@@ -79,9 +86,15 @@ def _is_in_use(host: str, port: int) -> bool:
     return False
 
 
-async def _run(settings: Settings, environment: Mapping[str, str], *, demo: bool) -> None:
-    terminal = uncut(_Terminal(highlight=False, soft_wrap=True))
-    log = _LinePrinter(terminal)
+async def _run(
+    settings: Settings,
+    environment: Mapping[str, str],
+    run: str,
+    terminal: Console,
+    log: PrintLine,
+    *,
+    demo: bool,
+) -> None:
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -93,51 +106,50 @@ async def _run(settings: Settings, environment: Mapping[str, str], *, demo: bool
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
     server = embedded(settings)
-    log("postgres", "starting" if server else "using COINWATCH_DATABASE_URL")
-    try:
-        url = await asyncio.to_thread(database_url, settings)
-        await asyncio.to_thread(database_url, settings, DAGSTER_DATABASE)
-        revisions = await asyncio.to_thread(upgrade, url)
-        log("postgres", f"ready, {len(revisions)} migrations applied" if revisions else "ready")
-        code_port = free_port(settings.host)
-        write_dagster_home(settings, code_port)
-        stack = waves(settings, code_port, demo=demo)
-        supervisor = Supervisor(
-            stack,
-            {
-                **environment,
-                "DAGSTER_HOME": str(dagster_home(settings)),
-                "COINWATCH_LOG_FORMAT": "console" if settings.log_format == "auto" else settings.log_format,
-                "PYTHONUNBUFFERED": "1",
-            },
-            log,
-        )
-        watchdog = asyncio.create_task(_keep_postgres_running(server, log)) if server else None
+    async with guarded(settings.data_dir, run, environment, log):
+        log(POSTGRES, "starting" if server else "using COINWATCH_DATABASE_URL")
         try:
-            await supervisor.run(
-                stop, lambda: _announce(terminal, [part for wave in stack for part in wave], demo=demo)
-            )
+            revisions = await _prepare(settings, log)
+            log(POSTGRES, f"ready, {len(revisions)} migrations applied" if revisions else "ready")
+            code_port = free_port(settings.host)
+            write_dagster_home(settings, code_port)
+            stack = waves(settings, code_port, demo=demo)
+            supervisor = Supervisor(stack, _variables(settings, environment), run, log)
+            async with watched(server, log) if server else nullcontext():
+                await supervisor.run(
+                    stop, lambda: _announce(terminal, [part for wave in stack for part in wave], demo=demo)
+                )
         finally:
-            if watchdog:
-                watchdog.cancel()
-    finally:
-        if server:
-            log("postgres", "stopping")
-            await asyncio.to_thread(server.stop)
-    log("coinwatch", "everything has stopped")
+            if server:
+                log(POSTGRES, "stopping")
+                await asyncio.to_thread(server.stop)
 
 
-async def _keep_postgres_running(server: EmbeddedPostgres, log: PrintLine) -> None:
-    while True:
-        await asyncio.sleep(POSTGRES_CHECK_S)
-        if await asyncio.to_thread(server.is_running):
-            continue
-        log("postgres", "exited; restarting")
+async def _prepare(settings: Settings, log: PrintLine) -> Sequence[str]:
+    """Start Postgres if it is ours, create and migrate the databases. Returns the migrations applied."""
+
+    def prepare() -> Sequence[str]:
+        url = database_url(settings)
+        database_url(settings, DAGSTER_DATABASE)
+        return upgrade(url)
+
+    # Our own server may have been killed meanwhile, or hang.
+    for _ in range(0 if settings.database_url else POSTGRES_RETRIES):
         try:
-            await asyncio.to_thread(server.start)
-            log("postgres", "ready")
-        except CoinwatchError as error:
-            log("postgres", str(error))
+            return await asyncio.to_thread(prepare)
+        except WarehouseUnavailable as error:
+            log(POSTGRES, f"{error}; trying again")
+    return await asyncio.to_thread(prepare)
+
+
+def _variables(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the parts."""
+    return {
+        **environment,
+        "DAGSTER_HOME": str(dagster_home(settings)),
+        "COINWATCH_LOG_FORMAT": "console" if settings.log_format == "auto" else settings.log_format,
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _announce(terminal: Console, parts: list[Part], *, demo: bool) -> None:
@@ -152,7 +164,7 @@ def _announce(terminal: Console, parts: list[Part], *, demo: bool) -> None:
     terminal.print(table)
     flag = " --demo" if demo else ""
     terminal.print(f'SQL: psql "$(coinwatch db url --show-password{flag})"   State: coinwatch status{flag}')
-    terminal.print("Ctrl-C stops everything.\n")
+    terminal.print(f"Ctrl-C stops everything; so does coinwatch down{flag}.\n")
 
 
 class _Terminal(Console):

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 import grpc
-import httpx
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from app.cli.runner.health import HEALTH_TIMEOUT_S, Check, Health, dagster_daemon_health, http_health
 from app.cli.runner.supervisor import Part
 from coinwatch.errors import CoinwatchError
 from coinwatch.settings import Settings
-from warehouse.db.connect import database_url
-from warehouse.ops.dagster import DAGSTER_DATABASE, daemon_beats
 
 LOCATION = "coinwatch"
 """Dagster's name of our code location, as in ``workspace.yaml``."""
 
-HEALTH_TIMEOUT_S = 2.0
+ANSWERS_WITHIN_S, CODE_ANSWERS_WITHIN_S = 30.0, 180.0
+"""How long a part may fail its checks; the second where all threads may be busy with runs or ticks."""
 
 
 def ports(settings: Settings, *, demo: bool) -> Mapping[str, int]:
@@ -52,25 +50,29 @@ def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]
             *(program("dagster"), "api", "grpc", "-m", "pipelines.definitions"),
             *("-h", settings.host, "-p", str(code_port), "--log-level", "warning"),
         ),
-        healthy=_grpc_health(settings.host, code_port),
+        health=_grpc_health(settings.host, code_port),
+        hangs_after_s=CODE_ANSWERS_WITHIN_S,
     )
     simulator = Part(
         name="simulator",
         command=(coinwatch, "simulate"),
-        healthy=_http_health(f"{local}:{settings.simulator_rest_port}/binance/api/v3/ping"),
+        health=http_health(f"{local}:{settings.simulator_rest_port}/binance/api/v3/ping"),
+        hangs_after_s=ANSWERS_WITHIN_S,
         url=f"{local}:{settings.simulator_rest_port}",
     )
     services = [
         Part(
             name="ingest",
             command=(coinwatch, "ingest"),
-            healthy=_http_health(f"{local}:{settings.ingest_port}/healthz"),
+            health=http_health(f"{local}:{settings.ingest_port}/healthz", reports_impairment=True),
+            hangs_after_s=ANSWERS_WITHIN_S,
             url=f"{local}:{settings.ingest_port}/metrics",
         ),
         Part(
             name="alerts",
             command=(coinwatch, "alerts"),
-            healthy=_http_health(settings.alerts_url("/healthz", "http")),
+            health=http_health(settings.alerts_url("/healthz", "http"), reports_impairment=True),
+            hangs_after_s=ANSWERS_WITHIN_S,
             url=settings.alerts_url("/ws"),
         ),
         Part(
@@ -79,7 +81,8 @@ def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]
                 *(sys.executable, "-m", "streamlit", "run", str(files("app.dashboard") / "server.py")),
                 *("--server.address", settings.host, "--server.port", str(settings.dashboard_port)),
             ),
-            healthy=_http_health(f"{local}:{settings.dashboard_port}/_stcore/health"),
+            health=http_health(f"{local}:{settings.dashboard_port}/_stcore/health"),
+            hangs_after_s=ANSWERS_WITHIN_S,
             url=f"{local}:{settings.dashboard_port}",
         ),
         Part(
@@ -90,7 +93,8 @@ def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]
                 *("-h", settings.host, "-p", str(settings.dagster_port)),
                 *("--dagster-log-level", "warning"),
             ),
-            healthy=_http_health(f"{local}:{settings.dagster_port}/server_info"),
+            health=http_health(f"{local}:{settings.dagster_port}/server_info"),
+            hangs_after_s=ANSWERS_WITHIN_S,
             url=f"{local}:{settings.dagster_port}",
         ),
         Part(
@@ -100,7 +104,8 @@ def waves(settings: Settings, code_port: int, *, demo: bool) -> list[list[Part]]
                 *(program("dagster-daemon"), "run", *workspace),
                 *("--log-level", "warning"),
             ),
-            healthy=_dagster_daemon_health(settings),
+            health=dagster_daemon_health(settings),
+            hangs_after_s=CODE_ANSWERS_WITHIN_S,
         ),
     ]
     return [[simulator, pipelines] if demo else [pipelines], services]
@@ -137,40 +142,15 @@ def write_dagster_home(settings: Settings, code_port: int) -> None:
     (home / "workspace.yaml").write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
 
 
-def _grpc_health(host: str, port: int) -> Callable[[], Awaitable[bool]]:
-    async def healthy() -> bool:
+def _grpc_health(host: str, port: int) -> Check:
+    async def health() -> Health:
         async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
             try:
-                health = await HealthStub(channel).Check(
+                answer = await HealthStub(channel).Check(
                     HealthCheckRequest(service="DagsterApi"), timeout=HEALTH_TIMEOUT_S
                 )
             except grpc.RpcError:
-                return False
-            return bool(health.status == HealthCheckResponse.SERVING)
+                return Health.FAILS
+            return Health.WORKS if answer.status == HealthCheckResponse.SERVING else Health.FAILS
 
-    return healthy
-
-
-def _http_health(url: str) -> Callable[[], Awaitable[bool]]:
-    async def healthy() -> bool:
-        try:
-            # The certificate is for the public name of the endpoint, not for its local address.
-            async with httpx.AsyncClient(timeout=HEALTH_TIMEOUT_S, trust_env=False, verify=False) as client:  # noqa: S501
-                return (await client.get(url)).is_success
-        except httpx.HTTPError:
-            return False
-
-    return healthy
-
-
-def _dagster_daemon_health(settings: Settings) -> Callable[[], Awaitable[bool]]:
-    """Dagster's daemon has no port; it writes heartbeats to its database."""
-
-    async def healthy() -> bool:
-        try:
-            url = await asyncio.to_thread(database_url, settings, DAGSTER_DATABASE)
-            return await daemon_beats(url)
-        except CoinwatchError:
-            return False
-
-    return healthy
+    return health

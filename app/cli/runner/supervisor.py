@@ -1,4 +1,4 @@
-"""Supervises child processes: starts them in order, restarts those that exit, stops all cleanly.
+"""Supervises child processes: starts them in order, restarts those that exit or hang, stops all cleanly.
 
 Each part runs in its own session, so that Ctrl-C on the terminal reaches only the supervisor, and all
 processes that a part has started can be stopped with it.
@@ -10,16 +10,23 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import BinaryIO
 
 import msgspec
 import psutil
 
+from app.cli.runner.health import Check, Health
+from app.cli.runner.marks import mark
+
 STOP_GRACE_S = 10.0
 """Time for a part to exit after SIGTERM before it is killed."""
 RESTART_FIRST_S, RESTART_CAP_S, STABLE_AFTER_S = 1.0, 30.0, 60.0
 HEALTH_EVERY_S = 0.25
+CHECKS_UNTIL_HUNG = 6
+"""A single failed check means little on a busy machine: a part hangs when this many in a row fail."""
+STARTS_WITHIN_S = 600.0
+"""How long a part may fail its checks before the first that it passes: it may have a spool to store."""
 LINE_LIMIT = 1 << 20
 
 PrintLine = Callable[[str, str], None]
@@ -31,8 +38,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     command: tuple[str, ...]
-    healthy: Callable[[], Awaitable[bool]]
-    """Checks whether the part works. Returns within two seconds and does not raise."""
+    health: Check
+    hangs_after_s: float
+    """The part is restarted when its checks have failed for this long."""
     url: str = ""
     """Address for people, empty when there is none."""
     shows_shutdown_output: bool = True
@@ -42,14 +50,23 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 class Supervisor:
     """Runs parts in waves: a wave starts when the wave before it is healthy.
 
-    ``print_line`` receives every line the parts print, and events such as restarts.
+    Args:
+        waves: The parts.
+        environment: Variables of all parts.
+        run: The run of ``coinwatch up`` that the parts belong to; see ``marks``.
+        print_line: Receives every line the parts print, and events such as restarts.
     """
 
     def __init__(
-        self, waves: Sequence[Sequence[Part]], environment: Mapping[str, str], print_line: PrintLine
+        self,
+        waves: Sequence[Sequence[Part]],
+        environment: Mapping[str, str],
+        run: str,
+        print_line: PrintLine,
     ) -> None:
         self._waves = waves
         self._environment = dict(environment)
+        self._run = run
         self._print_line = print_line
         self.sessions: dict[str, int] = {}
         """Session id of each running part, by name; also the id of its first process."""
@@ -78,8 +95,20 @@ class Supervisor:
                 await asyncio.wait(keepers)
 
     async def _until_healthy(self, part: Part) -> None:
-        while not (part.name in self.sessions and await part.healthy()):  # noqa: ASYNC110  # another process
+        while part.name not in self.sessions or await part.health() is not Health.WORKS:  # noqa: ASYNC110
             await asyncio.sleep(HEALTH_EVERY_S)
+
+    async def _until_hung(self, part: Part) -> None:
+        """Return when the part has failed its checks for too long."""
+        every_s = part.hangs_after_s / CHECKS_UNTIL_HUNG
+        checks_left = round(STARTS_WITHIN_S / every_s)
+        # Checks are counted, not seconds: while this process does not run, no check fails.
+        while checks_left > 0:
+            await asyncio.sleep(every_s)
+            if await part.health() is Health.FAILS:
+                checks_left -= 1
+            else:
+                checks_left = CHECKS_UNTIL_HUNG
 
     async def _keep(self, part: Part, stopping: asyncio.Event) -> None:
         delay_s = RESTART_FIRST_S
@@ -91,7 +120,7 @@ class Supervisor:
             if time.monotonic() - started > STABLE_AFTER_S:
                 delay_s = RESTART_FIRST_S
             self._print_line(part.name, f"exited {describe_exit(code)}; restarting in {delay_s:.0f} s")
-            await _wait(stopping, delay_s)
+            await wait(stopping, delay_s)
             delay_s = min(delay_s * 2, RESTART_CAP_S)
 
     async def _run_once(self, part: Part, stopping: asyncio.Event) -> int:
@@ -100,7 +129,7 @@ class Supervisor:
         try:
             process = await asyncio.create_subprocess_exec(
                 *part.command,
-                env=self._environment,
+                env={**self._environment, **mark(self._run, part.name)},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=asyncio.subprocess.STDOUT,
@@ -114,10 +143,16 @@ class Supervisor:
         try:
             exited = asyncio.create_task(process.wait())
             stop_requested = asyncio.create_task(stopping.wait())
-            await asyncio.wait({exited, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
-            stop_requested.cancel()
+            hung = asyncio.create_task(self._until_hung(part))
+            await asyncio.wait({exited, stop_requested, hung}, return_when=asyncio.FIRST_COMPLETED)
             if not exited.done():
+                if hung.done() and not stop_requested.done():
+                    self._print_line(
+                        part.name, f"has failed its health checks for {part.hangs_after_s:g} s: stopping it"
+                    )
                 await self._stop(part, process)
+            stop_requested.cancel()
+            hung.cancel()
             return await exited
         finally:
             await asyncio.to_thread(end_session, process.pid)
@@ -129,6 +164,7 @@ class Supervisor:
         # The whole session: a code server waits for its runs, which need the signal too.
         for member in _members(process.pid):
             _signal(member, signal.SIGTERM)
+            _signal(member, signal.SIGCONT)  # a process stopped by SIGSTOP acts on no other signal
         try:
             await asyncio.wait_for(process.wait(), STOP_GRACE_S)
         except TimeoutError:
@@ -186,8 +222,10 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         return  # exited meanwhile
 
 
-async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+async def wait(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for an event. Returns whether it was set in time."""
     try:
         await asyncio.wait_for(event.wait(), timeout_s)
     except TimeoutError:
-        return
+        return False
+    return True

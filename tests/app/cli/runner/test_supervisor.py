@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,10 @@ import msgspec
 import psutil
 import pytest
 
-from app.cli.runner.supervisor import Part, Supervisor, describe_exit
+from app.cli.runner import supervisor
+from app.cli.runner.health import Health
+from app.cli.runner.supervisor import CHECKS_UNTIL_HUNG, Part, Supervisor, describe_exit
+from tests.waiting import eventually
 
 TIMEOUT_S = 90.0
 
@@ -27,7 +30,7 @@ class RunningSupervisor:
         self.printed = asyncio.Condition()
         self.stop = asyncio.Event()
         self.healthy = asyncio.Event()
-        self.supervisor = Supervisor(waves, os.environ, self.print_line)
+        self.supervisor = Supervisor(waves, os.environ, "test", self.print_line)
 
     def print_line(self, name: str, line: str) -> None:
         self.lines.append(f"{name}: {line}")
@@ -55,11 +58,17 @@ async def running(waves: list[list[Part]]) -> AsyncIterator[RunningSupervisor]:
         await asyncio.wait_for(task, TIMEOUT_S)
 
 
-def python(name: str, code: str, *arguments: str, healthy: bool = True) -> Part:
-    async def is_healthy() -> bool:
-        return healthy
+def python(name: str, code: str, *arguments: str, health: Iterable[Health] = (Health.WORKS,)) -> Part:
+    """A part whose checks have these results; the last is repeated."""
+    results = iter(health)
+    last = Health.WORKS
 
-    return Part(name=name, command=(sys.executable, "-uc", code, *arguments), healthy=is_healthy)
+    async def check() -> Health:
+        nonlocal last
+        last = next(results, last)
+        return last
+
+    return Part(name=name, command=(sys.executable, "-uc", code, *arguments), health=check, hangs_after_s=0.3)
 
 
 WAIT = "import time; print('here', flush=True); time.sleep(600)"
@@ -80,6 +89,52 @@ async def test_killed_part_is_restarted() -> None:
         await running_supervisor.prints("part: here")
         os.kill(running_supervisor.supervisor.sessions["part"], signal.SIGKILL)
         await running_supervisor.prints("part: exited on SIGKILL; restarting in 1 s")
+        await running_supervisor.prints("part: here", times=2)
+
+
+async def test_part_that_does_not_answer_is_restarted() -> None:
+    stopped: list[int] = []
+    checks = 0
+
+    async def health() -> Health:
+        nonlocal checks
+        checks += 1
+        return Health.FAILS if any(map(psutil.pid_exists, stopped)) else Health.WORKS
+
+    part = msgspec.structs.replace(python("part", WAIT), health=health)
+    async with running([[part]]) as running_supervisor:
+        await running_supervisor.prints("part: here")
+        await eventually(lambda: checks > 2)
+        stopped.append(running_supervisor.supervisor.sessions["part"])
+        os.kill(stopped[0], signal.SIGSTOP)
+        await running_supervisor.prints("part: has failed its health checks for 0.3 s: stopping it")
+        await running_supervisor.prints("part: exited on SIGTERM; restarting in 1 s")
+        await running_supervisor.prints("part: here", times=2)
+    assert sum("failed" in line for line in running_supervisor.lines) == 1
+
+
+@pytest.mark.parametrize("between", [Health.WORKS, Health.IMPAIRED])
+async def test_part_that_answers_now_and_then_keeps_running(between: Health) -> None:
+    """So does a part that reports that Postgres is missing, for however long."""
+    results = iter([Health.WORKS, *[*[Health.FAILS] * (CHECKS_UNTIL_HUNG - 1), between] * 3])
+    exhausted = asyncio.Event()
+
+    async def check() -> Health:
+        if (result := next(results, None)) is None:
+            exhausted.set()
+        return result or Health.IMPAIRED
+
+    part = msgspec.structs.replace(python("part", WAIT), health=check)
+    async with running([[part]]) as running_supervisor:
+        await running_supervisor.prints("part: here")
+        await asyncio.wait_for(exhausted.wait(), TIMEOUT_S)
+    assert running_supervisor.lines == ["part: here"]
+
+
+async def test_part_that_never_answers_is_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its start takes long; it may have a spool to store."""
+    monkeypatch.setattr(supervisor, "STARTS_WITHIN_S", 1.0)
+    async with running([[python("part", WAIT, health=[Health.FAILS])]]) as running_supervisor:
         await running_supervisor.prints("part: here", times=2)
 
 
@@ -111,7 +166,7 @@ def has_exited(pid: int) -> bool:
 
 async def test_wave_starts_after_the_wave_before_is_healthy() -> None:
     async with running(
-        [[python("sick", WAIT, healthy=False)], [python("later", WAIT)]]
+        [[python("sick", WAIT, health=[Health.IMPAIRED])], [python("later", WAIT)]]
     ) as running_supervisor:
         await running_supervisor.prints("sick: here")
         assert "later" not in running_supervisor.supervisor.sessions
