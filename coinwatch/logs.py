@@ -1,4 +1,7 @@
-"""Logging: readable lines on a terminal, one JSON object per line elsewhere."""
+"""Logging: readable lines on a terminal, one JSON object per line elsewhere.
+
+Tracebacks show lines of code and never the values of variables, which can be secrets.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,22 @@ def configure(service: str, *, log_format: LogFormat = "auto", level: str = "inf
     """
     readable = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=_has_colours(), pad_event_to=0)
+        structlog.dev.ConsoleRenderer(
+            colors=_has_colours(),
+            pad_event_to=0,
+            # The default shows the local variables of every frame.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         if readable
         else structlog.processors.JSONRenderer()
     )
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
     if not readable:
-        shared.append(structlog.processors.format_exc_info)
+        shared += [_add_service(service), structlog.processors.format_exc_info]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -51,8 +58,33 @@ def configure(service: str, *, log_format: LogFormat = "auto", level: str = "inf
     logging.root.setLevel(level.upper())
     for verbose in ("alembic", "httpcore", "httpx", "picows", "uvicorn", "websockets"):
         logging.getLogger(verbose).setLevel(max(logging.WARNING, logging.root.level))
-    if not readable:
-        structlog.contextvars.bind_contextvars(service=service)
+
+
+def configure_within_host() -> None:
+    """Pass events on to the standard library's logging, for programs that configure it themselves (Dagster).
+
+    Without this, structlog prints them to stdout, with the variables of each frame of a traceback. Does
+    nothing where structlog is configured already.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _add_service(service: str) -> structlog.typing.Processor:
+    def add(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["service"] = service
+        return event
+
+    return add
 
 
 def _has_colours() -> bool:

@@ -11,6 +11,7 @@ import dagster as dg
 from psycopg import AsyncConnection
 from sqlalchemy import URL
 
+from coinwatch import logs
 from coinwatch.settings import Settings, process_settings
 from sources.exchanges import EXCHANGES
 from sources.exchanges.base import RateLimit
@@ -18,6 +19,8 @@ from sources.http import Budget, HttpSource, exchange_http
 from warehouse.db.connect import database_url, session
 from warehouse.db.migrate import upgrade
 from warehouse.ops.budgets import WarehouseBudget
+
+logs.configure_within_host()  # every process that runs our assets imports this module
 
 APPLICATION = "coinwatch-pipelines"
 LEFT_TO_RECOVERY = 1 / 3

@@ -23,6 +23,7 @@ from app.cli.commands.up import up
 from app.cli.commands.watch import watch
 from app.cli.errors import print_error
 from app.cli.exit_codes import ExitCode
+from coinwatch import logs
 from coinwatch.errors import CoinwatchError
 
 _EXIT_CODES = "\n".join(f"  {code.value:<4} {code.meaning}" for code in ExitCode)
@@ -60,6 +61,8 @@ def _options(
 def main() -> None:
     """Run the command line. Errors that we raise on purpose are printed as one line, or as JSON."""
     as_json = "--json" in sys.argv[1:]
+    # Services configure their logs again, from the settings.
+    logs.configure("coinwatch", log_format="console", level="warning")
     try:
         # With --json we print usage errors ourselves; an int is the code of an early exit.
         code = app(standalone_mode=not as_json)
