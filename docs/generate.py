@@ -56,7 +56,8 @@ _CONFIGURATION = """# Configuration
 A setting is read from the first of these that has it:
 
 1. the environment: `COINWATCH_ALERTS_PORT=9090`
-2. a `.env` file in the working directory, with lines of the same form
+2. a `.env` file in the working directory, with lines of the same form; give it mode 600, because it can
+   hold secrets
 3. a config file: the file named by `COINWATCH_CONFIG_FILE`, else `coinwatch.toml` in the working
    directory, else `~/.config/coinwatch/coinwatch.toml` (`XDG_CONFIG_HOME` moves `~/.config`); only one
    file is read
@@ -83,7 +84,7 @@ recording.
 
 def env_example() -> str:
     """``.env.example``."""
-    lines = ["# Copy this file to .env and uncomment what you change. See docs/configuration.md.", ""]
+    lines = ["# Copy this file (install -m 600 .env.example .env) and uncomment what you change.", ""]
     for name, field in Settings.model_fields.items():
         lines += [f"# {field.description}", f"#{_variable(name)}={_default(field)}", ""]
     return "\n".join(lines)
