@@ -17,8 +17,9 @@ PRIVATE = {
     "warehouse/db/psycopg_private.py": ("psycopg", r"psycopg\.(_|generators)"),
     "app/dashboard/streamlit_private.py": (
         "streamlit",
-        r"streamlit\.(_|elements|navigation|components\.v2\.|delta_generator|runtime|web)",
+        r"streamlit\.(_|config|elements|navigation|components\.v2\.|delta_generator|runtime|web)",
     ),
+    "app/dashboard/serving/uvicorn_private.py": ("uvicorn", r"uvicorn\.(_|config|protocols|server)"),
 }
 """By the only module that may import them: the library, and a pattern of its private modules."""
 

@@ -54,7 +54,7 @@ PROGRAMS = {
     "json": "from coinwatch import logs; logs.configure('x', log_format='json')",
     "dagster": "import pipelines.definitions",
     "dashboard": """
-from app.dashboard import log
+from app.dashboard.serving import log
 from coinwatch.settings import load_settings
 log.configure(load_settings())
 """,

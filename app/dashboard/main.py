@@ -19,6 +19,7 @@ from app.dashboard.data_quality import page as data_quality_page
 from app.dashboard.fundamentals import page as fundamentals_page
 from app.dashboard.overview import page as overview_page
 from app.dashboard.sentiment import page as sentiment_page
+from app.dashboard.serving.access import process_access
 from app.dashboard.streamlit_private import Page
 from app.dashboard.ui import banner, html, style
 from app.dashboard.ui import page as ui_page
@@ -41,9 +42,9 @@ def main() -> None:
     st.set_page_config(page_title="Coinwatch", page_icon=ICON, layout="wide")
     st.html(style.CSS)
     _start()
-    if not _has_access():
-        return
     try:
+        if process_access().sign_in and not _has_signed_in():
+            return
         source = data_source.source()
     except SettingsError as error:
         st.html(html.wrap(html.empty("A setting is wrong", str(error), "Correct it and restart.")))
@@ -69,9 +70,9 @@ def main() -> None:
         _sign_out()
 
 
-def _has_access() -> bool:
-    """Whether the viewer may see anything: with ``[auth]`` in Streamlit's secrets.toml, once signed in."""
-    if not st.secrets.load_if_toml_exists() or "auth" not in st.secrets or st.user.get("is_logged_in"):
+def _has_signed_in() -> bool:
+    """Whether the viewer has signed in; a viewer who has not is shown only a button to do so."""
+    if st.user.get("is_logged_in") is True:
         return True
     st.html(html.wrap(html.empty("Coinwatch", "Sign in to see the dashboard.")))
     st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)

@@ -127,6 +127,17 @@ class Settings(Access):
         "counts as a single address.",
     )
     dashboard_port: Port = Field(8501, description="Port of the dashboard.")
+    dashboard_login: Literal["required", "off"] | None = Field(
+        None,
+        description="required: viewers sign in, and the dashboard starts only with a complete [auth] section "
+        "in Streamlit's secrets.toml; off: everyone who reaches it sees and changes everything. Unset: "
+        "required if there is such a section, else off on the loopback address only.",
+    )
+    dashboard_coin_pictures: bool = Field(
+        False,
+        description="Show pictures of coins, which a viewer's browser fetches from hosts that CoinGecko and "
+        "CoinMarketCap name. false: it fetches nothing from other hosts.",
+    )
     dagster_port: Port = Field(3000, description="Port of the Dagster webserver.")
     dagster_url: str = Field(
         "",

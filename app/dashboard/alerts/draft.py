@@ -15,7 +15,7 @@ import streamlit as st
 from app.dashboard.alerts import fields, form
 from app.dashboard.alerts.fields import CONDITIONS, MORE, QUIET, REPEATING
 from app.dashboard.alerts.form import Checked, Draft, Values
-from app.dashboard.ui import page
+from app.dashboard.ui import viewer
 from coinwatch import formats
 from coinwatch.alerts import NewRule
 from coinwatch.alerts.conditions.fields import Field, Kind
@@ -114,7 +114,7 @@ def prepare(now: float | None) -> None:
         state.setdefault(field_key(None, field), draft.terms.get(field.name, field.start))
     quiet = draft.terms.get(QUIET, {})
     state.setdefault(key(QUIET), bool(quiet))
-    zone = str(page.zone())
+    zone = str(viewer.zone())
     for name, first in zip(QUIET_FIELDS, ("22:00", "07:00", zone), strict=True):
         value = quiet.get(name, first)
         state.setdefault(key(QUIET, name), value if name == "tz" else time.fromisoformat(value))

@@ -8,7 +8,7 @@ from app.dashboard.alerts import form, reads
 from app.dashboard.alerts import html as alerts_html
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import page
+from app.dashboard.ui import page, viewer
 from warehouse.alerts.reads import EventDelivery
 
 LIST_S = 2
@@ -37,7 +37,7 @@ def show_events(source: DashboardReads) -> None:
     by_event: dict[int, list[EventDelivery]] = {}
     for delivery in deliveries:
         by_event.setdefault(delivery.event_id, []).append(delivery)
-    table = alerts_html.history(fired, by_event, page.zone(), outlets=bool(outlets.value))
+    table = alerts_html.history(fired, by_event, viewer.zone(), outlets=bool(outlets.value))
     st.html(ui_html.wrap(table))
 
 
@@ -53,7 +53,7 @@ def show_outlets(source: DashboardReads) -> None:
             "Deliveries of the last alerts. The command coinwatch outlets adds and removes outlets and "
             "resends alerts."
         )
-        table = alerts_html.outlets(known.value, page.zone())
+        table = alerts_html.outlets(known.value, viewer.zone())
         st.html(ui_html.wrap(table, ui_html.note(hint)))
     else:
         hints = (

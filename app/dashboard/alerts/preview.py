@@ -14,8 +14,8 @@ from app.dashboard.chart import plot
 from app.dashboard.chart import view as chart_view
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import page
-from app.dashboard.ui.style import Palette, palette
+from app.dashboard.ui import page, viewer
+from app.dashboard.ui.style import Palette
 from coinwatch import formats
 from coinwatch.alerts import NewRule
 from coinwatch.intervals import Interval
@@ -54,12 +54,12 @@ def show(
         if result.problem:
             page.notice(f"This alert cannot be backtested: {result.problem}.")
             return
-        st.html(ui_html.wrap(alerts_html.lookback(form.sentence(rule), result, page.zone())))
+        st.html(ui_html.wrap(alerts_html.lookback(form.sentence(rule), result, viewer.zone())))
         _chart(source, rule, result, markets)
         if result.fired:
             listed = min(len(result.fired), alerts_html.MOST_FIRINGS)
             with st.expander("When" if result.count == 1 else f"The last {listed} times"):
-                st.html(ui_html.wrap(alerts_html.firings(result.fired, page.zone())))
+                st.html(ui_html.wrap(alerts_html.firings(result.fired, viewer.zone())))
 
 
 @page.every(POLL_S)
@@ -90,7 +90,7 @@ def _chart(source: DashboardReads, rule: NewRule, result: Lookback, markets: Seq
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
-    colours = palette(st.context.theme.type)
+    colours = viewer.palette()
     levels = [plot.Level(price, f"alert {formats.price(price)}") for price in form.price_levels(rule)]
     options = plot.options(view, colours, JsCode, levels=levels)
     options["series"].append(marks(result.fired, interval, colours))

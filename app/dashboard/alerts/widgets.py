@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Literal
-from zoneinfo import available_timezones
 
 import streamlit as st
 
@@ -14,6 +13,7 @@ from app.dashboard.alerts import fields as alerts_fields
 from app.dashboard.alerts import html as alerts_html
 from app.dashboard.alerts.fields import CONDITIONS, QUIET
 from app.dashboard.ui import html as ui_html
+from app.dashboard.ui import viewer
 from coinwatch import formats
 from coinwatch.alerts import NO_MARKET
 from coinwatch.alerts.conditions.fields import Field, Kind
@@ -22,7 +22,7 @@ from coinwatch.records import Market, Symbol
 from coinwatch.times import now_us
 from warehouse.candles.chart_reads import LastTrade, WatchedMarket
 
-ZONES = sorted(available_timezones())
+ZONES = sorted(viewer.ZONES)
 _NARROW = 138
 _WIDTHS: dict[Kind, int | Literal["stretch"]] = {
     Kind.PRICE: 168,

@@ -13,9 +13,9 @@ from app.dashboard.averages import plot, reads
 from app.dashboard.averages import view as averages_view
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import indicator_controls, moments, page, query
+from app.dashboard.ui import indicator_controls, moments, page, query, viewer
 from app.dashboard.ui.indicators import MOVING_AVERAGES, Indicator
-from app.dashboard.ui.style import exchange_colours, palette
+from app.dashboard.ui.style import exchange_colours
 from app.dashboard.ui.trend import Seen
 from app.dashboard.ui.trend import since as trend_since
 from app.dashboard.ui.url import PageUrl
@@ -94,7 +94,9 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
             hint="Of the average price; the length is in points of the chart, from 2 to 300.",
         )
         if url.fresh("averages_moment"):
-            st.session_state["averages_moment"] = moments.retyped(url.get("at") or "", now_us(), page.zone())
+            st.session_state["averages_moment"] = moments.retyped(
+                url.get("at") or "", now_us(), viewer.zone()
+            )
         at_us, word = _moment()
     url.write(
         {
@@ -110,7 +112,7 @@ def _choose(markets: Sequence[WatchedMarket]) -> tuple[_Chosen, list[str]]:
 
 def _moment() -> tuple[int | None, str]:
     if (picked_us := st.session_state.pop(_PICKED, None)) is not None:
-        st.session_state["averages_moment"] = moments.as_typed(picked_us, page.zone())
+        st.session_state["averages_moment"] = moments.as_typed(picked_us, viewer.zone())
     raw = st.text_input(
         "Moment",
         key="averages_moment",
@@ -122,7 +124,7 @@ def _moment() -> tuple[int | None, str]:
     if raw:
         st.button("Now", icon=":material/update:", on_click=_back_to_now)
     try:
-        return moments.parse(raw, now_us(), page.zone()), ""
+        return moments.parse(raw, now_us(), viewer.zone()), ""
     except CoinwatchError as error:
         return None, f"{error}. Showing now."
 
@@ -198,13 +200,13 @@ def _prices(source: DashboardReads, chosen: _Chosen) -> None:
     from streamlit_echarts import JsCode, st_echarts
 
     events = st_echarts(
-        plot.options(view, palette(st.context.theme.type), JsCode, at_us=chosen.at_us),
+        plot.options(view, viewer.palette(), JsCode, at_us=chosen.at_us),
         events={"zr:click": plot.PICK},
         height=HEIGHT,
         replace_merge=["series"],
         key=f"averages {chosen.symbol} {chosen.range_name}",
     )
-    st.html(ui_html.wrap(averages_html.notes(view, page.zone())))
+    st.html(ui_html.wrap(averages_html.notes(view, viewer.zone())))
     _picked(events)
 
 
@@ -239,7 +241,7 @@ def _live_constituents(source: DashboardReads, chosen: _Chosen) -> None:
 def _past_constituents(source: DashboardReads, chosen: _Chosen) -> None:
     at_us = chosen.at_us or 0
     reading = reads.at(source, chosen.symbol, at_us)
-    zone = page.zone()
+    zone = viewer.zone()
     if not reading.value:
         at = formats.local(at_us, zone)
         hint = reading.problem or (
@@ -264,8 +266,8 @@ def _constituents(
 ) -> None:
     view = _view(source, chosen)
     parts = averages_view.parts(pair, view)
-    colours = exchange_colours((part.name for part in parts), palette(st.context.theme.type))
-    table = averages_html.constituents(parts, colours, page.zone())
+    colours = exchange_colours((part.name for part in parts), viewer.palette())
+    table = averages_html.constituents(parts, colours, viewer.zone())
     st.html(ui_html.wrap(ui_html.section(title), facts or "", table, frozen=frozen))
 
 
@@ -282,7 +284,7 @@ def _volumes(source: DashboardReads, symbol: Symbol, members: Sequence[WatchedMa
     shares = averages_view.volume_shares(volumes)
     if not shares:
         return
-    colours = exchange_colours(volumes, palette(st.context.theme.type))
+    colours = exchange_colours(volumes, viewer.palette())
     st.html(
         ui_html.wrap(
             ui_html.section("Share of volume (24 h)"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.dashboard.chart import compare, view
-from app.dashboard.ui import indicator_controls, indicators, moments, page, query
+from app.dashboard.ui import indicator_controls, indicators, moments, page, query, viewer
 from app.dashboard.ui.indicators import Indicator
 from app.dashboard.ui.url import PageUrl
 from coinwatch.errors import CoinwatchError
@@ -101,7 +101,7 @@ def _choose_span(url: PageUrl, notes: list[str]) -> tuple[str, str, int | None]:
     if (zoomed := st.session_state.pop(_ZOOMED, None)) is not None:
         st.session_state["range"], until_us = zoomed
         st.session_state["interval"] = view.AUTO
-        st.session_state[_UNTIL] = "" if until_us is None else moments.as_typed(until_us, page.zone())
+        st.session_state[_UNTIL] = "" if until_us is None else moments.as_typed(until_us, viewer.zone())
     ranges = tuple(view.RANGES)
     page.preset(url, "range", query.option("range", url.get("range"), ranges, DEFAULT_RANGE), notes)
     range_name = st.segmented_control(
@@ -118,7 +118,7 @@ def _choose_span(url: PageUrl, notes: list[str]) -> tuple[str, str, int | None]:
 def _choose_until(url: PageUrl, range_name: str, notes: list[str]) -> int | None:
     at_us = now_us()
     if url.fresh(_UNTIL):
-        st.session_state[_UNTIL] = moments.retyped(url.get("until") or "", at_us, page.zone())
+        st.session_state[_UNTIL] = moments.retyped(url.get("until") or "", at_us, viewer.zone())
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall", width="content"):
         st.button(
             "Earlier",
@@ -145,7 +145,7 @@ def _choose_until(url: PageUrl, range_name: str, notes: list[str]) -> int | None
             disabled=not raw,
         )
     try:
-        return moments.parse(raw, at_us, page.zone())
+        return moments.parse(raw, at_us, viewer.zone())
     except CoinwatchError as error:
         notes.append(f"{error}. Showing now.")
         return None
@@ -154,11 +154,11 @@ def _choose_until(url: PageUrl, range_name: str, notes: list[str]) -> int | None
 def _step(range_name: str, way: int) -> None:
     at_us = now_us()
     try:
-        end_us = moments.parse(st.session_state[_UNTIL], at_us, page.zone()) or at_us
+        end_us = moments.parse(st.session_state[_UNTIL], at_us, viewer.zone()) or at_us
     except CoinwatchError:
         end_us = at_us
     end_us += way * view.RANGES[range_name] // 2
-    st.session_state[_UNTIL] = "" if end_us >= at_us else moments.as_typed(end_us, page.zone())
+    st.session_state[_UNTIL] = "" if end_us >= at_us else moments.as_typed(end_us, viewer.zone())
 
 
 def _choose_others(

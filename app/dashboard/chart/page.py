@@ -15,8 +15,7 @@ from app.dashboard.chart.controls import Chosen
 from app.dashboard.data.read_results import History
 from app.dashboard.data.reader import Reading
 from app.dashboard.data.source import CLIENT, DashboardReads
-from app.dashboard.ui import html, moments, page
-from app.dashboard.ui.style import palette
+from app.dashboard.ui import html, moments, page, viewer
 from app.dashboard.ui.trend import Seen, Trend
 from app.dashboard.ui.trend import since as trend_since
 from coinwatch import formats
@@ -92,7 +91,7 @@ def _draw_candles(source: DashboardReads, chosen: Chosen) -> None:
         return
     view = candles
     if view.last is None and chosen.until_us is not None:
-        end = formats.local(chosen.until_us, page.zone(), seconds=False)
+        end = formats.local(chosen.until_us, viewer.zone(), seconds=False)
         title = f"No candles of {chosen.watched.market} in the {chosen.range_name} before {end}"
         st.html(html.wrap(html.empty(title, "Stored history may begin later: choose a later end.")))
         return
@@ -112,7 +111,7 @@ def _draw_candles(source: DashboardReads, chosen: Chosen) -> None:
 
     levels = _levels(source, chosen.watched.market)
     events = st_echarts(
-        plot.options(view, palette(st.context.theme.type), JsCode, levels=levels),
+        plot.options(view, viewer.palette(), JsCode, levels=levels),
         events={"zr:click": plot.PICK, "zr:dblclick": plot.CLOSER},
         height=f"{plot.height_px(view)}px",
         replace_merge=["series"],
@@ -129,7 +128,7 @@ def _draw_candles(source: DashboardReads, chosen: Chosen) -> None:
     )
     far = ", ".join(formats.price(level.price) for level in plot.outside(view, levels))
     further = f"Alerts outside the visible prices: {far}." if far else ""
-    st.html(html.wrap(chart_html.notes(view, page.zone(), further)))
+    st.html(html.wrap(chart_html.notes(view, viewer.zone(), further)))
     _picked(events, chosen)
 
 
@@ -262,9 +261,9 @@ def _comparison(source: DashboardReads, chosen: Chosen) -> None:
     from streamlit_echarts import JsCode, st_echarts
 
     st_echarts(
-        compare.options(lines, palette(st.context.theme.type), JsCode),
+        compare.options(lines, viewer.palette(), JsCode),
         height=COMPARE_HEIGHT,
         replace_merge=["series"],
         key=f"compare {sorted(candles)} {chosen.range_name} {chosen.interval} {chosen.until_us}",
     )
-    st.html(html.wrap(chart_html.comparison_notes(lines, chosen.interval, page.zone())))
+    st.html(html.wrap(chart_html.comparison_notes(lines, chosen.interval, viewer.zone())))

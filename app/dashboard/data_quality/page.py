@@ -13,9 +13,8 @@ from app.dashboard.data_quality import html as data_quality_html
 from app.dashboard.data_quality import view as data_quality_view
 from app.dashboard.data_quality.reads import Coverage
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import page
+from app.dashboard.ui import page, viewer
 from app.dashboard.ui.html import note, section
-from app.dashboard.ui.style import palette
 from coinwatch.times import DAY_US, day_start_us
 from coinwatch.windows import Window
 from warehouse.candles.chart_reads import WatchedMarket
@@ -99,12 +98,12 @@ def _completeness(source: DashboardReads, markets: Sequence[WatchedMarket], days
     from streamlit_echarts import JsCode, st_echarts
 
     event = st_echarts(
-        plot.options(view, palette(st.context.theme.type), JsCode),
+        plot.options(view, viewer.palette(), JsCode),
         events={"click": plot.PICK},
         height=f"{plot.height_px(view)}px",
         key=f"completeness {days} {len(view.rows)}",
     )
-    zone = page.zone()
+    zone = viewer.zone()
     names = {watched.market_id: watched.market for watched in markets}
     parts: list[str] = [data_quality_html.legend(view)]
     if coverage.value.missing:
@@ -128,7 +127,7 @@ def _day(source: DashboardReads, watched: WatchedMarket, day: date) -> None:
     st.html(
         ui_html.wrap(
             section(title, data_quality_html.day_legend(kinds)),
-            data_quality_html.day(window, kinds, page.zone()),
+            data_quality_html.day(window, kinds, viewer.zone()),
             note("Each line is an hour. Point at a span to see its minutes."),
             ui_html.offer(
                 "Chart", f"chart?symbol={watched.market.symbol}&exchange={watched.market.exchange}"

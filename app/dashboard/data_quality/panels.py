@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -12,7 +11,7 @@ from app.dashboard.data.source import DashboardReads
 from app.dashboard.data_quality import html as data_quality_html
 from app.dashboard.data_quality import operations_html, reads
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import page, problems
+from app.dashboard.ui import page, problems, viewer
 from app.dashboard.ui.html import note, section
 from coinwatch.times import now_us, utc_day
 from warehouse.candles.chart_reads import WatchedMarket
@@ -46,11 +45,11 @@ def streams(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
     services: str
     states: str
     if health.value.services:
-        services = operations_html.services(health.value.services, health.value.calls, page.zone())
+        services = operations_html.services(health.value.services, health.value.calls, viewer.zone())
     else:
         services = ui_html.empty("No service is running", *page.START)
     if rows:
-        states = data_quality_html.streams(rows, page.zone(), now_us())
+        states = data_quality_html.streams(rows, viewer.zone(), now_us())
     else:
         states = ui_html.empty(
             "No streams yet", "The ingest daemon streams watched markets as soon as it starts."
@@ -69,7 +68,7 @@ def gaps(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
     rows = [row for row in health.value.gaps if row.market in shown]
     if rows:
         summary = note("Interruptions of streams in the last 7 days, and the trades recovered by REST.")
-        st.html(ui_html.wrap(summary, data_quality_html.gaps(rows, page.zone())))
+        st.html(ui_html.wrap(summary, data_quality_html.gaps(rows, viewer.zone())))
     else:
         empty = ui_html.empty("No stream gaps in the last 7 days", "No stream was interrupted.")
         st.html(ui_html.wrap(empty))
@@ -83,7 +82,7 @@ def checks(source: DashboardReads, markets: Sequence[WatchedMarket]) -> None:
     if results.value is None:
         return
     if results.value.days:
-        st.html(ui_html.wrap(operations_html.checks(results.value, page.zone())))
+        st.html(ui_html.wrap(operations_html.checks(results.value, viewer.zone())))
         return
     hints = (
         "Every night at 00:40 UTC the minutes of the previous day are added up and compared with the "
@@ -101,13 +100,13 @@ def runs(source: DashboardReads) -> None:
     parts = []
     if health.value is not None:
         parts = [
-            operations_html.dagster(row, address, page.zone())
+            operations_html.dagster(row, address, viewer.zone())
             for row in health.value.services
             if row.service == DAGSTER
         ][:1]
     if last_runs.value:
         page.show_problem([last_runs])
-        table = data_quality_html.runs(last_runs.value, address, page.zone(), now_us())
+        table = data_quality_html.runs(last_runs.value, address, viewer.zone(), now_us())
         st.html(ui_html.wrap(*parts, section("Last runs", table)))
         return
     problem = last_runs.problem
@@ -133,7 +132,7 @@ def outlets(source: DashboardReads) -> None:
     if state.value is None:
         return
     if state.value.outlets:
-        tables = operations_html.outlets(state.value, page.zone(), now_us())
+        tables = operations_html.outlets(state.value, viewer.zone(), now_us())
         st.html(ui_html.wrap(tables, frozen=bool(state.problem)))
         return
     hints = (
@@ -152,7 +151,7 @@ def errors(source: DashboardReads) -> None:
         return
     known = find_problems(source, health.value)
     if known:
-        st.html(ui_html.wrap(data_quality_html.problems(known, dagster_url(source), page.zone())))
+        st.html(ui_html.wrap(data_quality_html.problems(known, dagster_url(source), viewer.zone())))
         return
     hint = "Services, streams, runs, API budgets and outlets work without errors."
     st.html(ui_html.wrap(ui_html.empty("No problems", hint)))
@@ -162,5 +161,5 @@ def dagster_url(source: DashboardReads) -> str:
     """Dagster's address for the viewer's browser: the setting, else our host with Dagster's port."""
     if source.settings.dagster_url:
         return source.settings.dagster_url.rstrip("/")
-    host = urlsplit(st.context.url or "").hostname or source.settings.host
+    host = viewer.host() or source.settings.host
     return f"http://{host}:{source.settings.dagster_port}"

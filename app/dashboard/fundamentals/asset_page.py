@@ -12,9 +12,8 @@ from app.dashboard.fundamentals import html as fundamentals_html
 from app.dashboard.fundamentals import plot, reads, view
 from app.dashboard.fundamentals.view import Asset
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import page, query
+from app.dashboard.ui import page, query, viewer
 from app.dashboard.ui.html import section
-from app.dashboard.ui.style import palette
 from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
 from coinwatch.times import now_us
@@ -33,9 +32,10 @@ def show(source: DashboardReads, url: PageUrl, asset: Asset, back: Callable[[], 
     st.set_page_config(page_title=f"{row.name} · Fundamentals · Coinwatch")
     st.button("All assets", icon=":material/arrow_back:", on_click=back)
     reading = reads.asset_detail(source, row.id)
-    zone, at_us = page.zone(), now_us()
+    zone, at_us = viewer.zone(), now_us()
     for detail in reading.value or ():
-        st.html(ui_html.wrap(fundamentals_html.headline(detail, asset, at_us)))
+        pictures = source.settings.dashboard_coin_pictures
+        st.html(ui_html.wrap(fundamentals_html.headline(detail, asset, at_us, pictures=pictures)))
     if asset.best is not None:
         st.html(ui_html.wrap(fundamentals_html.facts(asset, zone, at_us)))
     else:
@@ -83,7 +83,7 @@ def _history(source: DashboardReads, asset: Asset, measure: str, length: str) ->
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
-    drawn = plot.history_options(reading.value or (), measure, palette(st.context.theme.type), JsCode)
+    drawn = plot.history_options(reading.value or (), measure, viewer.palette(), JsCode)
     if drawn is None:
         hint = (
             f"No source reported it in the last {formats.duration(view.RANGES[length])}. "

@@ -46,9 +46,13 @@ class _Tile(NamedTuple):
     origin: _Origin | None
 
 
-def headline(detail: AssetDetail, asset: Asset, now_us: int) -> Markup:
-    """Picture, name, rank and price, with the source and age of the price."""
-    address = image(detail.images)
+def headline(detail: AssetDetail, asset: Asset, now_us: int, *, pictures: bool) -> Markup:
+    """Mark, name, rank and price, with the source and age of the price.
+
+    The mark is the ticker; with ``pictures``, it is the coin's picture, which the browser fetches from
+    another host.
+    """
+    address = image(detail.images) if pictures else None
     return render(
         "fundamentals/headline.html.j2",
         detail=detail,

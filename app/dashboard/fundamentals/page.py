@@ -12,9 +12,8 @@ from app.dashboard.fundamentals.asset_page import NO_DATA_HINTS
 from app.dashboard.fundamentals.view import Asset
 from app.dashboard.streamlit_private import ColumnConfig
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui import page, query
+from app.dashboard.ui import page, query, viewer
 from app.dashboard.ui.html import note
-from app.dashboard.ui.style import palette
 from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
 from coinwatch.times import from_datetime, now_us, to_datetime
@@ -128,7 +127,7 @@ def _table(
     shown = view.ordered(shown, sort)
     frame = table.table(shown)
     event = st.dataframe(
-        table.styled(frame, palette(st.context.theme.type), to_datetime(now_us())),
+        table.styled(frame, viewer.palette(), to_datetime(now_us())),
         hide_index=True,
         key="fundamentals_table",
         on_select="rerun",

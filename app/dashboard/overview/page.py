@@ -8,9 +8,8 @@ from app.dashboard.data.source import DashboardReads
 from app.dashboard.overview import html as overview_html
 from app.dashboard.overview import market_table, reads
 from app.dashboard.overview import view as overview_view
-from app.dashboard.ui import fear_greed, page, problems, query
+from app.dashboard.ui import fear_greed, page, problems, query, viewer
 from app.dashboard.ui import html as ui_html
-from app.dashboard.ui.style import palette
 from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
 from coinwatch.records import Symbol
@@ -93,7 +92,7 @@ def _table(source: DashboardReads) -> None:
     )
     st.html(ui_html.wrap(ui_html.section("All markets"), frozen=bool(latest.problem)))
     st.dataframe(
-        market_table.styled(frame, palette(st.context.theme.type)),
+        market_table.styled(frame, viewer.palette()),
         hide_index=True,
         key="markets_table",
         placeholder=formats.UNKNOWN,
@@ -148,4 +147,4 @@ def _cards(source: DashboardReads, wanted: tuple[Symbol, ...], known: int) -> No
         now_us=at_us,
     )
     st.session_state[_SEEN] = overview_view.remember(view, st.session_state.get(_SEEN, {}))
-    st.html(ui_html.wrap(overview_html.overview(view, at_us, page.zone()), frozen=frozen))
+    st.html(ui_html.wrap(overview_html.overview(view, at_us, viewer.zone()), frozen=frozen))

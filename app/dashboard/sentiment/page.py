@@ -10,10 +10,9 @@ import streamlit as st
 from app.dashboard.data.source import DashboardReads
 from app.dashboard.sentiment import html as sentiment_html
 from app.dashboard.sentiment import plot, reads, view
-from app.dashboard.ui import fear_greed, page, query
+from app.dashboard.ui import fear_greed, page, query, viewer
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui.html import note, section
-from app.dashboard.ui.style import palette
 from app.dashboard.ui.templates import render
 from app.dashboard.ui.url import PageUrl
 from coinwatch.intervals import Interval
@@ -124,7 +123,7 @@ def _market(source: DashboardReads, length: str) -> None:
     # Can be imported only where Streamlit runs.
     from streamlit_echarts import JsCode, st_echarts
 
-    colours = palette(st.context.theme.type)
+    colours = viewer.palette()
     drawn = plot.fear_options(days.value or (), colours, JsCode)
     st_echarts(drawn, height="320px", key=f"fear {length}")
     st.html(ui_html.wrap(note("0 is extreme fear, 100 is extreme greed. Daily (UTC), by alternative.me.")))
@@ -146,7 +145,7 @@ def _asset(source: DashboardReads, base: str, length: str) -> None:
     _scores(source, base, days.value or (), market.value or (), length)
     newest = next((row for row in view.bases(latest.value or ()) if row.base == base), None)
     if newest is not None and view.parts(newest):
-        combined = sentiment_html.combined(newest, page.zone())
+        combined = sentiment_html.combined(newest, viewer.zone())
         st.html(ui_html.wrap(section(f"How the score of {base} is calculated", combined)))
 
 
@@ -165,7 +164,7 @@ def _sources(source: DashboardReads) -> None:
         return
     at_us = now_us()
     states = view.source_states(reading.value.sources, not_configured(source.settings), utc_day(at_us))
-    table = sentiment_html.sources(states, reading.value.feeds, page.zone(), at_us)
+    table = sentiment_html.sources(states, reading.value.feeds, viewer.zone(), at_us)
     st.html(ui_html.wrap(section("Sources", table)))
 
 
@@ -189,7 +188,7 @@ def _scores(
         prices = source.history(market, Interval.D1, range_us).value
     candles = prices.candles if prices else ()
     st_echarts(
-        plot.score_options(days, market_days, candles, base, palette(st.context.theme.type), JsCode),
+        plot.score_options(days, market_days, candles, base, viewer.palette(), JsCode),
         height="480px",
         replace_merge=["series"],
         key=f"scores {base} {length}",

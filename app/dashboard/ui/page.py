@@ -1,12 +1,11 @@
-"""What every page shares: error handling, notices, the time zone, and the watched markets."""
+"""What every page shares: error handling, notices, and the watched markets."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from datetime import UTC, tzinfo
 from functools import wraps
 from typing import Any, ParamSpec
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 import structlog
@@ -19,9 +18,14 @@ from app.dashboard.ui.url import PageUrl
 from coinwatch import formats
 from coinwatch.records import Symbol
 from coinwatch.times import SECOND_US, now_us
+from ingest_daemon.log_throttle import LogThrottle
 from warehouse.candles.chart_reads import WatchedMarket
 
 P = ParamSpec("P")
+
+log = structlog.get_logger(__name__)
+_failures: defaultdict[str, LogThrottle] = defaultdict(LogThrottle)
+"""By part of a page, for all viewers."""
 
 TICK_S = 1
 """How often live parts of a page run."""
@@ -33,7 +37,7 @@ START = (
 
 
 def guarded(draw: Callable[P, None]) -> Callable[P, None]:
-    """``draw``, with a message and a log line instead of a traceback.
+    """``draw``, with a message instead of a traceback, which the log has once a minute at most.
 
     Streamlit's own stop and rerun are not Exceptions and pass.
     """
@@ -43,7 +47,9 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
         try:
             draw(*args, **kwargs)
         except Exception:
-            structlog.get_logger().exception("drawing failed", what=draw.__qualname__)
+            what = f"{draw.__module__}.{draw.__qualname__}"
+            if (suppressed := _failures[what].suppressed()) is not None:
+                log.exception("drawing failed", what=what, suppressed=suppressed)
             failed = html.empty(
                 "This part could not be drawn", "The log has the details. Reload the page to retry."
             )
@@ -65,15 +71,6 @@ def every(seconds: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
         return fragment
 
     return part
-
-
-def zone() -> tzinfo:
-    """The viewer's time zone; UTC when the browser does not report it."""
-    name = st.context.timezone
-    try:
-        return ZoneInfo(name) if name and name != "UTC" else UTC
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC
 
 
 def preset(url: PageUrl, key: str, asked: query.Choice[str], notes: list[str]) -> None:

@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from app.dashboard.ui import viewer
+
 
 class PageUrl:
     """The URL parameters of one page: read them, set up the widgets, then ``write`` their values."""
 
     def __init__(self, page: str) -> None:
         self._memory = f"{page} address"
-        self._current = {key: st.query_params.get_all(key) for key in st.query_params}
+        self._current = viewer.parameters()
         written: dict[str, list[str]] = st.session_state.get(self._memory, {})
         self._changed = self._current != written
         # The navigation opens a page without parameters: the viewer's last choice stays.

@@ -10,10 +10,17 @@ import streamlit as st
 from sqlalchemy import URL
 from streamlit.testing.v1 import AppTest
 
+from app.dashboard.serving.access import process_access
 from coinwatch.settings import process_settings
 from coinwatch.times import now_us
 from tests.app.dashboard.pages import OpenPage
 from tests.app.dashboard.stock import PRICES, Stock
+
+
+@pytest.fixture(autouse=True)
+def _undecided_access() -> None:
+    """Let each test decide by its own settings who may see the dashboard."""
+    process_access.cache_clear()
 
 
 @pytest.fixture
@@ -39,6 +46,7 @@ def open_page(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPa
             "from app.dashboard.data.source import source\nfrom app.dashboard.ui import banner\n"
             "reads = source()\nbanner.watch(reads)\npage.show(reads)"
         )
+        monkeypatch.setenv("COINWATCH_DASHBOARD_LOGIN", "off")
         process_settings.cache_clear()
         page = AppTest.from_string(script, default_timeout=120)
         for key, value in query.items():

@@ -8,8 +8,9 @@ from streamlit.testing.v1 import AppTest
 
 from app.dashboard.data import source as data_source
 from coinwatch.errors import WarehouseRejected
-from coinwatch.settings import Settings
+from coinwatch.settings import Settings, process_settings
 from tests.app.dashboard.pages import NOWHERE, OpenPage, button, lately, words
+from tests.app.dashboard.serving.provider import AUTH
 from tests.app.dashboard.stock import BTC_PRICES, PRICES, Stock, unreachable
 from tests.waiting import eventually_sync
 
@@ -70,15 +71,32 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "must start with postgresql://" in words(page)
 
 
-def test_where_a_login_is_set_up_nothing_is_shown_without_it(open_page: OpenPage, stock: Stock) -> None:
+def test_nothing_is_shown_without_a_sign_in_whatever_the_file_becomes(
+    open_page: OpenPage, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stock.day(PRICES)
     open_page("overview")  # sets the environment
+    monkeypatch.setenv("COINWATCH_DASHBOARD_LOGIN", "required")
+    process_settings.cache_clear()
     page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=120)
-    page.secrets["auth"] = {"client_id": "x"}
+    page.secrets["auth"] = AUTH
+    for _ in range(2):
+        shown = words(page.run())
+        assert "Sign in to see the dashboard" in shown
+        assert "67,144.02" not in shown
+        assert button(page, "Sign in")
+        page.secrets.clear()  # as when the file cannot be read any more
+
+
+def test_a_sign_in_that_is_not_clear_is_named(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_page("overview")  # sets the environment
+    monkeypatch.delenv("COINWATCH_DASHBOARD_LOGIN")
+    process_settings.cache_clear()
+    page = AppTest.from_file("../../../app/dashboard/main.py", default_timeout=120)
+    page.secrets["Auth"] = AUTH
     shown = words(page.run())
-    assert "Sign in to see the dashboard" in shown
-    assert "67,144.02" not in shown
-    assert button(page, "Sign in")
+    assert "the section of the sign-in is spelt [auth]" in shown
+    assert "No data yet" not in shown
 
 
 def test_reads_cannot_write(stock: Stock, database: URL) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.app.dashboard import pipeline_rows
 from tests.app.dashboard.pages import NOWHERE, OpenPage, button, words
 from tests.app.dashboard.stock import PRICES, Stock
@@ -38,13 +40,23 @@ def test_fundamentals_list_assets_and_show_an_asset(open_page: OpenPage, stock: 
         "A currency.",
         "website: bitcoin.org",
         'href="fundamentals?category=Layer%201"',
-        "background-image:url(&quot;https://img.example/btc.png&quot;)",
+        "<span>BTC</span>",
         "ethereum</td>",
         "Launched on 3 Jan 2009.",
         "Chart of BTC-USDT",
     ):
         assert word in shown
     assert "javascript" not in shown
+    assert "img.example" not in shown
     assert page.query_params["measure"] == "Price"
     button(page, "All assets").click().run()
     assert "2 of 2 assets" in words(page)
+
+
+def test_pictures_of_coins_are_shown_where_that_is_permitted(
+    open_page: OpenPage, stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline_rows.assets(stock, picture="https://img.example/btc.png")
+    monkeypatch.setenv("COINWATCH_DASHBOARD_COIN_PICTURES", "true")
+    shown = words(open_page("fundamentals", asset="bitcoin"))
+    assert "background-image:url(&quot;https://img.example/btc.png&quot;)" in shown

@@ -204,11 +204,12 @@ def test_hostile_values_are_escaped() -> None:
     numbers = metrics("x", HOSTILE, price_usd=1.0, rank=1, circulating_supply=1.0, max_supply=2.0)
     (known,) = view.join([row("x")], [numbers])
     for shown in (
-        html.headline(detail, known, 0),
+        html.headline(detail, known, 0, pictures=True),
         html.facts(known, UTC, 0),
         html.sources(known.by_source, UTC, 0),
         html.about(detail, UTC),
     ):
         assert "<script" not in shown
         assert "&lt;script&gt;" in shown or "%3Cscript%3E" in shown
-    assert "');" not in html.headline(detail, known, 0).split("background-image:")[1].split("</i>")[0]
+    picture = html.headline(detail, known, 0, pictures=True).split("background-image:")[1].split("</i>")[0]
+    assert "');" not in picture

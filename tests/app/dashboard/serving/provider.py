@@ -15,6 +15,14 @@ from joserfc.jwk import RSAKey
 
 CLIENT = "coinwatch"
 EMAIL = "ada@example.org"
+AUTH = {
+    "redirect_uri": "https://coinwatch.example/oauth2callback",
+    "cookie_secret": "0123456789abcdef",
+    "client_id": CLIENT,
+    "client_secret": "shared",
+    "server_metadata_url": "https://provider.example/.well-known/openid-configuration",
+}
+"""A complete section for a provider that no test asks."""
 
 
 @contextmanager

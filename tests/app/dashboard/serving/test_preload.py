@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from app.dashboard import preload
-from app.dashboard.preload import Assets, needed, preloads
+from app.dashboard.serving import preload
+from app.dashboard.serving.preload import Assets, needed, preloads
 
 CODE = "/static/js/Part.abcdefgh.js"
 

@@ -10,7 +10,7 @@ from sqlalchemy import URL
 
 from coinwatch.times import now_us
 from tests.app.dashboard.dashboard_server import serve_dashboard
-from tests.app.dashboard.provider import CLIENT, EMAIL, provider
+from tests.app.dashboard.serving.provider import CLIENT, EMAIL, provider
 from tests.app.dashboard.stock import Stock
 from tests.app.dashboard.viewer import LOOKS, Viewer, chromium
 from warehouse.embedded.ports import free_port

@@ -1,0 +1,1 @@
+"""What serves the pages: who may see them, which requests are answered, and how fast the first page is."""
