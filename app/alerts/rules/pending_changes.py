@@ -95,9 +95,8 @@ class PendingChanges:
         ``readings``: the keys of the readings it depends on.
         """
         pair = self._market_state.pairs.get(rule.symbol)
-        if pair is None:
-            return {}
-        seen = {feed.key: feed.seq for feed in (*pair.markets.values(), pair.average) if feed.seq}
+        feeds = (*pair.markets.values(), pair.average) if pair else ()
+        seen = {feed.key: feed.seq for feed in feeds if feed.seq}
         seen |= {key: self._read_us[key] for key in readings if key in self._read_us}
         # What an endpoint further ahead evaluated it on counts, too.
         known = rule.state.seen

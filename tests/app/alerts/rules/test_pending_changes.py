@@ -88,3 +88,14 @@ def test_what_was_seen_never_goes_back(state: MarketState, pending: PendingChang
     pending.took("rsi", 7)
     assert pending.seen_by(with_seen({"1": 6, "2": 2}), ["rsi", "macd"]) == {"1": 6, "2": 2, "rsi": 7}
     assert pending.seen_by(with_seen({"1": 3})) == {"1": 4}
+
+
+def test_what_was_seen_is_kept_where_the_pair_is_not_followed() -> None:
+    pending = PendingChanges(MarketState(), None)
+    pending.took("fear", 7)
+    assert pending.seen_by(with_seen({"1": 6}), ["fear"]) == {"1": 6, "fear": 7}
+
+
+def test_a_commit_whose_late_trades_fired_changes_nothing_again(pending: PendingChanges) -> None:
+    late = msgspec.structs.replace(EVERY, state=RuleState(late_firings=(("1", 3, 5),)))
+    assert [pending.may_change(late, cause(seq)) for seq in (3, 4)] == [False, True]
