@@ -7,6 +7,7 @@ a newer version lacks.
 from dagster._config import UserConfigSchema
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.scheduler.instigation import InstigatorState
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.tags import (
@@ -32,6 +33,7 @@ __all__ = [
     "ConfigurableClassData",
     "DagsterGrpcClient",
     "DagsterUserCodeUnreachableError",
+    "InstigatorState",
     "LocalArtifactStorage",
     "LocalComputeLogManager",
     "UserConfigSchema",

@@ -11,19 +11,42 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import psycopg
-from dagster_postgres import DagsterPostgresStorage
+from dagster import DagsterInvariantViolationError
+from dagster_postgres import DagsterPostgresStorage, PostgresScheduleStorage
 from sqlalchemy import URL
 
 from coinwatch.settings import process_settings
-from pipelines.dagster_private import ConfigurableClassData, UserConfigSchema
+from pipelines.dagster_private import ConfigurableClassData, InstigatorState, UserConfigSchema
+from pipelines.instance.log_records import shorten_database_errors
 from warehouse.db.connect import conninfo, database_url
-from warehouse.ops.dagster import DAGSTER_DATABASE
+from warehouse.ops.dagster import DAGSTER_DATABASE, delete_job
 
 _SETUP_LOCK = 0x00DA_6573
 
 
+class RepairedSchedules(PostgresScheduleStorage):
+    """The states of schedules and sensors, which survive a write that was interrupted half way.
+
+    Dagster inserts a new state into two tables, in two transactions. When only the first succeeds, on a full
+    disk or in a crash, Dagster fails to insert it ever after, and no sensor runs.
+    """
+
+    def add_instigator_state(self, state: InstigatorState) -> InstigatorState:
+        """Called by Dagster for a schedule or sensor that has no state yet."""
+        try:
+            return super().add_instigator_state(state)
+        except DagsterInvariantViolationError:
+            with self.connect() as conn:
+                delete_job(conn, state.instigator_origin_id)
+            return super().add_instigator_state(state)
+
+
 class CoinwatchStorage(DagsterPostgresStorage):
     """dagster-postgres on Coinwatch's server. The first process to use it creates the tables."""
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(postgres_url, inst_data=inst_data)
+        self._schedule_storage = RepairedSchedules(postgres_url)
 
     @classmethod
     def config_type(cls) -> UserConfigSchema:
@@ -35,6 +58,7 @@ class CoinwatchStorage(DagsterPostgresStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
         """Called by Dagster to create the storage. Raises SettingsError and WarehouseError."""
+        shorten_database_errors()
         url = database_url(process_settings(), DAGSTER_DATABASE)
         with _setup_lock(url):
             return cls(dagster_url(url), inst_data=inst_data)

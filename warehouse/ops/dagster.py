@@ -1,4 +1,4 @@
-"""Reads of Dagster's own database: the heartbeat of its daemon, and its last runs."""
+"""Dagster's own database: the heartbeat of its daemon, its last runs, and a repair."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ async def daemon_beats(url: URL) -> bool:
         since = datetime.now(UTC).replace(tzinfo=None) - BEATS_WITHIN
         row = await (await conn.execute(_BEATS, [since])).fetchone()
         return bool(row and row[0])
+
+
+def delete_job(conn: Connection, origin_id: str) -> None:
+    """Delete the state of a schedule or sensor from Dagster's table ``jobs``."""
+    conn.execute(text("delete from jobs where job_origin_id = :origin_id"), {"origin_id": origin_id})
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,18 @@ from pathlib import Path
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.remote_origin import (
+    InProcessCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from sqlalchemy import URL
 
 from coinwatch.settings import load_settings
@@ -79,3 +91,19 @@ def test_a_run_whose_code_server_is_gone_is_noticed(instance: dg.DagsterInstance
 @dg.job
 def _job() -> None:
     """Nothing to do."""
+
+
+def test_a_half_stored_state_of_a_sensor_is_repaired(instance: dg.DagsterInstance) -> None:
+    """A full disk or a crash may leave a new state in the first of two tables alone."""
+    place = InProcessCodeLocationOrigin(LoadableTargetOrigin(module_name="pipelines.definitions"))
+    origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(place, "__repository__"), "fill_gaps")
+    state = InstigatorState(
+        origin, InstigatorType.SENSOR, InstigatorStatus.DECLARED_IN_CODE, SensorInstigatorData()
+    )
+    instance.add_instigator_state(state)
+    with psycopg.connect(conninfo(database_url(load_settings(), DAGSTER_DATABASE)), autocommit=True) as conn:
+        conn.execute("delete from instigators")
+        assert instance.all_instigator_state() == []
+        instance.add_instigator_state(state)
+        assert conn.execute("select count(*) from jobs").fetchone() == (1,)
+    assert instance.all_instigator_state() == [state]
