@@ -12,11 +12,17 @@ CoinwatchError
 ├── UnreadableRule       a stored alert rule cannot be parsed; carries its id and a hint
 └── WarehouseError       the warehouse, which is Postgres
     ├── WarehouseUnavailable  no connection, a timeout, a lock: retry later
-    │   └── WarehouseSlow     Postgres took longer than allowed
+    │   ├── WarehouseSlow     Postgres took longer than allowed
+    │   ├── WarehouseFull     the disk of Postgres is full
+    │   └── WarehouseReadOnly Postgres accepts no writes
     └── WarehouseRejected     Postgres refused a statement: the same call fails again
 
 Each message states what happened, to what, and what to do about it.
 """
+
+from __future__ import annotations
+
+from typing import ClassVar
 
 from coinwatch.outside.text import one_line
 
@@ -100,7 +106,13 @@ class UnreadableRule(CoinwatchError):
 
 
 class WarehouseError(CoinwatchError):
-    """Postgres could not be started, reached, upgraded or trusted with the data."""
+    """Postgres could not be started, reached, upgraded or trusted with the data.
+
+    ``state`` names the state that Postgres is in, ``remedy`` what ends it, both for logs and health pages.
+    """
+
+    state: ClassVar[str] = "Postgres refused a statement"
+    remedy: ClassVar[str] = "run `coinwatch db upgrade`; if that does not help, please report it"
 
 
 class WarehouseUnavailable(WarehouseError):
@@ -109,6 +121,9 @@ class WarehouseUnavailable(WarehouseError):
     ``reason`` is what Postgres reported, in one line and without the address of the server.
     """
 
+    state = "Postgres is away"
+    remedy = "start the server or check COINWATCH_DATABASE_URL"
+
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or message
@@ -116,6 +131,23 @@ class WarehouseUnavailable(WarehouseError):
 
 class WarehouseSlow(WarehouseUnavailable):
     """Postgres took longer than allowed."""
+
+    state = "Postgres is too slow"
+    remedy = "check its load, its disk, and pg_stat_activity for what blocks it"
+
+
+class WarehouseFull(WarehouseUnavailable):
+    """The disk of Postgres is full: it answers reads and stores nothing until there is space."""
+
+    state = "the disk of Postgres is full"
+    remedy = "free space on it, or lower COINWATCH_TICKS_KEEP_GB"
+
+
+class WarehouseReadOnly(WarehouseUnavailable):
+    """Postgres accepts no writes: it is a standby, or was set to read-only."""
+
+    state = "Postgres is read-only"
+    remedy = "connect to the primary server, or end what set default_transaction_read_only"
 
 
 class WarehouseRejected(WarehouseError):

@@ -10,13 +10,14 @@ import msgspec
 import psycopg
 import sqlalchemy
 
+from coinwatch.health.outage import Outage
 from coinwatch.settings import Settings
 from ingest_daemon.metrics import Metrics
 from ingest_daemon.recovery.continuity import Continuity
-from ingest_daemon.storage.outage import Outage
+from ingest_daemon.storage.disk_watch import DiskWatch
 from ingest_daemon.storage.queue import TradeQueue
 from ingest_daemon.streams.status_board import StreamStatusBoard
-from warehouse.db.connect import connect
+from warehouse.db.connect import connect, database_name
 from warehouse.markets import MarketIds
 
 
@@ -37,11 +38,14 @@ class DaemonContext(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     continuity: Continuity
     status_board: StreamStatusBoard
     metrics: Metrics
+    disk_watch: DiskWatch
     outage: Outage
 
     @classmethod
     def create(cls, settings: Settings, url: sqlalchemy.URL, daemon: str | None = None) -> Self:
         """A context with nothing streamed yet, for this process unless ``daemon`` names another."""
+        metrics = Metrics()
+        disk_watch = DiskWatch(settings, metrics)
         return cls(
             settings=settings,
             url=url,
@@ -50,8 +54,13 @@ class DaemonContext(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             queue=TradeQueue(),
             continuity=Continuity(),
             status_board=StreamStatusBoard(),
-            metrics=Metrics(),
-            outage=Outage(url),
+            metrics=metrics,
+            disk_watch=disk_watch,
+            outage=Outage(
+                database_name(url),
+                "trades are kept in the spool until it stores them",
+                full_disk=disk_watch.full,
+            ),
         )
 
     async def connect(self, part: str = "") -> psycopg.AsyncConnection:

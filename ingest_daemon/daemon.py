@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
+from contextlib import AsyncExitStack
 
 import sqlalchemy
 import structlog
 
 from coinwatch.errors import CoinwatchError, WarehouseUnavailable
+from coinwatch.health.outage import first_error
 from coinwatch.settings import Settings
 from coinwatch.stream_gaps import GapCause
 from ingest_daemon.averages.task import Averager
 from ingest_daemon.context import DaemonContext
-from ingest_daemon.http import Health, serve
+from ingest_daemon.health import HealthReport
+from ingest_daemon.http import serve
 from ingest_daemon.recovery.filler import Recoverer
 from ingest_daemon.report import Reporter
 from ingest_daemon.storage.committer import Committer, replay
 from ingest_daemon.storage.minute_candles import MinuteCandles
-from ingest_daemon.storage.outage import first_error
 from ingest_daemon.storage.queue import TradeQueue
 from ingest_daemon.storage.spool import Spool
 from ingest_daemon.storage.spool_claim import claim
@@ -59,24 +61,14 @@ async def run(settings: Settings, url: sqlalchemy.URL, *, stop: asyncio.Event) -
 
 async def _run(context: DaemonContext, spool: Spool, stop: asyncio.Event) -> None:
     settings, queue = context.settings, context.queue
-
-    def health() -> Health:
-        detail = {
-            "queue": len(queue),
-            "spool_bytes": spool.bytes,
-            "markets": context.status_board.states(),
-        }
-        return Health(not context.outage, detail)
-
-    async with (
-        serve(settings.host, settings.ingest_port, health, context.metrics.text),
-        asyncio.TaskGroup() as tasks,
-    ):
+    async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         streams = Streams(context, tasks)
         recoverer = Recoverer(context, streams)
         committer = Committer(context, spool, on_gaps_changed=recoverer.wake)
         assignments = Assignments(context, streams)
-        reporter = Reporter(context, spool, markets_fingerprint=assignments.fingerprint)
+        health = HealthReport(context, committer, spool)
+        reporter = Reporter(context, health, markets_fingerprint=assignments.fingerprint)
+        await stack.enter_async_context(serve(settings.host, settings.ingest_port, health, health.metrics))
         try:
             committing = tasks.create_task(committer.run(), name="commit")
             reporting = tasks.create_task(reporter.run(), name="report")

@@ -1,23 +1,28 @@
-"""``/healthz`` and ``/metrics``, served without a web framework."""
+"""``/healthz`` and ``/metrics``, by GET and HEAD, in HTTP/1.0 and 1.1."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
-from picows import WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener, ws_create_server
+from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from coinwatch.errors import SettingsError
+from coinwatch.health.problems import Problem, body
+
+KEEP_ALIVE_S = 75.0
+STOP_S = 1.0
+"""How long a request may take to finish when the server stops."""
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The body of ``/healthz``, sent with status 200 when ``ok``, else 503."""
+    """What ``/healthz`` reports, with status 503 if there are problems, else 200."""
 
-    ok: bool
-    detail: dict[str, object]
+    problems: Sequence[Problem]
+    detail: Mapping[str, object]
 
 
 @asynccontextmanager
@@ -39,44 +44,44 @@ async def serve(
         SettingsError: The port is taken.
     """
 
-    def answer(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        match request.path.partition(b"?")[0]:
-            case b"/healthz":
-                report = health()
-                body = msgspec.json.encode({"status": "ok" if report.ok else "degraded", **report.detail})
-                response = _json(body) if report.ok else _error(503, body)
-            case b"/metrics":
-                response = WSUpgradeResponse.create_ok_response(
-                    metrics(), {"Content-Type": CONTENT_TYPE_LATEST}
-                )
-            case _:
-                response = _error(404, b'{"error":"not found: this server has /healthz and /metrics"}')
-        return WSUpgradeResponseWithListener(response, None)
+    async def healthz(_: web.Request) -> web.Response:
+        report = health()
+        return _json(503 if report.problems else 200, body(report.problems, report.detail))
 
+    async def metrics_page(_: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    application = web.Application(middlewares=[_not_found])
+    application.router.add_get("/healthz", healthz)
+    application.router.add_get("/metrics", metrics_page)
+    runner = web.AppRunner(
+        application, access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=STOP_S
+    )
+    await runner.setup()
     try:
-        server = await ws_create_server(answer, host, port)
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
-            raise
-        raise SettingsError(
-            f"cannot listen on {host}:{port} ({error.strerror}): "
-            "stop what uses it, or set COINWATCH_INGEST_PORT (COINWATCH_HOST for the address)"
-        ) from error
-    try:
-        yield server.sockets[0].getsockname()[1]
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+                raise
+            raise SettingsError(
+                f"cannot listen on {host}:{port} ({error.strerror}): "
+                "stop what uses it, or set COINWATCH_INGEST_PORT (COINWATCH_HOST for the address)"
+            ) from error
+        yield runner.addresses[0][1]
     finally:
-        server.close()
-        await server.wait_closed()
+        await runner.cleanup()
 
 
-_JSON = {"Content-Type": "application/json"}
+@web.middleware
+async def _not_found(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return _json(404, {"error": "not found: this server has /healthz and /metrics"})
 
 
-def _json(body: bytes) -> WSUpgradeResponse:
-    response: WSUpgradeResponse = WSUpgradeResponse.create_ok_response(body, _JSON)
-    return response
-
-
-def _error(status: int, body: bytes) -> WSUpgradeResponse:
-    response: WSUpgradeResponse = WSUpgradeResponse.create_error_response(status, body, _JSON)
-    return response
+def _json(status: int, fields: Mapping[str, object]) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(fields), content_type="application/json")

@@ -69,6 +69,24 @@ class Metrics:
             "Bytes in the spool, which grows while Postgres is unavailable.",
             registry=self.registry,
         )
+        self.problem = Gauge(
+            "coinwatch_ingest_problem",
+            "1 for each reason for which /healthz answers 503, else 0.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.disk_free_bytes = Gauge(
+            "coinwatch_ingest_disk_free_bytes",
+            "Free space on the disk of the database (embedded only), the spool and Dagster's files.",
+            ["stores"],
+            registry=self.registry,
+        )
+        self.disk_low = Gauge(
+            "coinwatch_ingest_disk_low",
+            "1 while that is below COINWATCH_DISK_LOW_GB, else 0.",
+            ["stores"],
+            registry=self.registry,
+        )
         self.clock_offset_seconds = Gauge(
             "coinwatch_ingest_clock_offset_seconds",
             "Our clock minus the exchange's, at most: the least delay of a trade in the last minute.",

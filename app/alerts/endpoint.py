@@ -36,12 +36,16 @@ from app.alerts.price_stream.request import is_for_prices
 from app.alerts.price_stream.stream import Prices
 from app.alerts.protocol import owned_name
 from coinwatch.errors import SettingsError
+from coinwatch.health.outage import Outage
+from coinwatch.health.problems import Code, Problem
 from coinwatch.settings import Settings
 from sources.exchanges import EXCHANGES
 from warehouse.alerts.rules import ALERTS, connection_key, last_announced
 from warehouse.averages.store import AVERAGES
+from warehouse.db.connect import database_name
 from warehouse.db.database import Database
 from warehouse.db.notifications import listen
+from warehouse.ops.disks import Disks
 
 MAX_MESSAGE_BYTES = 256 * 1024
 """A frame over the limit of the protocol gets an error reply; one over this closes the connection (1009)."""
@@ -91,8 +95,20 @@ class _Endpoint:
                 *("prices", "price feed", "outlets"),
             )
         }
-        self._fanout = SocketFanout(self._databases["delivery"], self._hub)
-        self._heartbeat = Heartbeat(self._databases["beat"], self._progress, self._detail)
+        disks = Disks(settings)
+        self._outage = Outage(
+            database_name(url),
+            "commands are refused, and alerts are sent once it stores them",
+            full_disk=disks.full,
+        )
+        self._fanout = SocketFanout(self._databases["delivery"], self._hub, self._outage)
+        self._heartbeat = Heartbeat(
+            self._databases["beat"],
+            self._progress,
+            lambda: {**self._detail(), "problems": self._problems()},
+            self._outage,
+            disks,
+        )
         self._evaluator = Evaluator(
             self._databases["engine"],
             self._databases["claims"],
@@ -101,19 +117,24 @@ class _Endpoint:
             self._progress,
             self._fanout,
             self._metrics,
+            self._outage,
         )
         self._access = AccessControl(settings, self._metrics)
-        self._pages = Pages(self._access, self._metrics, self._why_unhealthy, self._detail)
-        self._average_cache = AverageCache(self._databases["price feed"])
+        self._pages = Pages(self._access, self._metrics, self._problems, self._detail)
+        self._average_cache = AverageCache(self._databases["price feed"], self._outage)
         self._prices = Prices(
             self._databases["prices"],
             self._average_cache,
             {market.symbol for market in (*settings.markets, *settings.polled_markets)},
             self._access,
             self._metrics,
+            self._outage,
         )
         self._dispatcher = OutletDispatcher(
-            self._databases["outlets"], self._metrics, allow_private=settings.webhooks_allow_private
+            self._databases["outlets"],
+            self._metrics,
+            self._outage,
+            allow_private=settings.webhooks_allow_private,
         )
         self._numbers = itertools.count(1)
         for name, text, read in (
@@ -127,6 +148,7 @@ class _Endpoint:
             ),
         ):
             self._metrics.watch(name, text, read)
+        self._metrics.watch_problems(self._problems)
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
@@ -238,6 +260,7 @@ class _Endpoint:
             self._catalogue,
             self._metrics,
             self._access,
+            self._outage,
             most_watches=self._settings.alerts_watches,
         )
         self._hub.add(subscriber)
@@ -273,12 +296,17 @@ class _Endpoint:
                 if notify.channel == AVERAGES:
                     self._average_cache.wake()
 
-    def _why_unhealthy(self) -> str | None:
+    def _problems(self) -> list[Problem]:
+        problems = [] if self._outage.problem is None else [self._outage.problem]
         if self._progress.age_s > 10 * BEAT_S:
-            return "no announcements from Postgres: commits of trades may be missed"
+            problems.append(
+                Problem(
+                    Code.COMMITS_MISSED, "no announcements from Postgres: commits of trades may be missed"
+                )
+            )
         if self._fanout.age_s > 3 * POLL_S:
-            return "cannot read alerts from Postgres"
-        return None
+            problems.append(Problem(Code.EVENTS_UNREAD, "alerts cannot be read from Postgres"))
+        return problems
 
     def _detail(self) -> dict[str, object]:
         return {

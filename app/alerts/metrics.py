@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from coinwatch.health.problems import Code, Problem
 
 _LATENCY_BUCKETS_S = (0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 2, 5, 10)
 
@@ -58,6 +61,21 @@ class Metrics:
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A gauge that is read when asked."""
         Gauge(f"coinwatch_alerts_{name}", text, registry=self._registry).set_function(read)
+
+    def watch_problems(self, read: Callable[[], Collection[Problem]]) -> None:
+        """A gauge for each reason to be unhealthy, read when asked."""
+        gauge = Gauge(
+            "coinwatch_alerts_problem",
+            "1 for each reason for which /healthz answers 503, else 0.",
+            ["code"],
+            registry=self._registry,
+        )
+
+        def is_present(code: Code) -> float:
+            return any(problem.code is code for problem in read())
+
+        for code in Code:
+            gauge.labels(code).set_function(partial(is_present, code))
 
     def text(self) -> str:
         """The exposition format."""

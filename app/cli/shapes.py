@@ -27,6 +27,7 @@ class Service(Struct, frozen=True, kw_only=True):
     started_at: datetime
     heartbeat_age_s: float
     leases: Annotated[int, Meta(description="number of leases it holds")]
+    problems: Annotated[list[str], Meta(description="why its `/healthz` answers 503")]
 
 
 class Stream(Struct, frozen=True, kw_only=True):
@@ -77,6 +78,15 @@ class StoredTrades(Struct, frozen=True, kw_only=True):
     overdue_days: Annotated[list[OverdueDay], Meta(description="days over the limits that are kept")]
 
 
+class Disk(Struct, frozen=True, kw_only=True):
+    host: str
+    path: str
+    stores: Annotated[list[str], Meta(description="`database`, `spool` and `dagster`")]
+    free_bytes: int
+    size_bytes: int
+    low: Annotated[bool, Meta(description="whether less is free than `COINWATCH_DISK_LOW_GB`")]
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """``coinwatch status``"""
 
@@ -86,6 +96,7 @@ class Status(Struct, frozen=True, kw_only=True):
     stream_gaps: StreamGaps
     missing_candles: list[MissingCandles]
     trades: StoredTrades
+    disks: Annotated[list[Disk], Meta(description="of the data folder here, and of daemons elsewhere")]
 
 
 class Down(Struct, frozen=True, kw_only=True):

@@ -217,6 +217,12 @@ class Settings(Access):
         description="Maximum size of the spool on disk while Postgres is unreachable, in megabytes. When "
         "it is full, reading from the exchanges pauses.",
     )
+    disk_low_gb: float = Field(
+        5.0,
+        ge=0,
+        description="Free space on the disks of the data folder, in gigabytes, below which it is reported as "
+        "low: in the log, in `coinwatch status`, on the Data page and in metrics. 0: never.",
+    )
     webhooks_allow_private: bool = Field(
         False,
         description="Allow webhooks and other outlets to private addresses, such as this machine or "

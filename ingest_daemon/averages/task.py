@@ -13,12 +13,13 @@ import psycopg
 import structlog
 
 from coinwatch.errors import WarehouseError
+from coinwatch.health.episodes import Episode
+from coinwatch.health.outage import reason_of
 from coinwatch.times import DAY_US, MINUTE_US, SECOND_US, now_us, utc_day
 from ingest_daemon.averages.pairs import FORGET_US, Now, Pairs
 from ingest_daemon.backoff import backoff
 from ingest_daemon.context import DaemonContext
 from ingest_daemon.log_throttle import LogThrottle
-from ingest_daemon.storage.outage import reason_of
 from warehouse.averages import store
 from warehouse.candles.chart_reads import DayStats, TradeRate, day_stats, trade_rates
 from warehouse.db.connect import reading
@@ -41,6 +42,9 @@ FIRST_STATISTICS_S = 6.0
 """How long the first row waits for volumes; without them all exchanges have the same weight."""
 TAIL_US = 15 * MINUTE_US
 """How far back trades are read where candles are missing: more would take too long."""
+NO_AVERAGES = "averages are not computed; retrying"
+NO_STATISTICS = "volumes and rates of the last day could not be read"
+NOT_THINNED = "old averages could not be thinned"
 THIN_FIRST_S, THIN_EVERY_S = 60.0, 3_600.0
 
 log = structlog.get_logger(__name__)
@@ -52,7 +56,8 @@ class Averager:
     def __init__(self, context: DaemonContext) -> None:
         self._context = context
         self._settings = context.settings
-        self._failures: defaultdict[str, LogThrottle] = defaultdict(LogThrottle)
+        self._failures: defaultdict[str, Episode] = defaultdict(Episode)
+        self._bad_notices = LogThrottle()
 
     async def run(self) -> None:
         """Compute whenever no other daemon does, until cancelled. An outage of Postgres is waited out."""
@@ -66,7 +71,7 @@ class Averager:
                     async with await self._context.connect("averages") as conn:
                         await self._take_turns(conn)
             except* WarehouseError as errors:
-                self._log_failure("averages are not computed; retrying", errors)
+                self._log_failure(NO_AVERAGES, errors)
             wait_s = waits.send(time.monotonic() - started_s)
 
     async def _take_turns(self, conn: psycopg.AsyncConnection) -> None:
@@ -128,7 +133,10 @@ class Averager:
                 try:
                     moves = decode_notice(notice.payload).moves
                 except WarehouseError as error:
-                    self._log_failure("a notice could not be read", error)
+                    if (suppressed := self._bad_notices.suppressed()) is not None:
+                        log.warning(
+                            "a notice could not be read", reason=reason_of(error), suppressed=suppressed
+                        )
                     continue
                 for move in moves:
                     pairs.add_move(move, now)
@@ -142,8 +150,9 @@ class Averager:
             try:
                 with warehouse_errors():
                     pairs.set_statistics(*await asyncio.to_thread(self._last_day, pairs.traded))
+                self._log_return(NO_STATISTICS, "volumes and rates of the last day are read again")
             except WarehouseError as error:
-                self._log_failure("volumes and rates of the last day could not be read", error)
+                self._log_failure(NO_STATISTICS, error)
             has_statistics.set()
             await asyncio.sleep(STATISTICS_EVERY_S)
 
@@ -187,6 +196,7 @@ class Averager:
                     await asyncio.sleep(0)  # lets sockets and commits run in between
                 await store.write_averages(conn, ts_us, averages)
                 await self._record_changes(conn, pairs)
+            self._log_return(NO_AVERAGES, "averages are computed again")
             if not is_logged:
                 log.info("computing averages", pairs=len(averages))
                 is_logged = True
@@ -222,12 +232,18 @@ class Averager:
                     async with await self._context.connect("averages thinning") as conn:
                         if thinned := await store.thin(conn, now_us()):
                             log.info("old averages are kept once a minute now", partitions=thinned)
+                self._log_return(NOT_THINNED, "old averages are thinned again")
             except WarehouseError as error:
-                self._log_failure("old averages could not be thinned", error)
+                self._log_failure(NOT_THINNED, error)
 
     def _log_failure(self, event: str, error: BaseException) -> None:
-        if (suppressed := self._failures[event].suppressed()) is not None:
-            log.warning(event, reason=reason_of(error), suppressed=suppressed)
+        if self._failures[event].failed(reason_of(error)):
+            log.warning(event, reason=reason_of(error))
+
+    def _log_return(self, event: str, message: str) -> None:
+        """Log ``message`` if ``event`` was logged before."""
+        if (recovery := self._failures[event].worked()) is not None:
+            log.info(message, failed_s=recovery.lasted_s)
 
 
 async def _next(

@@ -10,15 +10,15 @@ from contextlib import AsyncExitStack, suppress
 import structlog
 
 from coinwatch.errors import Fatal, Retryable, SourceError, WarehouseError, WarehouseUnavailable
+from coinwatch.health.episodes import Episode
+from coinwatch.health.outage import reason_of, refuses_writes
 from coinwatch.records import Market, Trade
 from coinwatch.times import SECOND_US, now_us
 from ingest_daemon.backoff import backoff
 from ingest_daemon.context import DaemonContext
-from ingest_daemon.log_throttle import LogThrottle
 from ingest_daemon.recovery.gap_store import GapStore
 from ingest_daemon.recovery.rest_clients import Rest
 from ingest_daemon.recovery.silence import QuietWatch
-from ingest_daemon.storage.outage import reason_of
 from ingest_daemon.streams.stream_set import Streams
 from sources.exchanges import EXCHANGES
 from sources.trades import Mark, Missing, fetch_trades
@@ -36,6 +36,9 @@ QUIET_S = 5.0
 OVERLAP_US = SECOND_US
 """How much before a gap requests begin, because trades arrive reordered."""
 RETRY_FIRST_S, RETRY_CAP_S, REFUSED_CAP_S = 0.5, 15.0, 300.0
+REFUSED_WRITES_S = 10.0
+"""Between attempts while Postgres stores nothing."""
+UNFILLED_SETTLED_S = 60.0
 GIVE_UP_AFTER_US = 24 * 3_600 * SECOND_US
 """A gap that its exchange has refused to fill for this long is closed as unfillable."""
 
@@ -55,7 +58,9 @@ class Recoverer:
         self._filled: Counter[str] = Counter()
         """Gaps filled since the last log line about them, by cause."""
         self._recovered = 0
-        self._failures = LogThrottle()
+        self._failures = Episode()
+        self._unfilled: defaultdict[str, Episode] = defaultdict(lambda: Episode(UNFILLED_SETTLED_S))
+        """Requests that failed, by exchange."""
         self._limits: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
 
     def wake(self) -> None:
@@ -74,9 +79,11 @@ class Recoverer:
             except* WarehouseUnavailable as errors:
                 self._context.outage.began("recovery", errors)
                 wait_s = waits.send(0.0)
+                if refuses_writes(errors):  # what is fetched again could not be stored either
+                    wait_s = REFUSED_WRITES_S
             except* WarehouseError as errors:  # a fault of ours: streams and commits continue
-                if (suppressed := self._failures.suppressed()) is not None:
-                    log.error("recovery failed; retrying", reason=reason_of(errors), suppressed=suppressed)
+                if self._failures.failed(reason_of(errors)):
+                    log.error("recovery failed; retrying", reason=reason_of(errors))
                 wait_s = waits.send(0.0)
             self._busy.clear()
 
@@ -87,10 +94,9 @@ class Recoverer:
             budgets = await self._context.connect("budgets")
             stack.push_async_callback(budgets.close)
             rest = await stack.enter_async_context(Rest(self._context.settings, WarehouseBudget(budgets)))
-            self._context.outage.ended("recovery")
             store = GapStore(self._context, conn)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(QuietWatch(rest, self._streams, self._context.continuity).run())
+                tasks.create_task(QuietWatch(self._context, rest, self._streams).run())
                 inherit_at = 0.0
                 while True:
                     self._changed.clear()
@@ -102,6 +108,8 @@ class Recoverer:
                         if self._is_due(gap, streamed[gap.market_id]):
                             self._busy.add(gap.id)
                             tasks.create_task(self._recover(gap, streamed[gap.market_id], rest, store))
+                    self._context.outage.ended("recovery")
+                    self._failures.worked()
                     self._log_filled()
                     await self._change()
 
@@ -135,6 +143,7 @@ class Recoverer:
         except SourceError as error:
             await self._failed(gap, market, error, store)
         else:
+            self._unfilled[market.exchange].worked()
             self._next_attempt_s.pop(gap.id, None)
             self._waits.pop(gap.id, None)
         finally:
@@ -221,7 +230,7 @@ class Recoverer:
         if isinstance(error, Retryable) and error.retry_after_s is not None:
             wait_s = max(wait_s, error.retry_after_s)
         self._next_attempt_s[gap.id] = time.monotonic() + wait_s
-        if wait_s > 2 * RETRY_FIRST_S:
+        if wait_s > 2 * RETRY_FIRST_S and self._unfilled[market.exchange].failed(str(error)):
             log.warning(
                 "a gap could not be filled yet",
                 market=str(market),

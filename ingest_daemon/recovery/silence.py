@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 
 import structlog
 
 from coinwatch.errors import SourceError
+from coinwatch.health.episodes import Episode
 from coinwatch.records import Market, Trade
 from coinwatch.times import SECOND_US, now_us
+from ingest_daemon.context import DaemonContext
 from ingest_daemon.log_throttle import LogThrottle
-from ingest_daemon.recovery.continuity import Continuity
 from ingest_daemon.recovery.rest_clients import Rest
 from ingest_daemon.streams.stream_set import ALL_SILENT_S, Streams
 from sources.exchanges import EXCHANGES
 
 LOOK_EVERY_S = 1.0
+SETTLED_S = 60.0
+BEHIND_S = 1.0
+"""When trades wait for longer to be stored, a market may have traded although nothing of it was counted."""
 ON_ITS_WAY_US = 2 * SECOND_US
 """A trade younger than this may still arrive by the stream."""
 
@@ -26,18 +31,22 @@ log = structlog.get_logger(__name__)
 class QuietWatch:
     """Checks by REST each market that is quiet for longer than usual."""
 
-    def __init__(self, rest: Rest, streams: Streams, continuity: Continuity) -> None:
+    def __init__(self, context: DaemonContext, rest: Rest, streams: Streams) -> None:
         self._rest = rest
         self._streams = streams
-        self._continuity = continuity
+        self._continuity = context.continuity
+        self._queue = context.queue
         self._checking: set[Market] = set()
         self._failures = LogThrottle()
+        self._silences: defaultdict[Market, Episode] = defaultdict(lambda: Episode(SETTLED_S))
 
     async def run(self) -> None:
         """Watch until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await asyncio.sleep(LOOK_EVERY_S)
+                if self._queue.delay_s > BEHIND_S:
+                    continue  # what the streams bring is not known yet
                 for market in set(self._continuity.quiet(time.monotonic())) - self._checking:
                     if self._streams.subscribed_since(market) is not None:
                         self._checking.add(market)
@@ -52,9 +61,11 @@ class QuietWatch:
                 self._log_unknown(market, error)
                 missed = self._is_exchange_silent(market)
             if not missed:
+                self._silences[market].worked()
                 self._continuity.confirm_quiet(market, time.monotonic())
-            elif self._continuity.newest(market) == newest:
-                log.warning("a market trades but its stream brings nothing", market=str(market))
+            elif self._continuity.newest(market) == newest and self._queue.delay_s <= BEHIND_S:
+                if self._silences[market].failed("silent"):
+                    log.warning("a market trades but its stream brings nothing", market=str(market))
                 self._streams.revive(market)
         finally:
             self._checking.discard(market)

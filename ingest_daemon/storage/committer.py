@@ -15,12 +15,14 @@ import psycopg
 import structlog
 
 from coinwatch.errors import WarehouseUnavailable
+from coinwatch.health.episodes import Episode
+from coinwatch.health.outage import refuses_writes
+from coinwatch.health.problems import Code, Problem
 from coinwatch.records import Market
 from coinwatch.times import now_us
 from ingest_daemon.backoff import backoff
 from ingest_daemon.context import DaemonContext
-from ingest_daemon.log_throttle import LogThrottle
-from ingest_daemon.storage.queue import Batch
+from ingest_daemon.storage.queue import HIGH_MARK, Batch
 from ingest_daemon.storage.spool import Spool, SpoolFull
 from ingest_daemon.storage.spool_codec import decode, encode, markets_in
 from sources.exchanges import EXCHANGES
@@ -71,12 +73,23 @@ class Committer:
         self._is_spooling = False
         self._spool_lock = asyncio.Lock()
         """Held while the spool grows, and while it is checked for being empty: no record slips in between."""
-        self._full = LogThrottle()
+        self._refusal: SpoolFull | None = None
+        """Why the spool did not take the last batch while Postgres did not either."""
+        self._refusals = Episode()
 
     @property
     def is_spooling(self) -> bool:
         """Whether batches go to the spool rather than to Postgres."""
         return self._is_spooling
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why trades can be stored nowhere; None while they can."""
+        if self._refusal is None:
+            return None
+        return Problem(
+            Code.SPOOL_FULL, f"trades are only in memory ({len(self._queue)} of {HIGH_MARK}): {self._refusal}"
+        )
 
     async def run(self) -> None:
         """Commit until the queue is closed and empty. Rides out every outage of Postgres.
@@ -134,27 +147,40 @@ class Committer:
         if not self._is_spooling and await self._commit(work):
             return
         payload = encode(work.batch, work.entries, self._market_ids)
-        while True:
-            async with self._spool_lock:
-                self._is_spooling = True
-                try:
-                    await asyncio.to_thread(self._spool.append, payload)
-                except SpoolFull as full:
-                    if (suppressed := self._full.suppressed()) is not None:
-                        log.error(
-                            "no trade is taken in: sockets wait", reason=str(full), suppressed=suppressed
-                        )
-                else:
-                    break
+        while not await self._is_spooled(payload):
             await asyncio.sleep(RETRY_CAP_S)
+            if not self._is_spooling and await self._commit(work, perhaps_stored=True):
+                return
         await asyncio.sleep(SPOOL_EVERY_S)
 
-    async def _commit(self, work: _Work) -> bool:
+    async def _is_spooled(self, payload: bytes) -> bool:
+        """Append ``payload`` to the spool; whether that was possible."""
+        async with self._spool_lock:
+            try:
+                await asyncio.to_thread(self._spool.append, payload)
+            except SpoolFull as full:
+                self._refusal = full
+                if self._refusals.failed(str(full)):
+                    log.error(
+                        "nothing can be stored: trades are kept in memory; when that is full, sockets wait",
+                        reason=str(full),
+                        most_in_memory=HIGH_MARK,
+                    )
+                return False
+            self._is_spooling = True
+        self._has_stored()
+        return True
+
+    def _has_stored(self) -> None:
+        self._refusal = None
+        if self._refusals and (recovery := self._refusals.worked()) is not None:
+            log.info("trades can be stored again", after_s=recovery.lasted_s, held=len(self._queue))
+
+    async def _commit(self, work: _Work, *, perhaps_stored: bool = False) -> bool:
         """Whether ``work`` was stored. Retrying after a lost answer stores nothing twice."""
         waits = backoff(first_s=RETRY_FIRST_S, cap_s=RETRY_CAP_S)
         wait_s = next(waits)
         give_up_at = time.monotonic() + RETRY_FOR_S
-        perhaps_stored = False
         while True:
             if wait_s:
                 await asyncio.sleep(wait_s)
@@ -165,10 +191,9 @@ class Committer:
                 self._context.outage.began("commit", error)
                 await self._disconnect()
                 wait_s = waits.send(0.0)
-                if time.monotonic() + wait_s > give_up_at:
+                if refuses_writes(error) or time.monotonic() + wait_s > give_up_at:
                     return False
             else:
-                self._context.outage.ended("commit")
                 return True
 
     async def _write(self, work: _Work, *, late: bool, perhaps_stored: bool = False) -> None:
@@ -181,6 +206,8 @@ class Committer:
             )
             past = await writer.write(batch.past, late=True) if batch.past else None
         self._context.metrics.commit_seconds.observe(time.perf_counter() - started)
+        self._context.outage.ended("commit")
+        self._has_stored()
         self._count(written, batch.received_us, late=late)
         if past is not None:
             self._count(past, batch.received_us, late=True)
@@ -205,8 +232,6 @@ class Committer:
 
     async def _replay(self) -> None:
         """Store what the spool holds, oldest first; once it is empty commits resume."""
-        await self._connected()
-        self._context.outage.ended("commit")
         started, records = time.monotonic(), 0
         while True:
             payload = await asyncio.to_thread(self._spool.first)

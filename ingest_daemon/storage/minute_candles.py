@@ -8,12 +8,12 @@ from collections.abc import Collection
 import structlog
 
 from coinwatch.errors import WarehouseError
+from coinwatch.health.episodes import Episode
+from coinwatch.health.outage import reason_of
 from coinwatch.intervals import Interval
 from coinwatch.times import MINUTE_US, SECOND_US, now_us
 from coinwatch.windows import Window
 from ingest_daemon.context import DaemonContext
-from ingest_daemon.log_throttle import LogThrottle
-from ingest_daemon.storage.outage import reason_of
 from warehouse.candles.from_trades import candles_from_ticks
 from warehouse.db.errors import deadline
 
@@ -31,7 +31,7 @@ class MinuteCandles:
 
     def __init__(self, context: DaemonContext) -> None:
         self._context = context
-        self._failures = LogThrottle()
+        self._failures = Episode(settled_s=0.0)
 
     async def run(self) -> None:
         """Build minute after minute until cancelled. A minute that fails is retried with the next one."""
@@ -47,13 +47,14 @@ class MinuteCandles:
             async with deadline(TIMEOUT_S), await self._context.connect("minutes") as conn:
                 await candles_from_ticks(conn, market_ids, window)
         except WarehouseError as error:
-            if (suppressed := self._failures.suppressed()) is not None:
+            if self._failures.failed(reason_of(error)):
                 log.warning(
-                    "the candles of the last minutes could not be built; retrying in a minute",
+                    "the candles of the last minutes could not be built; retrying every minute",
                     reason=reason_of(error),
-                    suppressed=suppressed,
                 )
             return False
+        if (recovery := self._failures.worked()) is not None:
+            log.info("the candles of the last minutes are built again", failed_s=recovery.lasted_s)
         return True
 
 

@@ -7,6 +7,7 @@ Trades that were read are kept; none are shed.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Collection
 from typing import Protocol
@@ -61,10 +62,13 @@ class TradeQueue:
         """What arrived before the last interruptions."""
         self._latest = Batch()
         self._length = 0
+        self._waiting_since_s: float | None = None
         self._sources: set[Source] = set()
         self._full = False
         self._closed = False
         self._changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
 
     def __len__(self) -> int:
         return self._length
@@ -73,6 +77,15 @@ class TradeQueue:
     def full(self) -> bool:
         """Whether reading is paused now."""
         return self._full
+
+    @property
+    def delay_s(self) -> float:
+        """For how long the oldest trade has been waiting, or longer; 0 when the queue is empty."""
+        return 0.0 if self._waiting_since_s is None else time.monotonic() - self._waiting_since_s
+
+    async def room(self) -> None:
+        """Wait until the queue is not full."""
+        await self._has_room.wait()
 
     def attach(self, source: Source) -> None:
         """Pause ``source`` whenever the queue is full, from now on."""
@@ -123,8 +136,11 @@ class TradeQueue:
                 return Batch()
         batch = self._next(limit)
         self._length -= len(batch.trades) + len(batch.past)
+        if not self._length:
+            self._waiting_since_s = None
         if self._full and self._length <= self._low_mark:
             self._full = False
+            self._has_room.set()
             for source in self._sources:
                 source.resume()
         return batch
@@ -136,10 +152,13 @@ class TradeQueue:
 
     def _added(self, count: int, received_us: int) -> None:
         self._latest.received_us = received_us
+        if not self._length:
+            self._waiting_since_s = time.monotonic()
         self._length += count
         self._changed.set()
         if not self._full and self._length >= self._high_mark:
             self._full = True
+            self._has_room.clear()
             for source in self._sources:
                 source.pause()
 

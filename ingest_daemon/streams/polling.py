@@ -15,13 +15,13 @@ import psycopg
 import structlog
 
 from coinwatch.errors import Retryable, SourceError, WarehouseError
+from coinwatch.health.episodes import Episode
+from coinwatch.health.outage import reason_of
 from coinwatch.records import Market, Trade
 from coinwatch.times import MINUTE_US, SECOND_US, now_us
 from ingest_daemon.backoff import backoff
 from ingest_daemon.context import DaemonContext
-from ingest_daemon.log_throttle import LogThrottle
 from ingest_daemon.recovery.rest_clients import Rest
-from ingest_daemon.storage.outage import reason_of
 from sources.exchanges import EXCHANGES
 from warehouse.db.errors import deadline, warehouse_errors
 from warehouse.ops.budgets import WarehouseBudget
@@ -29,6 +29,7 @@ from warehouse.ops.health import StreamState
 from warehouse.ops.leases import hold
 
 LEASE = "polling"
+POSTGRES = "Postgres"
 LEASE_S = 5.0
 """How much longer than a round the lease of the polling daemon lasts."""
 TIMEOUT_S = 10.0
@@ -103,7 +104,7 @@ class Poller:
             for market in settings.polled_markets
             if market.exchange in EXCHANGES and market not in settings.markets
         }
-        self._failures: defaultdict[str, LogThrottle] = defaultdict(LogThrottle)
+        self._failures: defaultdict[str, Episode] = defaultdict(Episode)
 
     async def run(self) -> None:
         """Poll until cancelled; return at once when there is nothing to poll.
@@ -119,7 +120,7 @@ class Poller:
                 with warehouse_errors():
                     await self._poll()
             except* WarehouseError as errors:
-                self._log_failure("Postgres", errors)
+                self._log_failure(POSTGRES, errors)
             for polled in self._polled.values():
                 polled.is_busy = False
             wait_s = waits.send(time.monotonic() - started_s)
@@ -139,7 +140,8 @@ class Poller:
                     is_ours = await hold(conn, LEASE, self._context.daemon, every_s + LEASE_S)
                     if is_ours and not was_ours:
                         await self._begin(conn)
-                if is_ours:
+                self._log_return(POSTGRES)
+                if is_ours and not self._context.queue.full:
                     for market, polled in self._polled.items():
                         if not polled.is_busy and round_s >= polled.next_s:
                             polled.is_busy = True
@@ -167,6 +169,7 @@ class Poller:
             polled.failed(every_s, retry_after_s or 0.0)
         else:
             polled.succeeded()
+            self._log_return(exchange.name)
             self._status_board.set_state([market], StreamState.LIVE)
             first_since_us = (response.date_us or now_us()) - round(every_s * SECOND_US)
             if new := polled.new_trades.select(trades, first_since_us):
@@ -174,7 +177,10 @@ class Poller:
         polled.is_busy = False
 
     def _log_failure(self, of: str, error: BaseException) -> None:
-        if (suppressed := self._failures[of].suppressed()) is not None:
-            log.warning(
-                "polling failed; retrying", of=of, reason=reason_of(error)[:300], suppressed=suppressed
-            )
+        reason = reason_of(error)[:300]
+        if self._failures[of].failed(reason):
+            log.warning("polling failed; retrying", of=of, reason=reason)
+
+    def _log_return(self, of: str) -> None:
+        if (recovery := self._failures[of].worked()) is not None:
+            log.info("polling works again", of=of, failed_s=recovery.lasted_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 
 from coinwatch.records import Market
@@ -19,6 +20,18 @@ class StreamStatusBoard:
         """By market id."""
         self.exchange: dict[int, str] = {}
         """Name of the exchange, by market id. Removed markets stay: their last trades may arrive later."""
+        self._none_live_since_s: float | None = None
+
+    @property
+    def none_live_s(self) -> float:
+        """For how long no market has been live; 0 while at least one is, or none is followed."""
+        return 0.0 if self._none_live_since_s is None else time.monotonic() - self._none_live_since_s
+
+    @property
+    def last_error(self) -> str | None:
+        """The newest error of any market."""
+        newest = max(self.health.values(), key=lambda health: health.last_error_us or 0, default=None)
+        return None if newest is None else newest.last_error
 
     def add(self, market_ids: Mapping[Market, int]) -> None:
         """Follow these markets, which are connecting."""
@@ -26,13 +39,16 @@ class StreamStatusBoard:
             self._ids[market] = market_id
             self.exchange[market_id] = market.exchange
             self.health[market_id] = StreamHealth(state=StreamState.CONNECTING)
+        self._time_none_live()
 
     def remove(self, markets: Iterable[Market]) -> dict[int, StreamHealth]:
         """Stop following ``markets``; return their last health, as stopped, by market id."""
         markets = list(markets)
         self.set_state(markets, StreamState.STOPPED)
         ids = [self._ids.pop(market) for market in markets if market in self._ids]
-        return {market_id: self.health.pop(market_id) for market_id in ids}
+        removed = {market_id: self.health.pop(market_id) for market_id in ids}
+        self._time_none_live()
+        return removed
 
     def set_state(self, markets: Iterable[Market], state: StreamState, error: str | None = None) -> None:
         """Record the state of ``markets``, and the ``error`` that caused it, if any."""
@@ -44,6 +60,7 @@ class StreamStatusBoard:
             if error is not None:
                 health.last_error = error
                 health.last_error_us = now_us()
+        self._time_none_live()
 
     def lost(self, markets: Iterable[Market], reason: str) -> None:
         """Record that the connection of ``markets`` ended."""
@@ -91,3 +108,9 @@ class StreamStatusBoard:
         """How many markets are in each state."""
         states = [health.state for health in self.health.values()]
         return {state.value: states.count(state) for state in StreamState}
+
+    def _time_none_live(self) -> None:
+        if not self.health or any(health.state is StreamState.LIVE for health in self.health.values()):
+            self._none_live_since_s = None
+        elif self._none_live_since_s is None:
+            self._none_live_since_s = time.monotonic()

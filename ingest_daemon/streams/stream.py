@@ -11,6 +11,7 @@ from contextlib import suppress
 import structlog
 from picows import WSError
 
+from coinwatch.health.episodes import Episode
 from coinwatch.outside.text import one_line
 from coinwatch.records import Market
 from coinwatch.stream_gaps import GapCause
@@ -26,6 +27,8 @@ REPLACE_WITHIN_S = 30.0
 """How long a new socket may take to deliver before the attempt to replace the old one is given up."""
 ROTATE_EARLY = 0.96
 """A socket that lives 24 hours is replaced after 23, and some minutes by chance."""
+RETURNED_AFTER_S = 5.0
+"""How long a new connection has to last before it is logged as back."""
 RETRY_REFUSED_S = 900.0
 """After this long a market that its exchange refused is subscribed to again."""
 LONGEST_REASON = 300
@@ -49,7 +52,7 @@ class Stream:
         self._metrics = context.metrics
         self._url = exchange.stream_url(context.settings.ws_url(exchange.name))
         self._bad_frames = LogThrottle()
-        self._endings = LogThrottle()
+        self._interruptions = Episode(settled_s=0.0)
         self._refusals = LogThrottle()
         self._refused: dict[Market, float] = {}
         self._logged_refusals: set[Market] = set()
@@ -109,9 +112,9 @@ class Stream:
         """Stream until cancelled."""
         waits = backoff()
         wait_s = next(waits)
-        last_reason = ""
         while True:
             await asyncio.sleep(wait_s)
+            await self._queue.room()  # a socket that may not be read would only be closed again
             while not (wanted := self._wanted()):
                 await self._change()
             self._status_board.set_state(wanted, StreamState.CONNECTING)
@@ -128,12 +131,8 @@ class Stream:
             wait_s = waits.send(time.monotonic() - started)
             self._status_board.lost(self._wanted(), reason)
             self._metrics.reconnects.labels(self.exchange.name).inc()
-            suppressed = self._endings.suppressed()
-            if suppressed is not None or reason != last_reason:
-                self._log.warning(
-                    "stream ended", reason=reason, again_in_s=round(wait_s, 2), suppressed=suppressed or 0
-                )
-            last_reason = reason
+            if self._interruptions.failed(reason):
+                self._log.warning("stream ended", reason=reason, again_in_s=round(wait_s, 2))
 
     def _wanted(self) -> set[Market]:
         """The markets to subscribe to: those not refused lately."""
@@ -151,9 +150,11 @@ class Stream:
         """Stream over one connection and its replacements; return why the last one ended."""
         connection = await self._open()
         subscribing = asyncio.create_task(self._keep_subscribed())
+        settling = asyncio.create_task(self._log_return())
         try:
             self._current = connection
-            self._log.info("connected", markets=len(connection.subscribed_at))
+            if not self._interruptions:
+                self._log.info("connected", markets=len(connection.subscribed_at))
             while True:
                 reason = await self._watch(connection)
                 if reason is not None:
@@ -162,13 +163,24 @@ class Stream:
                 connection = await self._replaced(connection)
         finally:
             subscribing.cancel()
-            await asyncio.wait({subscribing})
+            settling.cancel()
+            await asyncio.wait({subscribing, settling})
             current, self._current = self._current, None
             if current is not None:
                 self._interrupt(self.markets, GapCause.DISCONNECTED)
                 await current.close()
             if connection is not current:
                 await connection.close()
+
+    async def _log_return(self) -> None:
+        """Log that the stream is back, when it has lasted long enough not to be lost at once."""
+        if not self._interruptions:
+            return
+        await asyncio.sleep(RETURNED_AFTER_S)
+        while not (self._current is not None and self._current.has_received):  # noqa: ASYNC110  # a frame
+            await asyncio.sleep(RETURNED_AFTER_S)
+        if (recovery := self._interruptions.worked()) is not None:
+            self._log.info("stream is back", unstable_s=recovery.lasted_s, attempts=recovery.failures)
 
     async def _watch(self, connection: Connection) -> str | None:
         """Wait until the connection ends and return why; return None when it is time to replace it."""

@@ -204,9 +204,9 @@ async def test_connections_cut_by_postgres_lose_or_double_no_trade(run_daemon: R
             await eventually(lambda: is_stored(daemon, 200 * cuts), timeout_s=90)
             assert await daemon.ids(ZIL) == list(range(200 * cuts))
             assert await daemon.metric("trades_committed_total") == 200 * cuts
-            await eventually(lambda: any(entry["event"] == "Postgres is back" for entry in logs))
+            await eventually(lambda: any(entry["event"] == "Postgres stores again" for entry in logs))
     events = [entry["event"] for entry in logs]
-    assert sum(event.startswith("Postgres is away") for event in events) <= cuts
+    assert sum(event.startswith("Postgres is away") for event in events) == 1
 
 
 async def is_more(daemon: Daemon, count: int) -> bool:
@@ -292,7 +292,12 @@ async def test_health_and_metrics_pages(run_daemon: RunDaemon) -> None:
             "queue": 0,
             "spool_bytes": 0,
             "markets": {"connecting": 0, "live": 1, "down": 0, "stopped": 0},
+            "disks": health["disks"],
         }
+        (disk,) = health["disks"]
+        assert disk["stores"] == ["spool"]
+        assert await daemon.metric("disk_free_bytes", stores="spool") > 0
+        assert await daemon.metric("problem") == 0
         assert await daemon.metric("trades_committed_total", exchange="binance") == 1
         assert await daemon.metric("commit_seconds_count") == 1
         assert await daemon.metric("lag_seconds_count", exchange="binance") == 1

@@ -28,7 +28,8 @@ class Demo:
         self.output = folder / "output.log"
         self.ports = free_ports(len(PORTS))
         ports = {f"COINWATCH_{name}_PORT": str(port) for name, port in zip(PORTS, self.ports, strict=True)}
-        self.environment = clean_environment(folder, **ports, **changes)
+        # The demo has to be healthy also where little space is left.
+        self.environment = clean_environment(folder, COINWATCH_DISK_LOW_GB="0", **ports, **changes)
         self.started = time.monotonic()
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from errno import ENOSPC
 from pathlib import Path
 
 import psycopg
@@ -14,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
-from coinwatch.errors import SettingsError, WarehouseError, WarehouseUnavailable
+from coinwatch.errors import SettingsError, WarehouseError, WarehouseFull, WarehouseUnavailable
 from coinwatch.settings import Settings
 from warehouse.db import roles
 from warehouse.db.errors import reason, translate, warehouse_errors
@@ -76,6 +78,11 @@ def conninfo(url: URL) -> str:
         **query,
     }
     return make_conninfo("", **{key: value for key, value in parts.items() if value is not None})
+
+
+def database_name(url: URL) -> str:
+    """The server and database of ``url`` for logs, without a password: ``db.example/coinwatch``."""
+    return f"{url.host or url.query.get('host', 'local socket')}/{url.database}"
 
 
 async def connect(url: URL, *, application_name: str, autocommit: bool = True) -> psycopg.AsyncConnection:
@@ -160,6 +167,8 @@ def unreachable(url: URL, error: BaseException) -> WarehouseUnavailable:
     host = url.host or url.query.get("host", "localhost")
     port = url.port or url.query.get("port", 5432)
     words = " ".join(str(error).split())
+    if os.strerror(ENOSPC) in words:  # libpq passes on the server's message, without its code
+        return WarehouseFull(f"database {url.database} on {host}: {words}", reason=reason(error))
     remedy = "" if str(host).startswith("/") else "; start that server, or correct COINWATCH_DATABASE_URL"
     return WarehouseUnavailable(
         f"cannot connect to database {url.database or url.username} on {host} port {port}: {words}{remedy}",

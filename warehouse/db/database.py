@@ -10,9 +10,8 @@ from contextlib import asynccontextmanager
 import sqlalchemy
 from psycopg import AsyncConnection
 
-from coinwatch.errors import WarehouseUnavailable
 from warehouse.db.connect import connect
-from warehouse.db.errors import is_retryable, reason
+from warehouse.db.errors import as_unavailable
 
 STATEMENT_TIMEOUT_S = 15
 
@@ -41,7 +40,7 @@ class Database:
         is left in a transaction.
 
         Raises:
-            WarehouseUnavailable: Postgres cannot be reached, or the connection breaks inside the block.
+            WarehouseUnavailable: Postgres cannot be reached, stores nothing, or the connection breaks inside.
         """
         async with self._turn:
             try:
@@ -52,11 +51,10 @@ class Database:
                 yield self._connection
             except BaseException as error:
                 await self._drop()
-                if is_retryable(error):
-                    raise WarehouseUnavailable(
-                        f"the connection to Postgres broke: {error}", reason=reason(error)
-                    ) from error
-                raise
+                unavailable = as_unavailable(error)
+                if unavailable is None or unavailable is error:
+                    raise
+                raise unavailable from error
 
     async def close(self) -> None:
         """Close the connection. A later ``use`` opens a new one."""

@@ -11,7 +11,14 @@ import sqlalchemy
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from coinwatch.errors import WarehouseError, WarehouseRejected, WarehouseSlow, WarehouseUnavailable
+from coinwatch.errors import (
+    WarehouseError,
+    WarehouseFull,
+    WarehouseReadOnly,
+    WarehouseRejected,
+    WarehouseSlow,
+    WarehouseUnavailable,
+)
 
 _LATER = (psycopg.OperationalError, psycopg.InterfaceError, sqlalchemy.exc.TimeoutError)
 _ADDRESS = re.compile(r"^connection failed: |connection to server .*? failed: (FATAL: *)?|^FATAL: *")
@@ -74,9 +81,12 @@ def translate(error: BaseException) -> BaseException:
     return error
 
 
-def is_retryable(error: BaseException) -> bool:
-    """Whether Postgres may answer later: the connection was lost, or a lock or a timeout was in the way."""
-    return isinstance(error, (*_LATER, TimeoutError))
+def as_unavailable(error: BaseException) -> WarehouseUnavailable | None:
+    """``error`` as one that a later attempt may not meet; None when it is another. Pure: no I/O."""
+    if isinstance(error, TimeoutError):
+        return WarehouseUnavailable(f"Postgres did not answer: {error}", reason=reason(error))
+    translated = translate(error)
+    return translated if isinstance(translated, WarehouseUnavailable) else None
 
 
 def reason(error: BaseException) -> str:
@@ -95,6 +105,10 @@ def _of_postgres(error: BaseException) -> WarehouseError:
     why = reason(error)
     if isinstance(error, errors.QueryCanceled):
         return WarehouseSlow(f"Postgres cancelled a statement: {why}", reason=why)
+    if isinstance(error, errors.DiskFull):
+        return WarehouseFull(f"Postgres has no space left: {why}", reason=why)
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return WarehouseReadOnly(f"Postgres accepts no writes: {why}", reason=why)
     if isinstance(error, (*_LATER, OSError)):
         return WarehouseUnavailable(f"Postgres cannot answer now: {why}", reason=why)
     return WarehouseRejected(f"Postgres refused a statement: {why}", kind=type(error).__name__)

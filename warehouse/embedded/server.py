@@ -24,6 +24,7 @@ import psutil
 from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
+from coinwatch.formats import size
 from warehouse.embedded import postmaster
 from warehouse.embedded.account import Account, account_for
 from warehouse.embedded.ports import free_port, is_free
@@ -34,6 +35,8 @@ ROLE = DATABASE = "coinwatch"
 
 SILENCE_S = 60.0
 """A start fails when the server makes no progress for this long; recovery itself may take hours."""
+FULL_DISK_S, RECOVERY_BYTES = 10.0, 1_000_000
+"""With less space a recovery cannot end: the server hangs, or begins another one at once, for ever."""
 STOP_S = 60.0
 """Time for a clean shutdown, then for an immediate one."""
 ORPHANS_GRACE_S = 5.0
@@ -298,13 +301,18 @@ class EmbeddedPostgres:
     def _wait_ready(self) -> bool:
         """Wait until the server accepts connections; False when it does not run or has ended."""
         last: object = None
-        silent_since = time.monotonic()
+        began = silent_since = time.monotonic()
         while True:
             live = self._postmaster()
             if live is None:
                 return False
             if live.takes_connections():
                 return True
+            if time.monotonic() - began > FULL_DISK_S and self._free_bytes() < RECOVERY_BYTES:
+                self._end_at_once(live)
+                raise WarehouseError(
+                    f"Postgres in {self.folder} cannot recover: its disk has {size(self._free_bytes())} left"
+                )
             progress = (self._log_size(), live.work_done())
             if progress != last:
                 last, silent_since = progress, time.monotonic()
@@ -332,6 +340,17 @@ class EmbeddedPostgres:
         raise WarehouseError(
             f"Postgres in {self.folder} (pid {live.process.pid}) does not stop; see {self._log}"
         )
+
+    def _end_at_once(self, live: Postmaster) -> None:
+        """End a server that hangs or crashes again and again; the next start recovers."""
+        for number in (signal.SIGQUIT, signal.SIGKILL):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                live.process.send_signal(number)
+            if self._wait_gone(live, ORPHANS_GRACE_S):
+                return
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self.folder).free
 
     def _wait_gone(self, live: Postmaster, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s

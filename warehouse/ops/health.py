@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 from psycopg.types.json import Jsonb
 
+from coinwatch.errors import WarehouseReadOnly
 from coinwatch.records import Market
 from coinwatch.times import to_datetime
+from warehouse.db.errors import warehouse_errors
 from warehouse.tables import markets, service_heartbeats, stream_health
 
 
@@ -136,8 +139,38 @@ async def write_streams(conn: AsyncConnection, streams: Mapping[int, StreamHealt
 async def beat(
     conn: AsyncConnection, service: str, instance: str, started_at: datetime, detail: Mapping[str, Any]
 ) -> None:
-    """Write a heartbeat of ``service``. ``instance`` is host and process; ``detail`` any JSON object."""
-    await conn.execute(_BEAT, (service, instance, started_at, Jsonb(dict(detail))))
+    """Write a heartbeat of ``service``.
+
+    ``instance`` is host and process; ``detail`` becomes a JSON object and may contain structs.
+    """
+    fields = msgspec.to_builtins(dict(detail))
+    await conn.execute(_BEAT, (service, instance, started_at, Jsonb(fields)))
+
+
+# The rows are more than fit into memory, so Postgres writes a file to the disk of its tables and deletes it:
+# no table, no lock and no write-ahead log are involved.
+_USE_SPACE = "select count(*) from generate_series(1, 20000)"
+
+_IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::bool"
+
+
+async def check_space(conn: AsyncConnection) -> None:
+    """Check that Postgres can write files and accepts changes. Takes a few milliseconds.
+
+    Raises:
+        WarehouseFull: The disk is full.
+        WarehouseReadOnly: The server is a standby, or sessions are read-only by default.
+    """
+    # A limit on temporary files (temp_file_limit) is no full disk.
+    with warehouse_errors(), suppress(errors.ConfigurationLimitExceeded):
+        async with conn.transaction():
+            await conn.execute("set local work_mem = '64kB'")
+            await conn.execute(_USE_SPACE)
+    with warehouse_errors():
+        row = await (await conn.execute(_IS_READ_ONLY)).fetchone()
+    if row is None or row[0]:
+        reason = "cannot execute a change in a read-only transaction"
+        raise WarehouseReadOnly(f"Postgres accepts no writes: {reason}", reason=reason)
 
 
 _PEERS = """

@@ -12,30 +12,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import inf
 
-import structlog
-
 from app.alerts.connections.hub import Hub
 from coinwatch.alerts import Alert
 from coinwatch.errors import WarehouseError
+from coinwatch.health.outage import Outage
 from warehouse.alerts.rules import EVENTS_AT_ONCE, events_after, last_event_id
 from warehouse.db.database import Database
 
 POLL_S = 5.0
 """How often events are read without an announcement."""
 RETRY_S = 0.5
+PART = "delivery"
+"""Its name in outages."""
 BREATH_EVENTS = 200
 """After so many alerts other tasks run."""
-
-log = structlog.get_logger(__name__)
 
 
 class SocketFanout:
     """Delivers the events that this endpoint stores, and reads all others above the last one delivered: on an
     announcement, and every few seconds."""
 
-    def __init__(self, database: Database, hub: Hub) -> None:
+    def __init__(self, database: Database, hub: Hub, outage: Outage) -> None:
         self._database = database
         self._hub = hub
+        self._outage = outage
         self._wake_up = asyncio.Event()
         self._announced_through = 0.0
         """The highest number announced; infinite if announcements may have been missed."""
@@ -91,8 +91,9 @@ class SocketFanout:
             self._wake_up.clear()
             try:
                 await self._deliver()
+                self._outage.ended(PART)
             except WarehouseError as error:
-                log.warning("deliveries stopped: Postgres is unavailable, retrying", reason=str(error))
+                self._outage.began(PART, error)
                 await asyncio.sleep(RETRY_S)
                 self._wake_up.set()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
@@ -15,6 +15,7 @@ from app.alerts.access.admission import AccessControl, ClientConnection
 from app.alerts.access.refusals import text_response
 from app.alerts.metrics import Metrics
 from app.alerts.protocol import is_client_name
+from coinwatch.health.problems import Problem, body, body_for_unknown_clients
 
 GREATEST_EVENT_ID = 2**63 - 1
 
@@ -55,17 +56,30 @@ class Pages:
         self,
         access: AccessControl,
         metrics: Metrics,
-        why_unhealthy: Callable[[], str | None],
+        problems: Callable[[], Collection[Problem]],
         detail: Callable[[], Mapping[str, object]],
     ) -> None:
         self._access = access
         self._metrics = metrics
-        self._why_unhealthy = why_unhealthy
+        self._problems = problems
         self._detail = detail
 
     def answer(self, connection: ClientConnection, request: Request) -> Response | None:
         """The response to ``request``; None if it becomes a websocket."""
-        match request.path.partition("?")[0]:
+        response = self._answer(connection, request)
+        if response is not None and request.method == "HEAD":
+            response.body = b""
+        return response
+
+    def _answer(self, connection: ClientConnection, request: Request) -> Response | None:
+        path = request.path.partition("?")[0]
+        if path in ("/healthz", "/metrics") and request.method not in ("GET", "HEAD"):
+            response = _json(
+                connection, HTTPStatus.METHOD_NOT_ALLOWED, {"error": "this page is read by GET or HEAD"}
+            )
+            response.headers["Allow"] = "GET, HEAD"
+            return response
+        match path:
             case "/ws":
                 return self._access.answer(connection, request) or self._handshake(connection, request)
             case "/prices":
@@ -91,14 +105,12 @@ class Pages:
         return None
 
     def _health(self, connection: ClientConnection, request: Request) -> Response:
-        # Load balancers have no token: they get the status without details.
-        is_unknown = self._access.answer_unknown(connection, request, header_needed=True) is not None
-        detail = {} if is_unknown else self._detail()
-        reason = self._why_unhealthy()
-        if reason is None:
-            return _json(connection, HTTPStatus.OK, {"status": "ok", **detail})
-        unavailable = {"status": "unavailable", "reason": reason, **detail}
-        return _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, unavailable)
+        problems = self._problems()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+        # Load balancers have no token: they get the status without details, which name the database.
+        if self._access.answer_unknown(connection, request, header_needed=True) is not None:
+            return _json(connection, status, body_for_unknown_clients(problems))
+        return _json(connection, status, body(problems, self._detail()))
 
 
 def _json(connection: ServerConnection, status: HTTPStatus, fields: Mapping[str, object]) -> Response:

@@ -33,6 +33,7 @@ from app.alerts.protocol import (
 )
 from coinwatch.alerts import NO_MARKET, NewRule, Repeat, moment_text, needs_no_market
 from coinwatch.errors import UnknownSymbol, UnreadableRule, WarehouseError
+from coinwatch.health.outage import Outage
 from coinwatch.records import Symbol
 from warehouse.alerts.rules import (
     add_rule,
@@ -72,6 +73,7 @@ class Session:
         catalogue: Catalogue,
         metrics: Metrics,
         access: AccessControl,
+        outage: Outage,
         *,
         most_watches: int,
     ) -> None:
@@ -84,6 +86,7 @@ class Session:
         self._catalogue = catalogue
         self._metrics = metrics
         self._access = access
+        self._outage = outage
         self._most_watches = most_watches
 
     async def run(self, after: int | None) -> None:
@@ -101,7 +104,7 @@ class Session:
         except ConnectionClosed:
             pass
         except WarehouseError as error:
-            log.warning("connection closed: Postgres is unavailable", reason=str(error))
+            self._outage.observe(error)
             await self._socket.close(
                 CloseCode.TRY_AGAIN_LATER, "the warehouse is unavailable; reconnect soon"
             )
@@ -173,10 +176,11 @@ class Session:
             return await handlers[type(command)](command)
         except UnreadableRule as error:
             return Refused("unreadable_rule", str(error), error.hint, command.id)
-        except WarehouseError:
+        except WarehouseError as error:
+            self._outage.observe(error)
             return Refused(
                 "try_again",
-                "Postgres is unavailable, so nothing can be stored or read",
+                f"{error.state}, so this command was not run",
                 "retry in a few seconds; this connection stays open",
                 command.id,
             )

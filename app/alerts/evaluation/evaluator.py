@@ -31,6 +31,7 @@ from app.alerts.rules.engine import RuleEngine, is_single_threshold
 from app.alerts.rules.market_state import PriceSeries
 from coinwatch.alerts import Alert, Rule, Transition
 from coinwatch.errors import WarehouseError
+from coinwatch.health.outage import Outage, refuses_writes
 from coinwatch.records import Market, Symbol, Trade
 from coinwatch.times import MINUTE_US
 from warehouse.alerts.claims import claim
@@ -43,10 +44,14 @@ from warehouse.db.notifications import TICKS, TICKS_LATE, MarketMove, TicksNotic
 from warehouse.markets import known_markets
 
 RETRY_S = 0.5
+REFUSED_WRITES_S = 5.0
+"""Between attempts while Postgres stores nothing: each reads all rules."""
 TICK_S = 1.0
 """How often rules are evaluated by the clock."""
 CLAIM_AT_ONCE = 1_000
 
+PART = "evaluation"
+"""Its name in outages."""
 CHANNELS = (TICKS, TICKS_LATE, ALERT_RULES, AVERAGES, CANDLES)
 
 log = structlog.get_logger(__name__)
@@ -74,6 +79,7 @@ class Evaluator:
         progress: Progress,
         sink: AlertSink,
         metrics: Metrics,
+        outage: Outage,
     ) -> None:
         self._database = database
         self._claims = claims
@@ -82,6 +88,7 @@ class Evaluator:
         self._progress = progress
         self._sink = sink
         self._metrics = metrics
+        self._outage = outage
         self._engine = RuleEngine()
         self._inputs = PolledInputs()
         self._last_ts_us: dict[int, int] = {}
@@ -99,13 +106,14 @@ class Evaluator:
             await self._queue.started()
             try:
                 await self._catch_up()
+                self._outage.ended(PART)
                 while (notifies := await self._queue.take(TICK_S)) is not None:
                     await self._work(notifies)
                     if time.monotonic() - self._ticked_at >= TICK_S:
                         await self._tick()
             except WarehouseError as error:
-                log.warning("evaluation stopped: Postgres is unavailable, retrying", reason=str(error))
-                await asyncio.sleep(RETRY_S)
+                self._outage.began(PART, error)
+                await asyncio.sleep(REFUSED_WRITES_S if refuses_writes(error) else RETRY_S)
 
     async def _work(self, notifies: Sequence[Notify]) -> None:
         for channel, group in groupby(notifies, key=lambda notify: notify.channel):

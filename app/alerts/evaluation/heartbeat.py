@@ -15,12 +15,19 @@ import structlog
 
 from app.alerts.evaluation.progress import Progress
 from coinwatch.errors import WarehouseError
+from coinwatch.health.outage import Outage
 from warehouse.alerts.rules import remove_rules_of_connection
 from warehouse.alerts.snapshots import LEASE_S, end_dead_endpoints, mark
 from warehouse.db.database import Database
+from warehouse.ops.disks import Disks
+from warehouse.ops.health import check_space
 
 BEAT_S = 1.0
 SWEEP_EVERY_BEATS = 10
+CHECK_EVERY_BEATS = 5
+"""How often it is checked that Postgres stores changes; every time while it does not."""
+PART = "heartbeat"
+"""Its name in outages."""
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +36,17 @@ class Heartbeat:
     """Writes the heartbeat. The rules of unnamed clients end with their connection or with the endpoint."""
 
     def __init__(
-        self, database: Database, progress: Progress, detail: Callable[[], Mapping[str, Any]]
+        self,
+        database: Database,
+        progress: Progress,
+        detail: Callable[[], Mapping[str, Any]],
+        outage: Outage,
+        disks: Disks,
     ) -> None:
         self._database = database
         self._progress = progress
+        self._outage = outage
+        self._disks = disks
         self._detail = detail
         self._started_at = datetime.now(UTC)
         self._ended: set[str] = set()
@@ -43,6 +57,9 @@ class Heartbeat:
     async def run(self) -> None:
         number = 0
         while True:
+            checks = bool(self._outage) or number % CHECK_EVERY_BEATS == 0
+            if checks:
+                await self._disks.measure()
             try:
                 async with self._database.use() as conn:
                     snapshot = self._progress.snapshot
@@ -60,8 +77,11 @@ class Heartbeat:
                     )
                 self._progress.is_stored |= snapshot is not None
                 await self._clear(sweep=number % SWEEP_EVERY_BEATS == 1)
+                if checks:
+                    await self._check_space()
+                self._outage.ended(PART)
             except WarehouseError as error:
-                log.warning("heartbeat failed: Postgres is unavailable", reason=str(error))
+                self._outage.began(PART, error)
             number += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):
@@ -74,9 +94,12 @@ class Heartbeat:
         try:
             await self._clear(sweep=False)
         except WarehouseError as error:
-            log.warning(
-                "rules of a closed connection are removed when Postgres is available", reason=str(error)
-            )
+            self._outage.observe(error)
+
+    async def _check_space(self) -> None:
+        async with self._database.use() as conn:
+            await check_space(conn)
+        self._outage.checked()
 
     async def _clear(self, *, sweep: bool) -> None:
         # The progress of dead endpoints is needed until this one has stored its own.

@@ -18,6 +18,7 @@ from app.alerts.outlets import apprise_sender
 from app.alerts.outlets.webhooks import Outcome, Webhooks
 from coinwatch.alerts import Alert
 from coinwatch.errors import WarehouseError
+from coinwatch.health.outage import Outage
 from warehouse.alerts.deliveries import (
     Attempt,
     Kind,
@@ -43,6 +44,8 @@ MOST_AT_ONCE = 32
 MOST_OF_ONE = 4
 """Attempts at once to one outlet."""
 FORGET_EVERY_S = 3_600.0
+PART = "outlets"
+"""Its name in outages."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +53,9 @@ log = structlog.get_logger(__name__)
 class OutletDispatcher:
     """Makes the attempts to deliver. ``allow_private``: outlets may have private addresses."""
 
-    def __init__(self, database: Database, metrics: Metrics, *, allow_private: bool) -> None:
+    def __init__(self, database: Database, metrics: Metrics, outage: Outage, *, allow_private: bool) -> None:
         self._database = database
+        self._outage = outage
         self._webhooks = Webhooks(allow_private=allow_private)
         self._allow_private = allow_private
         self._wake_up = asyncio.Event()
@@ -71,11 +75,9 @@ class OutletDispatcher:
                         for attempt in await self._take():
                             self._running[attempt.outlet.id] += 1
                             tasks.create_task(self._make(attempt))
+                        self._outage.ended(PART)
                     except WarehouseError as error:
-                        log.warning(
-                            "deliveries to outlets stopped: Postgres is unavailable, retrying",
-                            reason=str(error),
-                        )
+                        self._outage.began(PART, error)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(POLL_S):
                             await self._wake_up.wait()
@@ -102,7 +104,7 @@ class OutletDispatcher:
                 await self._record(attempt, outcome)
             except WarehouseError as error:
                 # It will be retried; the receiver recognises it by its id.
-                log.warning("the outcome of a delivery could not be stored", reason=str(error))
+                self._outage.began(PART, error)
         finally:
             self._running[attempt.outlet.id] -= 1
             self._running += Counter()  # drops those at zero

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, suppress
 from itertools import islice
 
-import structlog
 from psycopg import AsyncConnection
 
 from coinwatch.errors import WarehouseError
+from coinwatch.health.outage import Outage
 from coinwatch.records import Symbol
 from warehouse.averages.stream import ROWS_AT_ONCE, StoredPrice, latest_price, prices_after
 from warehouse.db.database import Database
@@ -19,10 +19,10 @@ from warehouse.db.database import Database
 POLL_S = 5.0
 """How often averages are read without an announcement."""
 RETRY_S = 0.5
+PART = "prices"
+"""Its name in outages."""
 MOST_KEPT = 900
 """Rows kept of each pair: a quarter of an hour of seconds."""
-
-log = structlog.get_logger(__name__)
 
 
 class Recent:
@@ -56,8 +56,9 @@ class Recent:
 class AverageCache:
     """Reads new averages on an announcement, and every few seconds."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, outage: Outage) -> None:
         self._database = database
+        self._outage = outage
         self._pairs: dict[Symbol, Recent] = {}
         self._wake_up = asyncio.Event()
         self.changed = asyncio.Event()
@@ -88,7 +89,6 @@ class AverageCache:
                     del self._pairs[pair]
 
     async def run(self) -> None:
-        is_unavailable = False
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
@@ -96,11 +96,9 @@ class AverageCache:
             self._wake_up.clear()
             try:
                 await self._read()
-                is_unavailable = False
+                self._outage.ended(PART)
             except WarehouseError as error:
-                if not is_unavailable:
-                    log.warning("prices stopped: Postgres is unavailable, retrying", reason=str(error))
-                    is_unavailable = True
+                self._outage.began(PART, error)
                 await asyncio.sleep(RETRY_S)
                 self._wake_up.set()
 

@@ -23,6 +23,7 @@ from app.alerts.price_stream.cache import AverageCache, Recent
 from app.alerts.price_stream.request import PriceRequest, moment, read_request
 from app.alerts.protocol import Refused
 from coinwatch.errors import WarehouseError
+from coinwatch.health.outage import Outage
 from coinwatch.records import Symbol
 from coinwatch.times import SECOND_US, now_us
 from warehouse.averages.stream import (
@@ -64,9 +65,11 @@ class Prices:
         configured: Collection[Symbol],
         access: AccessControl,
         metrics: Metrics,
+        outage: Outage,
     ) -> None:
         self._access = access
         self._metrics = metrics
+        self._outage = outage
         self._database = database
         self._feed = feed
         self._configured = frozenset(configured)
@@ -83,8 +86,9 @@ class Prices:
             self._plans[connection] = await self._plan(asked)
         except RequestRefused as error:
             return refusal_response(connection, HTTPStatus.BAD_REQUEST, error.refused)
-        except WarehouseError:
-            unavailable = Refused("try_again", "Postgres is unavailable", "retry in a few seconds")
+        except WarehouseError as error:
+            self._outage.observe(error)
+            unavailable = Refused("try_again", error.state, "retry in a few seconds")
             return refusal_response(connection, HTTPStatus.SERVICE_UNAVAILABLE, unavailable)
         return None
 
@@ -107,9 +111,7 @@ class Prices:
         except* ConnectionClosed:
             pass
         except* WarehouseError as errors:
-            log.warning(
-                "a stream of prices was closed: Postgres is unavailable", reason=str(errors.exceptions[0])
-            )
+            self._outage.observe(errors)
             await socket.close(CloseCode.TRY_AGAIN_LATER, "the warehouse is unavailable; reconnect soon")
         finally:
             self._open -= 1

@@ -6,13 +6,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from app.cli.commands.status_report import read_status
+from app.cli.commands.status_report import local_disks, read_status
 from app.cli.demo import command_settings
 from app.cli.errors import NotRunning
 from app.cli.exit_codes import ExitCode
 from app.cli.output import AsJson, Demo, console, print_json, table
-from app.cli.shapes import MissingCandles, Service, Status, StoredTrades, Stream, StreamGaps
-from coinwatch.formats import duration, price
+from app.cli.shapes import Disk, MissingCandles, Service, Status, StoredTrades, Stream, StreamGaps
+from coinwatch.formats import duration, names, price, size
 from coinwatch.times import SECOND_US
 from warehouse.db.connect import database_url, embedded
 
@@ -23,10 +23,10 @@ def status(demo: Demo = False, as_json: AsJson = False) -> None:
     """Show running services, streams and missing data.
 
     Each stream is listed with its lag and last error, followed by stream gaps and missing candles of the
-    last 24 hours.
+    last 24 hours, and by disks with low space.
 
-    Exit code 0 when everything is healthy; 1 when no service is running, a stream is not live or data is
-    missing.
+    Exit code 0 when everything is healthy; 1 when no service is running, a service reports a problem, a
+    stream is not live, data is missing or disk space is low.
     """
     settings = command_settings(demo=demo)
     server = embedded(settings)
@@ -38,6 +38,7 @@ def status(demo: Demo = False, as_json: AsJson = False) -> None:
         if as_json:
             raise problem
         typer.echo(problem)  # a state like any other for people, so not on stderr
+        _print_low_disks(console(), local_disks(settings))
         raise typer.Exit(ExitCode.FAILED)
     report = read_status(database_url(settings), settings)
     if as_json:
@@ -57,6 +58,7 @@ def _print(terminal: Console, report: Status, *, demo: bool) -> None:
     _print_stream_gaps(terminal, report.stream_gaps)
     _print_missing_candles(terminal, report.missing_candles)
     _print_stored_trades(terminal, report.trades)
+    _print_low_disks(terminal, report.disks)
 
 
 def _print_services(terminal: Console, services: list[Service]) -> None:
@@ -70,6 +72,9 @@ def _print_services(terminal: Console, services: list[Service]) -> None:
             str(service.leases or ""),
         )
     terminal.print(shown)
+    for service in services:
+        for problem in service.problems:
+            terminal.print(f"  [yellow]{service.service}: {escape(problem)}[/]")
 
 
 def _print_streams(terminal: Console, streams: list[Stream]) -> None:
@@ -135,3 +140,12 @@ def _print_stored_trades(terminal: Console, trades: StoredTrades) -> None:
         terminal.print(
             f"  [yellow]{day.day} exceeds this and is kept until its candles are complete:[/] {markets}"
         )
+
+
+def _print_low_disks(terminal: Console, disks: list[Disk]) -> None:
+    for disk in disks:
+        if disk.low:
+            terminal.print(
+                f"[yellow]Disk space is low: {size(disk.free_bytes)} of {size(disk.size_bytes)} left for "
+                f"{names(disk.stores)} in {escape(disk.path)} on {disk.host}.[/]"
+            )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import URL
 
 from app.cli.shapes import (
+    Disk,
     MissingCandles,
     OverdueDay,
     Service,
@@ -18,6 +21,7 @@ from app.cli.shapes import (
     StreamGap,
     StreamGaps,
 )
+from coinwatch.health.problems import problems_in
 from coinwatch.intervals import Interval
 from coinwatch.liveness import GAP_PATIENCE_S, SILENT_S
 from coinwatch.records import Market
@@ -27,6 +31,8 @@ from coinwatch.windows import Window
 from warehouse.candles.coverage import missing
 from warehouse.db.connect import reading, session
 from warehouse.markets import markets_by_id
+from warehouse.ops.disks import Disk as MeasuredDisk
+from warehouse.ops.disks import disks_in, read_disks
 from warehouse.ops.health import ServiceRow, StreamRow, read_services, read_streams
 from warehouse.ops.leases import read_leases
 from warehouse.ops.retention import PartitionDay, overdue, tick_days, unverified
@@ -43,6 +49,7 @@ def read_status(url: URL, settings: Settings) -> Status:
         leases = Counter(lease.holder for lease in read_leases(connection) if lease.expires_in_s > 0)
         gaps = read_gaps(connection, datetime.now(UTC) - timedelta(days=1))
     running = [_service(row, leases) for row in services if row.age_s <= SILENT_S]
+    disks = local_disks(settings) + _reported_disks(services)
     shown = [_stream(row) for row in streams]
     missing_candles = asyncio.run(_missing_candles(url, settings))
     incomplete = [row for row in gaps if row.state != "filled" and row.cause != "not wanted"]
@@ -50,7 +57,9 @@ def read_status(url: URL, settings: Settings) -> Status:
         healthy=bool(running)
         and all(_is_well(stream) for stream in shown)
         and all(row.state == "open" and row.age_s < GAP_PATIENCE_S for row in incomplete)
-        and not missing_candles,
+        and not missing_candles
+        and not any(service.problems for service in running)
+        and not any(disk.low for disk in disks),
         services=running,
         streams=shown,
         stream_gaps=StreamGaps(
@@ -60,6 +69,34 @@ def read_status(url: URL, settings: Settings) -> Status:
         ),
         missing_candles=missing_candles,
         trades=asyncio.run(_stored_trades(url, settings)),
+        disks=disks,
+    )
+
+
+def local_disks(settings: Settings) -> list[Disk]:
+    """The disks of the data folder on this machine; empty without a data folder."""
+    return [_disk(socket.gethostname(), disk) for disk in read_disks(settings)]
+
+
+def _reported_disks(services: Iterable[ServiceRow]) -> list[Disk]:
+    """The disks that daemons on other machines report."""
+    disks = {
+        (host, disk.path): _disk(host, disk)
+        for row in services
+        if row.age_s <= SILENT_S and (host := row.instance.partition(":")[0]) != socket.gethostname()
+        for disk in disks_in(row.detail)
+    }
+    return list(disks.values())
+
+
+def _disk(host: str, disk: MeasuredDisk) -> Disk:
+    return Disk(
+        host=host,
+        path=disk.path,
+        stores=list(disk.stores),
+        free_bytes=disk.free_bytes,
+        size_bytes=disk.size_bytes,
+        low=disk.is_low,
     )
 
 
@@ -74,6 +111,7 @@ def _service(row: ServiceRow, leases: Counter[str]) -> Service:
         started_at=row.started_at,
         heartbeat_age_s=row.age_s,
         leases=leases[row.instance],
+        problems=[problem.message for problem in problems_in(row.detail)],
     )
 
 

@@ -115,7 +115,7 @@ async def _run(
             write_dagster_home(settings, code_port)
             stack = waves(settings, code_port, demo=demo)
             supervisor = Supervisor(stack, _variables(settings, environment), run, log)
-            async with watched(server, log) if server else nullcontext():
+            async with watched(server, settings, log) if server else nullcontext():
                 await supervisor.run(
                     stop, lambda: _announce(terminal, [part for wave in stack for part in wave], demo=demo)
                 )

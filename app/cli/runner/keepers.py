@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -13,9 +13,15 @@ from app.cli.runner.data_folder import GUARD, POSTGRES
 from app.cli.runner.marks import mark
 from app.cli.runner.supervisor import PrintLine, describe_exit, wait
 from coinwatch.errors import CoinwatchError
+from coinwatch.health.episodes import Episode
+from coinwatch.settings import Settings
 from warehouse.embedded.server import EmbeddedPostgres
+from warehouse.ops.disks import full_disk, read_disks
 
 POSTGRES_CHECK_S = 2.0
+POSTGRES_RETRY_S = 5.0
+"""Between attempts to start it after the first: each may replay its log for a while."""
+POSTGRES_SETTLED_S = 5.0
 GUARD_RESTART_S = 1.0
 
 
@@ -69,10 +75,10 @@ async def _run_guard(folder: Path, run: str, environment: Mapping[str, str]) -> 
 
 
 @asynccontextmanager
-async def watched(server: EmbeddedPostgres, print_line: PrintLine) -> AsyncIterator[None]:
-    """Restart the embedded Postgres when it exits or hangs during the block."""
+async def watched(server: EmbeddedPostgres, settings: Settings, print_line: PrintLine) -> AsyncIterator[None]:
+    """Restart the embedded Postgres when it exits or hangs during the block; print each reason once."""
     ended = asyncio.Event()
-    keeping = asyncio.create_task(_keep_postgres(server, ended, print_line))
+    keeping = asyncio.create_task(_keep_postgres(server, settings, ended, print_line))
     try:
         yield
     finally:
@@ -80,23 +86,39 @@ async def watched(server: EmbeddedPostgres, print_line: PrintLine) -> AsyncItera
         await keeping  # not cancelled: a start in progress would go on after the block
 
 
-async def _keep_postgres(server: EmbeddedPostgres, ended: asyncio.Event, print_line: PrintLine) -> None:
-    while not await wait(ended, POSTGRES_CHECK_S):
+async def _keep_postgres(
+    server: EmbeddedPostgres, settings: Settings, ended: asyncio.Event, print_line: PrintLine
+) -> None:
+    outage = Episode(POSTGRES_SETTLED_S)
+
+    def failed(reason: str, line: str) -> None:
+        if outage.failed(reason):
+            print_line(POSTGRES, line)
+
+    wait_s = POSTGRES_CHECK_S
+    while not await wait(ended, wait_s):
+        wait_s = POSTGRES_CHECK_S
         if await asyncio.to_thread(server.is_running):
+            if (recovery := outage.worked()) is not None:
+                print_line(POSTGRES, f"ready again after {recovery.lasted_s:.0f} s")
             continue
-        print_line(POSTGRES, "does not answer; starting it")
+        failed("no answer", "does not answer; starting it")
         try:
             await asyncio.to_thread(server.start)
-            print_line(POSTGRES, "ready")
         except CoinwatchError as error:
-            print_line(POSTGRES, str(error))
-            await _end_hung(server, print_line)
+            wait_s = POSTGRES_RETRY_S
+            disk = full_disk(await asyncio.to_thread(read_disks, settings))
+            if disk is None:
+                failed(str(error), str(error))
+            else:
+                failed("full", f"cannot start: {disk}; free space on it")
+            await _end_hung(server, failed)
 
 
-async def _end_hung(server: EmbeddedPostgres, print_line: PrintLine) -> None:
+async def _end_hung(server: EmbeddedPostgres, failed: Callable[[str, str], None]) -> None:
     """End a server that lives, but made no progress while it was waited for."""
     try:
         if await asyncio.to_thread(server.stop):
-            print_line(POSTGRES, "did not answer: stopped")
+            failed("hung", "did not answer: stopped")
     except CoinwatchError as error:
-        print_line(POSTGRES, str(error))
+        failed(str(error), str(error))

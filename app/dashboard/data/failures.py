@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from coinwatch.errors import CoinwatchError, WarehouseRejected, WarehouseSlow, WarehouseUnavailable
+from coinwatch.errors import (
+    CoinwatchError,
+    WarehouseFull,
+    WarehouseReadOnly,
+    WarehouseRejected,
+    WarehouseSlow,
+    WarehouseUnavailable,
+)
 
 STATEMENT_TIMEOUT_S = 5.0
 NO_ANSWER = "the database does not answer"
@@ -13,6 +20,8 @@ def describe_failure(error: Exception) -> str:
     """The message of a failed read: one line, no secrets, no SQL."""
     if isinstance(error, WarehouseSlow):
         return f"the database is slow to answer: a read took over {STATEMENT_TIMEOUT_S:g} s"
+    if isinstance(error, WarehouseFull | WarehouseReadOnly):
+        return f"nothing can be stored: {error.state}"
     if isinstance(error, WarehouseUnavailable):
         return f"{NO_ANSWER}: {error.reason}"
     if isinstance(error, WarehouseRejected):

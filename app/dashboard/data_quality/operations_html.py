@@ -15,6 +15,7 @@ from coinwatch import formats
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, from_datetime
 from warehouse.ops.budgets import MonthOfCalls
+from warehouse.ops.disks import Disk, disks_in
 from warehouse.ops.health import ServiceRow
 from warehouse.ops.retention import AVERAGE_DAYS, EVENT_DAYS, REJECT_DAYS, overdue
 
@@ -113,8 +114,7 @@ def storage(stored: Storage, settings: Settings, today: date) -> Markup:
         ("Trades", _bytes(ticks), f"of at most {_bytes(limit)}, {oldest}"),
         ("Dagster's database", _bytes(stored.dagster), "runs and their events"),
     ]
-    if stored.free is not None:
-        tiles.append(("Free on disk", _bytes(stored.free), "on the disk of the database"))
+    tiles += [("Free on disk", formats.size(disk.free_bytes), _of_disk(disk)) for disk in stored.disks]
     largest = max((day.bytes for day in stored.tick_days), default=0)
     return render(
         "data_quality/storage.html.j2",
@@ -161,6 +161,11 @@ def _retention(stored: Storage, settings: Settings, today: date, limit: int) -> 
     )
 
 
+def _of_disk(disk: Disk) -> str:
+    low = "low: " if disk.is_low else ""
+    return f"{low}of {formats.size(disk.size_bytes)}, for {formats.names(disk.stores)}"
+
+
 def _tables(stored: Storage, settings: Settings) -> list[dict[str, Any]]:
     kept = {
         "ticks": f"{settings.ticks_keep_days} days or {settings.ticks_keep_gb:g} GB",
@@ -195,6 +200,9 @@ def _details(row: ServiceRow) -> str:
         )
     counts = [
         f"{detail[name]:,} {name}" for name in ("connections", "rules") if isinstance(detail.get(name), int)
+    ]
+    counts += [
+        f"{formats.size(disk.free_bytes)} free for {formats.names(disk.stores)}" for disk in disks_in(detail)
     ]
     states = _mapping(detail.get("markets"))
     counts += [f"{count:,} {state}" for state, count in states.items() if isinstance(count, int) and count]

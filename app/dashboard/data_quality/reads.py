@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from coinwatch.windows import Window
 from warehouse.candles import coverage_reads
 from warehouse.ops import reads
 from warehouse.ops.dagster import DAGSTER_DATABASE, Run, last_runs
+from warehouse.ops.disks import Disk, read_disks
 from warehouse.ops.retention import PartitionDay
 
 CHECKED_DAYS = 30
@@ -44,8 +44,8 @@ class Storage(NamedTuple):
     database: int
     dagster: int | None
     """None when we may not read it."""
-    free: int | None
-    """On the disk of the embedded server; None for an external server."""
+    disks: tuple[Disk, ...]
+    """Of the data folder on the dashboard's machine."""
     tables: tuple[reads.TableSize, ...]
     tick_days: tuple[PartitionDay, ...]
 
@@ -114,11 +114,10 @@ def storage(source: DashboardReads) -> Reading[Storage]:
     """The sizes of databases, tables and days of trades."""
 
     def ask(conn: Connection) -> Storage:
-        is_embedded = source.settings.database_url is None
         return Storage(
             reads.database_bytes(conn),
             reads.other_database_bytes(conn, DAGSTER_DATABASE),
-            shutil.disk_usage(source.settings.data_dir).free if is_embedded else None,
+            read_disks(source.settings),
             reads.table_sizes(conn),
             reads.tick_days(conn),
         )

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from coinwatch import formats, liveness
+from coinwatch.health.problems import problems_in
 from coinwatch.liveness import GAP_PATIENCE_S, SILENT_S
 from coinwatch.times import SECOND_US, from_datetime
 from warehouse.ops.budgets import MonthOfCalls
 from warehouse.ops.dagster import Run
+from warehouse.ops.disks import disks_in
 from warehouse.ops.health import ServiceRow, StreamRow, StreamState
 from warehouse.ops.reads import OutletRow
 from warehouse.trades.gap_reads import GapRow
@@ -74,9 +76,15 @@ def _of_services(services: Sequence[ServiceRow], now_us: int) -> Iterable[Proble
                     f"no heartbeat for {formats.duration(silent_us)}",
                     now_us - silent_us,
                 )
-        elif isinstance(spool_bytes, int | float) and spool_bytes > 0:
+            continue
+        if isinstance(spool_bytes, int | float) and spool_bytes > 0:
             waiting = f"{formats.size(float(spool_bytes))} of trades are spooled until the database answers"
             yield Problem(True, row.service, waiting)
+        for problem in problems_in(row.detail):
+            yield Problem(True, row.service, problem.message)
+        for disk in disks_in(row.detail):
+            if disk.is_low:
+                yield Problem(True, row.service, f"disk space is low: {disk}")
 
 
 def _of_streams(streams: Iterable[StreamRow]) -> Iterable[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from coinwatch.records import Market, Trade
 from coinwatch.stream_gaps import GapCause
 from coinwatch.times import MINUTE_US, SECOND_US, now_us, to_datetime
 from ingest_daemon.context import DaemonContext
-from ingest_daemon.recovery import filler
+from ingest_daemon.recovery import continuity, filler
 from ingest_daemon.recovery.filler import Recoverer
 from ingest_daemon.streams.stream_set import Streams
 from simulator.server import Simulator
@@ -223,3 +224,19 @@ async def test_a_gap_of_a_quiet_market_is_filled_up_to_now(
         assert newest == (stored[-1].trade_id, stored[-1].ts_us)
         ids = [trade.trade_id for trade in stored]
         assert ids == list(range(ids[0], ids[-1] + 1))
+
+
+async def test_a_market_whose_trades_wait_to_be_stored_is_not_silent(
+    recovering: RunRecovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing takes trades from the queue, as while neither Postgres nor the spool stores."""
+    monkeypatch.setattr(continuity, "QUIET_SHORTEST_S", 0.5)
+    async with recovering(BTC, streams_live=True) as recovery:
+        context = recovery.context
+        await eventually(lambda: context.queue.delay_s > 1)
+        context.continuity.begin(BTC, context.market_ids[BTC], is_consecutive=True, known_ts_us=0, now_s=0.0)
+        old = recovery.truth(BTC, 20)[0]
+        context.continuity.complete_until(BTC, old.trade_id, old.ts_us, time.monotonic())
+        await asyncio.sleep(4)  # a silent market gets a new socket within this time
+        assert context.continuity.quiet(time.monotonic()) == [BTC]
+        assert recovery.simulator.connections[BTC.exchange] == 1

@@ -10,13 +10,12 @@ import pytest
 import sqlalchemy
 from structlog.testing import capture_logs
 
-from coinwatch.errors import WarehouseRejected, WarehouseUnavailable
+from coinwatch.errors import WarehouseRejected
 from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon
 from ingest_daemon.context import DaemonContext
 from ingest_daemon.recovery.filler import Recoverer
-from ingest_daemon.storage.outage import Outage, reason_of
 from ingest_daemon.streams.stream_set import Streams
 from tests.ingest_daemon import frames
 from tests.ingest_daemon.conftest import RunDaemon
@@ -27,33 +26,6 @@ from warehouse.embedded.ports import free_port
 
 ZIL = Market.canonical("binance:ZIL-USDT")
 BREAK = "alter table ticks rename column amount to quantity"
-
-
-def test_an_outage_is_logged_once_and_ends_with_its_last_part() -> None:
-    outage = Outage(sqlalchemy.make_url("postgresql://me:hidden@db.example/coins"))
-    with capture_logs() as logs:
-        assert not outage
-        outage.began("commit", WarehouseUnavailable("Postgres cannot answer now: gone", reason="gone"))
-        outage.began("report", WarehouseUnavailable("cannot"))
-        outage.ended("commit")
-        assert outage
-        outage.ended("report")
-        outage.ended("report")
-        assert not outage
-    assert [entry["log_level"] for entry in logs] == ["error", "info"]
-    assert (logs[0]["reason"], logs[0]["database"]) == ("gone", "db.example/coins")
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (OSError("no route\nat all"), "no route"),
-        (TimeoutError(), "TimeoutError"),
-        (ExceptionGroup("", [ExceptionGroup("", [ValueError("inner")])]), "inner"),
-    ],
-)
-def test_the_reason_is_one_line(error: Exception, reason: str) -> None:
-    assert reason_of(error) == reason
 
 
 async def test_a_refused_commit_ends_the_daemon_and_is_no_outage(
@@ -109,5 +81,5 @@ async def test_a_lost_connection_is_an_outage_until_postgres_answers(run_daemon:
                 " where application_name = 'coinwatch ingest health' and datname = current_database()"
             )
             began = time.monotonic()
-            await eventually(lambda: any(entry["event"] == "Postgres is back" for entry in logs))
+            await eventually(lambda: any(entry["event"] == "Postgres stores again" for entry in logs))
             assert time.monotonic() - began < 20

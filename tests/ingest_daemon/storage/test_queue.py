@@ -38,6 +38,17 @@ async def test_take_returns_queued_trades_up_to_the_limit() -> None:
     assert (len(first.trades), len(second.trades), second.received_us) == (5, 2, 2)
 
 
+async def test_room_is_there_until_the_queue_is_full_and_after() -> None:
+    queue = TradeQueue(high_mark=3, low_mark=1)
+    await queue.room()
+    queue.put(trades(0, 3), 1)
+    waiting = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await queue.take(3)
+    await asyncio.wait_for(waiting, 5)
+
+
 async def test_take_waits_for_a_trade_and_ends_when_closed() -> None:
     queue = TradeQueue()
     taking = asyncio.create_task(queue.take(10))

@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from coinwatch.records import Market
+from coinwatch.records import Market, Trade
 from coinwatch.stream_gaps import GapCause
 from ingest_daemon.context import DaemonContext
 from ingest_daemon.storage.queue import Interruption
@@ -128,6 +128,23 @@ async def test_a_lost_socket_interrupts_its_markets_and_is_replaced(streaming: R
         lost, *others = await running.interruptions()
         assert (set(lost.markets), lost.cause) == ({ZIL, BTC}, GapCause.DISCONNECTED)
         assert {interruption.cause for interruption in others} <= {GapCause.DISCONNECTED}
+
+
+async def test_a_lost_socket_is_not_replaced_while_the_queue_is_full(
+    streaming: RunStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with streaming(Exchange(), ZIL) as running:
+        queue = running.context.queue
+        monkeypatch.setattr(queue, "_high_mark", 1)
+        trade = Trade(ZIL, 99, 1, 1.0, 1.0, True)
+        queue.put([trade], 1)
+        assert queue.full
+        running.exchange.sessions[0].connection.transport.abort()
+        await eventually(lambda: running.health(ZIL).state == "down")
+        await asyncio.sleep(1.0)  # the first waits between attempts are shorter
+        assert len(running.exchange.sessions) == 1
+        await running.interruptions()
+        await eventually(lambda: running.is_live(ZIL))
 
 
 async def test_resubscribing_interrupts_only_its_market(streaming: RunStream) -> None:

@@ -9,7 +9,14 @@ import pytest
 import sqlalchemy
 from sqlalchemy import URL
 
-from coinwatch.errors import WarehouseError, WarehouseRejected, WarehouseSlow, WarehouseUnavailable
+from coinwatch.errors import (
+    WarehouseError,
+    WarehouseFull,
+    WarehouseReadOnly,
+    WarehouseRejected,
+    WarehouseSlow,
+    WarehouseUnavailable,
+)
 from warehouse.db.connect import connect, engine, session
 from warehouse.db.errors import deadline, reason, translate, warehouse_errors
 
@@ -21,6 +28,8 @@ from warehouse.db.errors import deadline, reason, translate, warehouse_errors
         (psycopg.InterfaceError("the connection is closed"), WarehouseUnavailable),
         (psycopg.errors.DeadlockDetected("deadlock detected"), WarehouseUnavailable),
         (psycopg.errors.QueryCanceled("canceling statement"), WarehouseSlow),
+        (psycopg.errors.DiskFull("could not extend file"), WarehouseFull),
+        (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT"), WarehouseReadOnly),
         (psycopg.errors.UndefinedTable("no such table"), WarehouseRejected),
     ],
 )

@@ -14,6 +14,7 @@ from app.alerts.connections.fanout import SocketFanout
 from app.alerts.connections.hub import Hub
 from app.alerts.metrics import Metrics
 from coinwatch.alerts import Alert
+from coinwatch.health.outage import Outage
 from tests.waiting import eventually
 from warehouse.db.database import Database
 
@@ -58,7 +59,7 @@ def hub() -> RecordingHub:
 @asynccontextmanager
 async def running(database: URL, hub: Hub) -> AsyncIterator[SocketFanout]:
     events = Database(database, "test fanout")
-    fanout = SocketFanout(events, hub)
+    fanout = SocketFanout(events, hub, Outage("test", "deliveries wait"))
     await fanout.start_now()
     task = asyncio.create_task(fanout.run())
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from sqlalchemy import URL
 
 from app.cli.shapes import ErrorReport, Status
+from coinwatch.health.problems import Code, Problem
 from coinwatch.intervals import Interval
 from coinwatch.records import Market
 from coinwatch.settings import Settings
@@ -22,12 +24,15 @@ from warehouse.candles.store import store
 from warehouse.db.connect import connect
 from warehouse.db.partitions import ensure_tick_days
 from warehouse.markets import ensure_markets
-from warehouse.ops.health import StreamHealth, StreamState, write_streams
+from warehouse.ops.disks import Disk
+from warehouse.ops.health import StreamHealth, StreamState, beat, write_streams
 
 MARKET = Market.canonical("binance:BTC-USDT")
 
 
-async def call_status(settings: Settings, folder: Path, *arguments: str) -> CompletedProcess[str]:
+async def call_status(
+    settings: Settings, folder: Path, *arguments: str, **changes: str
+) -> CompletedProcess[str]:
     """In a thread, because the command has an event loop of its own."""
     assert settings.database_url is not None
     return await asyncio.to_thread(
@@ -37,6 +42,7 @@ async def call_status(settings: Settings, folder: Path, *arguments: str) -> Comp
         *arguments,
         COINWATCH_DATABASE_URL=settings.database_url.get_secret_value(),
         COINWATCH_TICKS_KEEP_DAYS="3",
+        **changes,
     )
 
 
@@ -77,6 +83,34 @@ async def test_table_is_not_cut_when_piped(
     result = await call_status(settings, tmp_path)
     assert [line.split()[0] for line in result.stdout.splitlines() if " live " in line] == sorted(names)
     assert "\x1b" not in result.stdout
+
+
+async def test_low_disks_and_problems_of_services(
+    database: URL, settings_for: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """The disk here is measured; that of a daemon on another machine is as it reports it."""
+    (tmp_path / "data" / "spool").mkdir(parents=True)
+    elsewhere = Disk(("spool",), "/var/spool", 10**9, 10**11, 2 * 10**9)
+    problem = Problem(Code.SPOOL_FULL, "the spool is full: bring Postgres back")
+    async with await connect(database, application_name="test") as conn:
+        detail = {"disks": (elsewhere,), "problems": [problem]}
+        await beat(conn, "ingest", "other-host:7", to_datetime(now_us()), detail)
+    settings = settings_for()
+    result = await call_status(settings, tmp_path, COINWATCH_DISK_LOW_GB="1000000000")
+    assert result.returncode == 1
+    assert "ingest: the spool is full: bring Postgres back" in result.stdout
+    low = [line for line in result.stdout.splitlines() if line.startswith("Disk space is low: ")]
+    assert low[0].endswith(f"left for spool in {tmp_path / 'data' / 'spool'} on {socket.gethostname()}.")
+    assert low[1] == "Disk space is low: 1.0 GB of 100.0 GB left for spool in /var/spool on other-host."
+    status = msgspec.json.decode(
+        (await call_status(settings, tmp_path, "--json", COINWATCH_DISK_LOW_GB="0")).stdout, type=Status
+    )
+    assert [(disk.host, disk.low) for disk in status.disks] == [
+        (socket.gethostname(), False),
+        ("other-host", True),
+    ]
+    assert [service.problems for service in status.services] == [[problem.message]]
+    assert not status.healthy
 
 
 async def test_json_has_the_documented_shape(settings_for: Callable[..., Settings], tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def test_a_silent_service_is_one_problem() -> None:
     assert "2.5 MB of trades are spooled" in spooling.what
 
 
+def test_a_service_reports_its_problems_and_low_disks() -> None:
+    disk = {"stores": ["spool"], "path": "/data", "free_bytes": 10**9, "size_bytes": 10**11}
+    problem = {"code": "database_full", "message": "the disk of Postgres is full"}
+    disks = [disk | {"low_bytes": 5 * 10**9}, disk | {"low_bytes": 0}]
+    full, low = problems_of(services=[service(1.0, problems=[problem], disks=disks)])
+    assert full.what == "the disk of Postgres is full"
+    assert low.what == "disk space is low: the disk of spool (/data) has 1.0 GB left"
+    assert full.is_current
+
+
 def test_open_gaps_are_current_and_unfillable_ones_past() -> None:
     lasting, lost = problems_of(gaps=[gap("unfillable"), gap("open")])
     assert (lasting.is_current, lost.is_current) == (True, False)
