@@ -1,4 +1,5 @@
-FROM python:3.12-slim
+# To pin its content as well as its version: python:3.12.13-slim-trixie@sha256:…, see docs/deploy.md.
+FROM python:3.12.13-slim-trixie
 
 WORKDIR /app
 COPY requirements.lock pyproject.toml README.md LICENSE ./
@@ -6,7 +7,7 @@ RUN pip install --no-cache-dir --requirement requirements.lock
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable . \
     && useradd --create-home coinwatch \
-    && mkdir -p .coinwatch && chown coinwatch .coinwatch
+    && install --directory --owner coinwatch --group coinwatch --mode 700 .coinwatch
 
 USER coinwatch
 ENV DAGSTER_HOME=/app COINWATCH_HOST=0.0.0.0 COINWATCH_LOG_FORMAT=json

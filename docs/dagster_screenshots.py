@@ -74,7 +74,6 @@ def demo(folder: Path, settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
     names = ("ingest", "alerts", "dashboard", "dagster", "simulator_ws", "simulator_rest")
     ports = {name: str(free_port(HOST)) for name in names}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("COINWATCH_")} | {
-        "COINWATCH_HOST": HOST,
         "COINWATCH_DATA_DIR": str(folder),
         **settings,
         **{f"COINWATCH_{name.upper()}_PORT": port for name, port in ports.items()},

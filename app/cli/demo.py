@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coinwatch.settings import DEFAULT_FEEDS, PROVIDERS, Settings, load_settings
+from coinwatch.settings.addresses import local_url
 
 RATE_LIMIT_SCALE = 20.0
 """The simulator needs no protection from our requests."""
@@ -12,8 +13,8 @@ RATE_LIMIT_SCALE = 20.0
 
 def demo_environment(settings: Settings) -> dict[str, str]:
     """The variables that turn ``settings`` into those of the demo."""
-    streams = f"ws://{settings.host}:{settings.simulator_ws_port}"
-    rest = f"http://{settings.host}:{settings.simulator_rest_port}"
+    streams = local_url("ws", settings.simulator_host, settings.simulator_ws_port)
+    rest = local_url("http", settings.simulator_host, settings.simulator_rest_port)
     return {
         **{f"COINWATCH_{name.upper()}_WS_URL": f"{streams}/{name}" for name in settings.exchanges()},
         **{

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +13,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from coinwatch.averaging.average import Method
 from coinwatch.logs import LogFormat
 from coinwatch.records import Market
+from coinwatch.settings.addresses import is_loopback, local_url, loopback_like
 from coinwatch.settings.defaults import DEFAULT_FEEDS, DEFAULT_MARKETS
 from coinwatch.settings.sources import sources
 from coinwatch.settings.value_types import AssetIds, Feeds, HttpUrl, Markets, Names, Port, TokenHashes, WsUrl
+
+_TOKEN = re.compile(r"[!-~]{24,}")
 
 
 class Access(BaseSettings):
@@ -70,7 +73,14 @@ class Settings(Access):
     data_dir: Path = Field(
         Path(".coinwatch"), description="Data folder: the embedded PostgreSQL, spools and run logs."
     )
-    host: str = Field("127.0.0.1", description="Address on which all services listen.")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address on which the alert endpoint listens. Every other part has its own setting.",
+    )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        description="Address on which the ingest daemon serves /metrics and /healthz, which have no login.",
+    )
     ingest_port: Port = Field(9101, description="Port of the ingest daemon: /metrics and /healthz.")
     alerts_port: Port = Field(
         9090, description="Port of the alert endpoint: /ws, /prices, /healthz and /metrics."
@@ -126,6 +136,11 @@ class Settings(Access):
         description="Maximum number of connections from an IP address (IPv6: a /64 network). A reverse proxy "
         "counts as a single address.",
     )
+    dashboard_host: str = Field(
+        "127.0.0.1",
+        description="Address on which `coinwatch up` serves the dashboard. Give it a login before you set "
+        "another one.",
+    )
     dashboard_port: Port = Field(8501, description="Port of the dashboard.")
     dashboard_login: Literal["required", "off"] | None = Field(
         None,
@@ -138,13 +153,25 @@ class Settings(Access):
         description="Show pictures of coins, which a viewer's browser fetches from hosts that CoinGecko and "
         "CoinMarketCap name. false: it fetches nothing from other hosts.",
     )
+    dagster_host: str = Field(
+        "127.0.0.1",
+        description="Address on which Dagster's web server listens. Beyond the loopback address "
+        "COINWATCH_DAGSTER_TOKEN is required.",
+    )
     dagster_port: Port = Field(3000, description="Port of the Dagster webserver.")
+    dagster_token: SecretStr | None = Field(
+        None,
+        description="Token that Dagster's web server requires, as a password (any user name) or as a Bearer "
+        "token; at least 24 characters, such as from `openssl rand -hex 32`. Unset: no login.",
+    )
     dagster_url: str = Field(
         "",
         pattern=r"^(https?://[^\s/]+(/\S*)?)?$",
-        description="Dagster's address for browsers, such as https://dagster.example.org; the dashboard "
-        "links to it. Unset: the host of the dashboard with COINWATCH_DAGSTER_PORT.",
+        description="Dagster's address for browsers, such as https://dagster.example.org: the dashboard "
+        "links to it, and Dagster's web server answers to its name. Unset: localhost and IP addresses with "
+        "COINWATCH_DAGSTER_PORT.",
     )
+    simulator_host: str = Field("127.0.0.1", description="Address on which the simulated exchanges listen.")
     simulator_ws_port: Port = Field(9200, description="Port of the simulated exchanges' websockets.")
     simulator_rest_port: Port = Field(9201, description="Port of the simulated exchanges' REST APIs.")
     simulator_trades_per_s: float = Field(
@@ -332,6 +359,15 @@ class Settings(Access):
             raise ValueError("must start with postgresql://")
         return value
 
+    @field_validator("dagster_token")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "must have at least 24 letters, digits or signs, such as from `openssl rand -hex 32`"
+            )
+        return value
+
     @classmethod
     def exchanges(cls) -> tuple[str, ...]:
         """Names of all supported exchanges: those with an address here."""
@@ -340,14 +376,14 @@ class Settings(Access):
     @property
     def alerts_host(self) -> str:
         """The address on which the alert endpoint listens: loopback if it has no tokens and is not open."""
-        if self.alerts_tokens or self.alerts_open or _is_loopback(self.host):
+        if self.alerts_tokens or self.alerts_open or is_loopback(self.host):
             return self.host
-        return "::1" if ":" in self.host else "127.0.0.1"
+        return loopback_like(self.host)
 
     def alerts_url(self, path: str, scheme: Literal["ws", "http"] = "ws") -> str:
         """The URL of ``path`` on the alert endpoint, with TLS if it has a certificate."""
-        host = f"[{self.alerts_host}]" if ":" in self.alerts_host else self.alerts_host
-        return f"{scheme}{'s' if self.alerts_tls_cert else ''}://{host}:{self.alerts_port}{path}"
+        secure = "s" if self.alerts_tls_cert else ""
+        return local_url(f"{scheme}{secure}", self.alerts_host, self.alerts_port, path)
 
     def ws_url(self, exchange: str) -> str:
         """The websocket root of ``exchange``, without a trailing slash."""
@@ -360,10 +396,3 @@ class Settings(Access):
     def _root(self, exchange: str, kind: str) -> str:
         url: str = getattr(self, f"{exchange}_{kind}_url")
         return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

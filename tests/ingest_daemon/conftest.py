@@ -59,7 +59,7 @@ class Daemon:
         return rows[0]
 
     async def get(self, path: str) -> str:
-        url = f"http://{self.settings.host}:{self.settings.ingest_port}{path}"
+        url = f"http://{self.settings.metrics_host}:{self.settings.ingest_port}{path}"
 
         def fetch() -> str:
             with urllib.request.urlopen(url, timeout=5) as answer:

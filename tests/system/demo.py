@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -71,6 +71,18 @@ class Demo:
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
                 continue
         return using
+
+    def listening(self) -> set[tuple[str, int]]:
+        """Address and port of every TCP socket on which a process of this demo listens."""
+        sockets = set()
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):  # a run that has just ended
+                sockets |= {
+                    (connection.laddr.ip, connection.laddr.port)
+                    for connection in process.net_connections("tcp")
+                    if connection.status == psutil.CONN_LISTEN
+                }
+        return sockets
 
 
 @contextmanager

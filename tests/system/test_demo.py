@@ -6,11 +6,13 @@ import asyncio
 import json
 import signal
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 import websockets
@@ -107,6 +109,73 @@ def test_every_port_answers(demo: Demo) -> None:
         with socket.create_connection(("127.0.0.1", port), 5) as client:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
             assert b" 200 " in client.recv(100)
+
+
+def test_stack_listens_on_loopback_and_its_own_ports(demo: Demo, connection: psycopg.Connection) -> None:
+    ports = {*demo.ports, connection.info.port}
+    assert demo.listening() == {("127.0.0.1", port) for port in ports}
+    folder = demo.data_dir / "demo" / "rpc"
+    if folder.exists():  # elsewhere where the path is too long for a socket
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.fixture
+def dagster(demo: Demo) -> Iterator[httpx.Client]:
+    """A client of Dagster's web server."""
+    root = f"http://127.0.0.1:{demo.ports[3]}"
+    with httpx.Client(base_url=root, timeout=60, trust_env=False) as client:
+        yield client
+
+
+def test_no_page_of_another_origin_changes_dagster(dagster: httpx.Client) -> None:
+    pause = {"query": "mutation { setAutoMaterializePaused(paused: true) }"}
+    is_paused = {"query": "{ instance { autoMaterializePaused } }"}
+    before = dagster.post("/graphql", json=is_paused).raise_for_status().json()
+    refused = [
+        dagster.get("/graphql", params=pause),
+        dagster.post("/graphql", data=pause),
+        dagster.post("/graphql", json=pause, headers={"Origin": "https://evil.example"}),
+        dagster.post("/graphql", json=pause, headers={"Host": "evil.example"}),
+    ]
+    assert [answer.status_code for answer in refused] == [405, 415, 403, 403]
+    assert dagster.post("/graphql", json=is_paused).json() == before
+
+
+async def test_dagster_runs_a_job_and_streams_its_log(dagster: httpx.Client) -> None:
+    """The requests of its web interface: launch by POST, and the log by a subscription."""
+    root = str(dagster.base_url).rstrip("/")
+    run_id = await asyncio.to_thread(launch, dagster, "report_gaps", root)
+    async with websockets.connect(
+        f"{root.replace('http', 'ws')}/graphql",
+        subprotocols=[websockets.Subprotocol("graphql-ws")],
+        origin=websockets.Origin(root),
+        proxy=None,
+    ) as opened:
+        await opened.send(json.dumps({"type": "connection_init", "payload": {}}))
+        payload = {"query": RUN_LOG, "variables": {"runId": run_id, "cursor": None}}
+        await opened.send(json.dumps({"id": "1", "type": "start", "payload": payload}))
+        events: list[str] = []
+        async with asyncio.timeout(60):
+            while "RunSuccessEvent" not in events:
+                frame = json.loads(await opened.recv())
+                messages = frame.get("payload", {}).get("data", {}).get("pipelineRunLogs", {})
+                events += [message["__typename"] for message in messages.get("messages", ())]
+    assert {"RunStartEvent", "MaterializationEvent"} <= set(events)
+
+
+RUN_LOG = """subscription($runId: ID!, $cursor: String) { pipelineRunLogs(runId: $runId, cursor: $cursor) {
+    ... on PipelineRunLogsSubscriptionSuccess { messages { __typename } } } }"""
+
+
+def launch(dagster: httpx.Client, job: str, origin: str) -> str:
+    """Start a run of ``job`` as a page of ``origin`` does; returns its id."""
+    query = """mutation($job: String!) { launchRun(executionParams: { runConfigData: {}, selector: {
+        repositoryLocationName: "coinwatch", repositoryName: "__repository__", jobName: $job } })
+        { ... on LaunchRunSuccess { run { runId } } } }"""
+    answer = dagster.post(
+        "/graphql", json={"query": query, "variables": {"job": job}}, headers={"Origin": origin}
+    )
+    return str(answer.raise_for_status().json()["data"]["launchRun"]["run"]["runId"])
 
 
 def test_outlets_of_the_demo_use_its_server(demo: Demo) -> None:

@@ -38,7 +38,7 @@ async def _run(settings: Settings, stop: asyncio.Event) -> None:
         trades_per_s=settings.simulator_trades_per_s,
         ws_port=settings.simulator_ws_port,
         rest_port=settings.simulator_rest_port,
-        host=settings.host,
+        host=settings.simulator_host,
     ) as simulator:
         structlog.get_logger().info(
             "simulated exchanges are ready",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -17,16 +16,18 @@ from rich.text import Text
 
 from app.cli.demo import command_settings, demo_environment
 from app.cli.output import uncut
+from app.cli.runner.code_server import socket_path
 from app.cli.runner.data_folder import POSTGRES, hold
 from app.cli.runner.keepers import guarded, watched
-from app.cli.runner.parts import dagster_home, ports, waves, write_dagster_home
+from app.cli.runner.listeners import check_ports, listeners, open_ports
+from app.cli.runner.parts import dagster_home, waves, write_dagster_home
 from app.cli.runner.service import stop_signals
 from app.cli.runner.supervisor import Part, PrintLine, Supervisor
-from coinwatch.errors import SettingsError, WarehouseUnavailable
+from coinwatch.errors import WarehouseUnavailable
 from coinwatch.settings import Settings, load_settings
+from coinwatch.settings.logins import check_dagster_login
 from warehouse.db.connect import database_url, embedded
 from warehouse.db.migrate import upgrade
-from warehouse.embedded.ports import free_port
 from warehouse.ops.dagster import DAGSTER_DATABASE
 
 POSTGRES_RETRIES = 2
@@ -46,44 +47,14 @@ def up(
     down stops it from elsewhere.
     """
     settings = command_settings(demo=demo)
+    check_dagster_login(settings)
     environment = {**os.environ, **(demo_environment(load_settings()) if demo else {})}
     terminal = uncut(_Terminal(highlight=False, soft_wrap=True))
     log = _LinePrinter(terminal)
     with hold(settings.data_dir, demo=demo, notify=partial(log, "coinwatch")) as run:
-        check_ports(settings.host, ports(settings, demo=demo))
+        check_ports(listeners(settings, demo=demo))
         asyncio.run(_run(settings, environment, run, terminal, log, demo=demo))
     log("coinwatch", "everything has stopped")
-
-
-def check_ports(host: str, wanted: Mapping[str, int]) -> None:
-    """Check that all ports are free.
-
-    Args:
-        host: The address to listen on.
-        wanted: Ports by the name of the setting for each.
-
-    Raises:
-        SettingsError: Ports are in use; the message names each with its setting.
-    """
-    taken = [
-        f"port {port} is in use ({setting})" for setting, port in wanted.items() if _is_in_use(host, port)
-    ]
-    if taken:
-        raise SettingsError(f"{'; '.join(taken)}. Stop the program that uses it, or set another port.")
-
-
-def _is_in_use(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except PermissionError:
-            raise SettingsError(
-                f"port {port} on {host} requires more privileges: choose a port above 1023"
-            ) from None
-        except OSError:
-            return True
-    return False
 
 
 async def _run(
@@ -105,15 +76,19 @@ async def _run(
     for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
 
+    for part, sentence in open_ports(listeners(settings, demo=demo)):
+        log(part, sentence)
+    code_socket = socket_path(settings.data_dir)
+    if not code_socket.is_relative_to(settings.data_dir):
+        log("pipelines", f"its socket is in {code_socket.parent}: the data folder's path does not fit one")
     server = embedded(settings)
     async with guarded(settings.data_dir, run, environment, log):
         log(POSTGRES, "starting" if server else "using COINWATCH_DATABASE_URL")
         try:
             revisions = await _prepare(settings, log)
             log(POSTGRES, f"ready, {len(revisions)} migrations applied" if revisions else "ready")
-            code_port = free_port(settings.host)
-            write_dagster_home(settings, code_port)
-            stack = waves(settings, code_port, demo=demo)
+            write_dagster_home(settings, code_socket)
+            stack = waves(settings, code_socket, demo=demo)
             supervisor = Supervisor(stack, _variables(settings, environment), run, log)
             async with watched(server, settings, log) if server else nullcontext():
                 await supervisor.run(

@@ -6,8 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from http import HTTPStatus
+from pathlib import Path
 
+import grpc
 import httpx
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from coinwatch.errors import CoinwatchError
 from coinwatch.settings import Settings
@@ -67,6 +71,22 @@ async def _listens(url: httpx.URL) -> bool:
         return False
     writer.close()
     return True
+
+
+def code_server_health(socket: Path) -> Check:
+    """The check of Dagster's code server, which serves gRPC on a Unix socket."""
+
+    async def health() -> Health:
+        async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
+            try:
+                answer = await HealthStub(channel).Check(
+                    HealthCheckRequest(service="DagsterApi"), timeout=HEALTH_TIMEOUT_S
+                )
+            except grpc.RpcError:
+                return Health.FAILS
+            return Health.WORKS if answer.status == HealthCheckResponse.SERVING else Health.FAILS
+
+    return health
 
 
 def dagster_daemon_health(settings: Settings) -> Check:

@@ -13,6 +13,7 @@ from app.dashboard.data_quality import operations_html, reads
 from app.dashboard.ui import html as ui_html
 from app.dashboard.ui import page, problems, viewer
 from app.dashboard.ui.html import note, section
+from coinwatch.settings.addresses import browser_url
 from coinwatch.times import now_us, utc_day
 from warehouse.candles.chart_reads import WatchedMarket
 
@@ -158,8 +159,10 @@ def errors(source: DashboardReads) -> None:
 
 
 def dagster_url(source: DashboardReads) -> str:
-    """Dagster's address for the viewer's browser: the setting, else our host with Dagster's port."""
-    if source.settings.dagster_url:
-        return source.settings.dagster_url.rstrip("/")
-    host = viewer.host() or source.settings.host
-    return f"http://{host}:{source.settings.dagster_port}"
+    """Dagster's address for the viewer's browser, empty when it cannot reach Dagster."""
+    settings = source.settings
+    if settings.dagster_url:
+        return settings.dagster_url.rstrip("/")
+    return browser_url(
+        settings.dagster_host, settings.dagster_port, viewer.host() or settings.dashboard_host
+    )

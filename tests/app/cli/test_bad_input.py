@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
 
-from app.cli.commands.up import check_ports
 from app.cli.demo import demo_environment, demo_overrides
-from coinwatch.errors import SettingsError
 from coinwatch.settings import load_settings
 from tests.app.cli.processes import call_coinwatch, run_coinwatch
 
@@ -110,19 +106,6 @@ def test_status_without_services_names_the_start_command(tmp_path: Path) -> None
     assert "not running" in result.stdout
     assert "coinwatch up" in result.stdout
     assert not (tmp_path / "data").exists()
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        yield holder.getsockname()[1]
-
-
-def test_port_in_use_is_named_with_its_setting(taken_port: int) -> None:
-    with pytest.raises(SettingsError, match=rf"port {taken_port} is in use \(COINWATCH_DAGSTER_PORT\)"):
-        check_ports("127.0.0.1", {"COINWATCH_DAGSTER_PORT": taken_port})
 
 
 def test_demo_settings_differ_in_addresses_and_data_folder(tmp_path: Path) -> None:
