@@ -193,7 +193,7 @@ class Htx(Exchange):
                 sent = _read_frame(text)
             except UNREADABLE:
                 other = _read_any(text)
-                if other.subbed:
+                if market_of(other.subbed) is not None:
                     awaited.add(other.subbed)
                 return _answer_to(other)
             market = market_of(sent.ch)

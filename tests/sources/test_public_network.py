@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from coinwatch.errors import Fatal
+from coinwatch.errors import Fatal, Retryable
 from sources.budgets import LocalBudget
 from sources.exchanges.base import RateLimit, RestRequest
 from sources.http import HttpSource, Patience
@@ -118,3 +118,15 @@ async def test_a_feed_by_a_name_that_leads_here_is_refused() -> None:
         with pytest.raises(Fatal, match="the address is private"):
             await http.get(ASK)
     assert server.requests == []
+
+
+async def test_where_a_proxy_is_set_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It resolves the names, so that only it can refuse them. This machine is never reached by it."""
+    async with scripted(answer("<rss/>")) as server:
+        monkeypatch.setenv("http_proxy", server.root)
+        async with feed("http://feeds.invalid") as http:
+            assert (await http.get(ASK)).body == b"<rss/>"
+        async with feed("http://localhost:1") as http:
+            with pytest.raises(Retryable, match="ConnectError"):
+                await http.get(ASK)
+    assert server.requests == ["http://feeds.invalid/feed"]

@@ -36,7 +36,8 @@ ALERTS = 600
 EVERY_S = 0.05
 SETTINGS = {"COINWATCH_WEBHOOKS_ALLOW_PRIVATE": "true", "COINWATCH_LOG_LEVEL": "warning"}
 P99_S = 0.050
-ATTACKERS = 4
+ATTACKERS = 2
+PAUSE_S = 0.2
 FLOODS = (
     client_frame(0x1, b"", fin=False) + client_frame(0x0, b"", fin=False) * 20_000,
     client_frame(0x1, b"") * 20_000,
@@ -123,9 +124,10 @@ async def attack(endpoint: Endpoint, seed: int) -> None:
     while True:
         with suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await opened(endpoint)
-            writer.write(random.choice(FLOODS))
-            async with asyncio.timeout(1):
-                with suppress(TimeoutError):
+            try:
+                writer.write(random.choice(FLOODS))
+                async with asyncio.timeout(1):
                     await reader.read()
-            writer.close()
-        await asyncio.sleep(0.1)
+            finally:
+                writer.close()
+        await asyncio.sleep(PAUSE_S)
