@@ -11,6 +11,7 @@ CoinwatchError
 ├── CommandRefused       the alert endpoint refused a command; carries its code and hint
 ├── UnreadableRule       a stored alert rule cannot be parsed; carries its id and a hint
 └── WarehouseError       the warehouse, which is Postgres
+    ├── NoDatabase            the data folder holds no database yet
     ├── WarehouseUnavailable  no connection, a timeout, a lock: retry later
     │   ├── WarehouseSlow     Postgres took longer than allowed
     │   ├── WarehouseFull     the disk of Postgres is full
@@ -113,6 +114,15 @@ class WarehouseError(CoinwatchError):
 
     state: ClassVar[str] = "Postgres refused a statement"
     remedy: ClassVar[str] = "run `coinwatch db upgrade`; if that does not help, please report it"
+
+
+class NoDatabase(WarehouseError):
+    """The data folder holds no database, and a reader does not create it. ``hint`` is what to do about it."""
+
+    hint = "start Coinwatch with: coinwatch up"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"there is no database in {folder} ({self.hint})")
 
 
 class WarehouseUnavailable(WarehouseError):

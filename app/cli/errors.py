@@ -10,7 +10,13 @@ from typer.exceptions import TyperException
 
 from app.cli.output import print_json_line
 from app.cli.shapes import ErrorReport
-from coinwatch.errors import CoinwatchError, EndpointUnreachable, Retryable, WarehouseUnavailable
+from coinwatch.errors import (
+    CoinwatchError,
+    EndpointUnreachable,
+    NoDatabase,
+    Retryable,
+    WarehouseUnavailable,
+)
 
 USAGE_ERROR = "usage_error"
 
@@ -31,7 +37,7 @@ class AlreadyRunning(CoinwatchError):
         super().__init__(f"`coinwatch up` (pid {pid}) runs on {folder} already ({self.hint})")
 
 
-_RETRYABLE = (Retryable, EndpointUnreachable, WarehouseUnavailable, NotRunning)
+_RETRYABLE = (Retryable, EndpointUnreachable, WarehouseUnavailable, NoDatabase, NotRunning)
 
 
 def report(error: CoinwatchError | TyperException) -> ErrorReport:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,7 +26,7 @@ from app.cli.commands.watch import watch
 from app.cli.errors import print_error
 from app.cli.exit_codes import ExitCode
 from coinwatch import logs
-from coinwatch.errors import CoinwatchError
+from coinwatch.errors import CoinwatchError, SettingsError
 
 _EXIT_CODES = "\n".join(f"  {code.value:<4} {code.meaning}" for code in ExitCode)
 
@@ -58,12 +60,22 @@ def _options(
     pass
 
 
+def _check_completion(arguments: list[str]) -> None:
+    """Keep root (``sudo -E``) from changing the shell's files of another user, which may be links.
+
+    Raises SettingsError.
+    """
+    if "--install-completion" in arguments and os.geteuid() == 0 != Path.home().stat().st_uid:
+        raise SettingsError(f"HOME is {Path.home()}, another user's folder: run this as that user")
+
+
 def main() -> None:
     """Run the command line. Errors that we raise on purpose are printed as one line, or as JSON."""
     as_json = "--json" in sys.argv[1:]
     # Services configure their logs again, from the settings.
     logs.configure("coinwatch", log_format="console", level="warning")
     try:
+        _check_completion(sys.argv[1:])
         # With --json we print usage errors ourselves; an int is the code of an early exit.
         code = app(standalone_mode=not as_json)
         sys.exit(code if isinstance(code, int) else ExitCode.OK)

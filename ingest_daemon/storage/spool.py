@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from coinwatch.errors import CoinwatchError
+from coinwatch.files import make_folder, open_file
 from ingest_daemon.storage.spool_records import encode_record, record_at, scan
 
 SEGMENT_BYTES = 64_000_000
@@ -73,7 +74,7 @@ class Spool:
         self._records = 0
         self._size = 0
         self._has_warned = False
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._position = _Position(folder / "position")
         self._offset = 0
         self._open()
@@ -183,7 +184,7 @@ class Spool:
         torn = size - contents.end
         unreadable = contents.unreadable
         if torn and is_last:
-            os.truncate(segment.path, contents.end)
+            _cut(segment.path, contents.end)
             log.warning(
                 "cut off a record that a crash interrupted; it had not been confirmed as stored",
                 file=str(segment.path),
@@ -245,7 +246,7 @@ class Spool:
     def _start_segment(self) -> None:
         number, self._next_number = self._next_number, self._next_number + 1
         path = self._folder / f"{number:08}.segment"
-        self._writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._writer = open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             sync_folder(self._folder)
         except OSError:
@@ -277,7 +278,7 @@ class _Position:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._file = open_file(path, os.O_RDWR | os.O_CREAT)
 
     def get(self) -> tuple[int, int]:
         """Return the number of a file and an offset in it; zeros when no valid position is stored."""
@@ -302,6 +303,14 @@ class _Position:
 def segments_in(folder: Path) -> list[Path]:
     """The files of a spool that hold records, oldest first."""
     return sorted(folder.glob("*.segment"), key=lambda path: int(path.stem))
+
+
+def _cut(path: Path, size: int) -> None:
+    file = open_file(path, os.O_WRONLY)
+    try:
+        os.ftruncate(file, size)
+    finally:
+        os.close(file)
 
 
 def _set_aside(segment: _Segment, unreadable: int) -> None:

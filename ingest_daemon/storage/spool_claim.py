@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from coinwatch.errors import SettingsError
+from coinwatch.files import make_folder, open_file
 from ingest_daemon.storage.spool import Spool, sync_folder
 
 _LOCK = "lock"
@@ -39,7 +40,7 @@ def claim(data_dir: Path, cap_bytes: int) -> Iterator[SpoolClaim]:
     root = data_dir / "spool"
     with ExitStack() as stack:
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
             # A search locks every folder for a moment. Two searches at once would take each other's
             # locks for living processes.
             with _locked(root / _LOCK):
@@ -59,14 +60,14 @@ def claim(data_dir: Path, cap_bytes: int) -> Iterator[SpoolClaim]:
 def _folders(root: Path) -> Iterator[Path]:
     for number in itertools.count():
         folder = root / str(number)
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         sync_folder(root)
         yield folder
 
 
 def _try_lock(folder: Path, stack: ExitStack) -> bool:
     """Whether ``folder`` was free; then it is locked until ``stack`` is left, or this process ends."""
-    file = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    file = open_file(folder / _LOCK, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -78,6 +79,9 @@ def _try_lock(folder: Path, stack: ExitStack) -> bool:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
+    file = open_file(path, os.O_RDWR | os.O_CREAT)
+    try:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(file)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from coinwatch.files import make_own_folder
 from coinwatch.settings import process_settings
 from pipelines.dagster_private import (
     ConfigurableClassData,
@@ -16,8 +17,10 @@ from pipelines.dagster_private import (
 
 
 def folder() -> Path:
-    """``COINWATCH_DATA_DIR``/dagster."""
-    return process_settings().data_dir / "dagster"
+    """``COINWATCH_DATA_DIR``/dagster, made if missing. Raises SettingsError."""
+    path = process_settings().data_dir / "dagster"
+    make_own_folder(path)
+    return path
 
 
 class CoinwatchArtifacts(LocalArtifactStorage):

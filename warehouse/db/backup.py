@@ -17,6 +17,8 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
+from coinwatch.files import replacing
+from warehouse.db.client_programs import environment, place
 from warehouse.db.connect import CONNECT_TIMEOUT_S, conninfo, unreachable
 from warehouse.db.migrate import knows, upgrade
 from warehouse.embedded.programs import program
@@ -32,22 +34,21 @@ def backup(url: URL, file: Path) -> int:
 
     The file appears, or is replaced, only when it is complete. Raises WarehouseError.
     """
+    command = [str(program("pg_dump")), "--format=custom", f"--dbname={place(url)}"]
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
-            part = Path(folder) / file.name
-            command = [
-                str(program("pg_dump")),
-                "--format=custom",
-                f"--file={part}",
-                f"--dbname={place(url)}",
-            ]
-            done = subprocess.run(command, env=environment(url), capture_output=True, text=True, check=False)
+        with replacing(file) as part:
+            # Not on its standard output, to which it writes the table of contents twice.
+            done = subprocess.run(
+                [*command, f"--file=/dev/fd/{part}"],
+                pass_fds=[part],
+                env=environment(url),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             if done.returncode != 0:
                 raise WarehouseError(f"the backup to {file} failed: {_one_line(done.stderr)}")
-            part.chmod(0o600)
-            size = part.stat().st_size
-            part.replace(file)
-            return size
+            return os.fstat(part).st_size
     except OSError as error:
         raise WarehouseError(f"cannot write {file}: {error.strerror}") from error
 
@@ -140,16 +141,6 @@ def _has_rows(connection: psycopg.Connection, table: str) -> bool:
         return False
     query = sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier(table))
     return bool(connection.execute(query).fetchall())
-
-
-def place(url: URL) -> str:
-    """The connection string for a command line, which other users can read: without the password."""
-    return conninfo(url._replace(password=None))
-
-
-def environment(url: URL) -> dict[str, str]:
-    """The environment of that program, with the password."""
-    return {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
 
 
 def _one_line(text: str) -> str:

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
-from coinwatch.errors import SettingsError, WarehouseError, WarehouseFull, WarehouseUnavailable
+from coinwatch.errors import NoDatabase, SettingsError, WarehouseError, WarehouseFull, WarehouseUnavailable
 from coinwatch.settings import Settings
 from warehouse.db import roles
 from warehouse.db.errors import reason, translate, warehouse_errors
@@ -39,14 +39,23 @@ def embedded_in(data_dir: Path) -> EmbeddedPostgres:
     return EmbeddedPostgres(data_dir / "postgres")
 
 
-def database_url(settings: Settings, database: str | None = None) -> URL:
+def database_url(settings: Settings, database: str | None = None, *, create: bool = True) -> URL:
     """The URL of the warehouse: COINWATCH_DATABASE_URL, or the embedded server, which is started if needed.
 
-    ``database``: another database on the same server, created if absent.
-    Raises SettingsError or WarehouseError.
+    Args:
+        settings: Those of this process.
+        database: Another database on the same server, created if absent.
+        create: Whether to create the embedded server too, if absent; false for programs that only read.
+
+    Raises:
+        SettingsError: COINWATCH_DATABASE_URL cannot be read.
+        NoDatabase: There is no embedded server, and ``create`` is false.
+        WarehouseError: The server cannot be started, or the database not created.
     """
     server = embedded(settings)
     if server:
+        if not create and not server.exists:
+            raise NoDatabase(str(settings.data_dir))
         server.start()
         url = server.socket_url()
     else:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coinwatch.errors import WarehouseError
+from coinwatch.files import Owner
+from warehouse.embedded.programs import OPEN_FOLDER, open_copy
 
 FALLBACK = "nobody"
-_CAP_DAC_READ_SEARCH = 2
-_CAP_SETPCAP = 8
+_HERE = "/proc/self/cwd"
+"""The working directory of the process that opens it, whoever may enter the folders above it."""
 
 
 @dataclass(frozen=True)
@@ -22,25 +24,36 @@ class Account:
 
     uid: int
     gid: int
+    programs: Path
+    """The folder of programs that this user may run."""
     prefix: tuple[str, ...] = ()
-    """What to put before a command so that it runs as this user."""
+    """What to put before a command so that it runs as this user, without privileges."""
 
-    def own(self, path: Path) -> None:
-        """Make this user the owner of ``path``, which we created."""
-        if os.geteuid() == 0:
-            os.chown(path, self.uid, self.gid)
+    @property
+    def owner(self) -> Owner | None:
+        """The owner of what root writes for this user; None when we are this user."""
+        return (self.uid, self.gid) if self.prefix else None
+
+    def name_for(self, path: Path, cwd: Path) -> str:
+        """How a program of this user that is started in ``cwd`` can open ``path``.
+
+        Below a closed folder, such as /root, a program only reaches its working directory, which root has
+        entered for it, and what is beside it.
+        """
+        if not self.prefix:
+            return str(path)
+        return _HERE if path == cwd else os.path.relpath(path, cwd)
 
 
 def account_for(folder: Path, programs: Path) -> Account:
     """The user to run ``programs`` as, on the files below ``folder`` (which may not exist yet).
 
     A normal user runs them as itself. Root runs them as the owner of ``folder``, or as ``nobody`` if that is
-    root too. Where that user cannot reach ``folder`` or ``programs`` (for example below /root), the programs
-    get the capability to enter closed folders, so that these stay closed to other users. Raises
-    WarehouseError when that is not possible here.
+    root too, and without any capability. Where that user cannot reach ``programs`` (for example below
+    /root), it runs a copy in ``OPEN_FOLDER``. Raises WarehouseError when that is not possible here.
     """
     if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
+        return Account(os.geteuid(), os.getegid(), programs)
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise WarehouseError(
@@ -48,23 +61,30 @@ def account_for(folder: Path, programs: Path) -> Account:
             "as another user, is missing: install it, run as a normal user, or set COINWATCH_DATABASE_URL"
         )
     uid, gid = _owner(folder)
-    prefix = [setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
-    closed = _first_closed(folder.parent, uid) or _first_closed(programs, uid)
-    if closed:
-        if not _may_pass_on(_CAP_DAC_READ_SEARCH, _CAP_SETPCAP):
+    if closed := _first_closed(programs, uid):
+        try:
+            programs = open_copy(programs)
+        except OSError as error:
             raise WarehouseError(
-                f"Postgres does not run as root, and user {pwd.getpwuid(uid).pw_name}, whom it runs as here, "
-                f"may not enter {closed}: run as a normal user, or move the data folder "
-                "(COINWATCH_DATA_DIR) and the installation out of it, or set COINWATCH_DATABASE_URL"
-            )
-        # no_setuid_fixup: without it, access(2), with which Postgres looks for its own binary,
-        # ignores the capabilities of any user but root.
-        prefix += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-        prefix += ["--securebits=+no_setuid_fixup"]
-    return Account(uid, gid, tuple(prefix))
+                f"Postgres does not run as root, user {_name(uid)}, whom it runs as here, may not enter "
+                f"{closed}, and its programs cannot be copied to {OPEN_FOLDER} ({error}): run as a normal "
+                f"user, install Coinwatch outside {closed}, or set COINWATCH_DATABASE_URL"
+            ) from error
+    prefix = (
+        *(setpriv, f"--reuid={uid}", f"--regid={gid}", "--clear-groups"),
+        *("--inh-caps=-all", "--no-new-privs"),
+    )
+    return Account(uid, gid, programs, prefix)
 
 
-def _owner(folder: Path) -> tuple[int, int]:
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _owner(folder: Path) -> Owner:
     try:
         status = folder.stat()
     except FileNotFoundError:
@@ -84,20 +104,8 @@ def _owner(folder: Path) -> tuple[int, int]:
 def _first_closed(path: Path, uid: int) -> Path | None:
     """The first folder on the way to ``path`` that ``uid`` may not enter."""
     for step in (*reversed(path.parents), path):
-        if not step.exists():
-            return None  # not created yet: will be open, like all folders we create above our own
         status = step.stat()
         needed = stat.S_IXUSR if status.st_uid == uid else stat.S_IXOTH
         if not status.st_mode & needed:
             return step
     return None
-
-
-def _may_pass_on(*capabilities: int) -> bool:
-    """Whether this process may give ``capabilities`` to a program it starts."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return False
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("CapPrm:", "CapBnd:"))]
-    return all(mask >> capability & 1 for mask in masks for capability in capabilities)

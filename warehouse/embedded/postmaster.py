@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import socket
 import time
@@ -54,7 +55,8 @@ def find(data: Path) -> Postmaster | None:
 
     ``postmaster.pid`` outlives a crash and a reboot, so the process it names counts only when its
     command line is that of the postmaster of this folder. (Command lines are readable
-    everywhere; a process's working directory is not, for root in a container.)
+    everywhere; a process's working directory is not, for root in a container.) A relative folder of the
+    socket is one in the data folder.
     """
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
@@ -65,11 +67,18 @@ def find(data: Path) -> Postmaster | None:
     except (OSError, ValueError, IndexError, psutil.Error):
         return None
     rest = [*lines[4:], "", "", "", ""]
-    return Postmaster(process, port, rest[0], rest[3].strip())
+    return Postmaster(process, port, os.path.normpath(data / rest[0]), rest[3].strip())
 
 
 def _is_postmaster(command: list[str], data: Path) -> bool:
-    return len(command) >= 3 and Path(command[0]).name == "postgres" and command[1:3] == ["-D", str(data)]
+    # By the folder alone, for servers that a version before 0.2 has started.
+    ours = identifying_option(data) in command or command[1:3] == ["-D", str(data)]
+    return bool(command) and Path(command[0]).name == "postgres" and ours
+
+
+def identifying_option(data: Path) -> str:
+    """The argument by which a postmaster is recognised as that of the data folder."""
+    return f"--cluster_name={cluster_name(data)}"
 
 
 def cluster_name(data: Path) -> str:

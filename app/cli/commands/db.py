@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from app.cli.output import AsJson, Demo, print_json
 from app.cli.shapes import BackedUp, DatabaseUrl, Restored, Stopped, Upgraded
 from coinwatch.errors import WarehouseError
 from warehouse.db import backup as backups
-from warehouse.db import migrate
+from warehouse.db import client_programs, migrate
 from warehouse.db.connect import database_url, embedded
 
 db = typer.Typer(name="db", help="The database: migrations, backups, embedded server.", no_args_is_help=True)
@@ -35,7 +36,7 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Back up the whole database to FILE with pg_dump."""
-    size = backups.backup(database_url(command_settings(demo=demo)), file)
+    size = backups.backup(database_url(command_settings(demo=demo), create=False), file)
     if as_json:
         print_json(BackedUp(file=str(file), bytes=size))
     else:
@@ -49,7 +50,11 @@ def restore(
     demo: Demo = False,
     as_json: AsJson = False,
 ) -> None:
-    """Restore a backup into an empty database."""
+    """Restore a backup into an empty database.
+
+    Restore only files that you trust: the SQL in FILE runs with all rights of the database user, on all data
+    in the database.
+    """
     backups.restore(database_url(command_settings(demo=demo)), file, replace=replace)
     if as_json:
         print_json(Restored(file=str(file)))
@@ -72,6 +77,26 @@ def stop(demo: Demo = False, as_json: AsJson = False) -> None:
         typer.echo(f"Postgres was not running in {server.folder}")
 
 
+@db.command(context_settings={"ignore_unknown_options": True})
+def psql(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- ARGS]...", help="Arguments of psql.")
+    ] = None,
+    demo: Demo = False,
+) -> None:
+    """Open the database in psql.
+
+    Example: coinwatch db psql -- -c "select * from v_markets"
+
+    Starts the embedded server if it is not running. Runs the psql on PATH, else that of the embedded
+    server. The password is in no argument, so other users cannot see it.
+    """
+    address = database_url(command_settings(demo=demo), create=False)
+    program = client_programs.psql()
+    command = [program, f"--dbname={client_programs.place(address)}", *(arguments or [])]
+    os.execve(program, command, client_programs.environment(address))  # noqa: S606
+
+
 @db.command()
 def url(
     show_password: Annotated[
@@ -80,12 +105,12 @@ def url(
     demo: Demo = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the URL of the database, for psql and other tools.
+    """Print the URL of the database, for other tools; for psql there is db psql.
 
     Starts the embedded server if it is not running.
     """
     settings = command_settings(demo=demo)
-    address = database_url(settings)
+    address = database_url(settings, create=False)
     server = embedded(settings)
     if server is not None:
         address = server.url()  # over TCP: not all tools can use the Unix socket

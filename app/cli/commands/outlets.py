@@ -21,6 +21,7 @@ from app.cli.demo import command_settings
 from app.cli.output import AsJson, Demo, console, print_json, table
 from app.cli.shapes import Deliveries, Delivery, Outlet, OutletAdded, OutletChanged, Outlets, Resent
 from coinwatch.errors import SettingsError
+from coinwatch.files import open_file
 from coinwatch.settings import Settings
 from warehouse.alerts import deliveries as stored
 from warehouse.alerts.deliveries import Kind, State
@@ -92,6 +93,7 @@ def add(
         lambda conn: stored.add_outlet(
             conn, client=client, kind=kind, url=url, secret=secret.text if secret else None
         ),
+        create=True,
     )
     shown = stored.shown_url(url)
     created = secret is not None and secret.created
@@ -221,8 +223,8 @@ def resend(
         typer.echo(f"Resending {count} deliveries of outlet {outlet_id}")
 
 
-def _run(settings: Settings, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    url = database_url(settings)
+def _run(settings: Settings, work: Callable[[AsyncConnection], Awaitable[T]], *, create: bool = False) -> T:
+    url = database_url(settings, create=create)
     upgrade(url)
 
     async def run() -> T:
@@ -236,7 +238,7 @@ def _secret(file: Path) -> _Secret:
     """Read the secret in ``file``, creating it first where it does not exist."""
     created = False
     try:
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        with os.fdopen(open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as opened:
             opened.write(webhooks.SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
         created = True
     except FileExistsError:

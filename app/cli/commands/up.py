@@ -138,7 +138,7 @@ def _announce(terminal: Console, parts: list[Part], *, demo: bool) -> None:
     terminal.print()
     terminal.print(table)
     flag = " --demo" if demo else ""
-    terminal.print(f'SQL: psql "$(coinwatch db url --show-password{flag})"   State: coinwatch status{flag}')
+    terminal.print(f"SQL: coinwatch db psql{flag}   State: coinwatch status{flag}")
     terminal.print(f"Ctrl-C stops everything; so does coinwatch down{flag}.\n")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from app.cli.runner.health import code_server_health, dagster_daemon_health, http_health
 from app.cli.runner.supervisor import Part
 from coinwatch.errors import CoinwatchError
+from coinwatch.files import make_own_folder, write_text
 from coinwatch.settings import Settings
 from coinwatch.settings.addresses import local_url
 
@@ -124,6 +125,6 @@ def write_dagster_home(settings: Settings, code_socket: Path) -> None:
     """
     server = {"socket": str(code_socket), "location_name": LOCATION}
     home = dagster_home(settings)
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_text((files("pipelines.instance") / "dagster.yaml").read_text())
-    (home / "workspace.yaml").write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
+    make_own_folder(home)
+    write_text(home / "dagster.yaml", (files("pipelines.instance") / "dagster.yaml").read_text())
+    write_text(home / "workspace.yaml", json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML

@@ -138,7 +138,7 @@ async def _answer(question: Question) -> Lookback:
     )
     window = Window(question.since_us, question.until_us)
     async with session(
-        database_url(process_settings()), application_name="coinwatch dashboard, backtest"
+        database_url(process_settings(), create=False), application_name="coinwatch dashboard, backtest"
     ) as conn:
         await conn.set_read_only(True)
         await conn.execute(roles.TAKE_ON, [roles.READER])

@@ -54,16 +54,16 @@ class DashboardReads:
 
     @cached_property
     def _engine(self) -> Engine:
-        return self._pool(database_url(self.settings), roles.READER, read_only=True)
+        return self._pool(database_url(self.settings, create=False), roles.READER, read_only=True)
 
     @cached_property
     def _dagster(self) -> Engine:
-        url = database_url(self.settings).set(database=DAGSTER_DATABASE)
+        url = database_url(self.settings, create=False).set(database=DAGSTER_DATABASE)
         return self._pool(url, roles.READER, read_only=True)
 
     @cached_property
     def _writer(self) -> Engine:
-        return self._pool(database_url(self.settings), roles.ALERTS, read_only=False)
+        return self._pool(database_url(self.settings, create=False), roles.ALERTS, read_only=False)
 
     @staticmethod
     def _pool(url: URL, role: str, *, read_only: bool) -> Engine:

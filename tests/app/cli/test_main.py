@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,11 +16,14 @@ from typer.testing import CliRunner
 from app.cli.exit_codes import ExitCode
 from app.cli.main import app
 from app.cli.shapes import Config, Token
+from tests.app.cli.processes import run_coinwatch
 
 SERVICES = {"up", "ingest", "alerts", "simulate"}
 """Commands that print logs: COINWATCH_LOG_FORMAT=json makes them JSON."""
 WITHOUT_DATA = {"simulate", "token"}
 """Commands that neither read nor write data."""
+INTERACTIVE = {"db psql"}
+"""Commands that are replaced by another program, whose output it is."""
 
 
 def command_names(group: typer.Typer = app, prefix: str = "") -> Iterator[str]:
@@ -33,7 +38,7 @@ def command_names(group: typer.Typer = app, prefix: str = "") -> Iterator[str]:
 def test_every_command_has_json_and_demo_options(name: str) -> None:
     shown = CliRunner().invoke(app, [*name.split(), "--help"]).output
     options = set(re.findall(r"^  (--[a-z-]+)", shown, re.MULTILINE))
-    assert ("--json" in options) == (name not in SERVICES)
+    assert ("--json" in options) == (name not in SERVICES | INTERACTIVE)
     assert ("--demo" in options) == (name not in WITHOUT_DATA)
 
 
@@ -52,6 +57,16 @@ def test_shell_completion_is_available(shell: str) -> None:
     variables = {"_COINWATCH_COMPLETE": f"source_{shell}"}
     shown = CliRunner().invoke(app, [], prog_name="coinwatch", env=variables)
     assert (shown.exit_code, "coinwatch" in shown.output) == (0, True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a folder to another user")
+def test_root_installs_no_completion_for_another_user(tmp_path: Path) -> None:
+    (tmp_path / ".bashrc").touch()
+    os.chown(tmp_path, 1, 1)
+    answer = run_coinwatch(tmp_path, "--install-completion", HOME=str(tmp_path), SHELL="/bin/bash")
+    assert answer.returncode == 1
+    assert "another user's folder: run this as that user" in answer.stderr
+    assert (tmp_path / ".bashrc").read_text() == ""
 
 
 def test_token_as_json() -> None:

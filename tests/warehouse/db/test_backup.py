@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -145,6 +146,19 @@ def test_a_backup_that_fails_leaves_no_file(database: URL, tmp_path: Path) -> No
         backup(database, tmp_path / "absent" / "x.dump")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a link to another user")
+def test_root_writes_no_backup_through_a_link_of_another_user(database: URL, tmp_path: Path) -> None:
+    victim, theirs = tmp_path / "victim", tmp_path / "theirs"
+    victim.write_text("precious")
+    theirs.mkdir()
+    (theirs / "x.dump").symlink_to(victim)
+    for path in (theirs, theirs / "x.dump"):
+        os.chown(path, 1, 1, follow_symlinks=False)
+    with pytest.raises(WarehouseError, match="link that another user may have placed"):
+        backup(database, theirs / "x.dump")
+    assert victim.read_text() == "precious"
+
+
 def test_the_password_is_in_no_command_line(database: URL, tmp_path: Path) -> None:
     with psycopg.connect(conninfo(database)) as holder:
         holder.execute("LOCK TABLE markets")  # pg_dump has to wait for it
@@ -167,19 +181,20 @@ def older_server(tmp_path: Path) -> Iterator[URL]:
     data = tmp_path / "older"
     data.mkdir(mode=0o700)
     account = account_for(data, bin_folder)
-    account.own(data)
+    if account.owner:
+        os.chown(data, *account.owner)
     options = " ".join(f"-c {name}={value}" for name, value in FAST_AND_FORGETFUL.items())
 
     def run(name: str, *arguments: str) -> None:
         subprocess.run(
-            [*account.prefix, str(bin_folder / name), "-D", str(data), *arguments],
+            [*account.prefix, str(account.programs / name), "-D", account.name_for(data, data), *arguments],
             cwd=data,
             check=True,
             stdout=subprocess.DEVNULL,
         )
 
     run("initdb", "--username=me", "--auth=trust", "--encoding=UTF8", "--locale=C")
-    run("pg_ctl", "start", "-w", "-l", str(data / "log"), "-o", f"-k '{data}' -h '' {options}")
+    run("pg_ctl", "start", "-w", "-l", "log", "-o", f"-k . -h '' {options}")
     try:
         yield URL.create("postgresql+psycopg", "me", database="postgres", query={"host": str(data)})
     finally:

@@ -18,7 +18,7 @@ from coinwatch.errors import WarehouseError
 from tests.conftest import PROJECT
 from warehouse import views
 from warehouse.db import migrate
-from warehouse.db.backup import environment, place
+from warehouse.db.client_programs import environment, place
 from warehouse.db.connect import engine
 from warehouse.db.migrate import upgrade
 from warehouse.embedded.programs import program

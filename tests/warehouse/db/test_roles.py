@@ -130,6 +130,7 @@ def test_upgrades_work_without_the_right_to_create_roles(empty_database: URL) ->
     """And where another owner's roles are on the server, they get nothing."""
     with psycopg.connect(conninfo(empty_database), autocommit=True) as administrator:
         administrator.execute("create role modest login password 'modest'")
+        administrator.execute("grant modest to current_user")
         administrator.execute(f"alter database {empty_database.database} owner to modest")
     modest = empty_database.set(username="modest", password="modest")  # noqa: S106
     try:
