@@ -17,6 +17,7 @@ from sqlalchemy import URL
 
 from coinwatch.settings import Settings, process_settings
 from tests.servers import Server, running_server
+from tests.service_logins import make_logins
 from warehouse.db.connect import connect, conninfo
 from warehouse.db.migrate import upgrade
 
@@ -37,9 +38,10 @@ def _unread_settings() -> None:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server of the run, with a migrated database to clone."""
+    """The server of the run, with a migrated database to clone and a login for each service."""
     with running_server(tmp_path_factory.mktemp("postgres")) as server, _database(server, _TEMPLATE) as url:
         upgrade(url)
+        make_logins(server.administrator_url(_TEMPLATE))
         yield server
 
 
@@ -106,12 +108,14 @@ def recordings() -> Path:
 
 @contextmanager
 def _database(server: Server, name: str, template: str = "template1") -> Iterator[URL]:
-    create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-    _administer(server, create)
-    yield server.socket_url(name)
+    url = server.socket_url(name)
+    names = {"name": name, "template": template, "owner": str(url.username)}
+    create = sql.SQL("CREATE DATABASE {name} TEMPLATE {template} OWNER {owner}")
+    _administer(server, create.format(**{key: sql.Identifier(value) for key, value in names.items()}))
+    yield url
     _administer(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _administer(server: Server, statement: sql.Composed) -> None:
-    with psycopg.connect(conninfo(server.socket_url("postgres")), autocommit=True) as connection:
+    with psycopg.connect(conninfo(server.administrator_url("postgres")), autocommit=True) as connection:
         connection.execute(statement)

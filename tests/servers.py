@@ -37,15 +37,21 @@ class Server(Protocol):
     def socket_url(self, database: str) -> URL:
         """The URL of a database of the server."""
 
+    def administrator_url(self, database: str) -> URL:
+        """The same for a superuser."""
+
 
 @dataclass(frozen=True)
 class ExternalServer:
-    """The server of ``COINWATCH_TEST_DATABASE_URL``, whose user may create databases."""
+    """The server of ``COINWATCH_TEST_DATABASE_URL``, whose user is a superuser."""
 
     url: URL
 
     def socket_url(self, database: str) -> URL:
         return self.url.set(database=database)
+
+    def administrator_url(self, database: str) -> URL:
+        return self.socket_url(database)
 
 
 @contextmanager

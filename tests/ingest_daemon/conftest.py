@@ -17,6 +17,8 @@ from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon
 from ingest_daemon.context import DaemonContext
+from tests.service_logins import login
+from warehouse.db import roles
 from warehouse.db.connect import conninfo
 from warehouse.embedded.ports import free_port
 
@@ -87,7 +89,7 @@ def make_context(settings_for: Callable[..., Settings], database: sqlalchemy.URL
     """``make_context(daemon="a:1", markets=…)``: what the parts of a daemon share, with these settings."""
 
     def make(daemon: str | None = None, **overrides: Any) -> DaemonContext:
-        return DaemonContext.create(settings_for(**overrides), database, daemon)
+        return DaemonContext.create(settings_for(**overrides), login(database, roles.INGEST), daemon)
 
     return make
 
@@ -100,7 +102,8 @@ def run_daemon(settings_for: Callable[..., Settings], database: sqlalchemy.URL) 
     async def running(**overrides: Any) -> AsyncIterator[Daemon]:
         settings = settings_for(**{"ingest_port": free_port(), **overrides})
         running_daemon = Daemon(settings, database)
-        task = asyncio.create_task(daemon.run(settings, database, stop=running_daemon.stop))
+        url = login(database, roles.INGEST)
+        task = asyncio.create_task(daemon.run(settings, url, stop=running_daemon.stop))
         try:
             yield running_daemon
         finally:

@@ -23,8 +23,10 @@ from tests.ingest_daemon import frames
 from tests.ingest_daemon.conftest import Daemon
 from tests.ingest_daemon.replay import Session, replaying
 from tests.ingest_daemon.test_daemon import ticks_locked
+from tests.service_logins import login
 from tests.stored import stored_trades
 from tests.waiting import eventually
+from warehouse.db import roles
 from warehouse.db.connect import connect
 from warehouse.embedded.ports import free_port
 from warehouse.markets import ensure_markets
@@ -60,7 +62,9 @@ def start(settings_for: Callable[..., Settings], database: sqlalchemy.URL, tmp_p
     async def starting(*arguments: str, **overrides: str) -> AsyncIterator[Program]:
         given = {
             "ingest_port": str(free_port()),
-            "database_url": database.set(drivername="postgresql").render_as_string(hide_password=False),
+            "database_url": login(database, roles.INGEST)
+            .set(drivername="postgresql")
+            .render_as_string(hide_password=False),
             "data_dir": str(tmp_path),
             "log_format": "json",
             **overrides,

@@ -15,7 +15,10 @@ from sqlalchemy import URL
 from coinwatch.settings import Settings, process_settings
 from simulator.server import Simulator
 from tests.conftest import PROJECT
-from warehouse.db.connect import conninfo
+from tests.servers import Server
+from tests.service_logins import login
+from warehouse.db import roles
+from warehouse.db.connect import conninfo, database_url
 from warehouse.ops.dagster import DAGSTER_DATABASE
 
 Conn = psycopg.AsyncConnection[Any]
@@ -32,14 +35,18 @@ async def simulator() -> AsyncIterator[Simulator]:
 def configure(
     settings_for: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Settings]:
-    """Put settings where a program finds them: in the environment of this process."""
+    """Put settings where a program finds them: in the environment of this process.
+
+    The owner makes the database of Dagster, which then uses it by a login of its own.
+    """
 
     def set_all(**overrides: str) -> Settings:
         settings = settings_for()
         monkeypatch.chdir(tmp_path)  # away from the .env of the developer
-        assert settings.database_url is not None
+        url = login(database_url(settings), roles.PIPELINES)
+        database_url(settings, DAGSTER_DATABASE)
         given = {
-            "database_url": settings.database_url.get_secret_value(),
+            "database_url": url.set(drivername="postgresql").render_as_string(hide_password=False),
             "data_dir": str(settings.data_dir),
             "rate_limit_scale": "1000",
             **overrides,
@@ -75,7 +82,13 @@ def instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def without_dagster(database: URL) -> None:
-    """No database for Dagster on the server yet."""
-    with psycopg.connect(conninfo(database), autocommit=True) as conn:
+def without_dagster(
+    postgres: Server, configure: Callable[..., Settings], database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No database for Dagster on the server yet, and programs of a user who may create it."""
+    configure()
+    owner = database.set(drivername="postgresql").render_as_string(hide_password=False)
+    monkeypatch.setenv("COINWATCH_DATABASE_URL", owner)
+    process_settings.cache_clear()
+    with psycopg.connect(conninfo(postgres.administrator_url("postgres")), autocommit=True) as conn:
         conn.execute(f"drop database if exists {DAGSTER_DATABASE} with (force)")

@@ -16,7 +16,14 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
-from coinwatch.errors import NoDatabase, SettingsError, WarehouseError, WarehouseFull, WarehouseUnavailable
+from coinwatch.errors import (
+    NoDatabase,
+    SettingsError,
+    WarehouseError,
+    WarehouseFull,
+    WarehouseRejected,
+    WarehouseUnavailable,
+)
 from coinwatch.settings import Settings
 from warehouse.db import roles
 from warehouse.db.errors import reason, translate, warehouse_errors
@@ -228,9 +235,10 @@ def _ensure_database(url: URL, name: str) -> None:
             except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                 return  # another process was quicker
             except psycopg.errors.InsufficientPrivilege:
-                raise WarehouseError(
+                raise WarehouseRejected(
                     f"there is no database {name!r} on the server and user {url.username} may not create it: "
-                    f"create it by CREATE DATABASE {name} OWNER {url.username}"
+                    f"create it by CREATE DATABASE {name} OWNER {url.username}",
+                    kind="InsufficientPrivilege",
                 ) from None
     except psycopg.OperationalError as error:
         raise unreachable(url, error) from error

@@ -38,7 +38,10 @@ def upgrade(url: URL) -> list[str]:
             _grant_dagster(pool, url)
         return applied
     except WarehouseRejected as error:
-        raise WarehouseError(f"the schema could not be upgraded: {error}") from error
+        hint = ""
+        if error.kind == "InsufficientPrivilege":
+            hint = "; run coinwatch db upgrade with a COINWATCH_DATABASE_URL of the owner of the tables"
+        raise WarehouseError(f"the schema could not be upgraded: {error}{hint}") from error
     finally:
         pool.dispose()
 

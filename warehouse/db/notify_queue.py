@@ -17,6 +17,9 @@ _END_STUCK = """
 select pid, application_name, pg_terminate_backend(pid)
 from pg_stat_activity
 where pid <> pg_backend_pid() and backend_type = 'client backend'
+  and (pg_has_role(usesysid, 'usage') or pg_has_role('pg_signal_backend', 'usage') and not exists (
+    select from pg_roles where pg_roles.oid = usesysid and rolsuper
+  ))
   and (
     (state like 'idle in transaction%%' and xact_start < clock_timestamp() - %(stuck_s)s * interval '1 s')
     or (wait_event = 'ClientWrite' and state_change < clock_timestamp() - %(stuck_s)s * interval '1 s')
@@ -29,7 +32,8 @@ async def end_stuck_listeners(
 ) -> list[str]:
     """Terminate the sessions that may block the queue, if more than ``above`` of it is in use.
 
-    Returns their names with their process ids. Needs a role that may terminate them.
+    Returns their names with their process ids. Only sessions that this user may see and terminate: its own,
+    and all but those of superusers for a member of pg_signal_backend and pg_read_all_stats.
     """
     cursor = await conn.execute(_USAGE)
     row = await cursor.fetchone()

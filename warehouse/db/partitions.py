@@ -139,11 +139,14 @@ async def _attach(conn: psycopg.AsyncConnection, partition: _Partition) -> None:
         pending = (await _attached(conn, [partition])).get(partition.name)
         if pending is False:
             return
+        # Whoever adds it, a partition belongs to the owner of its table.
+        await conn.execute(_AS_OWNER, [partition.parent])
         if pending:
             await _execute(conn, _FINISH_DETACH, partition)
         # It may exist, detached by an interrupted drop: then it is attached again.
         await _execute(conn, _CREATE_CHECKED if partition.checked else _CREATE, partition)
         await _execute(conn, _ATTACH, partition)
+        await conn.execute("SELECT set_config('role', 'none', true)")
 
 
 async def _limit_wait(conn: psycopg.AsyncConnection) -> None:
@@ -181,6 +184,10 @@ _ATTACHED = """
 SELECT child.relname, inhdetachpending
 FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
 WHERE child.relkind = 'r' AND pg_table_is_visible(child.oid) AND child.relname = ANY (%s)
+"""
+
+_AS_OWNER = """
+SELECT set_config('role', pg_get_userbyid(relowner), true) FROM pg_class WHERE oid = %s::regclass
 """
 
 _CREATE = "CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL)"

@@ -11,18 +11,27 @@ import typer
 from app.cli.demo import command_settings
 from app.cli.output import AsJson, Demo, print_json
 from app.cli.shapes import BackedUp, DatabaseUrl, Restored, Stopped, Upgraded
-from coinwatch.errors import WarehouseError
+from coinwatch.errors import WarehouseError, WarehouseRejected
 from warehouse.db import backup as backups
 from warehouse.db import client_programs, migrate
 from warehouse.db.connect import database_url, embedded
+from warehouse.ops.dagster import DAGSTER_DATABASE
 
 db = typer.Typer(name="db", help="The database: migrations, backups, embedded server.", no_args_is_help=True)
 
 
 @db.command()
 def upgrade(demo: Demo = False, as_json: AsJson = False) -> None:
-    """Migrate the schema to this release."""
-    applied = list(migrate.upgrade(database_url(command_settings(demo=demo))))
+    """Migrate the schema to this release, and create Dagster's database and the roles of services.
+
+    Roles and databases are only created where the database user may create them.
+    """
+    settings = command_settings(demo=demo)
+    applied = migrate.upgrade(database_url(settings))
+    try:
+        database_url(settings, DAGSTER_DATABASE)
+    except WarehouseRejected as error:
+        typer.echo(f"Only Dagster needs it: {error}", err=True)
     if as_json:
         print_json(Upgraded(applied=applied))
     else:
@@ -86,7 +95,7 @@ def psql(
 ) -> None:
     """Open the database in psql.
 
-    Example: coinwatch db psql -- -c "select * from v_markets"
+    Example: coinwatch db psql -- -c "select * from markets"
 
     Starts the embedded server if it is not running. Runs the psql on PATH, else that of the embedded
     server. The password is in no argument, so other users cannot see it.

@@ -21,7 +21,9 @@ from app.alerts.endpoint import serve
 from coinwatch.records import Market, Trade
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
+from tests.service_logins import login
 from tests.waiting import eventually
+from warehouse.db import roles
 from warehouse.db.connect import connect as connect_postgres
 from warehouse.embedded.ports import free_port
 from warehouse.markets import ensure_markets
@@ -146,7 +148,8 @@ async def start(
         async def start_one() -> Endpoint:
             endpoint = Endpoint(free_port(), has_tls="alerts_tls_cert" in overrides)
             settings = settings_for(alerts_port=endpoint.port, markets=",".join(markets), **overrides)
-            serving = asyncio.create_task(serve(settings, database, stop=endpoint.stop))
+            url = login(database, roles.ENDPOINT)
+            serving = asyncio.create_task(serve(settings, url, stop=endpoint.stop))
 
             async def end() -> None:
                 endpoint.stop.set()

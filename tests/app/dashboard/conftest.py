@@ -15,6 +15,8 @@ from coinwatch.settings import process_settings
 from coinwatch.times import now_us
 from tests.app.dashboard.pages import OpenPage
 from tests.app.dashboard.stock import PRICES, Stock
+from tests.service_logins import login
+from warehouse.db import roles
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +40,10 @@ def open_page(database: URL, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPa
     def run(name: str, *, url: str | None = None, **query: str) -> AppTest:
         monkeypatch.setenv(
             "COINWATCH_DATABASE_URL",
-            url or database.set(drivername="postgresql").render_as_string(hide_password=False),
+            url
+            or login(database, roles.DASHBOARD)
+            .set(drivername="postgresql")
+            .render_as_string(hide_password=False),
         )
         monkeypatch.setenv("COINWATCH_MARKETS", ",".join(PRICES))
         script = (

@@ -194,7 +194,10 @@ def unreachable(url: URL) -> Iterator[None]:
     with server.connect() as conn:
         conn.execute(text(f'alter database "{url.database}" allow_connections false'))
         conn.execute(
-            text("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"),
+            text(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = :name and backend_type = 'client backend'"
+            ),
             {"name": url.database},
         )
         try:

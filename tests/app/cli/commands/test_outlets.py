@@ -11,13 +11,15 @@ from typer.testing import CliRunner, Result
 
 from app.cli.main import app
 from coinwatch.errors import SettingsError
+from tests.service_logins import login
+from warehouse.db import roles
 
 
 @pytest.fixture(autouse=True)
 def _settings(database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "COINWATCH_DATABASE_URL",
-        database.set(drivername="postgresql").render_as_string(hide_password=False),
+        login(database, roles.ENDPOINT).set(drivername="postgresql").render_as_string(hide_password=False),
     )
     monkeypatch.setenv("COINWATCH_DATA_DIR", str(tmp_path))
 
