@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from app.cli.exit_codes import ExitCode
 from app.cli.main import app
 from app.cli.shapes import Config, Token
-from tests.app.cli.processes import run_coinwatch
+from tests.app.cli.processes import call_coinwatch
 
 SERVICES = {"up", "ingest", "alerts", "simulate"}
 """Commands that print logs: COINWATCH_LOG_FORMAT=json makes them JSON."""
@@ -63,7 +63,7 @@ def test_shell_completion_is_available(shell: str) -> None:
 def test_root_installs_no_completion_for_another_user(tmp_path: Path) -> None:
     (tmp_path / ".bashrc").touch()
     os.chown(tmp_path, 1, 1)
-    answer = run_coinwatch(tmp_path, "--install-completion", HOME=str(tmp_path), SHELL="/bin/bash")
+    answer = call_coinwatch(tmp_path, "--install-completion", HOME=str(tmp_path), SHELL="/bin/bash")
     assert answer.returncode == 1
     assert "another user's folder: run this as that user" in answer.stderr
     assert (tmp_path / ".bashrc").read_text() == ""

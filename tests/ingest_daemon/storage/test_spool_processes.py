@@ -170,3 +170,23 @@ def test_an_unusable_folder_names_its_setting(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file")
     with pytest.raises(SettingsError, match=r"COINWATCH_DATA_DIR.*File exists"), claim(tmp_path, 1_000_000):
         pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give links to another user")
+@pytest.mark.parametrize("name", ["lock", "0", "0/lock", "0/position"])
+def test_root_follows_no_link_of_another_user(tmp_path: Path, name: str) -> None:
+    victim, spool = tmp_path / "victim", tmp_path / "theirs" / "spool"
+    if name == "0":
+        victim.mkdir()
+    else:
+        victim.write_text("precious")
+    (spool / name).parent.mkdir(parents=True)
+    (spool / name).symlink_to(victim)
+    for path in (spool, *spool.rglob("*")):
+        os.chown(path, 1, 1, follow_symlinks=False)
+    refused = pytest.raises(
+        SettingsError, match="cannot be used: it is a link that another user may have placed"
+    )
+    with refused, claim(spool.parent, 1_000_000):
+        pass
+    assert list(victim.iterdir()) == [] if name == "0" else victim.read_text() == "precious"

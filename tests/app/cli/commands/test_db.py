@@ -19,7 +19,7 @@ from app.cli.exit_codes import ExitCode
 from app.cli.main import app
 from coinwatch.errors import WarehouseError
 from coinwatch.settings import load_settings
-from tests.app.cli.processes import run_coinwatch
+from tests.app.cli.processes import call_coinwatch, run_coinwatch
 from warehouse.db import client_programs
 from warehouse.db.connect import database_url
 from warehouse.embedded.server import EmbeddedPostgres
@@ -122,7 +122,7 @@ def test_a_reader_creates_no_database(folder: Path, arguments: tuple[str, ...]) 
 
 
 def test_a_missing_database_is_reported_as_json(folder: Path, tmp_path: Path) -> None:
-    answer = run_coinwatch(tmp_path, "db", "url", "--json")
+    answer = call_coinwatch(tmp_path, "db", "url", "--json")
     assert answer.returncode == ExitCode.FAILED
     assert json.loads(answer.stderr) == {
         "error": "no_database",
