@@ -21,6 +21,7 @@ import psutil
 from app.cli.errors import AlreadyRunning
 from app.cli.runner import marks
 from coinwatch.errors import CoinwatchError
+from coinwatch.files import make_folder, open_file, write_text
 from warehouse.db.connect import embedded_in
 
 POSTGRES = "postgres"
@@ -143,9 +144,15 @@ def _end(folder: Path) -> set[str]:
 
 
 def read(folder: Path) -> Record | None:
-    """The record of a data folder, None when there is none."""
+    """The record of a data folder, None when there is none, or when another user could have forged it.
+
+    By what it names we end processes.
+    """
     try:
-        return msgspec.json.decode((folder / "up.json").read_bytes(), type=Record)
+        with os.fdopen(open_file(folder / "up.json", os.O_RDONLY), "rb") as file:
+            if os.fstat(file.fileno()).st_uid not in (0, os.geteuid()):
+                return None
+            return msgspec.json.decode(file.read(), type=Record)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None
     except OSError as error:
@@ -201,9 +208,8 @@ def _locked(
         CoinwatchError: The folder cannot be used, or does not become free.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # Not through a link, with which another user would have root write elsewhere.
-        lock = os.open(folder / "up.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        make_folder(folder)
+        lock = open_file(folder / "up.lock", os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise _unusable(folder, error) from error
     try:
@@ -240,12 +246,8 @@ def _try_lock(lock: int, folder: Path) -> bool:
 
 def _write(folder: Path, record: Record) -> None:
     """Replace the record at once: a reader sees a whole record or none."""
-    new = folder / "up.json.new"
     try:
-        new.unlink(missing_ok=True)
-        with new.open("xb") as file:
-            file.write(msgspec.json.encode(record))
-        new.replace(folder / "up.json")
+        write_text(folder / "up.json", msgspec.json.encode(record).decode())
     except OSError as error:
         raise _unusable(folder, error) from error
 

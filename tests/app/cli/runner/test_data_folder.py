@@ -156,14 +156,33 @@ def test_record_damaged_by_a_power_failure_is_ignored(folder: Path, content: byt
     assert data_folder.read(folder) is None
 
 
-def test_lock_is_not_opened_through_a_link(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to another user")
+@pytest.mark.parametrize("name", ["up.lock", "up.json"])
+def test_root_writes_through_no_link_of_another_user(folder: Path, tmp_path: Path, name: str) -> None:
     folder.mkdir()
     (tmp_path / "elsewhere").write_text("kept")
-    (folder / "up.lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CoinwatchError, match="cannot be used"):
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    for path in (folder, folder / name):
+        os.chown(path, 1, 1, follow_symlinks=False)
+    with pytest.raises(CoinwatchError, match="is another user's"):
         held(folder)
-    (folder / "up.lock").unlink()
+    (folder / name).unlink()
     assert (tmp_path / "elsewhere").read_text() == "kept"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to another user")
+def test_root_ends_no_process_that_another_user_names(
+    folder: Path, bystander: subprocess.Popen[bytes]
+) -> None:
+    folder.mkdir()
+    started = data_folder._start_of(psutil.Process(bystander.pid))
+    forged = Record(run="0" * 16, pid=bystander.pid, started=started)
+    (folder / "up.json").write_bytes(msgspec.json.encode(forged))
+    for path in (folder, folder / "up.json"):
+        os.chown(path, 1, 1)
+    assert stop(folder) == Stopped()
+    held(folder)
+    assert bystander.poll() is None
 
 
 def test_children_keep_the_mark_of_their_part() -> None:
