@@ -12,6 +12,7 @@ from app.cli.runner.parts import waves
 from coinwatch.settings import Settings, load_settings
 from docs.generate import PAGES
 from tests.conftest import PROJECT
+from warehouse.db import roles
 
 WRITTEN = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 
@@ -63,3 +64,20 @@ def test_compose_runs_every_part_with_a_health_check() -> None:
     known = {f"COINWATCH_{name.upper()}" for name in Settings.model_fields}
     for service in services.values():
         assert {name for name in service["environment"] if name.startswith("COINWATCH_")} <= known
+
+
+def test_compose_gives_each_service_a_database_role_of_its_own() -> None:
+    services = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]
+    expected = {
+        "migrate": ("coinwatch", "POSTGRES_PASSWORD"),
+        "ingest": (roles.INGEST, "INGEST_PASSWORD"),
+        "alerts": (roles.ENDPOINT, "ALERTS_PASSWORD"),
+        **dict.fromkeys(("pipelines", "dagster", "scheduler"), (roles.PIPELINES, "PIPELINES_PASSWORD")),
+        "dashboard": (roles.DASHBOARD, "DASHBOARD_PASSWORD"),
+    }
+    for name in services.keys() - {"postgres"}:
+        url = services[name]["environment"]["COINWATCH_DATABASE_URL"]
+        user, _, password = url.removeprefix("postgresql://").partition("@")[0].partition(":${")
+        assert (user, password.partition(":")[0]) == expected[name]
+        others = {variable for _, variable in expected.values()} - {expected[name][1]}
+        assert name == "migrate" or not others & services[name]["environment"].keys()
