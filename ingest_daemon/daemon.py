@@ -68,7 +68,9 @@ async def _run(context: DaemonContext, spool: Spool, stop: asyncio.Event) -> Non
         assignments = Assignments(context, streams)
         health = HealthReport(context, committer, spool)
         reporter = Reporter(context, health, markets_fingerprint=assignments.fingerprint)
-        await stack.enter_async_context(serve(settings.metrics_host, settings.ingest_port, health, health.metrics))
+        await stack.enter_async_context(
+            serve(settings.metrics_host, settings.ingest_port, health, health.metrics)
+        )
         try:
             committing = tasks.create_task(committer.run(), name="commit")
             reporting = tasks.create_task(reporter.run(), name="report")

@@ -17,7 +17,7 @@ from sqlalchemy import URL
 
 from coinwatch.settings import Settings, process_settings
 from tests.servers import Server, running_server
-from tests.service_logins import make_logins
+from tests.warehouse.service_logins import make_logins
 from warehouse.db.connect import connect, conninfo
 from warehouse.db.migrate import upgrade
 

@@ -138,8 +138,8 @@ class Settings(Access):
     )
     dashboard_host: str = Field(
         "127.0.0.1",
-        description="Address on which `coinwatch up` serves the dashboard. Give it a login before you set "
-        "another one.",
+        description="Address on which `coinwatch up` serves the dashboard; beyond the loopback address it "
+        "requires a sign-in (COINWATCH_DASHBOARD_LOGIN).",
     )
     dashboard_port: Port = Field(8501, description="Port of the dashboard.")
     dashboard_login: Literal["required", "off"] | None = Field(

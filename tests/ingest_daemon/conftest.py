@@ -17,7 +17,7 @@ from coinwatch.records import Market
 from coinwatch.settings import Settings
 from ingest_daemon import daemon
 from ingest_daemon.context import DaemonContext
-from tests.service_logins import login
+from tests.warehouse.service_logins import login
 from warehouse.db import roles
 from warehouse.db.connect import conninfo
 from warehouse.embedded.ports import free_port

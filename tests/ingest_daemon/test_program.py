@@ -23,9 +23,9 @@ from tests.ingest_daemon import frames
 from tests.ingest_daemon.conftest import Daemon
 from tests.ingest_daemon.replay import Session, replaying
 from tests.ingest_daemon.test_daemon import ticks_locked
-from tests.service_logins import login
 from tests.stored import stored_trades
 from tests.waiting import eventually
+from tests.warehouse.service_logins import login
 from warehouse.db import roles
 from warehouse.db.connect import connect
 from warehouse.embedded.ports import free_port

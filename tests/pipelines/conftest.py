@@ -16,7 +16,7 @@ from coinwatch.settings import Settings, process_settings
 from simulator.server import Simulator
 from tests.conftest import PROJECT
 from tests.servers import Server
-from tests.service_logins import login
+from tests.warehouse.service_logins import login
 from warehouse.db import roles
 from warehouse.db.connect import conninfo, database_url
 from warehouse.ops.dagster import DAGSTER_DATABASE

@@ -19,7 +19,6 @@ from sqlalchemy.exc import ArgumentError
 from coinwatch.errors import (
     NoDatabase,
     SettingsError,
-    WarehouseError,
     WarehouseFull,
     WarehouseRejected,
     WarehouseUnavailable,

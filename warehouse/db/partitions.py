@@ -139,7 +139,7 @@ async def _attach(conn: psycopg.AsyncConnection, partition: _Partition) -> None:
         pending = (await _attached(conn, [partition])).get(partition.name)
         if pending is False:
             return
-        # Whoever adds it, a partition belongs to the owner of its table.
+        # A partition belongs to the owner of its table, not to the role that adds it.
         await conn.execute(_AS_OWNER, [partition.parent])
         if pending:
             await _execute(conn, _FINISH_DETACH, partition)

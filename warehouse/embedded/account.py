@@ -15,7 +15,7 @@ from warehouse.embedded.programs import OPEN_FOLDER, open_copy
 
 FALLBACK = "nobody"
 _HERE = "/proc/self/cwd"
-"""The working directory of the process that opens it, whoever may enter the folders above it."""
+"""The working directory of the process that opens it, also where it may not enter the folders above."""
 
 
 @dataclass(frozen=True)

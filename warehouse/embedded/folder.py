@@ -1,4 +1,4 @@
-"""The folder of the embedded server: whose it is, and which process may change it."""
+"""The folder of the embedded server: whose it is, which process may change it, and its log."""
 
 from __future__ import annotations
 
@@ -39,3 +39,14 @@ def locked(folder: Path, account: Account | None) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def last_lines(log: Path, start: int, count: int = 8) -> str:
+    """The last lines logged since ``start``, for an error message."""
+    try:
+        with os.fdopen(open_file(log, os.O_RDONLY), "rb") as file:
+            file.seek(start)
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return f"The end of {log}:\n  " + "\n  ".join(lines[-count:]) if lines else ""

@@ -23,12 +23,12 @@ import psutil
 from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
-from coinwatch.files import make_folder, open_file, read_text, write_text
+from coinwatch.files import make_folder, read_text, write_text
 from coinwatch.formats import size
 from warehouse.embedded import postmaster, roles
 from warehouse.embedded.account import Account, account_for
 from warehouse.embedded.configuration import SETTINGS, configuration
-from warehouse.embedded.folder import claim, locked
+from warehouse.embedded.folder import claim, last_lines, locked
 from warehouse.embedded.ports import free_port, is_free
 from warehouse.embedded.postmaster import Postmaster
 from warehouse.embedded.programs import MAJOR_VERSION, program
@@ -156,7 +156,7 @@ class EmbeddedPostgres:
         self._launch(account)
         if not self._wait_ready():
             raise WarehouseError(
-                f"Postgres in {self.folder} ended while starting. {_last_lines(self._log, start_of_log)}"
+                f"Postgres in {self.folder} ended while starting. {last_lines(self._log, start_of_log)}"
             )
 
     def _initialise(self, account: Account) -> None:
@@ -213,7 +213,7 @@ class EmbeddedPostgres:
             )
             if started.returncode == 0 or self._postmaster() is not None:
                 return
-            log_lines = _last_lines(self._log, start_of_log)
+            log_lines = last_lines(self._log, start_of_log)
             port_was_taken = "could not create any TCP/IP sockets" in log_lines
             if port_was_taken and tries_left:
                 (self.folder / "port").unlink()
@@ -310,7 +310,7 @@ class EmbeddedPostgres:
             elif time.monotonic() - silent_since > SILENCE_S:
                 raise WarehouseError(
                     f"Postgres in {self.folder} is starting, but has made no progress for {SILENCE_S:.0f} s. "
-                    + _last_lines(self._log, max(0, self._log_size() - 4_000))
+                    + last_lines(self._log, max(0, self._log_size() - 4_000))
                 )
             time.sleep(_POLL_S)
 
@@ -386,17 +386,6 @@ class EmbeddedPostgres:
         if check and done.returncode != 0:
             raise WarehouseError(f"Postgres could not be set up in {self.folder}: {_printed(done)}")
         return done
-
-
-def _last_lines(log: Path, start: int, count: int = 8) -> str:
-    """The last lines logged since ``start``, for an error message."""
-    try:
-        with os.fdopen(open_file(log, os.O_RDONLY), "rb") as file:
-            file.seek(start)
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return f"The end of {log}:\n  " + "\n  ".join(lines[-count:]) if lines else ""
 
 
 def _printed(done: subprocess.CompletedProcess[str]) -> str:

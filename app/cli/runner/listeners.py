@@ -58,7 +58,9 @@ def listeners(settings: Settings, *, demo: bool) -> list[Listener]:
             "dashboard",
             "dashboard_host",
             "dashboard_port",
-            "all pages, unless a sign-in is set up (docs/operations.md)",
+            "all pages",
+            # Unless it is off, the dashboard does not start beyond the loopback address without a sign-in.
+            has_login=settings.dashboard_login != "off",
         ),
         listener(
             "dagster",

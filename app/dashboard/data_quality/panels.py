@@ -163,6 +163,4 @@ def dagster_url(source: DashboardReads) -> str:
     settings = source.settings
     if settings.dagster_url:
         return settings.dagster_url.rstrip("/")
-    return browser_url(
-        settings.dagster_host, settings.dagster_port, viewer.host() or settings.dashboard_host
-    )
+    return browser_url(settings.dagster_host, settings.dagster_port, viewer.host() or settings.dashboard_host)

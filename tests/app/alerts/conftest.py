@@ -21,8 +21,8 @@ from app.alerts.endpoint import serve
 from coinwatch.records import Market, Trade
 from coinwatch.settings import Settings
 from coinwatch.times import SECOND_US, now_us
-from tests.service_logins import login
 from tests.waiting import eventually
+from tests.warehouse.service_logins import login
 from warehouse.db import roles
 from warehouse.db.connect import connect as connect_postgres
 from warehouse.embedded.ports import free_port

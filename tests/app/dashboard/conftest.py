@@ -15,7 +15,7 @@ from coinwatch.settings import process_settings
 from coinwatch.times import now_us
 from tests.app.dashboard.pages import OpenPage
 from tests.app.dashboard.stock import PRICES, Stock
-from tests.service_logins import login
+from tests.warehouse.service_logins import login
 from warehouse.db import roles
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import URL
 from coinwatch.errors import WarehouseError
 from coinwatch.settings import Settings
 from tests.servers import Server
-from tests.service_logins import VARIABLES, login, make_logins
+from tests.warehouse.service_logins import VARIABLES, login, make_logins
 from warehouse.db import roles
 from warehouse.db.backup import backup, restore
 from warehouse.db.connect import connect, conninfo, database_url

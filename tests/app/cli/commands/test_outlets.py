@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from app.cli.main import app
 from coinwatch.errors import SettingsError
-from tests.service_logins import login
+from tests.warehouse.service_logins import login
 from warehouse.db import roles
 
 

@@ -32,7 +32,7 @@ def test_address_of_alerts_moves_no_other_part() -> None:
     [
         ("ingest", {"metrics_host": ANY}),
         ("alerts", {"host": ANY, "alerts_open": True}),
-        ("dashboard", {"dashboard_host": ANY}),
+        ("dashboard", {"dashboard_host": ANY, "dashboard_login": "off"}),
         ("dagster", {"dagster_host": ANY}),
         ("simulator", {"simulator_host": ANY}),
     ],
