@@ -292,7 +292,7 @@ class Settings(Access):
     mexc_rest_url: HttpUrl = Field("https://api.mexc.com", description="MEXC REST.")
     gateio_ws_url: WsUrl = Field("wss://api.gateio.ws", description="Gate.io streams.")
     gateio_rest_url: HttpUrl = Field("https://api.gateio.ws", description="Gate.io REST.")
-    gemini_ws_url: WsUrl = Field("wss://api.gemini.com", description="Gemini streams.")
+    gemini_ws_url: WsUrl = Field("wss://ws.gemini.com", description="Gemini streams; see docs/exchanges.md.")
     gemini_rest_url: HttpUrl = Field("https://api.gemini.com", description="Gemini REST.")
 
     coingecko_rest_url: HttpUrl = Field(

@@ -43,14 +43,15 @@ class Stream:
     """
 
     def __init__(self, context: DaemonContext, exchange: Exchange) -> None:
-        self.exchange = exchange
+        root = context.settings.ws_url(exchange.name)
+        self.exchange = exchange.feed(root)
         self.markets: set[Market] = set()
         self._by_native: dict[str, Market] = {}
         self._context = context
         self._queue = context.queue
         self._status_board = context.status_board
         self._metrics = context.metrics
-        self._url = exchange.stream_url(context.settings.ws_url(exchange.name))
+        self._url = self.exchange.stream_url(root)
         self._bad_frames = LogThrottle()
         self._interruptions = Episode(settled_s=0.0)
         self._refusals = LogThrottle()

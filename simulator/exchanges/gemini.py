@@ -1,4 +1,4 @@
-"""Gemini spot: websocket v2 marketdata (``l2``), REST v1 and v2/candles."""
+"""Gemini spot: websocket ``@trade`` streams and archived v2 marketdata (``l2``), REST v1 and v2/candles."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _TIME_FRAMES = {
     "1hr": (60, 1_463),
 }
 """Minutes, and the number of candles served. Daily ones open at midnight in New York and are left out."""
+_TRADE = "trade"
 _PAST_TRADES = 50
 _MOST_TRADES = 500
 _TRADES_SHOWN_US = 7 * DAY_US
@@ -42,12 +43,26 @@ class Gemini(Venue):
         return f"{market.market.symbol.base}{market.market.symbol.quote}"
 
     def session(self, path: str, params: Mapping[str, str], stream: Stream) -> Session | None:
-        return _GeminiSession(self, stream) if path in ("/v2/marketdata", "/v2/marketdata/") else None
+        if path in ("", "/"):
+            return _Session(self, stream)
+        return _V2Session(self, stream) if path in ("/v2/marketdata", "/v2/marketdata/") else None
 
     def frames(self, channel: str, market: SimMarket, trades: Sequence[Row], now_us: int) -> list[bytes]:
-        """One frame per trade, then the changes of the book."""
+        """One frame per trade; of v2, the changes of the book follow."""
+        if channel == _TRADE:
+            return [encode(self.stream_trade(market, row)) for row in trades]
         taken = [["sell" if row.taker_buys else "buy", number(row.price), "0"] for row in trades]
         return [*(encode(self.trade(market, row)) for row in trades), encode(self._book(market, taken))]
+
+    def stream_trade(self, market: SimMarket, row: Row) -> dict[str, Any]:
+        return {
+            "E": row.ts_us * 1_000,
+            "s": self.native(market).lower(),
+            "t": row.trade_id,
+            "p": number(row.price),
+            "q": number(row.amount),
+            "m": not row.taker_buys,
+        }
 
     def trade(self, market: SimMarket, row: Row) -> dict[str, Any]:
         return {
@@ -88,8 +103,12 @@ class Gemini(Venue):
                 return self._candles(self._market(symbol), time_frame, now_us)
         raise _refused("EndpointNotFound", f"API entry point `{path}` not found", 404)
 
+    def by_symbol(self, symbol: str) -> SimMarket | None:
+        """The market called ``btcusd``."""
+        return self._by_symbol.get(symbol.lower())
+
     def _market(self, symbol: str) -> SimMarket:
-        market = self._by_symbol.get(symbol.lower())
+        market = self.by_symbol(symbol)
         if market is None:
             raise _refused("InvalidSymbol", f"Received unsupported symbol '{symbol}'")
         return market
@@ -136,7 +155,47 @@ class _Request(msgspec.Struct):
     subscriptions: list[_Subscription]
 
 
-class _GeminiSession(Session):
+class _Call(msgspec.Struct):
+    id: str | int
+    method: str
+    params: list[str] = []
+
+
+class _Session(Session):
+    """Sends no heartbeats. Method names are accepted in any case."""
+
+    def __init__(self, venue: Gemini, stream: Stream) -> None:
+        super().__init__(stream)
+        self._venue = venue
+        self._joined: set[str] = set()
+
+    def receive(self, text: str, now_us: int) -> list[bytes]:
+        try:
+            call = msgspec.json.decode(text, type=_Call)
+        except msgspec.DecodeError:
+            return [_failure(None, -1130, "Invalid request")]
+        method = call.method.lower()
+        if method not in ("subscribe", "unsubscribe"):
+            return [_failure(call.id, -1100, f"Unknown method {call.method}")]
+        for stream in call.params:
+            symbol, _, kind = stream.partition("@")
+            market = self._venue.by_symbol(symbol)
+            if market is None or kind != _TRADE:
+                return [_failure(call.id, -1121, f"Invalid stream {stream}")]
+            if method == "unsubscribe" and symbol in self._joined:
+                self._joined.remove(symbol)
+                self.stream.leave(_TRADE, market)
+            elif method == "subscribe" and symbol not in self._joined:
+                self._joined.add(symbol)
+                self.stream.join(_TRADE, market)
+        return [encode({"id": call.id, "status": 200})]
+
+
+def _failure(call_id: str | int | None, code: int, message: str) -> bytes:
+    return encode({"id": call_id, "status": 400, "error": {"code": code, "msg": message}})
+
+
+class _V2Session(Session):
     """Subscriptions are answered only by the book."""
 
     def __init__(self, venue: Gemini, stream: Stream) -> None:

@@ -157,6 +157,10 @@ class Exchange(ABC):
 
     # Streams
 
+    def feed(self, root: str) -> Exchange:
+        """The description of the feed at ``root``, where the exchange has more than one."""
+        return self
+
     @abstractmethod
     def stream_url(self, root: str) -> str:
         """The URL to connect to, below ``root``."""

@@ -1,8 +1,7 @@
-"""Gemini: websocket v2 marketdata, REST v1 and v2/candles. All public, no key."""
+"""Gemini: websocket ``@trade`` streams, REST v1 and v2/candles. All public, no key."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import ClassVar, Literal
@@ -20,12 +19,12 @@ from sources.exchanges.base import (
     Decoder,
     Exchange,
     Paging,
-    Past,
     RateLimit,
     Rejected,
     RestRequest,
     Skipped,
 )
+from sources.gemini_v2 import v2_decoder
 from sources.rows import CandleRow, TradeRow, candles, instrument, instruments, trades
 from sources.wire import UNREADABLE, bad_frame, is_trade, read
 
@@ -36,29 +35,34 @@ _QUOTES = (
     *("btc", "eth", "ltc", "bch", "sol", "fil"),
 )
 
-_NAMED = re.compile(r"symbol '([A-Za-z0-9]+)'")
-"""The market in a refusal: ``Received unsupported symbol 'btcusdx'``."""
+
+class _StreamTrade(msgspec.Struct, gc=False):
+    E: int
+    s: str
+    t: int
+    p: float
+    q: float
+    m: bool
 
 
-class _StreamTrade(msgspec.Struct, gc=False, tag_field="type", tag="trade"):
-    symbol: str
-    event_id: int
-    timestamp: int
-    price: float
-    quantity: float
-    side: Literal["buy", "sell"]
-    tid: int | None = None
+class _Error(msgspec.Struct):
+    code: int = 0
+    msg: str = ""
 
 
-class _Book(msgspec.Struct, gc=False, tag_field="type", tag="l2_updates"):
-    """An order book frame; its prices, thousands in the first frame, are not decoded."""
+class _Reply(msgspec.Struct):
+    """The fields that distinguish other kinds of frames."""
 
-    symbol: str
-    trades: list[_StreamTrade] = []
+    id: str | int | None = None
+    status: int | None = None
+    error: _Error | None = None
+    e: str = ""
+    t: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    u: int | None = None  # bookTicker, which has no ``e``
+    lastUpdateId: int | None = None  # noqa: N815 - partial books, which have no ``e``
 
 
-class _Other(msgspec.Struct):
-    type: str = ""
+class _Refusal(msgspec.Struct):
     result: str = ""
     reason: str = ""
     message: str = ""
@@ -92,12 +96,15 @@ class _RestTrade(msgspec.Struct, gc=False):
 
 
 # Prices and sizes arrive as JSON strings: strict=False parses them to floats in the same pass.
-_read_frame = msgspec.json.Decoder(_StreamTrade | _Book, strict=False).decode
-_read_other = msgspec.json.Decoder(_Other).decode
+_read_frame = msgspec.json.Decoder(_StreamTrade, strict=False).decode
+_read_reply = msgspec.json.Decoder(_Reply).decode
+_read_refusal = msgspec.json.Decoder(_Refusal).decode
 _read_candles = msgspec.json.Decoder(list[_CandleRow]).decode
 _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_symbols = msgspec.json.Decoder(list[str | _Details]).decode
 _encode = msgspec.json.encode
+
+_V2_PATH = "/v2/marketdata"
 
 
 class Gemini(Exchange):
@@ -116,64 +123,54 @@ class Gemini(Exchange):
     consecutive_ids: ClassVar[bool] = False  # one counter for all events on Gemini
 
     def native(self, market: Market) -> str:
-        """``BTCUSD``"""
-        return f"{market.symbol.base}{market.symbol.quote}"
-
-    def rest_native(self, market: Market) -> str:
         """``btcusd``"""
-        return self.native(market).lower()
+        return f"{market.symbol.base}{market.symbol.quote}".lower()
+
+    def feed(self, root: str) -> Exchange:
+        """The archived feed v2, where ``root`` ends with its path; else this one."""
+        return GeminiV2() if root.endswith(_V2_PATH) else self
 
     def stream_url(self, root: str) -> str:
-        return f"{root}/v2/marketdata"
+        return root
 
     def subscribe(self, markets: Sequence[Market]) -> list[bytes]:
-        """``{"type":"subscribe","subscriptions":[{"name":"l2","symbols":["BTCUSD"]}]}``
+        """``{"id":"btcusd","method":"subscribe","params":["btcusd@trade"]}``
 
-        Trades are only available with the order book. One frame per market, so that an unknown one does
-        not affect the others.
+        One frame per market, so that an unknown one does not affect the others; its id names the market.
         """
         return [self._frame("subscribe", market) for market in markets]
 
     def unsubscribe(self, markets: Sequence[Market]) -> list[bytes]:
         return [self._frame("unsubscribe", market) for market in markets]
 
-    def _frame(self, command: str, market: Market) -> bytes:
-        return _encode({"type": command, "subscriptions": [{"name": "l2", "symbols": [self.native(market)]}]})
+    def _frame(self, method: str, market: Market) -> bytes:
+        native = self.native(market)
+        return _encode({"id": native, "method": method, "params": [f"{native}@trade"]})
 
     def decoder(self, markets: Collection[Market]) -> Decoder:
-        """Decodes trades, and the last fifty that come with a subscription's first book frame::
+        """Decodes one trade per frame::
 
-            {"type":"trade","symbol":"ANKRUSD","event_id":45465818387,"timestamp":1624493670759,
-             "price":"0.07946","quantity":"1020.482111","side":"buy"}
-            {"type":"l2_updates","symbol":"ZECLTC","changes":[["buy","0.858","7.023773"]],
-             "trades":[{"type":"trade",…}],"auction_events":[]}
+            {"E":1784900000123456789,"s":"btcusd","t":2840141014190422,"p":"65432.10","q":"0.0123","m":true}
 
-        ``side`` is the taker's. ``tid``, where present, is the trade's id in the REST API.
+        ``E`` is in nanoseconds. ``m``: the buyer is the maker, so the taker sells. Frames of the archived
+        feed v2 are decoded too.
         """
         market_of = self.by_native(markets).get
+        decode_v2 = v2_decoder(market_of)
 
         def decode(frame: bytes | memoryview) -> Decoded:
             try:
                 sent = _read_frame(frame)
             except UNREADABLE:
-                return _decode_other(frame)
-            if isinstance(sent, _Book):
-                if not sent.trades:
-                    return base.BOOK
-                past = [trade for row in sent.trades if (trade := to_trade(row, frame)) is not None]
-                return Past(past) if past else base.OTHER_MARKET
-            trade = to_trade(sent, frame)
-            return base.OTHER_MARKET if trade is None else [trade]
-
-        def to_trade(sent: _StreamTrade, frame: bytes | memoryview) -> Trade | None:
-            trade_id = sent.event_id if sent.tid is None else sent.tid
-            ts_us = sent.timestamp * 1_000
-            if not is_trade(trade_id, ts_us, sent.price, sent.quantity):
+                other = _decode_other(frame)
+                return decode_v2(frame) if other is None else other
+            ts_us = sent.E // 1_000
+            if not is_trade(sent.t, ts_us, sent.p, sent.q):
                 raise bad_frame("gemini", "trade with impossible numbers", frame)
-            market = market_of(sent.symbol)
+            market = market_of(sent.s.lower())
             if market is None:
-                return None
-            return Trade(market, trade_id, ts_us, sent.price, sent.quantity, sent.side == "buy")
+                return base.OTHER_MARKET
+            return [Trade(market, sent.t, ts_us, sent.p, sent.q, not sent.m)]
 
         return decode
 
@@ -250,10 +247,22 @@ class Gemini(Exchange):
     def error_in(self, body: bytes) -> str | None:
         """``{"result":"error","reason":"InvalidSymbol","message":"Received unsupported symbol 'x'"}``"""
         try:
-            answer = _read_other(body)
+            answer = _read_refusal(body)
         except UNREADABLE:
             return None  # a list, like every successful answer
         return f"{answer.reason}: {answer.message}" if answer.result == "error" else None
+
+
+class GeminiV2(Gemini):
+    """The same markets, by the archived feed v2: a fallback, chosen by the URL of the stream."""
+
+    def _frame(self, method: str, market: Market) -> bytes:
+        """``{"type":"subscribe","subscriptions":[{"name":"l2","symbols":["BTCUSD"]}]}``
+
+        Trades are only available with the order book.
+        """
+        symbols = [self.native(market).upper()]
+        return _encode({"type": method, "subscriptions": [{"name": "l2", "symbols": symbols}]})
 
 
 def _splits(name: str) -> list[tuple[str, str]]:
@@ -307,19 +316,21 @@ def _detailed(details: _Details) -> Instrument | None:
     )
 
 
-def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected:
-    """Decode any frame that is not a valid trade or book."""
+def _decode_other(frame: bytes | memoryview) -> Skipped | Rejected | None:
+    """Decode any frame that is not a valid trade; None for one that may be of feed v2."""
     try:
-        other = _read_other(frame)
-        if other.type in ("trade", "l2_updates"):
+        reply = _read_reply(frame)
+        if reply.t is not msgspec.UNSET and not reply.e:
             _read_frame(frame)  # raises with the reason
     except UNREADABLE as error:
         raise bad_frame("gemini", str(error), frame) from error
-    if other.result == "error":
-        named = _NAMED.search(other.message)
-        return Rejected(named and named.group(1).upper(), f"{other.reason}: {other.message}")
-    if not other.type:
-        raise bad_frame("gemini", "unknown kind of frame", frame)
-    if other.type.startswith("candles_"):
-        return base.CANDLE
-    return base.HEARTBEAT if other.type == "heartbeat" else base.OTHER
+    if reply.error is not None:
+        native = reply.id if isinstance(reply.id, str) and reply.id else None
+        return Rejected(native, f"{reply.error.code}: {reply.error.msg}")
+    if reply.status is not None:
+        return base.ACK
+    if reply.e == "depthUpdate" or reply.lastUpdateId is not None:
+        return base.BOOK
+    if reply.u is not None:
+        return base.TICKER
+    return base.OTHER if reply.e else None

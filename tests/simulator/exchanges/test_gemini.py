@@ -142,3 +142,18 @@ def test_errors_have_the_recorded_shape(recordings: Path) -> None:
     assert refusal(GEMINI, "/v2/candles/btcusd/1h")[0] == 400
     assert refusal(GEMINI, "/v1/trades/btcusd", limit_trades="x")[0] == 400
     assert refusal(GEMINI, "/nothing")[0] == 404
+
+
+def test_streams_are_joined_by_name() -> None:
+    here = Here()
+    session = GEMINI.session("", {}, here)
+    assert session is not None
+    subscribe = {"id": "a", "method": "SUBSCRIBE", "params": ["btcusd@trade"]}
+    assert send(session, subscribe) == [{"id": "a", "status": 200}]
+    assert [channel for channel, _ in here.joined] == ["trade"]
+    for refused in ("nopeusd@trade", "btcusd@depth", "btcusd"):
+        (answer,) = send(session, {**subscribe, "params": [refused]})
+        assert (answer["status"], answer["error"]["code"]) == (400, -1121)
+    (answer,) = send(session, {"id": 1, "method": "order.place"})
+    assert answer["error"]["code"] == -1100
+    assert send(session, "{")[0]["status"] == 400

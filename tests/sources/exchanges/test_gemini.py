@@ -32,12 +32,13 @@ TRADE = (
     b'{"type":"trade","symbol":"BTCUSD","event_id":122258166738,"timestamp":1655330221424,'
     b'"price":"22269.14","quantity":"0.00004473","side":"buy"}'
 )
+STREAMED = b'{"E":1784900000123456789,"s":"btcusd","t":2840141014190422,"p":"65432.10","q":"0.0123","m":true}'
 BOOK = b'{"type":"l2_updates","symbol":"BTCUSD","changes":[["buy","22252.37","0.02"]]}'
 
 
 def test_recorded_frames(recordings: Path) -> None:
     decode = GEMINI.decoder(RECORDED)
-    by_native = {GEMINI.native(market): market for market in RECORDED}
+    by_native = {GEMINI.native(market).upper(): market for market in RECORDED}
     got: list[Trade] = []
     want: list[Trade] = []
     past: list[Trade] = []
@@ -71,6 +72,65 @@ def test_recorded_frames(recordings: Path) -> None:
     assert kinds == {"book": 40, "heartbeat": 7}
 
 
+def test_streamed_trades() -> None:
+    decode = GEMINI.decoder([BTC_USD])
+    trade = Trade(BTC_USD, 2840141014190422, 1784900000123456, 65432.1, 0.0123, taker_buys=False)
+    assert decode(STREAMED) == [trade]
+    assert decode(STREAMED.replace(b"true", b"false")) == [msgspec.structs.replace(trade, taker_buys=True)]
+    assert decode(STREAMED.replace(b"btcusd", b"ethusd")) == Skipped("other market")
+
+
+@pytest.mark.parametrize(
+    ("frame", "answer"),
+    [
+        (b'{"id":"btcusd","status":200}', Skipped("ack")),
+        (b'{"id":7,"status":200,"result":{"serverTime":1751508260659}}', Skipped("ack")),
+        (
+            b'{"id":"btcusdx","status":400,"error":{"code":-1121,"msg":"Invalid symbol"}}',
+            Rejected("btcusdx", "-1121: Invalid symbol"),
+        ),
+        (b'{"id":null,"status":400,"error":{"msg":"Bad"}}', Rejected(None, "0: Bad")),
+        (b'{"u":1751505576085,"E":1751508438600117161,"s":"btcusd","b":"1","B":"1"}', Skipped("ticker")),
+        (b'{"e":"depthUpdate","E":1751508260659505382,"s":"btcusd","U":1,"u":2,"b":[]}', Skipped("book")),
+        (b'{"lastUpdateId":12345678,"bids":[],"asks":[]}', Skipped("book")),
+        (b'{"e":"markPrice","E":1751508260659505382,"s":"btcusd","p":"1"}', Skipped("other")),
+    ],
+)
+def test_other_streamed_frames(frame: bytes, answer: object) -> None:
+    assert GEMINI.decoder([BTC_USD])(frame) == answer
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"65432.10", b"0"),
+        (b'"65432.10"', b"null"),
+        (b"0.0123", b"-1"),
+        (b"2840141014190422", b"-1"),
+        (b"2840141014190422", b"9223372036854775808"),
+        (b"1784900000123456789", b"1784900000123456789000"),
+        (b"true", b'"yes"'),
+        (b"btcusd", b"\xff"),
+    ],
+)
+def test_impossible_streamed_trades_are_refused(old: bytes, new: bytes) -> None:
+    frame = STREAMED.replace(old, new)
+    assert frame != STREAMED
+    with pytest.raises(BadMessage):
+        GEMINI.decoder([BTC_USD])(frame)
+
+
+def test_the_url_chooses_the_feed() -> None:
+    assert GEMINI.feed("wss://ws.gemini.com").subscribe([BTC_USD]) == [
+        b'{"id":"btcusd","method":"subscribe","params":["btcusd@trade"]}'
+    ]
+    archived = GEMINI.feed("wss://api.gemini.com/v2/marketdata")
+    assert archived.stream_url("wss://api.gemini.com/v2/marketdata") == "wss://api.gemini.com/v2/marketdata"
+    assert archived.subscribe([BTC_USD]) == [
+        b'{"type":"subscribe","subscriptions":[{"name":"l2","symbols":["BTCUSD"]}]}'
+    ]
+
+
 def test_a_trade_with_a_tid_has_that_as_its_id() -> None:
     frame = TRADE.replace(b'"buy"', b'"buy","tid":2840140956529623')
     [trade] = GEMINI.decoder([BTC_USD])(frame)  # type: ignore[misc]
@@ -92,7 +152,7 @@ def test_a_trade_with_a_tid_has_that_as_its_id() -> None:
         ),
         (
             b'{"result":"error","reason":"InvalidSymbol","message":"Received unsupported symbol \'btcusd\'"}',
-            Rejected("BTCUSD", "InvalidSymbol: Received unsupported symbol 'btcusd'"),
+            Rejected("btcusd", "InvalidSymbol: Received unsupported symbol 'btcusd'"),
         ),
         (
             b'{"result":"error","reason":"InvalidJson","message":"BTCUSD"}',
@@ -150,14 +210,10 @@ def fastest_s(reader: Callable[[bytes], object], frame: bytes) -> float:
     return min(timeit.repeat(lambda: reader(frame), repeat=7, number=1))
 
 
-def test_subscribe_asks_for_each_market_apart() -> None:
-    sent = [msgspec.json.decode(frame) for frame in GEMINI.subscribe([BTC_USD, ETH_USD])]
-    assert sent == [
-        {"type": "subscribe", "subscriptions": [{"name": "l2", "symbols": [symbol]}]}
-        for symbol in ("BTCUSD", "ETHUSD")
-    ]
-    assert msgspec.json.decode(GEMINI.unsubscribe([ETH_USD])[0])["type"] == "unsubscribe"
-    assert GEMINI.stream_url("wss://api.gemini.com") == "wss://api.gemini.com/v2/marketdata"
+def test_each_market_has_a_frame_of_its_own() -> None:
+    for root in ("wss://ws.gemini.com", "wss://api.gemini.com/v2/marketdata"):
+        feed = GEMINI.feed(root)
+        assert len(feed.subscribe([BTC_USD, ETH_USD])) == len(feed.unsubscribe([BTC_USD, ETH_USD])) == 2
 
 
 def test_candles() -> None:

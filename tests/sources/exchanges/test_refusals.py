@@ -16,7 +16,7 @@ REFUSALS = {
     "coinbase": '{{"type":"error","message":"Failed to subscribe","reason":"{} is not a valid product"}}',
     "gateio": '{{"time":1,"channel":"spot.trades","event":"subscribe","payload":["{}"],'
     '"error":{{"code":2,"message":"unknown currency pair"}},"result":null}}',
-    "gemini": '{{"result":"error","reason":"InvalidSymbol","message":"Received unsupported symbol \'{}\'"}}',
+    "gemini": '{{"id":"{}","status":400,"error":{{"code":-1121,"msg":"Invalid symbol"}}}}',
     "htx": '{{"status":"error","err-code":"bad-request","err-msg":"invalid topic","id":"{}","ts":1}}',
     "kraken": '{{"error":"Currency pair not supported","method":"subscribe","success":false,"symbol":"{}"}}',
     "mexc": '{{"id":0,"code":0,"msg":"Not Subscribed successfully! '
