@@ -24,7 +24,6 @@ from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
 from coinwatch.files import make_folder, read_text, write_text
-from coinwatch.formats import size
 from warehouse.embedded import postmaster, roles
 from warehouse.embedded.account import Account, account_for
 from warehouse.embedded.configuration import SETTINGS, configuration
@@ -32,12 +31,9 @@ from warehouse.embedded.folder import claim, last_lines, locked
 from warehouse.embedded.ports import free_port, is_free
 from warehouse.embedded.postmaster import Postmaster
 from warehouse.embedded.programs import MAJOR_VERSION, program
+from warehouse.embedded.progress import StartProgress
 from warehouse.embedded.roles import ADMINISTRATOR, DATABASE, ROLE
 
-SILENCE_S = 60.0
-"""A start fails when the server makes no progress for this long; recovery itself may take hours."""
-FULL_DISK_S, RECOVERY_BYTES = 10.0, 1_000_000
-"""With less space a recovery cannot end: the server hangs, or begins another one at once, for ever."""
 STOP_S = 60.0
 """Time for a clean shutdown, then for an immediate one."""
 ORPHANS_GRACE_S = 5.0
@@ -147,14 +143,15 @@ class EmbeddedPostgres:
             ) from error
 
     def _start(self, account: Account) -> None:
-        if self._wait_ready():
+        progress = StartProgress(self.folder)
+        if self._wait_ready(progress):
             return
         if not self.exists:
             self._initialise(account)
         self._check_version()
         start_of_log = self._turn_log()
         self._launch(account)
-        if not self._wait_ready():
+        if not self._wait_ready(progress):
             raise WarehouseError(
                 f"Postgres in {self.folder} ended while starting. {last_lines(self._log, start_of_log)}"
             )
@@ -289,29 +286,20 @@ class EmbeddedPostgres:
             self._log.rename(self.folder / "log.old")
         return self._log_size()
 
-    def _wait_ready(self) -> bool:
+    def _wait_ready(self, progress: StartProgress) -> bool:
         """Wait until the server accepts connections; False when it does not run or has ended."""
-        last: object = None
-        began = silent_since = time.monotonic()
         while True:
             live = self._postmaster()
             if live is None:
                 return False
             if live.takes_connections():
                 return True
-            if time.monotonic() - began > FULL_DISK_S and self._free_bytes() < RECOVERY_BYTES:
-                self._end_at_once(live)
-                raise WarehouseError(
-                    f"Postgres in {self.folder} cannot recover: its disk has {size(self._free_bytes())} left"
-                )
-            progress = (self._log_size(), live.work_done())
-            if progress != last:
-                last, silent_since = progress, time.monotonic()
-            elif time.monotonic() - silent_since > SILENCE_S:
-                raise WarehouseError(
-                    f"Postgres in {self.folder} is starting, but has made no progress for {SILENCE_S:.0f} s. "
-                    + last_lines(self._log, max(0, self._log_size() - 4_000))
-                )
+            why = progress.why_stuck((self._log_size(), live.work_done()))
+            if why is not None:
+                if progress.was_full:
+                    self._end_at_once(live)
+                log_lines = last_lines(self._log, max(0, self._log_size() - 4_000))
+                raise WarehouseError(f"Postgres in {self.folder} {why}. {log_lines}")
             time.sleep(_POLL_S)
 
     def _log_size(self) -> int:
@@ -339,9 +327,6 @@ class EmbeddedPostgres:
                 live.process.send_signal(number)
             if self._wait_gone(live, ORPHANS_GRACE_S):
                 return
-
-    def _free_bytes(self) -> int:
-        return shutil.disk_usage(self.folder).free
 
     def _wait_gone(self, live: Postmaster, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s

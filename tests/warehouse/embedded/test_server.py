@@ -18,6 +18,7 @@ from coinwatch.errors import WarehouseError
 from tests.conftest import PROJECT
 from tests.warehouse.embedded.servers import START, MakeServer, ask, pid_of
 from warehouse.db.connect import conninfo
+from warehouse.embedded import progress
 from warehouse.embedded import server as server_module
 from warehouse.embedded.server import EmbeddedPostgres
 
@@ -255,10 +256,10 @@ def test_waits_for_recovery_as_long_as_it_works(
     (server.folder / "data" / "recovery.signal").touch()
     os.chown(server.folder / "data" / "recovery.signal", server.folder.stat().st_uid, -1)
     monkeypatch.setattr(server_module, "_PG_CTL_S", 1)
-    monkeypatch.setattr(server_module, "SILENCE_S", 0.3)
+    monkeypatch.setattr(progress, "SILENCE_S", 0.3)
     with pytest.raises(WarehouseError, match="has made no progress for"):
         server.start()
-    monkeypatch.setattr(server_module, "SILENCE_S", 30)
+    monkeypatch.setattr(progress, "SILENCE_S", 30)
     began = time.monotonic()
     server.start()
     assert time.monotonic() - began > 0.3

@@ -14,8 +14,7 @@ from app.cli.runner.keepers import watched
 from coinwatch.settings import Settings
 from tests.chaos.small_disk import small_disk
 from tests.waiting import eventually
-from warehouse.embedded import postmaster
-from warehouse.embedded import server as server_module
+from warehouse.embedded import postmaster, progress
 from warehouse.embedded.server import EmbeddedPostgres
 
 DISK_MB = 200
@@ -47,7 +46,7 @@ async def test_a_full_disk_is_named_once_and_the_server_returns(
     monkeypatch.setattr(keepers, "POSTGRES_CHECK_S", 0.1)
     monkeypatch.setattr(keepers, "POSTGRES_RETRY_S", 0.1)
     monkeypatch.setattr(keepers, "POSTGRES_SETTLED_S", 0.1)
-    monkeypatch.setattr(server_module, "FULL_DISK_S", 1.0)
+    monkeypatch.setattr(progress, "FULL_DISK_S", 1.0)
     with small_disk(tmp_path / "disk", DISK_MB) as disk:
         server = EmbeddedPostgres(disk.path / "postgres", {"max_wal_size": "64MB", "min_wal_size": "32MB"})
         async with kept(server, disk.path) as lines:
