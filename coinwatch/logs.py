@@ -25,14 +25,7 @@ def configure(service: str, *, log_format: LogFormat = "auto", level: str = "inf
     """
     readable = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(
-            colors=_has_colours(),
-            pad_event_to=0,
-            # The default shows the local variables of every frame.
-            exception_formatter=structlog.dev.plain_traceback,
-        )
-        if readable
-        else structlog.processors.JSONRenderer()
+        _console(colours=_has_colours()) if readable else structlog.processors.JSONRenderer()
     )
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
@@ -60,8 +53,8 @@ def configure(service: str, *, log_format: LogFormat = "auto", level: str = "inf
         logging.getLogger(verbose).setLevel(max(logging.WARNING, logging.root.level))
 
 
-def configure_within_host() -> None:
-    """Pass events on to the standard library's logging, for programs that configure it themselves (Dagster).
+def configure_default() -> None:
+    """Pass events on to the standard library's logging: for commands, and for Dagster, which configures that.
 
     Without this, structlog prints them to stdout, with the variables of each frame of a traceback. Does
     nothing where structlog is configured already.
@@ -69,13 +62,16 @@ def configure_within_host() -> None:
     if structlog.is_configured():
         return
     structlog.configure(
-        processors=[
-            structlog.processors.StackInfoRenderer(),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["event"]),
-        ],
+        processors=[structlog.processors.StackInfoRenderer(), _console(colours=False)],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _console(*, colours: bool) -> structlog.dev.ConsoleRenderer:
+    # The default formatter of tracebacks shows the local variables of every frame.
+    return structlog.dev.ConsoleRenderer(
+        colors=colours, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
     )
 
 

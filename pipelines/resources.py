@@ -20,7 +20,7 @@ from warehouse.db.connect import database_url, session
 from warehouse.db.migrate import upgrade
 from warehouse.ops.budgets import WarehouseBudget
 
-logs.configure_within_host()  # every process that runs our assets imports this module
+logs.configure_default()  # every process that runs our assets imports this module
 
 APPLICATION = "coinwatch-pipelines"
 LEFT_TO_RECOVERY = 1 / 3

@@ -72,8 +72,7 @@ def _check_completion(arguments: list[str]) -> None:
 def main() -> None:
     """Run the command line. Errors that we raise on purpose are printed as one line, or as JSON."""
     as_json = "--json" in sys.argv[1:]
-    # Services configure their logs again, from the settings.
-    logs.configure("coinwatch", log_format="console", level="warning")
+    logs.configure_default()  # services configure their own
     try:
         _check_completion(sys.argv[1:])
         # With --json we print usage errors ourselves; an int is the code of an early exit.
