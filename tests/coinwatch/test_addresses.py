@@ -10,7 +10,7 @@ from coinwatch.settings.addresses import browser_url, is_loopback, local_url
 from coinwatch.settings.logins import check_dagster_login
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "coinwatch.localhost"])
 def test_loopback_addresses(host: str) -> None:
     assert is_loopback(host)
 

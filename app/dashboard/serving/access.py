@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from ipaddress import ip_address
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ import streamlit as st
 from app.dashboard.streamlit_private import is_manually_set
 from coinwatch.errors import SettingsError
 from coinwatch.settings import process_settings
+from coinwatch.settings.addresses import is_loopback
 
 SETTING = "COINWATCH_DASHBOARD_LOGIN"
 KEYS = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
@@ -54,7 +54,7 @@ class Access:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        return _is_loopback(name)
+        return is_loopback(name)
 
 
 @cache
@@ -104,7 +104,7 @@ def decide(
         return Access(sign_in=True, local_only=False)
     if login == "required":
         raise SettingsError(f"{SETTING} is required, but there is no section [auth] in {where}; {_GUIDE}")
-    if not _is_loopback(address):
+    if not is_loopback(address):
         raise SettingsError(
             f"it would listen on {address} without a sign-in: set one up ({_GUIDE}), listen on 127.0.0.1, or "
             f"set {SETTING}=off if something else decides who may see it"
@@ -145,16 +145,6 @@ def _misspelt_section(secrets: Mapping[str, Any]) -> str | None:
 def _instead(key: str, others: Sequence[str]) -> str:
     similar = get_close_matches(key, others, n=1)
     return f" (but {similar[0]})" if similar else ""
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether ``host`` always stands for this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_web_address(text: str) -> bool:

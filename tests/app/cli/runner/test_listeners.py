@@ -50,6 +50,7 @@ def test_part_beyond_loopback_without_a_login_is_named(part: str, settings: dict
         {},
         {"host": ANY},
         {"host": ANY, "alerts_tokens": HASH},
+        {"dashboard_host": ANY, "dashboard_login": "required"},
         {"dagster_host": ANY, "dagster_token": LONG},
     ],
 )
