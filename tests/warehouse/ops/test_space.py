@@ -11,6 +11,7 @@ from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseFull, WarehouseReadOnly
 from tests.chaos.small_disk import small_disk
+from tests.servers import Server
 from warehouse.db.connect import connect, conninfo
 from warehouse.db.database import Database
 from warehouse.embedded.server import EmbeddedPostgres
@@ -24,9 +25,10 @@ async def test_a_server_with_space_passes(conn: psycopg.AsyncConnection) -> None
     assert await (await conn.execute("show work_mem")).fetchone() != ("64kB",)
 
 
-async def test_a_limit_on_temporary_files_is_no_full_disk(conn: psycopg.AsyncConnection) -> None:
-    await conn.execute("set temp_file_limit = '16kB'")
-    await check_space(conn)
+async def test_a_limit_on_temporary_files_is_no_full_disk(postgres: Server) -> None:
+    async with await connect(postgres.administrator_url("postgres"), application_name="test") as conn:
+        await conn.execute("set temp_file_limit = '16kB'")
+        await check_space(conn)
 
 
 async def test_a_read_only_database_is_detected(database: URL) -> None:
