@@ -157,7 +157,7 @@ async def test_disk_full_for_two_minutes(tmp_path: Path) -> None:
     """Another program fills the disk of all parts at 300 trades/s; after a minute Postgres ends, too."""
     async with running(tmp_path) as (stack, place):
         await place.settled()
-        url = conninfo(place.server.url())
+        url = conninfo(place.server.administrator_url("coinwatch"))
         ending = await psycopg.AsyncConnection.connect(url, autocommit=True)
         from_us, before = now_us(), len(stack.lines())
         observing = asyncio.create_task(stack.observe())
