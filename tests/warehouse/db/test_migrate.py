@@ -43,7 +43,7 @@ def schema(url: URL) -> list[str]:
     """The schema from pg_dump, statement by statement."""
     dumped = subprocess.run(
         [
-            *(str(program("pg_dump")), "--schema-only", "--no-privileges"),
+            *(str(program("pg_dump")), "--schema-only", "--no-privileges", "--no-owner"),
             *("--restrict-key=same", f"--dbname={place(url)}"),
         ],
         env=environment(url),

@@ -11,15 +11,17 @@ from sqlalchemy import URL
 
 from coinwatch.errors import WarehouseError
 from tests.warehouse.embedded.servers import FAST, MakeServer, ask, make_folder_of_0_1
-from warehouse.db import roles as roles_of_the_dashboard
+from warehouse.db import roles as service_roles
 from warehouse.db.connect import conninfo
 from warehouse.db.migrate import upgrade
 from warehouse.embedded import roles
 from warehouse.embedded.server import EmbeddedPostgres
 
+ROLES_SINCE_0_2 = sorted({*service_roles.ROLES} - {service_roles.READER, service_roles.ALERTS})
 NOT_OWNED = """
     select count(*) from pg_class
-    where relnamespace = 'public'::regnamespace and pg_get_userbyid(relowner) <> 'coinwatch'
+    where relnamespace = 'public'::regnamespace
+      and pg_get_userbyid(relowner) not in ('coinwatch', 'coinwatch_partitions')
 """
 
 
@@ -53,6 +55,13 @@ def old(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
         )
         run(server.url("dagster"), "create table runs (id int primary key)", "insert into runs values (7)")
         upgrade(server.url())  # lets the dashboard read Dagster's tables
+        for database in ("dagster", "coinwatch"):
+            run(
+                server.url(database),
+                f"reassign owned by {service_roles.PARTITIONS} to coinwatch",
+                f"drop owned by {', '.join(ROLES_SINCE_0_2)}",
+            )
+        run(server.url(), f"drop role {', '.join(ROLES_SINCE_0_2)}")
         server.stop()
         (server.folder / "roles").unlink()
         yield server
@@ -103,6 +112,9 @@ def test_a_server_of_0_1_is_converted_at_its_next_start(old: EmbeddedPostgres) -
     old.start()
     check_converted(old)
     upgrade(old.url())
+    assert ask(old.url(), "select pg_get_userbyid(relowner) from pg_class where relname = 'ticks'") == (
+        service_roles.PARTITIONS
+    )
     run(
         old.url(),
         "drop schema mine cascade",
@@ -116,8 +128,8 @@ def test_a_server_of_0_1_is_converted_at_its_next_start(old: EmbeddedPostgres) -
     for database in ("coinwatch", "dagster"):
         tables = "markets" if database == "coinwatch" else "runs"
         with psycopg.connect(conninfo(old.url(database))) as conn:
-            roles_of_the_dashboard.take_on(conn, roles_of_the_dashboard.READER)
-            assert conn.execute("select current_user").fetchone() == (roles_of_the_dashboard.READER,)
+            service_roles.take_on(conn, service_roles.READER)
+            assert conn.execute("select current_user").fetchone() == (service_roles.READER,)
             conn.execute(f"select from {tables}")
     old.stop()
     (old.folder / "roles").unlink()
