@@ -83,7 +83,7 @@ def decode_protocols(body: bytes, parents: Mapping[str, str] | None = None) -> L
     Raises:
         BadMessage: The answer is not a list of protocols.
     """
-    rows = [row for row in _rows(body) if row.get("category") not in _NOT_LOCKED]
+    rows = [row for row in _rows(body) if text(row.get("category")) not in _NOT_LOCKED]
     named: defaultdict[str | None, set[str]] = defaultdict(set)
     for row in rows:
         if coin := text(row.get("gecko_id")):

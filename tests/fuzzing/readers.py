@@ -136,6 +136,7 @@ def _providers() -> Iterator[Reader]:
     listings = provided("coinmarketcap", coinmarketcap.listings_request(key=None))
     described = provided("coinmarketcap", *coinmarketcap.descriptions_requests([1, 1027], key=None))
     locked = provided("defillama", defillama.protocols_request(), defillama.chains_request())
+    parents = [b'{"parentProtocols":[{"id":"parent#uniswap","name":"Uniswap","gecko_id":"uniswap"}]}']
     counts = [b'{"data":[{"start":"2026-11-20T00:00:00.000Z","tweet_count":4711}],"meta":{}}']
     page = provided("telegram", telegram.channel_request("some_channel"))
     feeds = provided("news", *(RestRequest(f"/{outlet}") for outlet in ("coindesk", "theblock", "decrypt")))
@@ -151,6 +152,7 @@ def _providers() -> Iterator[Reader]:
         "descriptions": (coinmarketcap.decode_descriptions, described),
         "protocols": (defillama.decode_protocols, locked),
         "chains": (defillama.decode_chains, locked),
+        "parents": (defillama.decode_parents, parents),
         "counts": (lambda body: x.decode_counts(body, "BTC", TODAY), counts),
         "contracts": (contracts.decode_contracts, gateio),
         "errors of coingecko": (coingecko.error_in, errors),

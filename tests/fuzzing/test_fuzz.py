@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from random import Random
 
 import pytest
 
+import sources.providers
+from tests.fuzzing import readers
 from tests.fuzzing.cost import growth
 from tests.fuzzing.http_answers import read_answers
 from tests.fuzzing.mutations import pumped
@@ -46,6 +49,14 @@ def test_quadratic_cost_is_detected() -> None:
     measured = growth(reader, b"", b"<a", b"")
     assert measured is not None
     assert not measured.is_linear
+
+
+def test_every_decoder_of_a_provider_is_a_reader() -> None:
+    known = Path(readers.__file__).read_text()
+    for path in Path(sources.providers.__file__).parent.glob("*.py"):
+        for decoder in re.findall(r"^def (decode_\w+|error_in)\(", path.read_text(), re.MULTILINE):
+            module = "" if path.stem == "feed_parser" else f"{path.stem}."
+            assert f"{module}{decoder}" in known, f"{path.stem}.{decoder}"
 
 
 def test_every_reader_has_samples_that_it_reads() -> None:

@@ -47,7 +47,7 @@ class AccessControl:
         self.metrics = metrics
         self.limiter = ConnectionLimiter(settings.alerts_connections, settings.alerts_connections_per_address)
         self.commands_per_s = settings.alerts_commands_per_s
-        self.frames_at_once = max(FRAMES_AT_ONCE, round(2 * BURST_S * self.commands_per_s))
+        self.frames_at_once = max(FRAMES_AT_ONCE, round(BURST_S * self.commands_per_s))
         self._paces = Paces(settings.alerts_commands_per_s)
         self._owners = settings.alerts_tokens
         self._origins = frozenset(settings.alerts_origins)

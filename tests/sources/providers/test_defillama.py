@@ -109,3 +109,8 @@ async def test_the_real_api_is_as_documented() -> None:
     assert protocols.usd["lido-dao"] > 1e8
     assert chains.usd["ethereum"] > 1e9
     assert "aave" in protocols.usd
+
+
+def test_a_category_may_be_anything() -> None:
+    rows = [{"gecko_id": "a", "tvl": 5.0, "category": category} for category in (["CEX"], {}, 7, None)]
+    assert decode_protocols(json.dumps(rows).encode()).usd == {"a": 20.0}
