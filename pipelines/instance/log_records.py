@@ -41,9 +41,13 @@ class DatabaseRecords:
         self._met_at: dict[str, float] = {}
         """When each state was met last."""
 
-    def __call__(self, name: str, level: int, *arguments: Any, **options: Any) -> logging.LogRecord:
-        """The record that ``logging`` asks for."""
+    def __call__(
+        self, name: str | None, level: int | None, *arguments: Any, **options: Any
+    ) -> logging.LogRecord:
+        """The record that ``logging`` requests; for ``logging.makeLogRecord`` without a name and a level."""
         record = self._make(name, level, *arguments, **options)
+        if name is None or level is None:
+            return record
         if level < logging.WARNING or not (name == "root" or name.startswith("dagster")):
             return record
         text = _text(record)

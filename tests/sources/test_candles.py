@@ -22,6 +22,7 @@ from sources.exchanges import EXCHANGES
 from sources.exchanges.base import Exchange, RateLimit
 from sources.exchanges.kraken import Kraken
 from sources.http import HttpSource, LocalBudget, Patience
+from tests.sources.answering import Answering
 
 MINUTE = 60_000_000
 BTC_USD = Market.canonical("kraken:BTC-USD")
@@ -80,7 +81,7 @@ def trade(number: int, ts_us: int) -> Trade:
 
 
 async def collect(
-    exchange: Exchange, answers: httpx.MockTransport, window: Window, interval: Interval = Interval.M1
+    exchange: Exchange, answers: Answering, window: Window, interval: Interval = Interval.M1
 ) -> list[Fetched]:
     market = Market.canonical(f"{exchange.name}:BTC-USD")
     hasty = Patience(attempts=1)
@@ -108,7 +109,7 @@ async def test_candles_match_the_trades_at_any_page_size(
     happened = [trade for trade in trades if trade.ts_us < now_us]
     window = Window(base + start * MINUTE, base + (start + length) * MINUTE)
     stand_in = KrakenStandIn(happened, now_us)
-    pieces = await collect(SmallPages(), httpx.MockTransport(stand_in), window)
+    pieces = await collect(SmallPages(), Answering(stand_in), window)
 
     closed = window.intersect(Window(0, Interval.M1.floor(now_us - 1 - SmallPages.candles_late_us)))
     covered = [piece.window for piece in pieces]
@@ -138,13 +139,13 @@ async def test_a_microsecond_with_more_than_a_page_is_a_bad_message() -> None:
     trades = [trade(number, base + 5) for number in range(4)]
     stand_in = KrakenStandIn(trades, base + 60 * MINUTE)
     with pytest.raises(BadMessage, match="does not advance"):
-        await collect(SmallPages(), httpx.MockTransport(stand_in), Window(base, base + MINUTE))
+        await collect(SmallPages(), Answering(stand_in), Window(base, base + MINUTE))
 
 
-def binance_answer(*rows: str, date: str | None) -> httpx.MockTransport:
+def binance_answer(*rows: str, date: str | None) -> Answering:
     headers = {} if date is None else {"Date": date}
     body = f"[{','.join(rows)}]".encode()
-    return httpx.MockTransport(lambda request: httpx.Response(200, content=body, headers=headers))
+    return Answering(lambda request: httpx.Response(200, content=body, headers=headers))
 
 
 def kline(minute: int, trades: int) -> str:
@@ -212,7 +213,7 @@ async def test_the_exchanges_clock_decides_what_is_gone(ahead_s: int) -> None:
     stand_in = GateioStandIn(now_s)
     end_us = Interval.M1.floor(now_s * 1_000_000) - 60 * MINUTE
     window = Window(end_us - 20_000 * MINUTE, end_us)
-    pieces = await collect(EXCHANGES["gateio"], httpx.MockTransport(stand_in), window)
+    pieces = await collect(EXCHANGES["gateio"], Answering(stand_in), window)
     [gone] = [piece for piece in pieces if isinstance(piece, NoLongerServed)]
     assert gone.window.start_us == window.start_us
     assert merge(piece.window for piece in pieces) == [window]
@@ -228,7 +229,7 @@ async def test_an_answer_without_a_date_is_a_bad_message() -> None:
 
 async def test_a_window_shorter_than_a_candle_needs_no_request() -> None:
     stand_in = KrakenStandIn([], 10**15)
-    pieces = await collect(SmallPages(), httpx.MockTransport(stand_in), Window(1, MINUTE - 1))
+    pieces = await collect(SmallPages(), Answering(stand_in), Window(1, MINUTE - 1))
     assert (pieces, stand_in.requests) == ([], [])
 
 

@@ -18,6 +18,7 @@ from sources.exchanges.base import Paging, RateLimit, RestRequest
 from sources.exchanges.kraken import Kraken
 from sources.http import HttpSource, LocalBudget, Patience
 from sources.trades import FetchedTrades, Mark, fetch_trades
+from tests.sources.answering import Answering
 
 BTC_USD = Market.canonical("kraken:BTC-USD")
 
@@ -83,7 +84,7 @@ async def ask(stand_in: StandIn, after: Mark, until: Mark | None) -> list[Fetche
         "http://exchange.example",
         LocalBudget(),
         limit,
-        httpx.MockTransport(stand_in),
+        Answering(stand_in),
         patience=Patience(attempts=1),
     ) as http:
         return [page async for page in fetch_trades(stand_in.exchange, http, BTC_USD, after, until)]

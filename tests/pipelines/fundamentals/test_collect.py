@@ -70,6 +70,7 @@ async def test_metrics_of_all_sources_are_stored_once_an_hour(conn: Conn, simula
         "coingecko/coins/list": 1,
         "coingecko/coins/markets": 2,  # the largest, and the others that are called BTC, ETH, SOL or LINK
         "coinmarketcap/public-api/v3/cryptocurrency/listings/latest": 1,
+        "defillama/lite/protocols2": 1,
         "defillama/protocols": 1,
         "defillama/v2/chains": 1,
     }
@@ -200,7 +201,7 @@ async def test_a_failing_source_does_not_affect_the_others(conn: Conn, simulator
         collected = await collect(conn, providers)
     assert collected.results[MetricsSource.COINGECKO].stored >= 250
     assert "HTTP 429" in str(collected.results[MetricsSource.COINMARKETCAP].errors[0])
-    assert len(collected.results[MetricsSource.DEFILLAMA].errors) == 2
+    assert len(collected.results[MetricsSource.DEFILLAMA].errors) == 3
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ async def test_runs_show_the_budget_and_what_was_left_out(
     }
     done = metadata_of(instance, "asset_metrics")
     assert done["coingecko_calls_left_this_month"] == 10_000 - 3
-    assert (done["requests"], done["bases"], done["bases_undecided"]) == (6, 4, 0)
+    assert (done["requests"], done["bases"], done["bases_undecided"]) == (7, 4, 0)
     assert f"ath: 1, market_cap: 1, total_supply: 1 of {ABANDONED}" in str(done["by_source"])
 
     assert (await run(instance, "collect_asset_metadata")).success

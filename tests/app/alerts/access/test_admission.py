@@ -241,24 +241,28 @@ async def test_a_wrong_certificate_stops_the_start(
         await serve(settings, database, stop=asyncio.Event())
 
 
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """The events logged so far, whether this process prints them or passes them to standard logging."""
+    return lambda: capsys.readouterr().out + caplog.text
+
+
 @ON_LINUX
 @pytest.mark.parametrize("overrides", [{"host": "0.0.0.0"}])  # noqa: S104
 async def test_without_tokens_only_this_machine_may_connect(
-    exchange: Exchange, start: Start, capsys: pytest.CaptureFixture[str]
+    exchange: Exchange, start: Start, logged: Callable[[], str]
 ) -> None:
     endpoint = await start()
-    assert "without tokens only this machine may connect" in capsys.readouterr().out
+    assert "without tokens only this machine may connect" in logged()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.2", endpoint.port)
 
 
 @ON_LINUX
 @pytest.mark.parametrize("overrides", [{"host": "0.0.0.0", "alerts_open": True}])  # noqa: S104
-async def test_without_other_settings(
-    exchange: Exchange, start: Start, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_without_other_settings(exchange: Exchange, start: Start, logged: Callable[[], str]) -> None:
     endpoint = await start()
-    assert "without tokens: any client that can reach the port may connect" in capsys.readouterr().out
+    assert "without tokens: any client that can reach the port may connect" in logged()
     _, writer = await asyncio.open_connection("127.0.0.2", endpoint.port)
     writer.close()
 
