@@ -112,5 +112,6 @@ async def test_the_real_api_is_as_documented() -> None:
 
 
 def test_a_category_may_be_anything() -> None:
-    rows = [{"gecko_id": "a", "tvl": 5.0, "category": category} for category in (["CEX"], {}, 7, None)]
+    categories: list[object] = [["CEX"], {}, 7, None]
+    rows = [{"gecko_id": "a", "tvl": 5.0, "category": category} for category in categories]
     assert decode_protocols(json.dumps(rows).encode()).usd == {"a": 20.0}
