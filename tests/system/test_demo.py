@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 import websockets
@@ -112,8 +113,11 @@ def test_every_port_answers(demo: Demo) -> None:
 
 
 def test_stack_listens_on_loopback_and_its_own_ports(demo: Demo, connection: psycopg.Connection) -> None:
-    ports = {*demo.ports, connection.info.port}
-    assert demo.listening() == {("127.0.0.1", port) for port in ports}
+    assert demo.listening() == {("127.0.0.1", port) for port in demo.ports}
+    postgres = psutil.Process(connection.info.backend_pid).parent()
+    assert postgres is not None
+    sockets = [found.laddr for found in postgres.net_connections("tcp") if found.status == psutil.CONN_LISTEN]
+    assert sockets == [("127.0.0.1", connection.info.port)]
     folder = demo.data_dir / "demo" / "rpc"
     if folder.exists():  # elsewhere where the path is too long for a socket
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700

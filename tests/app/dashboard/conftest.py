@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,15 @@ from tests.app.dashboard.pages import OpenPage
 from tests.app.dashboard.stock import PRICES, Stock
 from tests.warehouse.service_logins import login
 from warehouse.db import roles
+
+_MAIN = sys.modules["__main__"]
+
+
+@pytest.fixture(autouse=True)
+def _same_main_module() -> Iterator[None]:
+    """AppTest makes its page the main module of this process, which a process started later would run."""
+    yield
+    sys.modules["__main__"] = _MAIN
 
 
 @pytest.fixture(autouse=True)
