@@ -104,7 +104,8 @@ _read_trades = msgspec.json.Decoder(list[_RestTrade], strict=False).decode
 _read_symbols = msgspec.json.Decoder(list[str | _Details]).decode
 _encode = msgspec.json.encode
 
-_V2_PATH = "/v2/marketdata"
+_V2_PATH, _V2_START = "/v2/marketdata", b'{"type":'
+"""The path of feed v2, and how its frames begin, whose books are large."""
 
 
 class Gemini(Exchange):
@@ -159,6 +160,8 @@ class Gemini(Exchange):
         decode_v2 = v2_decoder(market_of)
 
         def decode(frame: bytes | memoryview) -> Decoded:
+            if bytes(frame[: len(_V2_START)]) == _V2_START:
+                return decode_v2(frame)
             try:
                 sent = _read_frame(frame)
             except UNREADABLE:

@@ -116,7 +116,9 @@ def test_stack_listens_on_loopback_and_its_own_ports(demo: Demo, connection: psy
     assert demo.listening() == {("127.0.0.1", port) for port in demo.ports}
     postgres = psutil.Process(connection.info.backend_pid).parent()
     assert postgres is not None
-    sockets = [found.laddr for found in postgres.net_connections("tcp") if found.status == psutil.CONN_LISTEN]
+    sockets = [
+        socket.laddr for socket in postgres.net_connections("tcp") if socket.status == psutil.CONN_LISTEN
+    ]
     assert sockets == [("127.0.0.1", connection.info.port)]
     folder = demo.data_dir / "demo" / "rpc"
     if folder.exists():  # elsewhere where the path is too long for a socket

@@ -253,6 +253,7 @@ async def test_what_was_stored_while_the_connections_were_lost_is_sent(
         assert [update["price"] for update in await read(socket, 3)] == [2.0, 3.0, 4.0]
 
 
+@pytest.mark.proof
 async def test_a_client_that_does_not_read_is_cut_off_with_the_date_to_go_on(
     averager: Averager,
     endpoint: Endpoint,
